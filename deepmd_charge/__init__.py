@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""Learn electron charge densities with DeePMD-kit.
+
+The names below are imported on first use, so that importing this package
+costs nothing to the programs that load it as a plugin.
+"""
+
+from importlib import import_module
+
+__all__ = ["ChargeError", "ChargeModel", "Density", "read_density", "write_density"]
+
+_HOME = {
+    "ChargeError": "errors",
+    "ChargeModel": "inference",
+    "Density": "density",
+    "read_density": "formats",
+    "write_density": "formats",
+}
+
+
+def __getattr__(name):
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_HOME[name]}", __name__), name)
+
+
+def __dir__():
+    return sorted(__all__)

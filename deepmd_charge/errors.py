@@ -1,0 +1,10 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""The one exception that a user meets."""
+
+
+class ChargeError(ValueError):
+    """A one-line complaint: which file (and line), what is wrong, what to do.
+
+    The command line prints the message without a traceback and exits with a
+    non-zero status.
+    """
