@@ -7,6 +7,8 @@ costs nothing to the programs that load it as a plugin.
 
 from importlib import import_module
 
+__version__ = "0.1.0"
+
 __all__ = ["ChargeError", "ChargeModel", "Density", "read_density", "write_density"]
 
 _HOME = {
