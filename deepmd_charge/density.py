@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""A charge density: values on a regular grid of a cell, with its atoms."""
+
+from numbers import Real
+
+import numpy as np
+
+from .errors import ChargeError
+
+# Files print the same cell with 6 to 16 decimals; closer than this is equal.
+CELL_TOLERANCE = 1e-5  # A
+
+
+class Density:
+    """Values on a regular grid of a cell, with the atoms of that cell.
+
+    The value at ``values[i, j, k]`` belongs to the point
+    ``origin + (i/nx) a + (j/ny) b + (k/nz) c``.
+
+    Parameters
+    ----------
+    atoms : ase.Atoms
+        Atoms, cell (A) and periodicity.
+    values : array_like, shape (nx, ny, nz)
+        Density, e/A^3, positive for electrons. A float64 array is kept, not
+        copied, whatever its memory order.
+    origin : array_like, shape (3,), optional
+        Position of grid point (0, 0, 0), A.
+    kind : str, optional
+        Name of the format that the values came from, such as "vasp/chgcar".
+    extra : dict, optional
+        What the format carries besides (spin grids, augmentation text, ...).
+        Arithmetic drops it: it describes the file, not the new values.
+
+    Raises
+    ------
+    ChargeError
+        If the values are not a three-dimensional grid of at least one point,
+        or the cell has no volume.
+    """
+
+    # numpy scalars leave ``2.0 * density`` to __rmul__ instead of looping over it
+    __array_ufunc__ = None
+
+    def __init__(self, atoms, values, origin=(0.0, 0.0, 0.0), kind="", extra=None):
+        self.atoms = atoms
+        self.values = np.asarray(values, dtype=np.float64)
+        self.origin = np.array(origin, dtype=np.float64)
+        self.kind = kind
+        self.extra = dict(extra or {})
+        if self.values.ndim != 3 or not self.values.size:
+            raise ChargeError(
+                f"a density needs a grid (nx, ny, nz) of at least one point, not {self.values.shape}"
+            )
+        if self.origin.shape != (3,):
+            raise ChargeError(f"an origin is three numbers in A, not {origin!r}")
+        if not self.volume > 0:
+            raise ChargeError("a density needs a cell with three independent vectors")
+
+    @property
+    def shape(self):
+        """tuple of int: Grid points along the three cell vectors."""
+        return self.values.shape
+
+    @property
+    def volume(self):
+        """float: Volume of the cell, A^3."""
+        return abs(np.linalg.det(self.atoms.cell.array))
+
+    @property
+    def n_electrons(self):
+        """float: Integral over the cell."""
+        return float(self.values.mean() * self.volume)
+
+    def points(self, index=None):
+        """Cartesian coordinates of grid points.
+
+        Parameters
+        ----------
+        index : array_like of int, shape (n,), optional
+            Flat C-order indices, as into ``values.reshape(-1)``. Default: all
+            points.
+
+        Returns
+        -------
+        numpy.ndarray, shape (n, 3)
+            Coordinates, A, origin included.
+        """
+        if index is None:
+            index = np.arange(self.values.size)
+        fractional = np.stack(np.unravel_index(index, self.shape), axis=-1) / self.shape
+        return fractional @ self.atoms.cell.array + self.origin
+
+    def __add__(self, other):
+        return self._with(self.values + self._matching(other), other.kind)
+
+    def __sub__(self, other):
+        return self._with(self.values - self._matching(other), other.kind)
+
+    def __mul__(self, factor):
+        if not isinstance(factor, Real):
+            return NotImplemented
+        return self._with(self.values * float(factor), self.kind)
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, divisor):
+        if not isinstance(divisor, Real):
+            return NotImplemented
+        return self._with(self.values / float(divisor), self.kind)
+
+    def __neg__(self):
+        return self * -1.0
+
+    def __repr__(self):
+        grid = "x".join(map(str, self.shape))
+        return f"Density({self.atoms.get_chemical_formula()}, {grid}, {self.n_electrons:.6g} e)"
+
+    def _with(self, values, other_kind):
+        """A density on this grid; its kind is known only where both agree."""
+        kind = self.kind if other_kind == self.kind else ""
+        return Density(self.atoms.copy(), values, self.origin, kind)
+
+    def _matching(self, other):
+        """Values of ``other``, once it is known to live on the same grid."""
+        if not isinstance(other, Density):
+            raise ChargeError(f"only a density can be added to a density, not {other!r}")
+        if other.shape != self.shape:
+            raise ChargeError(f"densities on different grids: {self.shape} and {other.shape}")
+        for name, mine, its in (
+            ("cells", self.atoms.cell.array, other.atoms.cell.array),
+            ("origins", self.origin, other.origin),
+        ):
+            if not np.allclose(mine, its, rtol=0, atol=CELL_TOLERANCE):
+                raise ChargeError(
+                    f"densities with different {name}: they differ by up to"
+                    f" {np.abs(mine - its).max():.3g} A"
+                )
+        return other.values
