@@ -234,28 +234,31 @@ def _read_text(reader, grid, n_atoms):
     are magnetic moments; more of them are values that the header denies. An
     occupancy list must be as long as its heading says.
     """
-    lines, n_free, missing, last_atom, more = [], 0, 0, None, False
+    lines, more = [], False
+    n_free = missing = 0
+    headed, last_atom = False, None
     while (line := reader.line()) is not None:
         words = line.split()
-        if missing <= 0 and _as_grid(words) == grid:
+        if not missing and _as_grid(words) == grid:
             more = True
             break
         lines.append(line + "\n")
         heading = _AUGMENTATION.fullmatch(line)
         if heading:
-            if missing > 0:
+            if missing:
                 break
+            headed = True
             if heading[1]:
                 last_atom, missing = int(heading[1]), int(heading[2])
-        elif last_atom is None and not (lines and _AUGMENTATION.match(lines[0])):
+        elif headed:
+            missing = max(missing - len(words), 0)
+        else:
             n_free += len(words)
             if n_free > 3 * n_atoms:
                 raise reader.error(
                     f"more values than the grid line {' '.join(map(str, grid))} announces"
                 )
-        else:
-            missing -= len(words) if missing > 0 else 0
-    if missing > 0:
+    if missing:
         raise reader.error(
             f"the augmentation occupancies of atom {last_atom} lack {missing} values: truncated?"
         )

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""``deepmd-charge convert``: densities to DP systems."""
+
+import os
+import shutil
+from pathlib import Path
+
+from ..errors import ChargeError
+from ..output import check_output
+from ..sampling import N_POINTS, POINTS_PER_FRAME
+
+
+def add_parser(subparsers):
+    """Add the subcommand to the command line."""
+    parser = subparsers.add_parser(
+        "convert",
+        help="make DP systems for `dp train` from charge densities",
+        description="Draw grid points from charge densities and write them as DP systems "
+        "(deepmd/npy, float64) in which a grid point is an atom of type X. Files of one "
+        "composition go in one system: DIR itself, or DIR/FORMULA where there are several.",
+    )
+    parser.add_argument("files", nargs="+", metavar="FILE", help="CHGCAR, plain or .gz or .xz")
+    parser.add_argument("-o", "--output", required=True, metavar="DIR", help="new or empty folder")
+    parser.add_argument(
+        "--points",
+        type=int,
+        default=N_POINTS,
+        metavar="N",
+        help="grid points to draw from each file (default: %(default)s, or all if there are fewer)",
+    )
+    parser.add_argument(
+        "--points-per-frame",
+        type=int,
+        default=POINTS_PER_FRAME,
+        metavar="M",
+        help="grid points in each frame (default: %(default)s); a short last frame is filled up",
+    )
+    parser.add_argument("--seed", type=int, metavar="S", help="draw the same points every time")
+    parser.set_defaults(run=run)
+
+
+def run(args):
+    """Carry out ``deepmd-charge convert``."""
+    import numpy as np
+    from tqdm import tqdm
+
+    from ..formats import read_density
+
+    check_new(args.output)
+    generator = np.random.default_rng(args.seed)
+    systems = {}
+    for path in tqdm(args.files, desc="convert", unit="file"):
+        add_density(systems, read_density(path), args.points, args.points_per_frame, generator)
+    write_systems(list(systems.values()), args.output)
+    for system in systems.values():
+        print(summary(system, system_folder(system, len(systems), args.output)))
+
+
+def check_new(folder):
+    """Raise ChargeError, before any work, unless a folder is empty or can be made."""
+    folder = Path(os.path.abspath(folder))
+    if not folder.is_dir():
+        check_output(folder)
+        if folder.exists():
+            raise ChargeError(f"{folder}: is a file; give the name of a new folder")
+    elif any(folder.iterdir()):
+        raise ChargeError(f"{folder}: is not empty; remove it or give the name of a new folder")
+
+
+def add_density(systems, density, n_points, points_per_frame, generator):
+    """Sample a density into the system of its composition.
+
+    Parameters
+    ----------
+    systems : dict of str to dpdata.System
+        Systems by composition; changed in place.
+    density : Density
+    n_points, points_per_frame, generator
+        See :func:`deepmd_charge.sampling.sample_frames`.
+    """
+    from dpdata import System
+
+    from ..dpdata_plugin import system_data
+
+    system = System(data=system_data(density, n_points, points_per_frame, generator))
+    system.rot_lower_triangular()
+    first = systems.setdefault(system.uniq_formula, system)
+    if first is not system:
+        names = first["atom_names"]
+        first.append(system)
+        first.apply_type_map(names)  # dpdata may have sorted them
+
+
+def system_folder(system, n_systems, output):
+    """Folder of a system: that of the output, or one named by its formula in it."""
+    if n_systems == 1:
+        return Path(output)
+    counts = zip(system["atom_names"][:-1], system["atom_numbs"])
+    return Path(output, "".join(f"{name}{n}" for name, n in counts))
+
+
+def write_systems(systems, output):
+    """Write DP systems; the output folder appears when all of them are complete."""
+    output = Path(os.path.abspath(output))
+    temporary = output.with_name(f".{os.getpid()}.{output.name}")
+    try:
+        for system in systems:
+            # one set: dp reads a set at a time
+            folder = system_folder(system, len(systems), temporary)
+            system.to("deepmd/npy", str(folder), set_size=len(system), prec=float)
+        os.replace(temporary, output)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def summary(system, folder):
+    """One line on a system."""
+    electrons = sorted({f"{n:.3f}" for n in system["n_electrons"]}, key=float)
+    span = " to ".join(dict.fromkeys([electrons[0], electrons[-1]]))
+    elements = " ".join(system["atom_names"][:-1])
+    n_points = len(system) * system["atom_numbs"][-1]
+    return f"{folder}: {len(system)} frames, {n_points} points, {span} electrons, {elements}"

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""dpdata format ``vasp/chgcar``: densities as DP systems with pseudo-atoms.
+
+>>> import dpdata
+>>> system = dpdata.System("CHGCAR", fmt="vasp/chgcar", n_points=100000, seed=1)
+>>> system.to("deepmd/npy", "train")
+
+Each frame holds all real atoms and then ``points_per_frame`` grid points as
+atoms of type "X". dpdata may sort the names (X comes before Y, Zn and Zr):
+find X by its name.
+
+dpdata imports this module while it is being imported itself, so that nothing
+heavy may be imported here.
+"""
+
+import dpdata
+import numpy as np
+from dpdata.data_type import Axis, DataType, register_data_type
+from dpdata.format import Format
+
+from .errors import ChargeError
+from .sampling import N_POINTS, POINTS_PER_FRAME, sample_frames
+
+GRID_TYPE = "X"
+
+DATA_TYPES = (
+    # e/A^3, zero on the real atoms
+    DataType("density", np.ndarray, (Axis.NFRAMES, Axis.NATOMS), required=False),
+    # of the file that the frame comes from: its integral, whole grid and format
+    DataType("n_electrons", np.ndarray, (Axis.NFRAMES,), required=False),
+    DataType("grid_shape", np.ndarray, (Axis.NFRAMES, 3), required=False),
+    DataType("density_kind", np.ndarray, (Axis.NFRAMES,), required=False),
+)
+for _data_type in DATA_TYPES:
+    register_data_type(_data_type, labeled=False)  # labelled systems take these as well
+if hasattr(dpdata, "System"):  # dpdata was complete before it heard of this module
+    for _system in (dpdata.System, dpdata.LabeledSystem):
+        _system.register_data_type(*DATA_TYPES)
+
+
+def system_data(density, n_points=N_POINTS, points_per_frame=POINTS_PER_FRAME, seed=None):
+    """Sample a density into the data of a dpdata System.
+
+    Parameters
+    ----------
+    density : Density
+        Source.
+    n_points, points_per_frame, seed
+        See :func:`deepmd_charge.sampling.sample_frames`.
+
+    Returns
+    -------
+    dict
+        Elements in order of appearance, "X" last; ``coords`` (A), ``density``
+        (e/A^3), both float64, and the facts of the source in each frame.
+    """
+    index = sample_frames(density.values.size, n_points, points_per_frame, seed)
+    n_frames = len(index)
+    atoms = density.atoms
+    symbols = atoms.get_chemical_symbols()
+    names = [*dict.fromkeys(symbols), GRID_TYPE]
+    types = np.array([names.index(s) for s in symbols] + [len(names) - 1] * points_per_frame)
+
+    real = np.broadcast_to(atoms.positions, (n_frames, len(atoms), 3))
+    points = density.points(index.reshape(-1)).reshape(n_frames, points_per_frame, 3)
+    at_points = density.values[np.unravel_index(index, density.shape)]
+    return {
+        "atom_names": names,
+        "atom_numbs": [int(n) for n in np.bincount(types)],
+        "atom_types": types,
+        "orig": np.zeros(3),
+        "cells": np.tile(atoms.cell.array, (n_frames, 1, 1)),
+        "coords": np.concatenate([real, points], axis=1),
+        "density": np.pad(at_points, ((0, 0), (len(atoms), 0))),
+        "n_electrons": np.full(n_frames, density.n_electrons),
+        "grid_shape": np.tile(density.shape, (n_frames, 1)),
+        "density_kind": np.full(n_frames, density.kind),
+    }
+
+
+@Format.register("vasp/chgcar")
+class VASPChgcarFormat(Format):
+    """VASP charge density (CHGCAR, CHG; plain, .gz, .xz).
+
+    There is no labelled form: a charge density has no energy.
+    """
+
+    @Format.post("rot_lower_triangular")
+    def from_system(
+        self,
+        file_name,
+        n_points=N_POINTS,
+        points_per_frame=POINTS_PER_FRAME,
+        seed=None,
+        saed=None,
+        **kwargs,
+    ):
+        """Load grid points of a charge density.
+
+        Parameters
+        ----------
+        file_name : str or os.PathLike
+            CHGCAR.
+        n_points, points_per_frame, seed
+            See :func:`deepmd_charge.sampling.sample_frames`.
+        saed : None
+            Reserved for a superposition of atomic densities to subtract.
+        **kwargs : dict
+            Arguments that dpdata passes to every format.
+
+        Returns
+        -------
+        dict
+            Unlabelled system data; see :func:`system_data`.
+
+        Raises
+        ------
+        ChargeError
+            If the file cannot be read, or ``saed`` is given.
+        """
+        from .formats import read_density
+
+        if saed is not None:
+            raise ChargeError(f"saed={saed!r}: subtracting a superposition is not available yet")
+        density = read_density(file_name, format="vasp/chgcar")
+        return system_data(density, n_points, points_per_frame, seed)
