@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+r"""The fitting ``charge``: from the features of a grid point to the density there.
+
+.. math::
+    \rho = \rho_0 + \mathbf w \cdot \mathbf p + \sigma \, N(\hat{\mathbf D})
+
+p are the pair-additive features, for which w and :math:`\rho_0` come from
+linear least squares before training starts; the network N, fed with the
+standardised invariants, learns what is left, in units of its standard
+deviation :math:`\sigma`.
+"""
+
+import numpy as np
+from deepmd.tf.common import get_activation_func, get_precision
+from deepmd.tf.env import GLOBAL_TF_FLOAT_PRECISION, tf
+from deepmd.tf.fit.fitting import Fitting
+
+from .loss import ChargeLoss
+from .parameters import Parameters, network, new_network
+
+__all__ = ["ChargeFitting"]
+
+# Ridge of the pair-additive fit, as a share of the mean feature variance.
+_RIDGE = 1e-6
+
+
+@Fitting.register("charge")
+class ChargeFitting(Fitting):
+    """A network for the density at a grid point.
+
+    The parameters are documented in :mod:`deepmd_charge.argcheck`.
+    """
+
+    def __init__(
+        self,
+        descrpt,
+        neuron=(200, 200, 200),
+        activation_function="silu",
+        resnet=True,
+        precision="default",
+        trainable=True,
+        seed=None,
+        **kwargs,
+    ):
+        self.neuron = list(neuron)
+        self.activation = get_activation_func(activation_function)
+        self.resnet = resnet
+        self.dtype = get_precision("float32" if precision == "default" else precision)
+        self.dim_linear = descrpt.dim_linear
+        self.dim_invariant = descrpt.get_dim_out() - self.dim_linear
+        if isinstance(trainable, bool):
+            trainable = [trainable] * (len(self.neuron) + 1)
+        self.parameters = p = Parameters("charge_fitting", self.dtype)
+        p.add("mean", np.zeros(self.dim_invariant), False)
+        p.add("scale", np.ones(self.dim_invariant), False)
+        p.add("linear", np.zeros((self.dim_linear, 1)), False)
+        p.add("offset", 0.0, False)
+        p.add("residual", 1.0, False)
+        rng = np.random.default_rng(seed)
+        new_network(p, rng, [self.dim_invariant, *self.neuron], trainable)
+        # the output starts near zero: the pair-additive term alone
+        out = 0.1 * rng.normal(size=(self.neuron[-1], 1)) / np.sqrt(self.neuron[-1])
+        p.add("matrix_out", out, trainable[-1])
+        p.add("bias_out", np.zeros(1), trainable[-1])
+
+    @property
+    def precision(self):
+        return self.dtype
+
+    def get_numb_fparam(self):
+        return 0
+
+    def get_numb_aparam(self):
+        return 0
+
+    @property
+    def input_requirement(self):
+        return []
+
+    def init_variables(self, graph, graph_def, suffix=""):
+        self.parameters.load(graph, suffix)
+
+    def get_loss(self, loss, lr):
+        return ChargeLoss(**{k: v for k, v in loss.items() if k != "type"})
+
+    def build(self, features, reuse=None, suffix=""):
+        """Build the density at the centres.
+
+        Parameters
+        ----------
+        features : tf.Tensor
+            (n, dim_invariant + dim_linear), the descriptor.
+
+        Returns
+        -------
+        tf.Tensor
+            (n,) density in e/A^3.
+        """
+        with tf.variable_scope("fitting_attr" + suffix, reuse=reuse):
+            tf.constant(0, name="dfparam", dtype=tf.int32)
+            tf.constant(0, name="daparam", dtype=tf.int32)
+        p = self.parameters
+        p.build(suffix)
+        x = tf.cast(features[:, : self.dim_invariant], self.dtype)
+        x = (x - p["mean"]) / p["scale"]
+        x = network(p, x, len(self.neuron), self.activation, self.resnet)
+        y = tf.nn.bias_add(tf.matmul(x, p["matrix_out"]), p["bias_out"])
+        density = p["residual"] * y + p["offset"]
+        if self.dim_linear:
+            pair = tf.cast(features[:, self.dim_invariant :], self.dtype)
+            density += tf.matmul(pair, p["linear"])
+        return tf.cast(density[:, 0], GLOBAL_TF_FLOAT_PRECISION)
+
+    def set_statistics(self, features, density):
+        """Standardise the invariants and fit the pair-additive term.
+
+        Parameters
+        ----------
+        features : np.ndarray
+            (n, dim_invariant + dim_linear) features of a sample of grid points.
+        density : np.ndarray
+            (n,) their densities in e/A^3.
+        """
+        features = features.astype(np.float64)
+        invariant, pair = np.split(features, [self.dim_invariant], axis=1)
+        scale = invariant.std(axis=0)
+        self.parameters.set("mean", invariant.mean(axis=0))
+        self.parameters.set("scale", np.maximum(scale, 1e-3 * scale.max() + 1e-12))
+        offset = density.mean()
+        centred = pair - pair.mean(axis=0)
+        gram = centred.T @ centred
+        ridge = _RIDGE * np.trace(gram) / max(1, len(gram)) + np.finfo(float).tiny
+        linear = np.linalg.solve(
+            gram + ridge * np.eye(len(gram)), centred.T @ (density - offset)
+        )
+        residual = density - offset - centred @ linear
+        self.parameters.set("linear", linear)
+        self.parameters.set("offset", offset - pair.mean(axis=0) @ linear)
+        self.parameters.set("residual", max(residual.std(), 1e-12))
+        return residual

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+r"""The loss ``charge``: errors of the density over the grid points only.
+
+With :math:`d = (\rho - \rho_{DFT}) / \sigma`, in units of the spread
+:math:`\sigma` that the pair-additive term leaves, so that the same learning
+rate suits every material: the mean of :math:`d^2` (``mse``), of :math:`|d|`
+(``mae``), or of the Huber function (``huber``).
+"""
+
+from deepmd.tf.env import GLOBAL_TF_FLOAT_PRECISION, tf
+from deepmd.tf.loss.loss import Loss
+from deepmd.tf.utils.sess import run_sess
+from deepmd.utils.data import DataRequirementItem
+
+__all__ = ["ChargeLoss"]
+
+
+class ChargeLoss(Loss):
+    """Loss and displayed errors of a charge model.
+
+    Parameters
+    ----------
+    loss_func : str
+        "mse", "mae" or "huber".
+    huber_delta : float
+        Where the Huber function turns from square to linear, in units of
+        sigma.
+    """
+
+    def __init__(self, loss_func="mse", huber_delta=0.02, **kwargs):
+        self.loss_func = loss_func
+        self.huber_delta = huber_delta
+
+    def build(self, learning_rate, natoms, model_dict, label_dict, suffix):
+        label = tf.reshape(label_dict["density"], [-1, natoms[0]])
+        label = tf.gather_nd(label, model_dict["center_index"])
+        error = model_dict["density"] - label
+        d = error / tf.cast(model_dict["residual"], error.dtype)
+        if self.loss_func == "mse":
+            loss = tf.reduce_mean(tf.square(d))
+        elif self.loss_func == "mae":
+            loss = tf.reduce_mean(tf.abs(d))
+        else:
+            delta = self.huber_delta
+            small = tf.minimum(tf.abs(d), delta)
+            # of the order of |d|, like mae
+            loss = tf.reduce_mean(small * (tf.abs(d) - 0.5 * small)) / delta
+        self.mae = tf.reduce_mean(tf.abs(error))
+        self.rmse = tf.sqrt(tf.reduce_mean(tf.square(error)))
+        self.count = tf.size(error)
+        tf.summary.scalar("mae_e_per_A3" + suffix, self.mae)
+        tf.summary.scalar("rmse_e_per_A3" + suffix, self.rmse)
+        return tf.cast(loss, GLOBAL_TF_FLOAT_PRECISION), {
+            "mae": self.mae,
+            "rmse": self.rmse,
+        }
+
+    def eval(self, sess, feed_dict, natoms):
+        """MAE and RMSE of a batch in e/A^3, over its grid points."""
+        mae, rmse, count = run_sess(
+            sess, [self.mae, self.rmse, self.count], feed_dict=feed_dict
+        )
+        return {"natoms": count, "mae": mae, "rmse": rmse}
+
+    @property
+    def label_requirement(self):
+        return [
+            DataRequirementItem("density", 1, atomic=True, must=True, high_prec=False)
+        ]

@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""The model ``charge``: density at the grid points, inert in everything else.
+
+DeepPot and LAMMPS read ``o_atom_energy``, which holds the density at grid
+points and zero on real atoms; the energy, forces and virials are zero, so that
+the model can stand beside a potential.
+"""
+
+import json
+import logging
+
+import numpy as np
+from deepmd.tf.descriptor.descriptor import Descriptor
+from deepmd.tf.env import (
+    GLOBAL_ENER_FLOAT_PRECISION,
+    GLOBAL_TF_FLOAT_PRECISION,
+    MODEL_VERSION,
+    tf,
+)
+from deepmd.tf.fit.fitting import Fitting
+from deepmd.tf.model.model import Model
+from deepmd.tf.model.model_stat import make_stat_input
+
+from ..dataset import GRID_TYPE, dataset_info
+from ..errors import ChargeError
+from . import descriptor as _descriptor  # noqa: F401  (registers se_charge)
+from . import fitting as _fitting  # noqa: F401  (registers charge)
+
+__all__ = ["ChargeModelTF"]
+
+log = logging.getLogger(__name__)
+
+# Grid points that the statistics look at.
+_STAT_POINTS = 20000
+
+
+@Model.register("charge")
+class ChargeModelTF(Model):
+    """Density model of one descriptor and one fitting net.
+
+    Parameters
+    ----------
+    descriptor, fitting_net : dict
+        Their arguments, see :mod:`deepmd_charge.argcheck`.
+    type_map : list of str
+        The elements and the grid type X.
+    info : dict
+        What a later user must know of the training data; filled in by
+        :meth:`update_sel`.
+    """
+
+    model_type = "ener"
+
+    def __init__(self, descriptor, fitting_net, type_map=None, info=None, **kwargs):
+        super().__init__(type_map=type_map, **kwargs)
+        if not type_map or GRID_TYPE not in type_map:
+            raise ChargeError(
+                f"model/type_map {type_map} has no grid type: list the elements, then "
+                f'"{GRID_TYPE}"'
+            )
+        self.info = info or {}
+        self.descrpt = Descriptor(
+            **descriptor,
+            ntypes=len(type_map),
+            type_map=type_map,
+            grid_type=type_map.index(GRID_TYPE),
+        )
+        self.fitting = Fitting(
+            **fitting_net,
+            descrpt=self.descrpt,
+            ntypes=len(type_map),
+            type_map=type_map,
+        )
+
+    def get_fitting(self):
+        return self.fitting
+
+    def get_loss(self, loss, lr):
+        return self.fitting.get_loss(loss, lr)
+
+    def get_rcut(self):
+        return self.descrpt.get_rcut()
+
+    def get_ntypes(self):
+        return len(self.type_map)
+
+    @property
+    def input_requirement(self):
+        return []
+
+    @classmethod
+    def update_sel(cls, train_data, type_map, local_jdata):
+        """Note what the training data say of themselves in the model's arguments.
+
+        DeePMD-kit calls this before it stores the arguments in the model.
+        """
+        info = dict(local_jdata.get("info") or {})
+        info.update(dataset_info(train_data.system_dirs))
+        return {**local_jdata, "info": info}, None
+
+    def data_stat(self, data, stat_file_path=None):
+        """Whiten, standardise and fit the pair-additive term on a sample."""
+        points = data.get_batch()["natoms_vec"][2 + self.descrpt.grid_type]
+        per_batch = max(1, points * data.get_batch_size()[0])
+        nbatch = max(
+            self.data_stat_nbatch,
+            -(-_STAT_POINTS // (per_batch * data.get_nsystems())),
+        )
+        sample = make_stat_input(data, nbatch, merge_sys=False)
+        moments, weights, density = self._on_sample(sample, self._stat_moments)
+        if len(density) == 0:
+            raise ChargeError(
+                f"the training data hold no grid point: no atom is of type {GRID_TYPE}"
+            )
+        self.descrpt.set_statistics(moments, weights, len(density))
+        features, _, density = self._on_sample(sample, self._stat_features)
+        residual = self.fitting.set_statistics(features, density)
+        log.info(
+            "density statistics on %d points: mean |rho| %.4f e/A^3, "
+            "mean |residual| of the pair-additive fit %.4f e/A^3",
+            len(density),
+            np.abs(density).mean(),
+            np.abs(residual).mean(),
+        )
+
+    def _stat_moments(self, *inputs):
+        moments = self.descrpt.build_moments(*inputs)
+        if self.descrpt.embedding:
+            weights = tf.concat(
+                [tf.reshape(s, [-1]) for s in self.descrpt.pair_weights], 0
+            )
+            return tf.zeros([0]), weights
+        return moments, tf.zeros([0])
+
+    def _stat_features(self, *inputs):
+        return self.descrpt.build(*inputs, {}), tf.zeros([0])
+
+    def _on_sample(self, sample, build):
+        """Evaluate the tensors of ``build`` and the label on the sample's batches."""
+        with tf.Graph().as_default():
+            coord, box = (tf.placeholder(GLOBAL_TF_FLOAT_PRECISION, [None]) for _ in "12")
+            atype, mesh = (tf.placeholder(tf.int32, [None]) for _ in "12")
+            natoms = tf.placeholder(tf.int32, [2 + self.get_ntypes()])
+            tensors = [*build(coord, atype, natoms, box, mesh), self.descrpt.center_index]
+            found = []
+            with tf.Session() as session:
+                session.run(tf.global_variables_initializer())
+                for system in range(len(sample["coord"])):
+                    for batch in range(len(sample["coord"][system])):
+                        b = {k: sample[k][system][batch] for k in sample}
+                        *values, index = session.run(
+                            tensors,
+                            {
+                                coord: np.reshape(b["coord"], -1),
+                                box: np.reshape(b["box"], -1),
+                                atype: np.reshape(b["type"], -1),
+                                mesh: b["default_mesh"],
+                                natoms: b["natoms_vec"],
+                            },
+                        )
+                        label = np.reshape(b["density"], [len(b["coord"]), -1])
+                        found.append([*values, label[index[:, 0], index[:, 1]]])
+        return [np.concatenate(parts) for parts in zip(*found, strict=True)]
+
+    def build(
+        self,
+        coord_,
+        atype_,
+        natoms,
+        box,
+        mesh,
+        input_dict,
+        frz_model=None,
+        ckpt_meta=None,
+        suffix="",
+        reuse=None,
+    ):
+        with tf.variable_scope("model_attr" + suffix, reuse=reuse):
+            tf.constant(" ".join(self.type_map), name="tmap", dtype=tf.string)
+            tf.constant(self.model_type, name="model_type", dtype=tf.string)
+            tf.constant(MODEL_VERSION, name="model_version", dtype=tf.string)
+            info = tf.constant(json.dumps(self.info), name="charge_info")
+        features = self.descrpt.build(
+            coord_, atype_, natoms, box, mesh, input_dict, suffix=suffix, reuse=reuse
+        )
+        tf.identity(features, name="o_descriptor" + suffix)
+        density = self.fitting.build(features, reuse=reuse, suffix=suffix)
+        index = self.descrpt.center_index
+        nframes = tf.size(coord_) // (3 * natoms[1])
+        # freezing keeps what the outputs depend on, so the info goes with them
+        with tf.control_dependencies([info]):
+            atom_ener = tf.scatter_nd(
+                index, density, tf.cast([nframes, natoms[0]], tf.int64)
+            )
+        atom_ener = tf.identity(atom_ener, name="o_atom_energy" + suffix)
+        nall = natoms[1]
+
+        def zeros(name, width, dtype=GLOBAL_TF_FLOAT_PRECISION):
+            return tf.zeros([nframes, width], dtype=dtype, name=name + suffix)
+
+        energy = tf.zeros([nframes], GLOBAL_ENER_FLOAT_PRECISION, name="o_energy" + suffix)
+        return {
+            "energy": energy,
+            "force": zeros("o_force", 3 * nall),
+            "virial": zeros("o_virial", 9),
+            "atom_virial": zeros("o_atom_virial", 9 * nall),
+            "atom_ener": atom_ener,
+            "density": density,
+            "center_index": index,
+            "residual": self.fitting.parameters["residual"],
+            "coord": coord_,
+            "atype": atype_,
+        }
+
+    def init_variables(
+        self, graph, graph_def, model_type="original_model", suffix=""
+    ):
+        self.descrpt.init_variables(graph, graph_def, suffix)
+        self.fitting.init_variables(graph, graph_def, suffix)

@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""Which real atoms lie within the cutoff of which grid point, in TensorFlow ops.
+
+The three ways in which DeePMD-kit hands over coordinates (the size of its
+``mesh`` input tells them apart) are brought to one form here: a flat list of
+source atoms, periodic images included, and a flat list of centres. The search
+then sorts the sources into bins, so that its cost is linear in both.
+"""
+
+from deepmd.tf.env import tf
+
+__all__ = ["Environment", "neighbor_pairs", "sources_and_centers"]
+
+# DeePMD-kit's mesh sizes: 0 = no periodicity; 6, and 1 or 7 for mixed types =
+# periodic without ghosts; 16 and more = ghosts are among the coordinates.
+_MESH_OPEN = 0
+_MESH_GHOSTS = 16
+# Bins of half the cutoff: a point searches 5 x 5 columns of bins, 3.7 times
+# the volume of the sphere.
+_REACH = 2
+
+
+def sources_and_centers(coord, box, atype, nloc, mesh, is_grid, rcut):
+    """Lay out atoms and grid points as flat lists.
+
+    Parameters
+    ----------
+    coord : tf.Tensor
+        (nframes, nall, 3) positions in angstrom, float64.
+    box : tf.Tensor
+        (nframes, 3, 3) cell vectors in rows.
+    atype : tf.Tensor
+        (nframes, nall) types.
+    nloc : tf.Tensor
+        Scalar, the number of local atoms; only they can be centres.
+    mesh : tf.Tensor
+        DeePMD-kit's mesh, of which the size matters.
+    is_grid : tf.Tensor
+        (nframes, nall) bool, true at the grid points.
+    rcut : float
+        Cutoff radius in angstrom.
+
+    Returns
+    -------
+    sources : tuple of tf.Tensor
+        Position (ns, 3), type (ns,) and frame (ns,) of every atom and image.
+    centers : tuple of tf.Tensor
+        Position (nc, 3) and (frame, atom) index (nc, 2) of every grid point.
+    """
+    center_index = tf.where(is_grid[:, :nloc])
+    source_index = tf.where(tf.logical_and(atype >= 0, tf.logical_not(is_grid)))
+    center = tf.gather_nd(coord, center_index)
+    source = tf.gather_nd(coord, source_index)
+    stype = tf.gather_nd(atype, source_index)
+    frame = source_index[:, 0]
+    size = tf.size(mesh)
+    periodic = tf.logical_and(size > _MESH_OPEN, size < _MESH_GHOSTS)
+
+    def with_images():
+        inverse = tf.linalg.inv(box)
+        # 1/height of the cell along each axis: rcut / height in fractions
+        margin = rcut * tf.norm(inverse, axis=1)  # (nframes, 3)
+        reach = tf.cast(tf.math.ceil(tf.reduce_max(margin, axis=0)), tf.int32)
+        steps = [tf.range(-reach[k], reach[k] + 1) for k in range(3)]
+        shifts = tf.reshape(tf.stack(tf.meshgrid(*steps, indexing="ij"), -1), [-1, 3])
+        shifts = tf.cast(shifts, coord.dtype)
+        frac_c = tf.einsum("ci,cij->cj", center, tf.gather(inverse, center_index[:, 0]))
+        frac_s = tf.einsum("si,sij->sj", source, tf.gather(inverse, frame))
+        frac_c -= tf.floor(frac_c)
+        frac_s -= tf.floor(frac_s)
+        images = frac_s[:, None, :] + shifts[None, :, :]
+        edge = tf.gather(margin, frame)[:, None, :]
+        keep = tf.where(
+            tf.reduce_all(tf.logical_and(images > -edge, images < 1.0 + edge), axis=2)
+        )
+        parent = keep[:, 0]
+        image_frame = tf.gather(frame, parent)
+        cells = tf.gather(box, image_frame)
+        return (
+            tf.einsum("si,sij->sj", tf.gather_nd(images, keep), cells),
+            tf.gather(stype, parent),
+            image_frame,
+            tf.einsum("ci,cij->cj", frac_c, tf.gather(box, center_index[:, 0])),
+        )
+
+    # as_given depends on the box too: a graph from which freezing can prune
+    # t_box is refused by DeepPot and LAMMPS
+    unused = tf.reduce_sum(box) * 0.0
+    source, stype, frame, center = tf.cond(
+        periodic, with_images, lambda: (source + unused, stype, frame, center)
+    )
+    return (source, stype, frame), (center, center_index)
+
+
+def neighbor_pairs(sources, centers, rcut):
+    """Find all (centre, source) pairs closer than the cutoff.
+
+    Parameters
+    ----------
+    sources, centers : tuple of tf.Tensor
+        As :func:`sources_and_centers` returns them.
+    rcut : float
+        Cutoff radius in angstrom.
+
+    Returns
+    -------
+    vector : tf.Tensor
+        (npairs, 3) from the centre to the source, float64.
+    which : tf.Tensor
+        (npairs,) index of the centre, in ascending order.
+    stype : tf.Tensor
+        (npairs,) type of the source.
+    """
+    position, stype, frame = sources
+    center, center_index = centers
+    width = rcut / _REACH
+    low = tf.reduce_min(center, axis=0)
+    high = tf.reduce_max(center, axis=0)
+
+    def bin_of(x):
+        return tf.cast(tf.floor((x - low) / width), tf.int64) + _REACH
+
+    last = bin_of(high[None, :])[0]
+    extent = last + 1 + _REACH
+    bins = bin_of(position)
+    near = tf.where(tf.reduce_all(tf.logical_and(bins >= 0, bins < extent), axis=1))[
+        :, 0
+    ]
+    bins = tf.gather(bins, near)
+
+    def bin_id(frame, bx, by, bz):
+        return ((frame * extent[0] + bx) * extent[1] + by) * extent[2] + bz
+
+    ids = bin_id(tf.gather(frame, near), bins[:, 0], bins[:, 1], bins[:, 2])
+    order = tf.argsort(ids)
+    ids = tf.gather(ids, order)
+    near = tf.gather(near, order)
+
+    # bins run fastest along z, so each column of 2 * _REACH + 1 bins around a
+    # centre is one contiguous range of the sorted sources
+    span = tf.range(-_REACH, _REACH + 1, dtype=tf.int64)
+    dx, dy = (tf.reshape(t, [1, -1]) for t in tf.meshgrid(span, span, indexing="ij"))
+    cbins = bin_of(center)
+    column = bin_id(
+        center_index[:, :1], cbins[:, :1] + dx, cbins[:, 1:2] + dy, cbins[:, 2:]
+    )
+    column = tf.reshape(column, [-1])
+    first = tf.searchsorted(ids, column - _REACH, side="left", out_type=tf.int64)
+    stop = tf.searchsorted(ids, column + _REACH, side="right", out_type=tf.int64)
+    candidates = tf.ragged.range(first, stop).flat_values
+    per_center = tf.reduce_sum(tf.reshape(stop - first, [-1, span.shape[0] ** 2]), 1)
+    which = tf.repeat(tf.range(tf.shape(center)[0]), per_center)
+
+    candidates = tf.gather(near, candidates)
+    vector = tf.gather(position, candidates) - tf.gather(center, which)
+    inside = tf.where(tf.reduce_sum(vector * vector, axis=1) < rcut * rcut)[:, 0]
+    return (
+        tf.gather(vector, inside),
+        tf.gather(which, inside),
+        tf.gather(tf.gather(stype, candidates), inside),
+    )
+
+
+class Environment:
+    """The neighbours of every centre, one padded table for each element.
+
+    Parameters
+    ----------
+    pairs : tuple of tf.Tensor
+        As :func:`neighbor_pairs` returns them.
+    n_centers : tf.Tensor
+        Scalar, the number of centres.
+    rcut : float
+        Cutoff radius in angstrom; padding stands at this distance, where every
+        radial function is zero.
+    dtype : tf.DType
+        The precision of the tables.
+    """
+
+    def __init__(self, pairs, n_centers, rcut, dtype):
+        self._vector, self._which, self._type = pairs
+        self._n_centers = n_centers
+        self._rcut = rcut
+        self._dtype = dtype
+
+    def of_type(self, itype):
+        """Vectors to the neighbours of one type.
+
+        Returns
+        -------
+        x, y, z : tf.Tensor
+            (ncenters, nmax) components in angstrom, nmax the largest number of
+            such neighbours: none is ever cut.
+        """
+        mine = tf.where(tf.equal(self._type, itype))[:, 0]
+        which = tf.gather(self._which, mine)
+        vector = tf.cast(tf.gather(self._vector, mine), self._dtype)
+        padding = tf.constant([[self._rcut, 0.0, 0.0]], dtype=self._dtype)
+        vector = tf.transpose(tf.concat([vector, padding], axis=0))
+        count = tf.math.bincount(
+            which, minlength=self._n_centers, maxlength=self._n_centers
+        )
+        slot = tf.range(tf.reduce_max(tf.concat([count, [0]], 0)))
+        index = tf.cumsum(count, exclusive=True)[:, None] + slot[None, :]
+        index = tf.where(slot[None, :] < count[:, None], index, tf.size(which) + 0 * index)
+        return tuple(tf.gather(vector[k], index) for k in range(3))
