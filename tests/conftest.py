@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""Data that the tests share."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase import Atoms
+
+from deepmd_charge import Density
+
+DATA = Path(__file__).parent / "data"
+# Real densities under other licences may lie beside the repository; tests that
+# want them skip where they do not.
+SHARED = Path(__file__).parents[2] / "shared" / "data"
+
+
+def shared(pattern):
+    """Parameters for the shared files of a pattern, or one that skips."""
+    files = sorted(SHARED.glob(pattern))
+    skip = pytest.mark.skip(reason=f"no {pattern} in {SHARED.name} beside the repository")
+    return [pytest.param(f, id=f.name) for f in files] or [pytest.param(None, marks=skip)]
+
+
+@pytest.fixture
+def al32():
+    """A Quantum ESPRESSO density of 32 Al atoms, 96 electrons, 45^3 points."""
+    return DATA / "CHGCAR_Al32.gz"
+
+
+@pytest.fixture
+def density():
+    """A skew cell, ungrouped atoms, an uneven grid, negative and tiny values."""
+    generator = np.random.default_rng(7)
+    atoms = Atoms(
+        ["Si", "C", "Si"],
+        scaled_positions=generator.uniform(-0.2, 1.2, (3, 3)),
+        cell=[[4.1, 0.3, -0.2], [-1.2, 3.7, 0.1], [0.4, 0.5, 5.3]],
+        pbc=True,
+    )
+    values = generator.normal(size=(4, 5, 7)) * 10.0 ** generator.integers(-30, 2, (4, 5, 7))
+    values += (12 / atoms.get_volume()) - values.mean()
+    values[1, 2, 3] = 0.0
+    return Density(atoms, values, kind="vasp/chgcar")
