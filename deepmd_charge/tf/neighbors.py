@@ -148,7 +148,7 @@ def neighbor_pairs(sources, centers, rcut):
     first = tf.searchsorted(ids, column - _REACH, side="left", out_type=tf.int64)
     stop = tf.searchsorted(ids, column + _REACH, side="right", out_type=tf.int64)
     candidates = tf.ragged.range(first, stop).flat_values
-    per_center = tf.reduce_sum(tf.reshape(stop - first, [-1, span.shape[0] ** 2]), 1)
+    per_center = tf.reduce_sum(tf.reshape(stop - first, [-1, (2 * _REACH + 1) ** 2]), 1)
     which = tf.repeat(tf.range(tf.shape(center)[0]), per_center)
 
     candidates = tf.gather(near, candidates)

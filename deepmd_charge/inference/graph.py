@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""A frozen charge model as a function of atoms and points."""
+
+import json
+import os
+
+import numpy as np
+
+from ..dataset import GRID_TYPE
+from ..errors import ChargeError
+
+__all__ = ["FrozenGraph"]
+
+# With a mesh of this size the graph takes periodic images as they are given.
+_MESH_WITH_GHOSTS = np.zeros(16, dtype=np.int32)
+
+
+class FrozenGraph:
+    """The TensorFlow graph that ``dp freeze`` wrote.
+
+    Parameters
+    ----------
+    path : str
+        The ``.pb`` file.
+
+    Raises
+    ------
+    ChargeError
+        If the file is missing, or is not a charge model.
+    """
+
+    def __init__(self, path):
+        if not os.path.isfile(path):
+            raise ChargeError(f"{path}: no such model file; make one with dp freeze -o {path}")
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+        from deepmd.tf.env import default_tf_session_config, tf
+
+        definition = tf.GraphDef()
+        try:
+            with open(path, "rb") as file:
+                definition.ParseFromString(file.read())
+            names = {node.name for node in definition.node}
+        except Exception as error:  # protobuf has no common class for a bad file
+            raise ChargeError(
+                f"{path}: not a frozen TensorFlow model; give the file that dp freeze wrote"
+            ) from error
+        if "model_attr/charge_info" not in names:
+            raise ChargeError(
+                f"{path}: not a charge model; train one with model.type \"charge\" and dp freeze it"
+            )
+        with tf.Graph().as_default() as graph:
+            tf.import_graph_def(definition, name="")
+        self._session = tf.Session(graph=graph, config=default_tf_session_config)
+        self.type_map = self._fetch("model_attr/tmap").decode().split()
+        self.info = json.loads(self._fetch("model_attr/charge_info"))
+        self.rcut = float(self._fetch("descrpt_attr/rcut"))
+        self.reach = float(self._fetch("charge_fitting/reach"))
+
+    def _fetch(self, name, feed=None):
+        return self._session.run(f"{name}:0", feed)
+
+    def density(self, atoms, types, points):
+        """Density at points, in e/A^3.
+
+        Parameters
+        ----------
+        atoms : np.ndarray
+            (n, 3) positions in A of all atoms and periodic images within the
+            cutoff of a point.
+        types : np.ndarray
+            (n,) their indices in the type map.
+        points : np.ndarray
+            (m, 3) positions in A.
+
+        Returns
+        -------
+        np.ndarray
+            (m,)
+        """
+        return self._evaluate("o_atom_energy", atoms, types, points)[0]
+
+    def strangeness(self, atoms, types, points):
+        """Distance of each point's surroundings from those trained on.
+
+        The root mean square of the standardised features over the largest
+        such value of the training sample: well above 1 is extrapolation.
+        Parameters as for :meth:`density`; returns (m,).
+        """
+        features = self._evaluate("charge_fitting/standardised", atoms, types, points)
+        return np.sqrt(np.mean(features.astype(np.float64) ** 2, axis=1)) / self.reach
+
+    def _evaluate(self, name, atoms, types, points):
+        # local atoms come first: the points; the real atoms are all ghosts
+        n_types = len(self.type_map)
+        grid = self.type_map.index(GRID_TYPE)
+        natoms = np.zeros(2 + n_types, dtype=np.int32)
+        natoms[:2] = len(points), len(points) + len(atoms)
+        natoms[2 + grid] = len(points)
+        return self._fetch(
+            name,
+            {
+                "t_coord:0": np.concatenate([points, atoms]).reshape(-1),
+                "t_type:0": np.concatenate(
+                    [np.full(len(points), grid), types]
+                ).astype(np.int32),
+                "t_natoms:0": natoms,
+                "t_box:0": np.zeros(9),
+                "t_mesh:0": _MESH_WITH_GHOSTS,
+            },
+        )
