@@ -36,12 +36,20 @@ def sample_frames(n_total, n_points=N_POINTS, points_per_frame=POINTS_PER_FRAME,
     Raises
     ------
     ChargeError
-        If a number of points is not positive.
+        If a number of points is not positive, or the seed is negative.
     """
     for name, number in (("n_points", n_points), ("points_per_frame", points_per_frame)):
         if number < 1:
             raise ChargeError(f"{name} is {number}: give a positive number of points")
     n_frames = math.ceil(min(n_points, n_total) / points_per_frame)
     needed = n_frames * points_per_frame
-    chosen = np.random.default_rng(seed).choice(n_total, min(needed, n_total), replace=False)
+    chosen = random_generator(seed).choice(n_total, min(needed, n_total), replace=False)
     return np.resize(chosen, (n_frames, points_per_frame))
+
+
+def random_generator(seed):
+    """Make a numpy Generator of a seed, or ChargeError of a negative one."""
+    try:
+        return np.random.default_rng(seed)
+    except ValueError:
+        raise ChargeError(f"seed is {seed}: give a whole number that is not negative") from None

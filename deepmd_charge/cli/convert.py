@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..errors import ChargeError
 from ..output import check_output
-from ..sampling import N_POINTS, POINTS_PER_FRAME
+from ..sampling import N_POINTS, POINTS_PER_FRAME, random_generator
 
 
 def add_parser(subparsers):
@@ -41,13 +41,12 @@ def add_parser(subparsers):
 
 def run(args):
     """Carry out ``deepmd-charge convert``."""
-    import numpy as np
     from tqdm import tqdm
 
     from ..formats import read_density
 
     check_new(args.output)
-    generator = np.random.default_rng(args.seed)
+    generator = random_generator(args.seed)
     systems = {}
     for path in tqdm(args.files, desc="convert", unit="file"):
         add_density(systems, read_density(path), args.points, args.points_per_frame, generator)

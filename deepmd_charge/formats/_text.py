@@ -100,7 +100,10 @@ class TextReader:
             If the file ends early, or a number is missing, unreadable,
             ``****``, NaN or infinite, or the last line holds further ones.
         """
-        values = np.empty(count)
+        try:
+            values = np.empty(count)
+        except (MemoryError, ValueError):
+            raise self.error(f"a grid of {count} points does not fit into memory") from None
         done = 0
         while done < count:
             block, n_lines = self._lines(count - done)
@@ -283,8 +286,8 @@ def format_values(values, columns=5):
     _put_digits(text[:, 16:18], np.abs(exponent))
     for i in np.flatnonzero(~normal & (size > 0)):
         text[i] = np.frombuffer(f"{values[i]:{FIELD}.9E}".encode(), dtype=np.uint8)
-    page[:, :-1] = fields.reshape(n_lines, -1)
-    if len(values) == len(fields):
+    page[:, :-1] = fields.reshape(n_lines, columns * FIELD)
+    if len(values) % columns == 0:
         return page.tobytes()
     # VASP ends an incomplete line with two spaces
     return page.tobytes()[: len(values) * FIELD + n_lines - 1] + b"  \n"

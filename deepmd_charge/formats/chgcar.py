@@ -9,6 +9,7 @@ magnetisation, a non-collinear one its three components. The text holds the
 PAW augmentation occupancies and, between blocks, the magnetic moments.
 """
 
+import math
 import os
 import re
 import warnings
@@ -68,7 +69,7 @@ def read(path):
         volume = abs(np.linalg.det(atoms.cell.array))
         blocks, texts, more = [], [], True
         while more:
-            values = reader.values(int(np.prod(grid)))
+            values = reader.values(math.prod(grid))
             values /= volume
             blocks.append(values.reshape(grid[::-1]).T)
             text, more = _read_text(reader, grid, len(atoms))

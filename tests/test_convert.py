@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""``deepmd-charge convert``."""
+
+import dpdata
+import numpy as np
+import pytest
+from test_dpdata import assert_true_to, make
+
+from deepmd_charge import read_density
+from deepmd_charge.cli.main import main
+
+
+def load(folder):
+    return dpdata.System(str(folder), fmt="deepmd/npy")
+
+
+def convert(*arguments):
+    return main(["convert", *map(str, arguments)])
+
+
+def test_one_composition(tmp_path, capsys):
+    """Files of one composition, atoms in any order, make one system; X is last."""
+    symbols = ["Zn", "O", "Zn"], ["O", "Zn", "Zn"]
+    paths = [make(tmp_path / f"CHGCAR_{i}.gz", s, 30, seed=i) for i, s in enumerate(symbols)]
+    out = tmp_path / "dp"
+    assert convert(*paths, "-o", out, "--points", 50, "--points-per-frame", 20, "--seed", 5) == 0
+    assert capsys.readouterr().out == f"{out}: 6 frames, 120 points, 30.000 electrons, Zn O\n"
+    assert (out / "type_map.raw").read_text().split() == ["Zn", "O", "X"]
+    for name in ("coord", "box", "density"):
+        assert np.load(out / "set.000" / f"{name}.npy").dtype == np.float64
+    system = load(out)
+    assert_true_to(system, read_density(paths[0]), slice(0, 3))
+    assert_true_to(system, read_density(paths[1]), slice(3, 6))
+    same = tmp_path / "same"
+    convert(*paths, "-o", same, "--points", 50, "--points-per-frame", 20, "--seed", 5)
+    np.testing.assert_array_equal(load(same)["density"], system["density"])
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["CHGCAR_0.gz", "CHGCAR_1.gz", "dp", "same"]
+
+
+def test_files_get_different_points(tmp_path):
+    path = make(tmp_path / "CHGCAR", ["Si"], 4)
+    convert(path, path, "-o", tmp_path / "dp", "--points", 20, "--points-per-frame", 20, "--seed", 1)
+    first, second = load(tmp_path / "dp")["density"]
+    assert set(first) != set(second)
+
+
+def test_several_compositions(tmp_path, capsys):
+    paths = [
+        make(tmp_path / f"CHGCAR_{i}", s, n)
+        for i, (s, n) in enumerate([(["Si"] * 2, 8), (["C", "Si"], 8), (["Si", "C"], 8.5)])
+    ]
+    with pytest.warns(UserWarning, match="8.5 electrons"):
+        assert convert(*paths, "-o", tmp_path / "dp", "--points", 40, "--points-per-frame", 20) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        f"{tmp_path}/dp/Si2: 2 frames, 40 points, 8.000 electrons, Si",
+        f"{tmp_path}/dp/C1Si1: 4 frames, 80 points, 8.000 to 8.500 electrons, C Si",
+    ]
+    assert_true_to(load(tmp_path / "dp" / "Si2"), read_density(paths[0]))
+    assert_true_to(load(tmp_path / "dp" / "C1Si1"), read_density(paths[1]), slice(0, 2))
+
+
+def test_defaults(tmp_path, al32, capsys):
+    """All points where the grid has fewer than 100000."""
+    assert convert(al32, "-o", tmp_path / "dp") == 0
+    assert "92 frames, 92000 points, 96.000 electrons, Al" in capsys.readouterr().out
+    assert len(np.unique(load(tmp_path / "dp")["coords"][:, 32:].reshape(-1, 3), axis=0)) == 45**3
+
+
+def test_into_an_empty_folder(tmp_path):
+    (tmp_path / "dp").mkdir()
+    path = make(tmp_path / "CHGCAR", ["Si"], 4)
+    assert convert(path, "-o", tmp_path / "dp", "--points", 20) == 0
+    assert (tmp_path / "dp" / "type.raw").is_file()
+
+
+def test_errors(tmp_path, capsys):
+    """One line, status 1, nothing left behind."""
+    good = make(tmp_path / "CHGCAR", ["Si"], 4)
+    bad = tmp_path / "CHGCAR_cut"
+    bad.write_text(good.read_text()[:-100])
+    full = tmp_path / "full"
+    full.mkdir()
+    (full / "notes").write_text("mine")
+    before = sorted(tmp_path.iterdir())
+    for arguments, message in [
+        ((good, bad, "-o", tmp_path / "dp"), "CHGCAR_cut"),
+        ((good, tmp_path / "CHGCAR_no", "-o", tmp_path / "dp"), "CHGCAR_no: cannot be read"),
+        ((good, "-o", full), "is not empty"),
+        ((good, "-o", good), "CHGCAR: "),
+        ((good, "-o", tmp_path / "a" / "b"), "there is no folder"),
+        ((good, "-o", tmp_path / "dp", "--points", 0), "positive number of points"),
+        ((good, "-o", tmp_path / "dp", "--seed", -1), "seed is -1"),
+    ]:
+        assert convert(*arguments) == 1
+        error = capsys.readouterr().err.splitlines()[-1]
+        assert error.startswith("deepmd-charge: error: ")
+        assert message in error
+        assert sorted(tmp_path.iterdir()) == before
+    assert (full / "notes").read_text() == "mine"
