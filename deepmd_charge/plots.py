@@ -5,11 +5,14 @@ Figures are made without pyplot: nothing needs a display, and no global state
 is left behind.
 """
 
+from pathlib import Path
+
 import numpy as np
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from .errors import ChargeError
 from .metrics import Comparison
 
 UNIT = "e/Å$^3$"
@@ -95,6 +98,30 @@ def plot_comparison(reference, prediction, axis=2, index=None, title=None):
     lower.set(title="", ylabel=f"error ({UNIT})")
     _heading(figure, title, plane)
     return figure
+
+
+def picture_format(path):
+    """Name the picture format of a file by its ending.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Returns
+    -------
+    str
+        Such as "png".
+
+    Raises
+    ------
+    ChargeError
+        When matplotlib cannot write files of that ending.
+    """
+    form = Path(path).suffix.lstrip(".").lower()
+    known = sorted(Figure().canvas.get_supported_filetypes())
+    if form not in known:
+        raise ChargeError(f"{path}: not a picture's name; let it end in .{', .'.join(known)}")
+    return form
 
 
 def busiest_slice(density, axis):
@@ -285,7 +312,7 @@ def _parity(figure, reference, prediction):
         xlabel=f"reference ({UNIT})",
         ylabel=f"prediction ({UNIT})",
     )
-    point_volume = reference.atoms.cell.volume / true.size
+    point_volume = reference.volume / true.size
     summary = Comparison.of(true, predicted, point_volume).summary()
     lines = [f"{name.upper()} {summary[name]:.2e}" for name in ("mae", "rmse", "max")]
     lines = [f"{line} {UNIT}" for line in lines] + [f"NMAE {summary['nmae']:.3g}%"]

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""Entry point of the command ``deepmd-charge``."""
+
+import argparse
+import os
+import sys
+import warnings
+
+from .. import __version__
+from ..errors import ChargeError
+from . import convert, lammps, plot, predict, test
+
+COMMANDS = (convert, predict, test, plot, lammps)
+
+
+def build_parser():
+    """Make the parser of the whole command line.
+
+    Returns
+    -------
+    argparse.ArgumentParser
+    """
+    parser = argparse.ArgumentParser(
+        prog="deepmd-charge",
+        description="Learn electron charge densities with DeePMD-kit and predict them.",
+        epilog="Training and freezing are done by DeePMD-kit itself: "
+        "`dp train input.json`, `dp freeze -o charge.pb`. "
+        "Densities are in e/A^3, lengths in A.",
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for command in COMMANDS:
+        command.add_parser(subparsers)
+    return parser
+
+
+def main(argv=None):
+    """Run ``deepmd-charge``.
+
+    Parameters
+    ----------
+    argv : list of str, optional
+        Arguments without the program's name; those of the process by default.
+
+    Returns
+    -------
+    int
+        Exit status: 0, 1 after an error, 130 after Ctrl-C. As usual with
+        argparse, wrong arguments exit with status 2.
+    """
+    args = build_parser().parse_args(argv)
+    try:
+        with warnings.catch_warnings():
+            warnings.showwarning = _warn
+            args.run(args)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader of our output (head, less) has had enough. Python would
+        # complain once more when it flushes stdout at its own exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except ChargeError as error:
+        return _fail(error)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        return _fail(f"{error.filename}: {reason}" if error.filename else reason)
+    except MemoryError as error:
+        return _fail(f"out of memory: {error}")
+    except KeyboardInterrupt:
+        print("\ndeepmd-charge: interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _warn(message, *_):
+    """Print a warning without the place in the code where it arose."""
+    print(f"deepmd-charge: warning: {message}", file=sys.stderr)
+
+
+def _fail(message):
+    """Print a one-line complaint and return the exit status."""
+    print(f"deepmd-charge: error: {message}", file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

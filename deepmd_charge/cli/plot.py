@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""``deepmd-charge plot``: pictures of one density, or of two compared."""
+
+from ..errors import ChargeError
+
+
+def add_parser(subparsers):
+    """Add the subcommand to the command line."""
+    parser = subparsers.add_parser(
+        "plot",
+        help="draw slices, parity and planar averages",
+        description="Draw a density: a slice and the planar average. With a second density, "
+        "draw slices of both and of the error, the parity of all points and planar averages.",
+    )
+    parser.add_argument("density", metavar="DENSITY", help="density file; the true one of two")
+    parser.add_argument(
+        "prediction", nargs="?", metavar="PREDICTION", help="predicted density on the same grid"
+    )
+    parser.add_argument(
+        "-o", "--output", required=True, metavar="FILE", help="picture to write (.png, .pdf, .svg)"
+    )
+    parser.add_argument(
+        "--axis",
+        choices="abc",
+        default="c",
+        help="cell vector that numbers the slices and that averages run along (default: c)",
+    )
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--index", type=int, metavar="I", help="grid index of the slice, from 0")
+    where.add_argument(
+        "--position",
+        type=float,
+        metavar="F",
+        help="fractional coordinate of the slice; by default the slice passes most atoms",
+    )
+    parser.add_argument("--title", metavar="TEXT", help="heading of the picture")
+    parser.set_defaults(run=run)
+
+
+def run(args):
+    """Carry out ``deepmd-charge plot``."""
+    from .. import plots
+    from ..formats import read_density
+    from ..output import check_output, replacing
+    from ._inputs import check_same_grid
+
+    check_output(args.output)
+    form = plots.picture_format(args.output)
+    density = read_density(args.density)
+    where = {"axis": "abc".index(args.axis), "title": args.title}
+    where["index"] = slice_index(args, density.shape[where["axis"]])
+    if args.prediction is None:
+        figure = plots.plot_density(density, **where)
+    else:
+        prediction = read_density(args.prediction)
+        check_same_grid(args.density, density, args.prediction, prediction)
+        figure = plots.plot_comparison(density, prediction, **where)
+    with replacing(args.output) as temporary:
+        figure.savefig(temporary, format=form, dpi=150)
+
+
+def slice_index(args, n):
+    """Find the index among `n` slices that the flags ask for.
+
+    Returns
+    -------
+    int or None
+        None when no flag was given.
+    """
+    if args.position is not None:
+        return round(args.position * n) % n
+    if args.index is not None and not 0 <= args.index < n:
+        raise ChargeError(
+            f"{args.density}: there is no slice {args.index} along {args.axis}; give --index 0 to {n - 1}"
+        )
+    return args.index

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""``deepmd-charge predict``: the density of a structure on a whole grid."""
+
+import math
+
+from ..errors import ChargeError
+
+
+def add_parser(subparsers):
+    """Add the subcommand to the command line."""
+    parser = subparsers.add_parser(
+        "predict",
+        help="predict the density of a structure and write it",
+        description="Predict the electron density (e/A^3) of a structure on a whole grid. "
+        "With no grid flag the grid has the spacing of the model's training data.",
+    )
+    parser.add_argument("-m", "--model", required=True, help="frozen model (charge.pb)")
+    parser.add_argument(
+        "-s",
+        "--structure",
+        required=True,
+        metavar="FILE",
+        help="structure: any file that ase reads, or a CHGCAR",
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        required=True,
+        metavar="FILE",
+        help="density to write; its name tells the format (CHGCAR, CHGCAR.gz, CHGCAR.xz)",
+    )
+    grid = parser.add_mutually_exclusive_group()
+    grid.add_argument(
+        "--grid", nargs=3, type=int, metavar=("NX", "NY", "NZ"), help="number of grid points"
+    )
+    grid.add_argument("--like", metavar="FILE", help="take the grid of this density file")
+    grid.add_argument(
+        "--spacing",
+        type=float,
+        metavar="H",
+        help="largest distance (A) of grid points along a cell vector; "
+        "the numbers are rounded up to products of 2, 3, 5 and 7",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args):
+    """Carry out ``deepmd-charge predict``."""
+    from .. import formats
+    from ..inference import ChargeModel
+    from ..output import check_output
+    from ._inputs import read_structure
+
+    check_output(args.output)
+    formats.format_of(args.output)
+    if args.grid is not None:
+        check_grid(args.grid)
+    model = ChargeModel(args.model)
+    atoms = read_structure(args.structure, model)
+    grid = choose_grid(args, model, atoms)
+    density = model.predict(atoms, grid=grid, progress=True)
+    formats.write_density(args.output, density)
+    shape = " x ".join(map(str, grid))
+    print(f"{args.output}: {shape} points, {density.n_electrons:.4f} electrons")
+
+
+def check_grid(grid):
+    """Raise ChargeError for a grid without points."""
+    if min(grid) < 1:
+        raise ChargeError(
+            f"--grid {' '.join(map(str, grid))}: this grid has no points; give three counts of at least 1"
+        )
+
+
+def choose_grid(args, model, atoms):
+    """Find the grid shape that the flags, or else the model, ask for.
+
+    Returns
+    -------
+    tuple of int
+    """
+    if args.grid is not None:
+        return tuple(args.grid)
+    if args.like is not None:
+        from ..formats import read_density
+
+        return tuple(read_density(args.like).shape)
+    spacing = args.spacing
+    if spacing is None:
+        spacing = model.info.get("grid_spacing")
+        if spacing is None:
+            raise ChargeError(
+                f"{args.model}: the model does not know the grid spacing of its training data; "
+                "give --grid, --like or --spacing"
+            )
+    elif not (spacing > 0.0 and math.isfinite(spacing)):
+        raise ChargeError(f"--spacing {spacing:g}: a spacing must be a positive length in A")
+    return tuple(fft_size(length / spacing) for length in atoms.cell.lengths())
+
+
+def fft_size(points):
+    """Round up to the next product of 2, 3, 5 and 7, which FFTs like best.
+
+    Parameters
+    ----------
+    points : float
+        Smallest size; a millionth of it is allowed for rounding errors.
+
+    Returns
+    -------
+    int
+    """
+    size = max(1, math.ceil(points * (1.0 - 1e-6)))
+    while not _is_smooth(size):
+        size += 1
+    return size
+
+
+def _is_smooth(number):
+    for prime in (2, 3, 5, 7):
+        while number % prime == 0:
+            number //= prime
+    return number == 1

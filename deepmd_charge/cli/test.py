@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""``deepmd-charge test``: the error of a model on known densities."""
+
+import json
+import math
+
+from ..errors import ChargeError
+
+COLUMNS = (
+    # key, heading, format
+    ("mae", "MAE", "{:.3e}"),
+    ("rmse", "RMSE", "{:.3e}"),
+    ("max", "max", "{:.3e}"),
+    ("r2", "R2", "{:.6f}"),
+    ("nmae", "NMAE %", "{:.3f}"),
+    ("rrmse", "RRMSE %", "{:.3f}"),
+    ("electrons_true", "electrons", "{:.3f}"),
+    ("electrons_predicted", "predicted", "{:.3f}"),
+    ("n_points", "points", "{:d}"),
+)
+
+
+def add_parser(subparsers):
+    """Add the subcommand to the command line."""
+    parser = subparsers.add_parser(
+        "test",
+        help="compare predicted densities with known ones",
+        description="Predict the density of every file on the file's own grid and print the errors: "
+        "MAE, RMSE and the largest error in e/A^3; R2; NMAE = sum|d|/sum|rho| and "
+        "RRMSE = sqrt(sum d^2)/sqrt(sum rho^2) in %%; the electrons of both densities.",
+    )
+    parser.add_argument("-m", "--model", help="frozen model (charge.pb)")
+    parser.add_argument(
+        "-s", "--system", required=True, nargs="+", metavar="FILE", help="true densities (CHGCAR)"
+    )
+    parser.add_argument(
+        "-p",
+        "--prediction",
+        nargs="+",
+        metavar="FILE",
+        help="densities that were predicted before, one for each file of -s, in place of -m",
+    )
+    parser.add_argument("--json", metavar="FILE", help="write the numbers to this file as well")
+    parser.add_argument(
+        "--points",
+        type=int,
+        metavar="N",
+        help="test on N random grid points of each file; electrons are then estimates",
+    )
+    parser.add_argument("--seed", type=int, help="seed of the random points")
+    parser.set_defaults(run=run)
+
+
+def run(args):
+    """Carry out ``deepmd-charge test``."""
+    from ..formats import read_density
+    from ..metrics import Comparison
+    from ..output import check_output, replacing
+
+    if (args.model is None) == (args.prediction is None):
+        raise ChargeError("give either a model (-m) or predicted densities (-p)")
+    if args.points is not None and args.points < 1:
+        raise ChargeError(f"--points {args.points}: give a number of at least 1")
+    if args.json:
+        check_output(args.json)
+    predict = _from_model(args) if args.model else _from_files(args)
+
+    total = Comparison()
+    rows = []
+    for number, path in enumerate(args.system):
+        reference = read_density(path)
+        chosen = _choose_points(reference, args.points, args.seed)
+        true = reference.values.ravel()[chosen]
+        comparison = Comparison.of(
+            true, predict(number, path, reference, chosen), reference.volume / true.size
+        )
+        total += comparison
+        rows.append({"file": path, **comparison.summary()})
+    everything = total.summary()
+    print(format_table([*rows, {"file": f"all {len(rows)} files", **everything}]))
+    if args.json:
+        results = {"files": [_finite(row) for row in rows], "all": _finite(everything)}
+        with replacing(args.json) as temporary:
+            temporary.write_text(json.dumps(results, indent=2) + "\n")
+
+
+def _from_model(args):
+    """Return a function that predicts the chosen points of a file."""
+    from ..inference import ChargeModel
+    from ._inputs import check_elements
+
+    model = ChargeModel(args.model)
+
+    def predict(number, path, reference, chosen):
+        check_elements(path, reference.atoms, model)
+        if args.points is None and not reference.origin.any():
+            return model.predict(reference.atoms, grid=reference.shape, progress=True).values.ravel()
+        return model.predict_points(reference.atoms, reference.points(chosen))
+
+    return predict
+
+
+def _from_files(args):
+    """Return a function that reads the chosen points from predicted densities."""
+    from ..formats import read_density
+    from ._inputs import check_same_grid
+
+    if len(args.prediction) != len(args.system):
+        raise ChargeError(
+            f"-p has {len(args.prediction)} files and -s {len(args.system)}; give one for each"
+        )
+
+    def predict(number, path, reference, chosen):
+        prediction = read_density(args.prediction[number])
+        check_same_grid(path, reference, args.prediction[number], prediction)
+        return prediction.values.ravel()[chosen]
+
+    return predict
+
+
+def _choose_points(density, n_points, seed):
+    """Return flat indices into the grid: all of them, or a random subset."""
+    import numpy as np
+
+    size = density.values.size
+    if n_points is None or n_points >= size:
+        return np.arange(size)
+    return np.random.default_rng(seed).choice(size, n_points, replace=False)
+
+
+def format_table(rows):
+    """Lay out rows of ``{"file": ..., "mae": ..., ...}`` as text.
+
+    Returns
+    -------
+    str
+        A line of headings, one line a row; MAE, RMSE and max in e/A^3.
+    """
+    lines = [["file", *(heading for _, heading, _ in COLUMNS)]]
+    lines += [[row["file"], *(form.format(row[key]) for key, _, form in COLUMNS)] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*lines)]
+    return "\n".join(
+        "  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])])
+        for line in lines
+    )
+
+
+def _finite(row):
+    """Replace NaN and infinity, which JSON does not have, by None."""
+    return {
+        key: None if isinstance(value, float) and not math.isfinite(value) else value
+        for key, value in row.items()
+    }
