@@ -6,8 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from .errors import ChargeError
-
-GRID_TYPE = "X"
+from .sampling import GRID_TYPE
 
 # Electrons per atom by which a file may miss the common valences: superpositions
 # and coarse grids miss by 1e-3, a charged cell by a little more, and another
@@ -84,7 +83,8 @@ def _valences(elements, facts):
     excess = (electrons - counts @ valence) / counts.sum(axis=1)
     if np.abs(excess).max() > VALENCE_TOLERANCE:
         low, high = (
-            f"{facts[i][2]} ({facts[i][1]:.6g} electrons)" for i in (excess.argmin(), excess.argmax())
+            f"{facts[i][2]} ({facts[i][1]:.6g} electrons)"
+            for i in (excess.argmin(), excess.argmax())
         )
         raise ChargeError(
             f"training systems with different valences: {low} and {high} cannot come from the"

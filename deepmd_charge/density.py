@@ -50,7 +50,8 @@ class Density:
         self.extra = dict(extra or {})
         if self.values.ndim != 3 or not self.values.size:
             raise ChargeError(
-                f"a density needs a grid (nx, ny, nz) of at least one point, not {self.values.shape}"
+                "a density needs a grid (nx, ny, nz) of at least one point,"
+                f" not {self.values.shape}"
             )
         if self.origin.shape != (3,):
             raise ChargeError(f"an origin is three numbers in A, not {origin!r}")

@@ -19,9 +19,7 @@ from dpdata.data_type import Axis, DataType, register_data_type
 from dpdata.format import Format
 
 from .errors import ChargeError
-from .sampling import N_POINTS, POINTS_PER_FRAME, sample_frames
-
-GRID_TYPE = "X"
+from .sampling import GRID_TYPE, N_POINTS, POINTS_PER_FRAME, sample_frames
 
 DATA_TYPES = (
     # e/A^3, zero on the real atoms

@@ -7,6 +7,7 @@ import numpy as np
 
 from .errors import ChargeError
 
+GRID_TYPE = "X"  # name of the pseudo-atoms that stand for grid points
 N_POINTS = 100_000
 POINTS_PER_FRAME = 1000
 

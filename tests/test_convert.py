@@ -73,6 +73,18 @@ def test_into_an_empty_folder(tmp_path):
     assert (tmp_path / "dp" / "type.raw").is_file()
 
 
+def test_failure_while_writing(tmp_path, monkeypatch, capsys):
+    def fail(system, fmt, folder, **options):
+        (tmp_path / folder).mkdir()
+        raise OSError(28, "No space left on device", folder)
+
+    path = make(tmp_path / "CHGCAR", ["Si"], 4)
+    monkeypatch.setattr(dpdata.System, "to", fail)
+    assert convert(path, "-o", tmp_path / "dp") == 1
+    assert "No space left" in capsys.readouterr().err
+    assert [p.name for p in tmp_path.iterdir()] == ["CHGCAR"]
+
+
 def test_errors(tmp_path, capsys):
     """One line, status 1, nothing left behind."""
     good = make(tmp_path / "CHGCAR", ["Si"], 4)

@@ -76,7 +76,8 @@ def read(path):
             texts.append(text)
         if len(blocks) not in (1, 2, 4):
             raise reader.error(
-                f"{len(blocks)} grids, where a CHGCAR has 1, 2 (spin) or 4 (non-collinear): truncated?"
+                f"{len(blocks)} grids, where a CHGCAR has 1, 2 (spin) or 4 (non-collinear):"
+                " truncated?"
             )
     extra = {"comment": comment, "spin": blocks[1:], "augmentation": texts}
     density = Density(atoms, blocks[0], kind=KIND, extra=extra)
@@ -125,7 +126,7 @@ def write(path, density):
             file.write(grid.encode())
             for values in _in_file_order(block):
                 if not np.isfinite(values).all():
-                    raise ChargeError(f"{path}: not written: the density has values that are not finite")
+                    raise ChargeError(f"{path}: not written: some values are not finite")
                 file.write(format_values(values * density.volume, COLUMNS))
             file.write(text.encode())
 
@@ -178,7 +179,7 @@ def _read_structure(reader):
         raise reader.error(f"expected 'Direct' or 'Cartesian', found {' '.join(mode)[:40]!r}")
     positions = np.array(
         [
-            # what follows are selective dynamics flags, which are no part of a density
+            # what may follow are the flags of selective dynamics, no part of a density
             _floats(reader, None, f"position {i + 1} of {len(symbols)}")[:3]
             for i in range(len(symbols))
         ]
