@@ -65,7 +65,7 @@ def main(argv=None):
         reason = error.strerror or str(error)
         return _fail(f"{error.filename}: {reason}" if error.filename else reason)
     except MemoryError as error:
-        return _fail(f"out of memory: {error}")
+        return _fail(f"out of memory: {str(error) or 'take a smaller grid'}")
     except KeyboardInterrupt:
         print("\ndeepmd-charge: interrupted", file=sys.stderr)
         return 130

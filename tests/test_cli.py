@@ -1,0 +1,273 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""The command line with a stand-in for the model: results and complaints."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from ase.build import bulk
+from ase.io import write
+
+from deepmd_charge import ChargeError, Density, __version__, read_density, write_density
+from deepmd_charge.cli.main import main
+from deepmd_charge.cli.predict import fft_size
+
+SPACING = 0.4
+
+
+def wave(atoms, points):
+    """A smooth periodic density: 8 electrons."""
+    phases = 2.0 * np.pi * atoms.cell.scaled_positions(points)
+    return 8.0 / atoms.cell.volume * (1.0 + 0.5 * np.cos(phases[:, 0]) * np.sin(phases[:, 1:]).sum(1))
+
+
+class StandInModel:
+    """Predicts `wave`, 1% too high."""
+
+    type_map = ["Si", "X"]
+    elements = ["Si"]
+    rcut = 6.0
+
+    def __init__(self, path):
+        with open(path, "rb"):
+            pass
+        self.info = {"grid_spacing": SPACING}
+
+    def predict(self, atoms, grid, progress=False):
+        empty = Density(atoms, np.zeros(grid))
+        return Density(atoms, self.predict_points(atoms, empty.points()).reshape(grid))
+
+    def predict_points(self, atoms, points, progress=False):
+        return 1.01 * wave(atoms, points)
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """A folder with a model, a structure and its density."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("deepmd_charge.inference.ChargeModel", StandInModel)
+    (tmp_path / "charge.pb").write_bytes(b"model")
+    atoms = bulk("Si", "diamond", 5.43)
+    write("POSCAR", atoms)
+    write("Ge.xyz", bulk("Ge"), format="extxyz")
+    density = Density(atoms, np.zeros((8, 9, 10)))
+    density = Density(atoms, wave(atoms, density.points()).reshape(density.shape))
+    write_density("CHGCAR", density)
+    return tmp_path
+
+
+def complaint(capsys, *argv):
+    """Run a command that must fail, and return its one line of error."""
+    there = set(os.listdir())
+    assert main(list(map(str, argv))) == 1
+    assert set(os.listdir()) == there  # nothing half-written
+    *before, line = capsys.readouterr().err.splitlines()
+    assert line.startswith("deepmd-charge: error: ")
+    assert all(other.startswith("deepmd-charge: warning: ") for other in before)
+    return line
+
+
+PREDICT = ("predict", "-m", "charge.pb", "-s", "POSCAR", "-o", "CHGCAR_pred")
+
+
+@pytest.mark.parametrize("name", ["CHGCAR_pred", "CHGCAR_pred.gz", "CHGCAR_pred.xz"])
+def test_predict_like(name, capsys):
+    assert main([*PREDICT[:-1], name, "--like", "CHGCAR"]) == 0
+    predicted, true = read_density(name), read_density("CHGCAR")
+    assert predicted.values == pytest.approx(1.01 * true.values, rel=1e-9)
+    assert "8 x 9 x 10 points, 8.08" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("flags", "shape"),
+    [
+        (["--grid", "3", "5", "11"], (3, 5, 11)),
+        (["--spacing", "0.3"], (14, 14, 14)),  # 3.84 A / 0.3 A = 12.8, 13 is prime
+        ([], (10, 10, 10)),  # 3.84 A / 0.4 A = 9.6
+    ],
+)
+def test_predict_grids(flags, shape):
+    assert main([*PREDICT, *flags]) == 0
+    assert read_density("CHGCAR_pred").shape == shape
+
+
+def test_structure_from_a_density_file():
+    assert main([*PREDICT[:3], "-s", "CHGCAR", *PREDICT[5:], "--grid", "2", "2", "2"]) == 0
+    assert main([*PREDICT[:3], "-s", "POSCAR", "-o", "CHGCAR_2", "--grid", "2", "2", "2"]) == 0
+    one, two = read_density("CHGCAR_pred"), read_density("CHGCAR_2")
+    assert one.values == pytest.approx(two.values, abs=1e-9)
+
+
+def test_predict_needs_a_spacing(capsys, monkeypatch):
+    monkeypatch.setattr(f"{__name__}.SPACING", None)
+    assert "charge.pb: the model does not know the grid spacing" in complaint(capsys, *PREDICT)
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        ([*PREDICT, "--grid", 0, 4, 4], "--grid 0 4 4: this grid has no points"),
+        ([*PREDICT, "--spacing", -1], "--spacing -1: "),
+        ([*PREDICT, "--spacing", "nan"], "--spacing nan: "),
+        ([*PREDICT[:-1], "missing/CHGCAR"], "missing/CHGCAR: there is no folder missing"),
+        ([*PREDICT[:-1], "."], ".: is a folder"),
+        ([*PREDICT[:-1], "density.txt"], "density.txt: the name does not tell the format"),
+        ([*PREDICT[:3], "-s", "Ge.xyz", *PREDICT[5:]], "Ge.xyz: the model has not seen Ge, only Si"),
+        ([*PREDICT[:3], "-s", "no.cif", *PREDICT[5:]], "no.cif: No such file or directory"),
+        ([*PREDICT[:3], "-s", "charge.pb", *PREDICT[5:]], "charge.pb: ase cannot read a structure"),
+        (["predict", "-m", "no.pb", *PREDICT[3:]], "no.pb: No such file or directory"),
+        ([*PREDICT, "--like", "CHGCAR_no"], "CHGCAR_no: "),
+        (["test", "-s", "CHGCAR"], "either a model (-m) or predicted densities (-p)"),
+        (["test", "-s", "CHGCAR", "-p", "CHGCAR", "CHGCAR"], "-p has 2 files and -s 1"),
+        (["test", "-m", "charge.pb", "-s", "CHGCAR", "--points", 0], "--points 0: "),
+        (["test", "-m", "charge.pb", "-s", "CHGCAR", "--json", "no/t"], "no/t: there is no folder no"),
+        (["plot", "CHGCAR", "-o", "x.doc"], "x.doc: not a picture's name"),
+        (["plot", "CHGCAR", "-o", "no/x.png"], "no/x.png: there is no folder no"),
+        (["plot", "CHGCAR", "-o", "x.png", "--index", 10], "CHGCAR: there is no slice 10 along c"),
+        (
+            ["lammps", "write", "-m", "charge.pb", "-s", "POSCAR", "-o", "d", "--grid", 1, 0, 1],
+            "--grid 1 0 1: this grid has no points",
+        ),
+        (
+            ["lammps", "write", "-m", "charge.pb", "-s", "Ge.xyz", "-o", "d", "--grid", 1, 1, 1],
+            "Ge.xyz: the model has not seen Ge",
+        ),
+        (["lammps", "read", "d", "-o", "CHGCAR_l"], "grid.json: no such file"),
+        (["lammps", "read", "d", "-o", "no/CHGCAR"], "no/CHGCAR: there is no folder no"),
+    ],
+)
+def test_complaints(capsys, argv, message):
+    assert message in complaint(capsys, *argv)
+
+
+def test_molecule_without_cell(capsys):
+    with open("molecule.xyz", "w") as file:
+        file.write("1\n\nSi 0 0 0\n")
+    argv = [*PREDICT[:3], "-s", "molecule.xyz", *PREDICT[5:]]
+    assert "molecule.xyz: the structure has no cell" in complaint(capsys, *argv)
+
+
+def test_bad_density_files(capsys):
+    text = open("CHGCAR").read()
+    for name, content in (
+        ("CHGCAR_cut", text[: len(text) // 2]),
+        ("CHGCAR_stars", text[:-100] + " *****************" + text[-82:]),
+    ):
+        with open(name, "w") as file:
+            file.write(content)
+        for argv in (["test", "-m", "charge.pb", "-s", name], ["plot", name, "-o", "x.png"]):
+            assert name in complaint(capsys, *argv)
+
+
+def test_test(capsys):
+    write_density("CHGCAR_half", read_density("CHGCAR") * 0.5)
+    assert main(["test", "-m", "charge.pb", "-s", "CHGCAR", "CHGCAR_half", "--json", "t.json"]) == 0
+    table = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in table] == ["file", "CHGCAR", "CHGCAR_half", "all"]
+    results = json.load(open("t.json"))
+    true = read_density("CHGCAR").values
+    first, second = results["files"]
+    assert first["file"] == "CHGCAR"
+    assert first["mae"] == pytest.approx(0.01 * np.abs(true).mean())
+    assert first["max"] == pytest.approx(0.01 * np.abs(true).max())
+    assert first["nmae"] == pytest.approx(1.0)
+    assert first["rrmse"] == pytest.approx(1.0)
+    assert first["electrons_true"] == pytest.approx(8.0)
+    assert first["electrons_predicted"] == pytest.approx(8.08)
+    assert first["n_points"] == true.size
+    assert second["nmae"] == pytest.approx(102.0)
+    error = np.concatenate([0.01 * true.ravel(), 0.51 * true.ravel()])
+    assert results["all"]["rmse"] == pytest.approx(np.sqrt(np.mean(error**2)))
+    assert results["all"]["electrons_true"] == pytest.approx(12.0)
+
+
+def test_test_on_some_points(capsys):
+    argv = ["test", "-m", "charge.pb", "-s", "CHGCAR", "--points", "50", "--json", "t.json"]
+    results = []
+    for seed in ("1", "1", "2"):
+        assert main([*argv, "--seed", seed]) == 0
+        results.append(json.load(open("t.json"))["all"])
+    assert results[0]["n_points"] == 50
+    assert results[0]["nmae"] == pytest.approx(1.0)
+    assert results[0]["electrons_true"] == pytest.approx(8.0, rel=0.3)
+    assert results[0] == results[1] != results[2]
+
+
+def test_test_of_predicted_files():
+    assert main([*PREDICT, "--like", "CHGCAR"]) == 0
+    assert main(["test", "-p", "CHGCAR_pred", "-s", "CHGCAR", "--json", "p.json"]) == 0
+    assert main(["test", "-m", "charge.pb", "-s", "CHGCAR", "--json", "m.json"]) == 0
+    from_file, from_model = (json.load(open(name))["all"] for name in ("p.json", "m.json"))
+    assert from_file == pytest.approx(from_model, rel=1e-6)
+
+
+def test_prediction_on_another_grid(capsys):
+    assert main([*PREDICT, "--grid", "2", "2", "2"]) == 0
+    message = "CHGCAR and CHGCAR_pred: densities on different grids"
+    assert message in complaint(capsys, "test", "-p", "CHGCAR_pred", "-s", "CHGCAR")
+    assert message in complaint(capsys, "plot", "CHGCAR", "CHGCAR_pred", "-o", "x.png")
+
+
+@pytest.mark.parametrize("flags", [[], ["CHGCAR"], ["--axis", "a", "--position", "0.99"]])
+def test_plot(flags):
+    assert main(["plot", "CHGCAR", *flags, "-o", "x.png"]) == 0
+    with open("x.png", "rb") as file:
+        assert file.read(8) == b"\x89PNG\r\n\x1a\n"
+
+
+def test_lammps_round_trip():
+    grid = ("3", "4", "5")
+    argv = ["lammps", "write", "-m", "charge.pb", "-s", "POSCAR", "-o", "run", "--grid", *grid]
+    assert main(argv) == 0
+    lines = ["ITEM: TIMESTEP", "0", "ITEM: NUMBER OF ATOMS", "60", "ITEM: BOX BOUNDS", "", "", ""]
+    lines += ["ITEM: ATOMS id type c_density", *(f"{i + 3} 2 {0.01 * i}" for i in range(60))]
+    with open("run/density.dump", "w") as file:
+        file.write("\n".join(lines) + "\n")
+    assert main(["lammps", "read", "run", "-o", "CHGCAR_l"]) == 0
+    assert read_density("CHGCAR_l").values.ravel() == pytest.approx(0.01 * np.arange(60))
+
+
+def test_warnings_are_one_line(capsys):
+    write_density("CHGCAR_third", read_density("CHGCAR") * (1 / 3))
+    assert main(["plot", "CHGCAR_third", "-o", "x.png"]) == 0
+    err = capsys.readouterr().err
+    assert err.startswith("deepmd-charge: warning: CHGCAR_third: ")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), MemoryError(), ChargeError("x: y")])
+def test_no_traceback(error, monkeypatch, capsys):
+    def fail(*args, **kwargs):
+        raise error
+
+    monkeypatch.setattr(StandInModel, "predict", fail)
+    assert main([*PREDICT, "--grid", "2", "2", "2"]) != 0
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_fft_size():
+    allowed = sorted(
+        2**a * 3**b * 5**c * 7**d
+        for a in range(9) for b in range(6) for c in range(4) for d in range(4)
+    )
+    for n in range(1, 400):
+        assert fft_size(n) == min(m for m in allowed if m >= n)
+    assert fft_size(72 * (1 + 1e-12)) == 72  # a rounding error is no reason for more
+    assert fft_size(72.01) == 75
+    assert fft_size(0.2) == 1
+
+
+def test_version_and_help_are_quick():
+    code = (
+        "import sys; from deepmd_charge.cli.main import build_parser; print(build_parser().format_help());"
+        "print(sorted({'tensorflow', 'deepmd', 'ase', 'dpdata', 'matplotlib'} & set(sys.modules)))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.splitlines()[-1] == "[]"
+    with pytest.raises(SystemExit) as stop:
+        main(["--version"])
+    assert stop.value.code == 0
+    assert __version__ == "0.1.0"

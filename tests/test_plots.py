@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""What is drawn, and where: slices in skew cells, averages, limits."""
+
+import numpy as np
+import pytest
+from ase import Atoms
+
+from deepmd_charge import ChargeError, Density
+from deepmd_charge.plots import Plane, busiest_slice, picture_format, plot_comparison, plot_density
+
+CELL = [[4.0, 0.0, 0.0], [1.5, 3.0, 0.0], [0.5, -1.0, 5.0]]
+
+
+@pytest.fixture
+def density():
+    atoms = Atoms("NaCl", scaled_positions=[(0, 0.5, 0.25), (0.5, 0.5, 0.7)], cell=CELL, pbc=True)
+    values = np.random.default_rng(3).normal(size=(6, 7, 8))
+    return Density(atoms, values)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_slice_lies_in_its_plane(density, axis):
+    plane = Plane(density, axis, 2)
+    others = [i for i in range(3) if i != axis]
+    n1, n2 = (density.shape[i] for i in others)
+    assert plane.x.shape == plane.y.shape == (n1 + 1, n2 + 1)  # closed
+    # distances within the plane are those of the grid points in space
+    points = density.points().reshape(*density.shape, 3)
+    points = np.moveaxis(points, axis, 0)[2].reshape(-1, 3)
+    flat = np.stack([plane.x, plane.y], -1)[:-1, :-1].reshape(-1, 2)
+    assert distances(flat) == pytest.approx(distances(points), abs=1e-12)
+    values = plane.take(density.values)
+    assert np.array_equal(values[:-1, :-1], np.moveaxis(density.values, axis, 0)[2])
+    assert np.array_equal(values[-1], values[0])
+    assert np.array_equal(values[:, -1], values[:, 0])
+
+
+def distances(points):
+    return np.linalg.norm(points[:, None] - points[None], axis=-1)
+
+
+def test_atoms_near_the_slice_are_marked(density):
+    plane = Plane(density, 2, 2)  # at 0.25 c: the sodium atom, and its image at the border
+    assert list(plane.atom_numbers) == [11, 11]
+    a, b = plane.edges
+    assert sorted(map(tuple, plane.atom_positions.round(9))) == sorted(
+        map(tuple, np.round([0.5 * b, a + 0.5 * b], 9))
+    )
+    assert list(Plane(density, 2, 0).atom_numbers) == []
+
+
+def test_open_borders_are_not_closed(density):
+    density.atoms.pbc = (False, True, True)
+    plane = Plane(density, 2, 2)
+    assert plane.x.shape == (6, 8)
+    assert list(plane.atom_numbers) == [11]
+
+
+def test_busiest_slice_passes_atoms(density):
+    assert busiest_slice(density, 2) == 2
+    assert busiest_slice(density, 1) in (3, 4)
+
+
+def test_origin_moves_the_slices(density):
+    moved = Density(density.atoms, density.values, origin=(0.0, 0.0, 5.0 / 8))
+    assert busiest_slice(moved, 2) == 1
+
+
+def drawn_lines(figure):
+    return {
+        line.get_label(): line.get_xydata() for axes in figure.axes for line in axes.get_lines()
+    }
+
+
+def test_averages(density):
+    prediction = density * 1.1
+    lines = drawn_lines(plot_comparison(density, prediction, axis=1))
+    truth = density.values.mean(axis=(0, 2))
+    normal = np.cross(CELL[2], CELL[0])
+    height = density.volume / np.linalg.norm(normal)
+    for name, values in (("reference", truth), ("prediction", 1.1 * truth), ("error", 0.1 * truth)):
+        x, y = lines[name].T
+        assert x == pytest.approx(np.arange(8) * height / 7)
+        assert y == pytest.approx(np.append(values, values[0]))
+
+
+def test_one_density(density, tmp_path):
+    figure = plot_density(density, axis=0, index=1, title="a title")
+    figure.savefig(tmp_path / "picture.png")
+    assert "a title" in figure.get_suptitle()
+    x, y = drawn_lines(figure)["density"].T
+    assert y[:-1] == pytest.approx(density.values.mean(axis=(1, 2)))
+
+
+def test_constant_and_equal_densities_can_be_drawn(density, tmp_path):
+    flat = density * 0.0
+    plot_comparison(flat, flat).savefig(tmp_path / "picture.png")
+
+
+def test_reference_and_prediction_share_their_colours(density):
+    figure = plot_comparison(density, density * 3.0)
+    meshes = {
+        axes.get_title(): axes.collections[0] for axes in figure.axes if axes.collections
+    }
+    assert meshes["reference"].norm is meshes["prediction"].norm
+    error = meshes["prediction \N{MINUS SIGN} reference"].norm
+    assert error.vmin == -error.vmax
+
+
+def test_picture_format():
+    assert picture_format("a/b.PNG") == "png"
+    with pytest.raises(ChargeError, match="picture.txt: not a picture's name"):
+        picture_format("picture.txt")
