@@ -71,7 +71,8 @@ def plot_comparison(reference, prediction, axis=2, index=None, title=None):
     index = busiest_slice(reference, axis) if index is None else index
     true, predicted = reference.values, prediction.values
     error = predicted - true
-    figure = Figure(figsize=(13.5, 8.6), layout="constrained")
+    figure = Figure(figsize=(13.5, 9.0), layout="constrained")
+    figure.get_layout_engine().set(h_pad=0.09)
     top, bottom = figure.subfigures(2, 1, height_ratios=(1.0, 0.95))
 
     plane = Plane(reference, axis, index)
@@ -345,4 +346,4 @@ def _averages(axes, density, axis, curves, colour=None):
 def _heading(figure, title, plane):
     others = "".join(AXES[i] for i in plane.others)
     where = f"slice: {others} plane {plane.index} at {plane.height:.2f} Å"
-    figure.suptitle(f"{title}\n{where}" if title else where, fontsize="large")
+    figure.suptitle(f"{title} ({where})" if title else where, fontsize="x-large")
