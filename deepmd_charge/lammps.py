@@ -38,7 +38,6 @@ _SCRIPT = """\
 units           metal
 atom_style      atomic
 boundary        p p p
-box             tilt large
 read_data       {data}
 
 pair_style      deepmd {model}

