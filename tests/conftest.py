@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import training
 from ase import Atoms
 
 from deepmd_charge import Density
@@ -42,3 +43,21 @@ def density():
     values += (12 / atoms.get_volume()) - values.mean()
     values[1, 2, 3] = 0.0
     return Density(atoms, values, kind="vasp/chgcar")
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory):
+    """Folder of a short run on two elements: checkpoints, lcurve.out and charge.pb."""
+    folder = tmp_path_factory.mktemp("trained")
+    training.new_run(folder, training.configuration(steps=250))
+    training.dp(folder, "train", "input.json")
+    training.dp(folder, "freeze", "-o", "charge.pb")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def charge_model(trained):
+    """The model of that run."""
+    from deepmd_charge import ChargeModel
+
+    return ChargeModel(trained / "charge.pb")

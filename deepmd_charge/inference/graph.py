@@ -54,7 +54,6 @@ class FrozenGraph:
         self.type_map = self._fetch("model_attr/tmap").decode().split()
         self.info = json.loads(self._fetch("model_attr/charge_info"))
         self.rcut = float(self._fetch("descrpt_attr/rcut"))
-        self.reach = float(self._fetch("charge_fitting/reach"))
 
     def _fetch(self, name, feed=None):
         return self._session.run(f"{name}:0", feed)
@@ -79,15 +78,14 @@ class FrozenGraph:
         """
         return self._evaluate("o_atom_energy", atoms, types, points)[0]
 
-    def strangeness(self, atoms, types, points):
-        """Distance of each point's surroundings from those trained on.
+    def novelty(self, atoms, types, points):
+        """How far each point's neighbour count is outside the training range.
 
-        The root mean square of the standardised features over the largest
-        such value of the training sample: well above 1 is extrapolation.
-        Parameters as for :meth:`density`; returns (m,).
+        As a share of the largest count in training: 0 inside the range, about
+        1 in a vacuum that was never seen. Parameters as for :meth:`density`;
+        returns (m,).
         """
-        features = self._evaluate("charge_fitting/standardised", atoms, types, points)
-        return np.sqrt(np.mean(features.astype(np.float64) ** 2, axis=1)) / self.reach
+        return self._evaluate("se_charge/novelty", atoms, types, points)
 
     def _evaluate(self, name, atoms, types, points):
         # local atoms come first: the points; the real atoms are all ghosts

@@ -17,8 +17,8 @@ __all__ = ["ChargeModel"]
 _BLOCK = 4096
 # Points that are compared with the training data before a prediction.
 _PROBES = 512
-# Strangeness (see FrozenGraph) beyond which a point counts as extrapolated.
-_FAR = 1.5
+# Novelty (see FrozenGraph) beyond which a point counts as extrapolated.
+_FAR = 0.1
 
 
 class ChargeModel:
@@ -157,7 +157,7 @@ class ChargeModel:
         if not len(probes):
             return
         points = images.wrap(points_of(probes))
-        far = np.mean(self._graph.strangeness(*images.around(points), points) > _FAR)
+        far = np.mean(self._graph.novelty(*images.around(points), points) > _FAR)
         if far > 0.01:
             warnings.warn(
                 f"{100 * far:.0f}% of the points have surroundings unlike the training "

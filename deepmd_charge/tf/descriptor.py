@@ -17,6 +17,10 @@ With ``radial = "embedding"`` it is the DeepPot-SE descriptor of the Deep Charge
 paper (Phys. Rev. B 108, 235159): :math:`B_{c,lm} = \frac1N \sum_j s(r_j)
 Y_{lm}(\mathbf u_j) G^{z_j}_c(s(r_j))` with a network G for each element,
 :math:`s(r) = w(r) / \sqrt{r^2 + \epsilon^2}`, and one sum over all l and m.
+
+Beside the features stands the *crowding* :math:`k_z = \sum_{j \in z} f_c(r_j)`,
+a smooth count of neighbours, whose range in the training data tells
+extrapolation.
 """
 
 import numpy as np
@@ -25,7 +29,7 @@ from deepmd.tf.descriptor.descriptor import Descriptor
 from deepmd.tf.env import GLOBAL_TF_FLOAT_PRECISION, tf
 
 from ..kernels.harmonics import harmonics
-from ..kernels.radial import RADIAL_BASES, inverse_distance, switch
+from ..kernels.radial import RADIAL_BASES, cutoff, inverse_distance, switch
 from .neighbors import Environment, neighbor_pairs, sources_and_centers
 from .parameters import Parameters, network, new_network
 
@@ -46,7 +50,7 @@ class SeCharge(Descriptor):
     def __init__(
         self,
         rcut,
-        radial="chebyshev",
+        radial="bessel",
         n_radial=24,
         core=0.5,
         lmax=3,
@@ -81,6 +85,8 @@ class SeCharge(Descriptor):
         self.n_channel = self.neuron[-1] if self.embedding else n_channel
         self.axis = min(axis_neuron, self.n_channel)
         self.parameters = Parameters("se_charge", self.dtype)
+        for name in ("crowding_low", "crowding_high"):
+            self.parameters.add(name, np.zeros(len(self.elements)), False)
         rng = np.random.default_rng(seed)
         if self.embedding:
             self._new_embedding(rng, trainable)
@@ -197,6 +203,7 @@ class SeCharge(Descriptor):
         self.center_index = centers[1]
         pairs = neighbor_pairs(sources, centers, self.rcut)
         environment = Environment(pairs, tf.shape(centers[0])[0], self.rcut, self.dtype)
+        self._crowding = []
         if self.embedding:
             self.pair_weights = []
             return tf.add_n(
@@ -204,9 +211,32 @@ class SeCharge(Descriptor):
             )
         return tf.concat([self._moments(t, environment) for t in self.elements], axis=2)
 
+    def build_novelty(self, suffix=""):
+        """Build how far each centre's crowding lies outside the training range.
+
+        Returns
+        -------
+        tf.Tensor
+            (ncenters,) the part of the crowding, summed over the elements, that
+            is too little or too much, as a share of the largest that was seen.
+        """
+        low, high = self.parameters["crowding_low"], self.parameters["crowding_high"]
+        crowding = self.build_crowding()
+        outside = tf.maximum(tf.maximum(low - crowding, crowding - high), 0.0)
+        return tf.divide(
+            tf.reduce_sum(outside, axis=1),
+            tf.reduce_sum(high),
+            name="se_charge/novelty" + suffix,
+        )
+
+    def build_crowding(self):
+        """Stack the crowding that :meth:`build_moments` left, (ncenters, elements)."""
+        return tf.stack(self._crowding, axis=1)
+
     def _geometry(self, itype, environment):
         x, y, z = environment.of_type(itype)
         r = tf.sqrt(x * x + y * y + z * z)
+        self._crowding.append(tf.reduce_sum(cutoff(tf, r, self.rcut), axis=1))
         inverse = inverse_distance(tf, r, self.eps)
         ylm = harmonics(tf, x * inverse, y * inverse, z * inverse, self.lmax)
         return r, inverse, ylm
@@ -252,6 +282,11 @@ class SeCharge(Descriptor):
         return tf.concat([*features, pair], axis=1)
 
     # statistics
+
+    def set_crowding(self, crowding):
+        """Note the range of a sample's crowding (n, elements)."""
+        self.parameters.set("crowding_low", crowding.min(axis=0))
+        self.parameters.set("crowding_high", crowding.max(axis=0))
 
     def set_statistics(self, moments, s, n_centers):
         """Whiten the moments, or standardise s, on a sample of grid points.

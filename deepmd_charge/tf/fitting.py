@@ -56,7 +56,6 @@ class ChargeFitting(Fitting):
         p.add("linear", np.zeros((self.dim_linear, 1)), False)
         p.add("offset", 0.0, False)
         p.add("residual", 1.0, False)
-        p.add("reach", 1.0, False)
         rng = np.random.default_rng(seed)
         new_network(p, rng, [self.dim_invariant, *self.neuron], trainable)
         # the output starts near zero: the pair-additive term alone
@@ -104,9 +103,6 @@ class ChargeFitting(Fitting):
         p.build(suffix)
         x = tf.cast(features[:, : self.dim_invariant], self.dtype)
         x = (x - p["mean"]) / p["scale"]
-        # prediction looks at these, and at the reach, to tell extrapolation
-        with tf.control_dependencies([tf.identity(p["reach"])]):
-            x = tf.identity(x, name="charge_fitting/standardised" + suffix)
         x = network(p, x, len(self.neuron), self.activation, self.resnet)
         y = tf.nn.bias_add(tf.matmul(x, p["matrix_out"]), p["bias_out"])
         density = p["residual"] * y + p["offset"]
@@ -130,10 +126,6 @@ class ChargeFitting(Fitting):
         scale = invariant.std(axis=0)
         self.parameters.set("mean", invariant.mean(axis=0))
         self.parameters.set("scale", np.maximum(scale, 1e-3 * scale.max() + 1e-12))
-        standardised = (invariant - self.parameters.value("mean")) / self.parameters.value(
-            "scale"
-        )
-        self.parameters.set("reach", np.sqrt(np.mean(standardised**2, axis=1)).max())
         offset = density.mean()
         centred = pair - pair.mean(axis=0)
         gram = centred.T @ centred

@@ -113,7 +113,8 @@ class ChargeModelTF(Model):
                 f"the training data hold no grid point: no atom is of type {GRID_TYPE}"
             )
         self.descrpt.set_statistics(moments, weights, len(density))
-        features, _, density = self._on_sample(sample, self._stat_features)
+        features, crowding, density = self._on_sample(sample, self._stat_features)
+        self.descrpt.set_crowding(crowding)
         residual = self.fitting.set_statistics(features, density)
         log.info(
             "density statistics on %d points: mean |rho| %.4f e/A^3, "
@@ -133,7 +134,7 @@ class ChargeModelTF(Model):
         return moments, tf.zeros([0])
 
     def _stat_features(self, *inputs):
-        return self.descrpt.build(*inputs, {}), tf.zeros([0])
+        return self.descrpt.build(*inputs, {}), self.descrpt.build_crowding()
 
     def _on_sample(self, sample, build):
         """Evaluate the tensors of ``build`` and the label on the sample's batches."""
@@ -187,8 +188,9 @@ class ChargeModelTF(Model):
         density = self.fitting.build(features, reuse=reuse, suffix=suffix)
         index = self.descrpt.center_index
         nframes = tf.size(coord_) // (3 * natoms[1])
-        # freezing keeps what the outputs depend on, so the info goes with them
-        with tf.control_dependencies([info]):
+        novelty = self.descrpt.build_novelty(suffix)
+        # freezing keeps what the outputs depend on, so these two go with them
+        with tf.control_dependencies([info, novelty]):
             atom_ener = tf.scatter_nd(
                 index, density, tf.cast([nframes, natoms[0]], tf.int64)
             )

@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""``dp train`` and what follows it: learning, restarting, freezing, complaints."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from training import (
+    CELL,
+    TYPE_MAP,
+    configuration,
+    dp,
+    lcurve,
+    new_run,
+    structure,
+    true_density,
+    write_system,
+)
+
+from deepmd_charge import ChargeModel
+
+
+def test_training_lowers_the_errors_and_reports_them(trained):
+    curve = lcurve(trained)
+    assert list(curve) == ["step", "mae_val", "mae_trn", "rmse_val", "rmse_trn", "lr"]
+    for name in ("mae_val", "rmse_val", "mae_trn", "rmse_trn"):
+        assert curve[name][-1] < (0.2 if name.endswith("trn") else 0.8) * curve[name][0]
+    assert np.all(curve["rmse_trn"] >= curve["mae_trn"])
+
+
+def test_reported_errors_are_those_of_the_grid_points(trained, charge_model, tmp_path):
+    """The last mae_val is the mean |error| of the frozen model on the validation frames."""
+    part = trained / "valid" / "set.000"
+    coord, label = np.load(part / "coord.npy"), np.load(part / "density.npy")
+    errors = []
+    for row, density, seed in zip(coord, label, (8, 9), strict=True):
+        atoms = structure(seed)
+        points = row.reshape(-1, 3)[len(atoms) :]
+        errors.append(charge_model.predict_points(atoms, points) - density[len(atoms) :])
+    assert lcurve(trained)["mae_val"][-1] == pytest.approx(np.abs(errors).mean(), rel=1e-2)
+    rmse = np.mean([np.sqrt(np.mean(e**2)) for e in errors])
+    assert lcurve(trained)["rmse_val"][-1] == pytest.approx(rmse, rel=1e-2)
+
+
+def test_the_model_generalises(charge_model):
+    """On a structure it has not seen, far better than the mean density."""
+    atoms = structure(31)
+    points = np.random.default_rng(1).uniform(size=(300, 3)) @ CELL
+    truth = true_density(atoms, points)
+    error = charge_model.predict_points(atoms, points) - truth
+    assert np.abs(error).mean() < 0.25 * np.abs(truth - truth.mean()).mean()
+
+
+def test_frozen_graph_equals_training_graph(trained, charge_model):
+    from deepmd.tf.env import tf
+
+    atoms = structure(9)
+    points = np.random.default_rng(3).uniform(size=(50, 3)) @ CELL
+    types = [TYPE_MAP.index(s) for s in atoms.get_chemical_symbols()] + [2] * len(points)
+    natoms = [len(types)] * 2 + list(np.bincount(types))
+    with tf.Graph().as_default():
+        saver = tf.train.import_meta_graph(str(trained / "model.ckpt.meta"))
+        with tf.Session() as session:
+            saver.restore(session, str(trained / "model.ckpt"))
+            found = session.run(
+                "o_atom_energy:0",
+                {
+                    "t_coord:0": np.concatenate([atoms.positions, points]).reshape(-1),
+                    "t_type:0": types,
+                    "t_natoms:0": natoms,
+                    "t_box:0": CELL.reshape(-1),
+                    "t_mesh:0": np.zeros(6, dtype=np.int32),
+                },
+            )
+    assert not found[0, :4].any()
+    assert found[0, 4:] == pytest.approx(charge_model.predict_points(atoms, points), abs=1e-5)
+
+
+@pytest.fixture
+def copy(trained, tmp_path):
+    """A fresh folder with the data and the results of the trained run."""
+    for item in trained.iterdir():
+        (tmp_path / item.name).symlink_to(item)
+    for name in ("lcurve.out", "input.json"):
+        text = (tmp_path / name).read_text()
+        (tmp_path / name).unlink()
+        (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+def with_steps(folder, steps, **changes):
+    config = json.loads((folder / "input.json").read_text())
+    config["training"].update(numb_steps=steps, save_ckpt="next.ckpt", **changes)
+    (folder / "next.json").write_text(json.dumps(config))
+
+
+def test_restart_goes_on_where_it_stopped(copy):
+    before = lcurve(copy)
+    with_steps(copy, 275)
+    dp(copy, "train", "next.json", "--restart", "model.ckpt")
+    after = lcurve(copy)
+    assert after["step"][-1] == 275
+    assert after["mae_val"][-1] < 1.3 * before["mae_val"][-1]
+    assert after["mae_val"][-2] == before["mae_val"][-1]  # the old lines stay
+
+
+@pytest.mark.parametrize("flag, source", [("--init-model", "model.ckpt"), ("--init-frz-model", "charge.pb")])
+def test_new_training_starts_from_a_model(copy, flag, source):
+    before = lcurve(copy)
+    with_steps(copy, 1, disp_freq=1)
+    dp(copy, "train", "next.json", flag, source)
+    after = lcurve(copy)
+    assert after["step"][0] == 0
+    assert after["mae_val"][0] == pytest.approx(before["mae_val"][-1], rel=1e-2)
+
+
+def test_paper_settings_several_frames_and_systems(tmp_path):
+    """The embedding, two systems of other compositions, three frames a step, Huber loss."""
+    config = configuration(
+        40,
+        {"radial": "embedding", "lmax": 1, "neuron": [8, 16], "axis_neuron": 4},
+        {"activation_function": "tanh"},
+        {"training_data": {"systems": ["train", "more"], "batch_size": 3}},
+    )
+    config["loss"] = {"type": "charge", "loss_func": "huber"}
+    new_run(tmp_path, config)
+    write_system(tmp_path / "more", [structure(k, "Si") for k in range(4)], 80, seed=4)
+    dp(tmp_path, "train", "input.json")
+    curve = lcurve(tmp_path)
+    assert curve["mae_val"][-1] < 0.8 * curve["mae_val"][0]
+    dp(tmp_path, "freeze", "-o", "charge.pb")
+    points = np.array([[0.0, 0, 0], *structure(1).positions])
+    values = ChargeModel(tmp_path / "charge.pb").predict_points(structure(1), points)
+    assert np.isfinite(values).all()
+
+
+def test_mixed_valences_are_refused(tmp_path):
+    new_run(tmp_path, configuration(1))
+    np.save(tmp_path / "train" / "set.000" / "n_electrons.npy", [16.0] * 7 + [18.0])
+    done = dp(tmp_path, "train", "input.json", check=False)
+    assert done.returncode != 0
+    assert "train" in done.stderr.splitlines()[-1] or "valence" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "where, key, value, complaint",
+    [
+        ("descriptor", "rcutt", 1.0, "rcutt"),
+        ("descriptor", "lmax", 9, "between 0 and 4"),
+        ("descriptor", "radial", "gauss", "must be one of"),
+        ("descriptor", "rcut", -1.0, "must be positive"),
+        ("fitting_net", "neuron", [], "positive"),
+    ],
+)
+def test_a_wrong_key_or_value_is_named(where, key, value, complaint):
+    from deepmd.utils.argcheck import normalize
+
+    config = configuration(1)
+    config["model"][where][key] = value
+    with pytest.raises(Exception, match=complaint):
+        normalize(config)
+
+
+def test_wrong_key_stops_dp_before_it_writes(tmp_path):
+    config = configuration(1)
+    config["loss"]["start_pref_e"] = 1.0
+    (tmp_path / "input.json").write_text(json.dumps(config))
+    done = dp(tmp_path, "train", "input.json", check=False)
+    assert done.returncode != 0
+    assert "start_pref_e" in done.stderr
+    assert not (tmp_path / "lcurve.out").exists()
+
+
+def test_type_map_without_the_grid_type_is_refused(tmp_path):
+    config = configuration(1)
+    config["model"]["type_map"] = ["Si", "C"]
+    new_run(tmp_path, config)
+    done = dp(tmp_path, "train", "input.json", check=False)
+    assert done.returncode != 0
+    assert "['X'] are not present" in done.stderr
+
+
+def test_documentation_shows_the_arguments():
+    text = dp(".", "doc-train-input", "--out-type", "json").stdout
+    for word in ("se_charge", "n_radial", "axis_neuron", "huber_delta", "rcut_smth"):
+        assert word in text
+
+
+def test_dp_stays_usable_and_fast_to_import(tmp_path):
+    """Neither dpdata nor the argument checks pull in TensorFlow through this plugin."""
+    for module in ("dpdata", "deepmd.dpmodel", "deepmd_charge", "deepmd_charge.dpdata_plugin"):
+        code = f"import {module}, sys; sys.exit('tensorflow' in sys.modules)"
+        assert subprocess.run([sys.executable, "-c", code]).returncode == 0, module

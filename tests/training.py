@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""Small data sets with a known density, and ``dp`` on them."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms
+
+CELL = np.array([[4.6, 0.0, 0.0], [1.1, 4.2, 0.0], [-0.7, 0.9, 5.1]])
+RCUT = 3.5
+TYPE_MAP = ["Si", "C", "X"]
+# electrons, width in A and neighbour dependence of the made-up atoms
+SHAPES = {"Si": (4.0, 0.8), "C": (4.0, 0.5)}
+
+
+def structure(seed, symbols="SiCSiC"):
+    """Atoms at random in a skew cell, smaller than the cutoff needs."""
+    rng = np.random.default_rng(seed)
+    base = rng.permutation([[0, 0, 0], [0.5, 0.5, 0], [0.5, 0, 0.5], [0, 0.5, 0.5]])
+    n = len(Atoms(symbols))
+    fractions = base[:n] + rng.normal(scale=0.04, size=(n, 3)) + 0.1
+    return Atoms(symbols, scaled_positions=fractions, cell=CELL, pbc=True)
+
+
+def true_density(atoms, points):
+    """Gaussians on all periodic images, times a many-body factor."""
+    shifts = np.stack(np.meshgrid(*[[-2, -1, 0, 1, 2]] * 3, indexing="ij"), -1).reshape(-1, 3)
+    rho, crowd = np.zeros(len(points)), np.zeros(len(points))
+    for symbol, position in zip(atoms.get_chemical_symbols(), atoms.positions):
+        n, width = SHAPES[symbol]
+        images = position + shifts @ atoms.cell.array
+        r2 = ((points[:, None, :] - images) ** 2).sum(-1)
+        rho += n / (2 * np.pi * width**2) ** 1.5 * np.exp(-r2 / (2 * width**2)).sum(1)
+        crowd += np.exp(-r2 / 2).sum(1)
+    return rho * (1 + 0.3 * np.sin(3 * crowd))
+
+
+def write_system(folder, atoms_list, n_points, seed):
+    """Write a DP system, one frame a structure, points at random."""
+    rng = np.random.default_rng(seed)
+    part = Path(folder) / "set.000"
+    part.mkdir(parents=True)
+    symbols = atoms_list[0].get_chemical_symbols() + ["X"] * n_points
+    coord, label = [], []
+    for atoms in atoms_list:
+        points = rng.uniform(size=(n_points, 3)) @ atoms.cell.array
+        coord.append(np.concatenate([atoms.positions, points]).reshape(-1))
+        label.append(np.concatenate([np.zeros(len(atoms)), true_density(atoms, points)]))
+    (Path(folder) / "type_map.raw").write_text("\n".join(TYPE_MAP) + "\n")
+    np.savetxt(Path(folder) / "type.raw", [TYPE_MAP.index(s) for s in symbols], fmt="%d")
+    np.save(part / "coord.npy", coord)
+    np.save(part / "box.npy", [a.cell.array.reshape(-1) for a in atoms_list])
+    np.save(part / "density.npy", label)
+    np.save(part / "n_electrons.npy", [8.0 * len(a) / 2 for a in atoms_list])
+    np.save(part / "grid_shape.npy", [[24, 22, 26]] * len(atoms_list))
+
+
+def configuration(steps, descriptor=None, fitting=None, training=None):
+    """An ``input.json`` for the systems that :func:`write_system` makes."""
+    return {
+        "model": {
+            "type": "charge",
+            "type_map": TYPE_MAP,
+            "descriptor": {"type": "se_charge", "rcut": RCUT, "seed": 1, **(descriptor or {})},
+            "fitting_net": {"type": "charge", "neuron": [32, 32], "seed": 1, **(fitting or {})},
+        },
+        "learning_rate": {"type": "cosine", "start_lr": 5e-3, "stop_lr": 1e-5},
+        "loss": {"type": "charge"},
+        "training": {
+            "training_data": {"systems": ["train"], "batch_size": 1},
+            "validation_data": {"systems": ["valid"], "batch_size": 1, "numb_btch": 2},
+            "numb_steps": steps,
+            "seed": 1,
+            "disp_freq": 25,
+            "save_freq": steps,
+            **(training or {}),
+        },
+    }
+
+
+def dp(folder, *arguments, check=True):
+    """Run ``dp`` in a folder; the output of a failure is shown by pytest."""
+    done = subprocess.run(
+        [str(Path(sys.executable).with_name("dp")), *map(str, arguments)],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+    )
+    if check and done.returncode:
+        raise AssertionError(done.stdout[-2000:] + done.stderr[-4000:])
+    return done
+
+
+def new_run(folder, config):
+    """Write the data sets and the configuration of a run."""
+    write_system(folder / "train", [structure(k) for k in range(8)], 150, seed=1)
+    write_system(folder / "valid", [structure(k) for k in range(8, 10)], 150, seed=2)
+    (folder / "input.json").write_text(json.dumps(config))
+
+
+def lcurve(folder):
+    """Read ``lcurve.out`` as {column: values}."""
+    lines = (folder / "lcurve.out").read_text().splitlines()
+    rows = np.loadtxt([line for line in lines if not line.startswith("#")], ndmin=2)
+    return dict(zip(lines[0].split()[1:], rows.T, strict=True))
