@@ -75,7 +75,7 @@ def configuration(steps, descriptor=None, fitting=None, training=None):
             "numb_steps": steps,
             "seed": 1,
             "disp_freq": 25,
-            "save_freq": steps,
+            "save_freq": 1000,
             **(training or {}),
         },
     }
