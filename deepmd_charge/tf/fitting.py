@@ -101,13 +101,14 @@ class ChargeFitting(Fitting):
             tf.constant(0, name="daparam", dtype=tf.int32)
         p = self.parameters
         p.build(suffix)
-        x = tf.cast(features[:, : self.dim_invariant], self.dtype)
-        x = (x - p["mean"]) / p["scale"]
+        invariant, pair = tf.split(
+            tf.cast(features, self.dtype), [self.dim_invariant, self.dim_linear], axis=1
+        )
+        x = (invariant - p["mean"]) / p["scale"]
         x = network(p, x, len(self.neuron), self.activation, self.resnet)
         y = tf.nn.bias_add(tf.matmul(x, p["matrix_out"]), p["bias_out"])
         density = p["residual"] * y + p["offset"]
         if self.dim_linear:
-            pair = tf.cast(features[:, self.dim_invariant :], self.dtype)
             density += tf.matmul(pair, p["linear"])
         return tf.cast(density[:, 0], GLOBAL_TF_FLOAT_PRECISION)
 
