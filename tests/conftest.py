@@ -61,3 +61,16 @@ def charge_model(trained):
     from deepmd_charge import ChargeModel
 
     return ChargeModel(trained / "charge.pb")
+
+
+@pytest.fixture(scope="session")
+def precise_model(tmp_path_factory):
+    """A model in float64, hardly trained."""
+    from deepmd_charge import ChargeModel
+
+    folder = tmp_path_factory.mktemp("precise")
+    wide = {"precision": "float64"}
+    training.new_run(folder, training.configuration(25, wide, wide))
+    training.dp(folder, "train", "input.json")
+    training.dp(folder, "freeze", "-o", "charge.pb")
+    return ChargeModel(folder / "charge.pb")

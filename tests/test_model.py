@@ -114,6 +114,38 @@ def test_compressed_structure_is_warned_of(charge_model):
         charge_model.predict(atoms, grid=(6, 6, 6))
 
 
+@pytest.mark.parametrize("distance", [0.0, 3.5], ids=["nucleus", "cutoff"])
+def test_density_is_smooth(precise_model, distance):
+    """Second differences along a line fall with h^2 through a nucleus and through r = rcut."""
+    atoms = structure(8)
+    atoms.pbc = False
+    direction = np.array([0.48, 0.6, 0.64])
+    bends = []
+    for h in (0.002, 0.001, 0.0005):
+        t = distance + h * (np.arange(-8, 9) + 0.3)
+        values = precise_model.predict_points(atoms, atoms.positions[0] + t[:, None] * direction)
+        bends.append(np.abs(np.diff(values, n=2)).max())
+    # a kink would halve them, a jump keep them
+    assert bends[1] < 0.3 * bends[0]
+    assert bends[2] < 0.3 * bends[1]
+
+
+def test_float64_agrees_with_deepmd_to_its_precision(precise_model, points):
+    from deepmd.infer import DeepPot
+
+    atoms = structure(8)
+    types = [precise_model.type_map.index(s) for s in atoms.get_chemical_symbols()]
+    found = DeepPot(precise_model.path).eval(
+        np.concatenate([atoms.positions, points]).reshape(1, -1),
+        CELL.reshape(1, -1),
+        types + [2] * len(points),
+        atomic=True,
+    )[3]
+    expected = precise_model.predict_points(atoms, points)
+    error = np.abs(found.reshape(-1)[len(atoms) :] - expected)
+    assert np.all(error <= 1e-9 * np.maximum(1.0, np.abs(expected)))
+
+
 def test_the_model_remembers_its_data(charge_model):
     assert charge_model.type_map == ["Si", "C", GRID_TYPE]
     assert charge_model.elements == ["Si", "C"]
