@@ -34,7 +34,7 @@ class ChargeFitting(Fitting):
     def __init__(
         self,
         descrpt,
-        neuron=(200, 200, 200),
+        neuron=(64, 64, 64),
         activation_function="silu",
         resnet=True,
         precision="default",
