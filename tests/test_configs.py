@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""Every ready ``input.json`` is valid, and trains."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from training import lcurve, structure, write_system
+
+ROOT = Path(__file__).parents[1]
+CONFIGS = sorted(ROOT.glob("plugin_configs/**/*.json")) + sorted(ROOT.glob("examples/*/input.json"))
+MATERIALS = ["a-si", "al-mg", "al-surface", "c-si", "water"]
+
+
+def ident(path):
+    return str(path.relative_to(ROOT))
+
+
+def test_every_material_has_a_configuration_and_that_of_the_paper():
+    for folder in ("plugin_configs", "plugin_configs/paper"):
+        assert {f"{folder}/{name}.json" for name in MATERIALS} <= set(map(ident, CONFIGS))
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=ident)
+def test_configuration_is_valid(path):
+    import deepmd.dpmodel  # noqa: F401  (loads the plugin)
+    from deepmd.utils.argcheck import normalize
+
+    config = json.loads(path.read_text())
+    normalize(config)  # strict: an unknown key or a wrong value raises
+    training = config["training"]
+    assert config["model"]["type_map"][-1] == "X"
+    # else lcurve.out misses the last steps
+    assert training["numb_steps"] % training["disp_freq"] == 0
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=ident)
+def test_configuration_trains(path, tmp_path, monkeypatch):
+    """A few steps of ``dp train``, in this process, on data with the configuration's elements."""
+    from deepmd.tf.env import tf
+    from deepmd.tf.entrypoints.train import train
+
+    config = json.loads(path.read_text())
+    elements = config["model"]["type_map"][:-1]
+    symbols = "SiCSiC" if len(elements) == 2 else "Si4"
+    write_system(tmp_path / "train", [structure(k, symbols) for k in range(4)], 50, seed=1)
+    types = np.loadtxt(tmp_path / "train" / "type.raw", dtype=int)
+    np.savetxt(tmp_path / "train" / "type.raw", np.minimum(types, len(elements)), fmt="%d")
+    (tmp_path / "train" / "type_map.raw").write_text("\n".join([*elements, "X"]) + "\n")
+    config["training"].update(numb_steps=4, disp_freq=2)
+    monkeypatch.chdir(tmp_path)
+    # the statistics of many points would take most of the time
+    monkeypatch.setattr("deepmd_charge.tf.model._STAT_POINTS", 500)
+    Path("input.json").write_text(json.dumps(config))
+    with tf.Graph().as_default():
+        train(
+            INPUT="input.json",
+            init_model=None,
+            restart=None,
+            output="out.json",
+            init_frz_model=None,
+            mpi_log="master",
+            log_level=30,
+            log_path=None,
+        )
+    curve = lcurve(tmp_path)
+    assert list(curve["step"]) == [0, 2, 4]
+    assert np.isfinite(curve["rmse_trn"]).all()
+    assert Path("model.ckpt.index").is_file()
