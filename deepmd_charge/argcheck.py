@@ -215,6 +215,15 @@ def charge_loss_args():
             "the pair-additive fit leaves.",
             **_positive(),
         ),
+        Argument(
+            "weight_decay",
+            float,
+            optional=True,
+            default=0.0,
+            doc="Adds this times half the sum of the squares of all trained parameters to the loss: "
+            "less overfitting to few structures. 1e-4 to 1e-3 is a sensible range with huber.",
+            **_positive(zero=True),
+        ),
     ]
 
 

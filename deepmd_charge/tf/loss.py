@@ -4,7 +4,8 @@ r"""The loss ``charge``: errors of the density over the grid points only.
 With :math:`d = (\rho - \rho_{DFT}) / \sigma`, in units of the spread
 :math:`\sigma` that the pair-additive term leaves, so that the same learning
 rate suits every material: the mean of :math:`d^2` (``mse``), of :math:`|d|`
-(``mae``), or of the Huber function (``huber``).
+(``mae``), or of the Huber function (``huber``), plus :math:`\lambda / 2` times
+the squares of all trained parameters (``weight_decay``).
 """
 
 from deepmd.tf.env import GLOBAL_TF_FLOAT_PRECISION, tf
@@ -25,11 +26,14 @@ class ChargeLoss(Loss):
     huber_delta : float
         Where the Huber function turns from square to linear, in units of
         sigma.
+    weight_decay : float
+        The factor lambda of the parameters' squares.
     """
 
-    def __init__(self, loss_func="mse", huber_delta=0.02, **kwargs):
+    def __init__(self, loss_func="mse", huber_delta=0.02, weight_decay=0.0, **kwargs):
         self.loss_func = loss_func
         self.huber_delta = huber_delta
+        self.weight_decay = weight_decay
 
     def build(self, learning_rate, natoms, model_dict, label_dict, suffix):
         label = tf.reshape(label_dict["density"], [-1, natoms[0]])
@@ -50,7 +54,13 @@ class ChargeLoss(Loss):
         self.count = tf.size(error)
         tf.summary.scalar("mae_e_per_A3" + suffix, self.mae)
         tf.summary.scalar("rmse_e_per_A3" + suffix, self.rmse)
-        return tf.cast(loss, GLOBAL_TF_FLOAT_PRECISION), {
+        loss = tf.cast(loss, GLOBAL_TF_FLOAT_PRECISION)
+        if self.weight_decay:
+            squares = [tf.nn.l2_loss(v) for v in tf.trainable_variables()]
+            loss += self.weight_decay * tf.add_n(
+                [tf.cast(s, GLOBAL_TF_FLOAT_PRECISION) for s in squares]
+            )
+        return loss, {
             "mae": self.mae,
             "rmse": self.rmse,
         }
