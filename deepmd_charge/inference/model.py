@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """ChargeModel: the density of a structure from a trained model."""
 
+import sys
 import warnings
 
 import numpy as np
@@ -144,7 +145,15 @@ class ChargeModel:
         from tqdm import tqdm
 
         values = np.empty(size)
-        with tqdm(total=size, unit="pts", unit_scale=True, disable=not progress) as bar:
+        bar = tqdm(
+            total=size,
+            unit="pts",
+            unit_scale=True,
+            disable=not progress,
+            # a log file of a queue gets a line now and then
+            mininterval=0.5 if sys.stderr.isatty() else 20.0,
+        )
+        with bar:
             for start in range(0, size, _BLOCK):
                 index = np.arange(start, min(start + _BLOCK, size))
                 points = images.wrap(points_of(index))
