@@ -15,6 +15,8 @@ from deepmd.utils.argcheck import (
     model_args_plugin,
 )
 
+from .kernels.coupling import TRIPLES
+
 _TF = "(Supported Backend: TensorFlow) "
 
 
@@ -118,6 +120,25 @@ def se_charge_args():
             optional=True,
             default=4,
             doc="The number of channels with which every channel is multiplied; at most the number of channels.",
+            **_positive(),
+        ),
+        Argument(
+            "triples",
+            list[list[int]],
+            optional=True,
+            default=[],
+            doc="Triples of l, such as [[1, 1, 2], [2, 2, 2], [1, 2, 3]], for which products of three moments are added "
+            "to those of two: better on disordered structures, at some cost. Each needs an even sum, no l of zero, "
+            "and no l above the sum of the two others. Not used by the embedding.",
+            extra_check=lambda value: all(tuple(sorted(t)) in TRIPLES for t in value),
+            extra_check_errmsg=f"must hold triples out of {TRIPLES}",
+        ),
+        Argument(
+            "n_triple",
+            int,
+            optional=True,
+            default=8,
+            doc="The number of channels that take part in triples.",
             **_positive(),
         ),
         Argument(

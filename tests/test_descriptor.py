@@ -3,6 +3,7 @@
 
 import numpy as np
 import pytest
+from scipy.integrate import lebedev_rule
 from scipy.special import eval_chebyt, sph_harm_y
 from training import RCUT, TYPE_MAP, structure
 
@@ -10,6 +11,17 @@ POINTS = np.array(
     [[0.3, 0.2, 0.1], [2.0, 1.0, 3.0], [4.0, 3.9, 0.2], [-3.0, 11.0, 1.0], [1.1, 2.2, 3.3]]
 )
 EPS, CORE = 0.1, 0.5
+
+
+TRIPLES = {0: [], 2: [(1, 1, 2), (2, 2, 2)], 4: [(1, 2, 3), (3, 3, 4), (2, 4, 4)]}
+
+
+def integral(l1, l2, l3):
+    """Normalised integrals of three real harmonics, on scipy's Lebedev points."""
+    u, weight = lebedev_rule(21)
+    y = [[real_harmonic(l, m, u.T) for m in range(-l, l + 1)] for l in (l1, l2, l3)]
+    g = np.einsum("p,ap,bp,cp->abc", weight, *y)
+    return g / np.sqrt((g**2).sum())
 
 
 def build(atoms, points, seed=3, **settings):
@@ -81,14 +93,14 @@ def test_features_are_their_equations(kind, lmax, periodic):
     n_radial, channels, axis = 5, 4, 3
     features, descriptor = build(
         atoms, POINTS, radial=kind, lmax=lmax, n_radial=n_radial, n_channel=channels,
-        axis_neuron=axis, eps=EPS, core=CORE,
+        axis_neuron=axis, eps=EPS, core=CORE, triples=TRIPLES[lmax], n_triple=2,
     )  # fmt: skip
     p = descriptor.parameters.value
     for point, found in zip(POINTS, features, strict=True):
         vectors, symbols = neighbours(atoms, point)
         r = np.linalg.norm(vectors, axis=1)
         u = vectors / np.sqrt(r**2 + EPS**2)[:, None]
-        expected = []
+        expected, moments = [], []
         for l in range(lmax + 1):
             a = np.array(
                 [
@@ -105,6 +117,11 @@ def test_features_are_their_equations(kind, lmax, periodic):
             if l == 0:
                 expected.append(b[0])
             expected.append((b.T @ b[:, :axis]).reshape(-1))
+            moments.append(b)
+        for l1, l2, l3 in TRIPLES[lmax]:
+            g = integral(l1, l2, l3)
+            first, second, third = moments[l1][:, :2], moments[l2][:, :2], moments[l3][:, :axis]
+            expected.append(np.einsum("abc,ak,bk,cm->km", g, first, second, third).reshape(-1))
         expected = np.concatenate([*expected, pair[0]])
         assert found == pytest.approx(expected, rel=1e-9, abs=1e-9)
 

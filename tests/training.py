@@ -64,7 +64,13 @@ def configuration(steps, descriptor=None, fitting=None, training=None):
         "model": {
             "type": "charge",
             "type_map": TYPE_MAP,
-            "descriptor": {"type": "se_charge", "rcut": RCUT, "seed": 1, **(descriptor or {})},
+            "descriptor": {
+                "type": "se_charge",
+                "rcut": RCUT,
+                "triples": [[1, 1, 2], [1, 2, 3]],
+                "seed": 1,
+                **(descriptor or {}),
+            },
             "fitting_net": {"type": "charge", "neuron": [32, 32], "seed": 1, **(fitting or {})},
         },
         "learning_rate": {"type": "cosine", "start_lr": 5e-3, "stop_lr": 1e-5},

@@ -7,9 +7,12 @@ the cutoff and :math:`\mathbf u = \mathbf r / \sqrt{r^2 + \epsilon^2}`,
 .. math::
     A_{zn,lm} &= \sum_{j \in z} R_n(r_j) Y_{lm}(\mathbf u_j) \\
     B_{c,lm}  &= \sum_{zn} A_{zn,lm} M^{l}_{zn,c} \\
-    D &= \Big[ B_{c,00}, \; \sum_m B_{c,lm} B_{c',lm} \Big], \quad c' < M_<
+    D &= \Big[ B_{c,00}, \; \sum_m B_{c,lm} B_{c',lm}, \;
+        \sum_{m_1 m_2 m_3} G^{l_1 l_2 l_3}_{m_1 m_2 m_3} B_{k,l_1 m_1} B_{k,l_2 m_2} B_{c',l_3 m_3}
+        \Big], \quad c' < M_<, \; k < M_k
 
-for elements z, radial functions n, channels c. M is trained; it starts from
+for elements z, radial functions n, channels c, and the chosen triples of l with
+their coupling coefficients G. M is trained; it starts from
 random mixtures of the whitened moments, so that every direction in the space
 of radial functions is learnt at the same pace.
 
@@ -28,6 +31,8 @@ from deepmd.tf.common import get_activation_func, get_precision
 from deepmd.tf.descriptor.descriptor import Descriptor
 from deepmd.tf.env import GLOBAL_TF_FLOAT_PRECISION, tf
 
+from ..errors import ChargeError
+from ..kernels.coupling import coupling
 from ..kernels.harmonics import harmonics
 from ..kernels.radial import RADIAL_BASES, cutoff, inverse_distance, switch
 from .neighbors import Environment, neighbor_pairs, sources_and_centers
@@ -56,6 +61,8 @@ class SeCharge(Descriptor):
         lmax=4,
         n_channel=16,
         axis_neuron=4,
+        triples=(),
+        n_triple=8,
         eps=0.5,
         rcut_smth=0.5,
         neuron=(20, 40, 80),
@@ -84,6 +91,10 @@ class SeCharge(Descriptor):
         self.embedding = radial == "embedding"
         self.n_channel = self.neuron[-1] if self.embedding else n_channel
         self.axis = min(axis_neuron, self.n_channel)
+        self.triples = [tuple(t) for t in triples]
+        self.n_triple = min(n_triple, self.n_channel)
+        if any(max(t) > self.lmax for t in self.triples):
+            raise ChargeError(f"triples {self.triples}: an l above lmax {self.lmax}; raise lmax")
         self.parameters = Parameters("se_charge", self.dtype)
         for name in ("crowding_low", "crowding_high"):
             self.parameters.add(name, np.zeros(len(self.elements)), False)
@@ -136,7 +147,10 @@ class SeCharge(Descriptor):
     def get_dim_out(self):
         if self.embedding:
             return self._dim_gram
-        return self.n_channel + (self.lmax + 1) * self._dim_gram + self.dim_radial
+        triples = len(self.triples) * self.n_triple * self.axis
+        return (
+            self.n_channel + (self.lmax + 1) * self._dim_gram + triples + self.dim_radial
+        )
 
     def get_dim_rot_mat_1(self):
         return 0
@@ -262,7 +276,7 @@ class SeCharge(Descriptor):
 
     def _invariants(self, moments):
         n_centers = tf.shape(moments)[0]
-        features = []
+        features, channels, axes = [], [], []
         for l in range(self.lmax + 1):
             m = 2 * l + 1
             a = moments[:, l * l : (l + 1) ** 2, :]
@@ -281,7 +295,23 @@ class SeCharge(Descriptor):
             axis, _ = tf.split(b, [self.axis, self.n_channel - self.axis], axis=2)
             gram = tf.matmul(b, axis, transpose_a=True)
             features.append(tf.reshape(gram, [-1, self._dim_gram]))
+            channels.append(b)
+            axes.append(axis)
+        features += [self._triple(t, channels, axes) for t in self.triples]
         return tf.concat([*features, pair], axis=1)
+
+    def _triple(self, ls, channels, axes):
+        l1, l2, l3 = ls
+        k = self.n_triple
+        rest = self.n_channel - k
+        first = tf.transpose(tf.split(channels[l1], [k, rest], axis=2)[0], [0, 2, 1])
+        second = tf.transpose(tf.split(channels[l2], [k, rest], axis=2)[0], [0, 2, 1])
+        product = first[:, :, :, None] * second[:, :, None, :]
+        width = (2 * l1 + 1) * (2 * l2 + 1)
+        g = tf.constant(coupling(*ls).reshape(width, 2 * l3 + 1), dtype=self.dtype)
+        coupled = tf.matmul(tf.reshape(product, [-1, width]), g)
+        coupled = tf.reshape(coupled, [-1, k, 2 * l3 + 1])
+        return tf.reshape(tf.matmul(coupled, axes[l3]), [-1, k * self.axis])
 
     # statistics
 
