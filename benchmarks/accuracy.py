@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """Train with ``dp train`` on real densities and print the errors on unseen ones.
 
-    python benchmarks/accuracy.py c-si --data DATA [--config plugin_configs/c-si.json]
+    python benchmarks/accuracy.py c-si --data DATA -o RUN [--config plugin_configs/c-si.json]
 
 DATA holds ``deep_charge_vasp/`` (the Deep Charge authors' VASP densities at
 random grid points) and ``qe/`` (whole-grid Quantum ESPRESSO densities). The
@@ -10,137 +10,156 @@ training time is the wall time of ``dp train``, statistics included.
 
 import argparse
 import json
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
-from ase import Atoms
+import stock
+from data import SETS, load, write_system
+from runs import CONFIGS, merge, prepare, run_dp, step_time
 
-from deepmd_charge import ChargeModel, read_density
+from deepmd_charge import ChargeModel
 from deepmd_charge.metrics import Comparison
 
-CONFIGS = Path(__file__).resolve().parent.parent / "plugin_configs"
-
-# name: (training structures, structures to report on); a name with "qe" is a
-# whole grid, the others are points. qe-*: one structure left out.
-SETS = {
-    "c-si": (["csi_train"], ["csi_test"]),
-    "a-si": (
-        [f"asi_train_{k}" for k in (1, 11, 12, 13, 14, 15, 16)],
-        [f"asi_test_{k}" for k in (103, 104, 105, 106)],
-    ),
-    "a-si-choose": (
-        [f"asi_train_{k}" for k in (1, 11, 12, 13, 14, 15, 16)],
-        [f"asi_train_{k}" for k in (17, 18, 19)],
-    ),
-    "qe-si-1": (["qe/si/1"], ["qe/si/2"]),
-    "qe-si": (["qe/si/1", "qe/si/2"], ["qe/si/3"]),
-    "qe-al": (["qe/al/1", "qe/al/2"], ["qe/al/3"]),
-    "qe-almg": ([f"qe/almg/{k}" for k in (1, 2, 3, 4)], ["qe/almg/5"]),
-    "qe-water": ([f"qe/water/{k}" for k in (1, 2, 3, 4)], ["qe/water/5"]),
-}
-
-
-def load(data, name):
-    """Atoms, points (n, 3) in A and densities (n,) in e/A^3 of one structure."""
-    if name.startswith("qe/"):
-        density = read_density(data / name / "CHGCAR.gz")
-        return density.atoms, density.points(), density.values.reshape(-1)
-    with np.load(data / "deep_charge_vasp" / f"{name}.npz") as f:
-        atoms = Atoms(f["numbers"], f["positions"], cell=f["cell"], pbc=True)
-        return atoms, (f["grid_index"] / f["grid_shape"]) @ f["cell"], f["density"]
-
-
-def write_system(folder, structures, per_frame, n_points, rng):
-    """Write structures of one composition as a DP system of ``per_frame`` points a frame."""
-    part = folder / "set.000"
-    part.mkdir(parents=True)
-    coord, box, label = [], [], []
-    for atoms, points, density in structures:
-        order = np.argsort(atoms.numbers, kind="stable")
-        n_frames = min(n_points, len(points)) // per_frame
-        chosen = rng.permutation(len(points))[: n_frames * per_frame]
-        for index in chosen.reshape(n_frames, per_frame):
-            coord.append(np.concatenate([atoms.positions[order], points[index]]))
-            label.append(np.concatenate([np.zeros(len(atoms)), density[index]]))
-            box.append(atoms.cell.array)
-    symbols = [atoms.get_chemical_symbols()[k] for k in order] + ["X"] * per_frame
-    type_map = list(dict.fromkeys(symbols))
-    np.savetxt(folder / "type.raw", [type_map.index(s) for s in symbols], fmt="%d")
-    (folder / "type_map.raw").write_text("\n".join(type_map) + "\n")
-    np.save(part / "coord.npy", np.reshape(coord, [len(coord), -1]))
-    np.save(part / "box.npy", np.reshape(box, [len(box), 9]))
-    np.save(part / "density.npy", np.array(label))
-    return type_map
+# Test points of a structure for the slow stock model, and for each checkpoint.
+SUBSET = 20000
+# Checkpoints in a run whose time to an accuracy is sought.
+N_CHECKPOINTS = 20
+# Steps from which the length of a stock run is worked out.
+PROBE = 40
 
 
 def main():
     """Train, freeze, evaluate and print one row for each structure."""
+    args = arguments()
+    train, test = SETS[args.set]
+    args.output.mkdir(parents=True)
+    structures = [load(args.data, name) for name in train]
+    tests = {name: load(args.data, name) for name in test}
+
+    config = merge(json.loads(args.config.read_text()), json.loads(args.override))
+    type_map = write_system(
+        args.output / "train", structures, args.points_per_frame, args.points, args.seed
+    )
+    keep = {}
+    if args.time_to:
+        # dp saves only where it displays
+        every = max(1, config["training"]["numb_steps"] // N_CHECKPOINTS)
+        keep = {"save_freq": every, "disp_freq": every, "max_ckpt_keep": 2 * N_CHECKPOINTS}
+    prepare(args.output, config, type_map, **keep)
+    start = time.time()
+    seconds = run_dp(args.output, "train", "input.json")
+    run_dp(args.output, "freeze", "-o", "charge.pb")
+    print(f"{args.set}: {len(train)} structure(s), {args.config.name}, {seconds:.0f} s of training")
+    report(ChargeModel(args.output / "charge.pb"), tests)
+    if args.time_to:
+        time_to(args.time_to, args.output, start, subset(tests))
+    if args.stock is not None:
+        model = train_stock(args, structures, args.stock or seconds)
+        report(model, subset(tests))
+
+
+def arguments():
+    """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("set", choices=SETS)
     parser.add_argument("--data", type=Path, required=True, help="folder of the data sets")
     parser.add_argument("--config", type=Path, default=CONFIGS / "c-si.json")
-    parser.add_argument("--override", default="{}", metavar="JSON", help="merged into the configuration")
+    parser.add_argument(
+        "--override", default="{}", metavar="JSON", help="merged into the configuration"
+    )
     parser.add_argument("--points", type=int, default=100000, help="training points a structure")
     parser.add_argument("--points-per-frame", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("-o", "--output", type=Path, required=True, help="new folder of the run")
-    args = parser.parse_args()
-
-    rng = np.random.default_rng(args.seed)
-    train, test = SETS[args.set]
-    args.output.mkdir(parents=True)
-    structures = [load(args.data, name) for name in train]
-    type_map = write_system(
-        args.output / "train", structures, args.points_per_frame, args.points, rng
+    parser.add_argument(
+        "--stock",
+        type=float,
+        nargs="?",
+        const=0.0,
+        metavar="SECONDS",
+        help="train se_e2_a + ener on the same points too, so long or as long as ours",
     )
-    config = merge(json.loads(args.config.read_text()), json.loads(args.override))
-    config["model"]["type_map"] = type_map
-    config["training"]["training_data"]["systems"] = ["train"]
-    config["training"].pop("validation_data", None)
-    (args.output / "input.json").write_text(json.dumps(config, indent=2))
-    start = time.perf_counter()
-    run_dp(args.output, "train", "input.json")
-    seconds = time.perf_counter() - start
-    run_dp(args.output, "freeze", "-o", "charge.pb")
+    parser.add_argument(
+        "--time-to",
+        type=float,
+        metavar="MAE",
+        help=f"look through {N_CHECKPOINTS} checkpoints for the first as good, in e/A^3",
+    )
+    return parser.parse_args()
 
-    model = ChargeModel(args.output / "charge.pb")
+
+def report(model, tests):
+    """Print the errors of a model on each structure and on all of them."""
     total = Comparison()
-    print(f"{args.set}: trained on {len(train)} structure(s) in {seconds:.0f} s")
-    print(f"{'structure':>16} {'MAE':>10} {'RMSE':>10} {'max':>10}   e/A^3")
-    for name in test:
-        atoms, points, density = load(args.data, name)
-        predicted = model.predict_points(atoms, points)
-        errors = Comparison.of(density, predicted, atoms.cell.volume / len(density))
+    print(f"{'structure':>16} {'points':>8} {'MAE':>10} {'RMSE':>10} {'max':>10}   e/A^3")
+    for name, structure in tests.items():
+        errors = compare(model, structure)
         total += errors
         show(name, errors)
-    if len(test) > 1:
+    if len(tests) > 1:
         show("all", total)
 
 
+def compare(model, structure):
+    """Errors at the points of a structure; a prediction that is NaN is left out and told."""
+    atoms, points, density = structure
+    predicted = model.predict_points(atoms, points)
+    good = ~np.isnan(predicted)
+    if not good.all():
+        print(f"left out: {np.sum(~good)} of {len(good)} points, where the prediction is NaN")
+    return Comparison.of(density[good], predicted[good], atoms.cell.volume / len(density))
+
+
 def show(name, errors):
+    """Print a row."""
     m = errors.summary()
-    print(f"{name:>16} {m['mae']:10.2e} {m['rmse']:10.2e} {m['max']:10.2e}", flush=True)
+    row = f"{m['mae']:10.2e} {m['rmse']:10.2e} {m['max']:10.2e}"
+    print(f"{name:>16} {m['n_points']:8} {row}", flush=True)
 
 
-def merge(base, change):
-    """Nested dictionaries merged, those of ``change`` winning."""
-    for key, value in change.items():
-        both = isinstance(value, dict) and isinstance(base.get(key), dict)
-        base[key] = merge(base[key], value) if both else value
-    return base
+def subset(tests):
+    """At most ``SUBSET`` points of each structure, drawn at random."""
+    chosen = {}
+    for name, (atoms, points, density) in tests.items():
+        index = np.random.default_rng(0).permutation(len(points))[:SUBSET]
+        chosen[name] = atoms, points[index], density[index]
+    return chosen
 
 
-def run_dp(folder, *arguments):
-    """Run ``dp`` in a folder, its messages in a log there."""
-    with open(folder / f"{arguments[0]}.log", "w") as log:
-        code = subprocess.run(
-            [Path(sys.executable).with_name("dp"), *arguments], cwd=folder, stdout=log, stderr=log
-        ).returncode
-    if code:
-        sys.exit(f"dp {arguments[0]} failed: see {log.name}")
+def time_to(mae, folder, start, tests):
+    """Print checkpoint after checkpoint until one reaches the MAE."""
+    print(f"{'step':>8} {'s':>7} {'MAE':>10}   on {SUBSET} points of each structure")
+    steps = sorted(int(p.stem.split("-")[1]) for p in folder.glob("model.ckpt-*.index"))
+    for step in steps:
+        checkpoint = f"model.ckpt-{step}"
+        seconds = (folder / f"{checkpoint}.index").stat().st_mtime - start
+        run_dp(folder, "freeze", "-c", checkpoint, "-o", "then.pb")
+        model = ChargeModel(folder / "then.pb")
+        errors = sum((compare(model, s) for s in tests.values()), Comparison()).summary()
+        print(f"{step:8} {seconds:7.0f} {errors['mae']:10.2e}", flush=True)
+        if errors["mae"] <= mae:
+            print(f"MAE {mae:.2e} reached {seconds:.0f} s after the start of dp train")
+            return
+    print(f"MAE {mae:.2e} not reached")
+
+
+def train_stock(args, structures, seconds):
+    """Train the stock route for about so many seconds, on the points that ours had."""
+    folder = args.output / "stock"
+    type_map = write_system(
+        folder / "train", structures, stock.POINTS_PER_FRAME, args.points, args.seed, stock=True
+    )
+    flags = ("train", "input.json", "--skip-neighbor-stat")
+    prepare(folder, stock.configuration(type_map, structures, PROBE), type_map, disp_freq=PROBE // 2)
+    wall = run_dp(folder, *flags)
+    step = step_time(folder)
+    steps = max(1, round((seconds - wall) / step / 100) + 1) * 100
+    prepare(folder, stock.configuration(type_map, structures, steps), type_map)
+    wall = run_dp(folder, *flags)
+    run_dp(folder, "freeze", "-o", "stock.pb")
+    print(f"stock: se_e2_a + ener, {steps} steps, {wall:.0f} s of training")
+    return stock.StockModel(folder / "stock.pb")
 
 
 if __name__ == "__main__":

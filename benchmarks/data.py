@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""The densities of the benchmarks, and DP systems of points drawn from them."""
+
+import numpy as np
+from ase import Atoms
+
+from deepmd_charge import read_density
+
+# name: (training structures, structures to report on). "qe/..." is a whole
+# grid, of which one structure is left out; the others are random grid points.
+# The "-choose" and "-1" sets are for choosing settings: they leave the
+# reported test structures alone.
+SETS = {
+    "c-si": (["csi_train"], ["csi_test"]),
+    "a-si": (
+        [f"asi_train_{k}" for k in (1, 11, 12, 13, 14, 15, 16)],
+        [f"asi_test_{k}" for k in (103, 104, 105, 106)],
+    ),
+    "a-si-choose": (
+        [f"asi_train_{k}" for k in (1, 11, 12, 13, 14, 15, 16)],
+        [f"asi_train_{k}" for k in (17, 18, 19)],
+    ),
+    "qe-si-1": (["qe/si/1"], ["qe/si/2"]),
+    "qe-si": (["qe/si/1", "qe/si/2"], ["qe/si/3"]),
+    "qe-al": (["qe/al/1", "qe/al/2"], ["qe/al/3"]),
+    "qe-almg": ([f"qe/almg/{k}" for k in (1, 2, 3, 4)], ["qe/almg/5"]),
+    "qe-water": ([f"qe/water/{k}" for k in (1, 2, 3, 4)], ["qe/water/5"]),
+}
+
+
+def load(data, name):
+    """Atoms, points (n, 3) in A and densities (n,) in e/A^3 of one structure."""
+    if name.startswith("qe/"):
+        return load_grid(data / name / "CHGCAR.gz")
+    with np.load(data / "deep_charge_vasp" / f"{name}.npz") as f:
+        atoms = Atoms(f["numbers"], f["positions"], cell=f["cell"], pbc=True)
+        return atoms, (f["grid_index"] / f["grid_shape"]) @ f["cell"], f["density"]
+
+
+def load_grid(path):
+    """As :func:`load`, of a density file."""
+    density = read_density(path)
+    return density.atoms, density.points(), density.values.reshape(-1)
+
+
+def repeat(structure, n, rng):
+    """The structure n x n x n times over, each point in one of the copies at random."""
+    atoms, points, density = structure
+    copies = rng.integers(n, size=points.shape) @ atoms.cell.array
+    return atoms.repeat(n), points + copies, density
+
+
+def write_system(folder, structures, per_frame, n_points, seed, stock=False):
+    """Write structures of one composition as a DP system; returns its type map.
+
+    Parameters
+    ----------
+    folder : Path
+        New folder.
+    structures : list of tuple
+        As :func:`load` returns them.
+    per_frame, n_points : int
+        Points of each frame and, at most, of each structure.
+    seed : int
+        The same seed draws the same points.
+    stock : bool
+        Whether the labels are those of the route without this package:
+        atomic energies, and their sums, from which it takes its statistics.
+    """
+    rng = np.random.default_rng(seed)
+    coord, box, label = [], [], []
+    for atoms, points, density in structures:
+        order = np.argsort(atoms.numbers, kind="stable")
+        n_frames = min(n_points, len(points)) // per_frame
+        chosen = rng.permutation(len(points))[: n_frames * per_frame]
+        for index in chosen.reshape(n_frames, per_frame):
+            coord.append(np.concatenate([atoms.positions[order], points[index]]))
+            label.append(np.concatenate([np.zeros(len(atoms)), density[index]]))
+            box.append(atoms.cell.array)
+    symbols = [atoms.get_chemical_symbols()[k] for k in order] + ["X"] * per_frame
+    type_map = list(dict.fromkeys(symbols))
+    part = folder / "set.000"
+    part.mkdir(parents=True)
+    np.savetxt(folder / "type.raw", [type_map.index(s) for s in symbols], fmt="%d")
+    (folder / "type_map.raw").write_text("\n".join(type_map) + "\n")
+    np.save(part / "coord.npy", np.reshape(coord, [len(coord), -1]))
+    np.save(part / "box.npy", np.reshape(box, [len(box), 9]))
+    np.save(part / ("atom_ener.npy" if stock else "density.npy"), label)
+    if stock:
+        np.save(part / "energy.npy", np.sum(label, axis=1))
+    return type_map
