@@ -50,7 +50,7 @@ def main():
     start = time.time()
     seconds = run_dp(args.output, "train", "input.json")
     run_dp(args.output, "freeze", "-o", "charge.pb")
-    print(f"{args.set}: {len(train)} structure(s), {args.config.name}, {seconds:.0f} s of training")
+    print(f"{args.set}: {len(train)} structure(s), {args.config}, {seconds:.0f} s of training")
     report(ChargeModel(args.output / "charge.pb"), tests)
     if args.time_to:
         time_to(args.time_to, args.output, start, subset(tests))
