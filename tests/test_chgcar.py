@@ -406,7 +406,7 @@ BAD = {
     "far too many values": (lambda t: t.replace(GRID, "    5    1    1\n"), "CHGCAR:15: more values"),
     "counts above positions": (
         lambda t: t.replace("     1     1\n", "     1     2\n"),
-        "CHGCAR:11: expected position 3 of 3, found ''",
+        "CHGCAR:11: expected position 3 of the 3 that the header counts, found ''",
     ),
     "counts below positions": (
         lambda t: t.replace("   Si   C\n     1     1\n", "   Si\n     1\n"),

@@ -1,7 +1,39 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """What several subcommands do with their input files."""
 
-from ..errors import ChargeError
+import os
+import warnings
+
+from ..errors import ChargeError, ElectronCountWarning
+
+
+def check_densities(paths):
+    """Refuse, before any work is done, files that cannot be densities.
+
+    Raises
+    ------
+    ChargeError
+        When a file is missing, or its name tells no format.
+    """
+    from ..formats import format_of
+
+    for path in paths:
+        if not os.path.exists(path):
+            raise ChargeError(f"{path}: no such file")
+        format_of(path)
+
+
+def read_quietly(path):
+    """Read a density that need not hold a whole number of electrons.
+
+    Few predictions do, and where only the grid or the atoms of a file count,
+    or it is looked at, the number does no harm.
+    """
+    from ..formats import read_density
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ElectronCountWarning)
+        return read_density(path)
 
 
 def read_structure(path, model):
@@ -32,7 +64,7 @@ def read_structure(path, model):
     except ChargeError:
         atoms = _read_with_ase(path)
     else:
-        atoms = formats.read_density(path).atoms
+        atoms = read_quietly(path).atoms
     if not len(atoms):
         raise ChargeError(f"{path}: there are no atoms in this file")
     if atoms.cell.rank < 3:
@@ -49,7 +81,7 @@ def _read_with_ase(path):
     except OSError:
         raise
     except Exception as error:  # ase's readers raise all kinds
-        reason = str(error).strip().splitlines() or [type(error).__name__]
+        reason = f"{type(error).__name__}: {error}".splitlines()
         raise ChargeError(
             f"{path}: ase cannot read a structure from this file ({reason[0]}); "
             "give a POSCAR, extxyz, cif, ..."

@@ -44,8 +44,10 @@ def run(args):
     from tqdm import tqdm
 
     from ..formats import read_density
+    from ._inputs import check_densities
 
     check_new(args.output)
+    check_densities(args.files)
     generator = random_generator(args.seed)
     systems = {}
     for path in tqdm(args.files, desc="convert", unit="file"):
@@ -63,7 +65,7 @@ def check_new(folder):
         if folder.exists():
             raise ChargeError(f"{folder}: is a file; give the name of a new folder")
     elif any(folder.iterdir()):
-        raise ChargeError(f"{folder}: is not empty; remove it or give the name of a new folder")
+        raise ChargeError(f"{folder}: is not empty; give the name of a new folder")
 
 
 def add_density(systems, density, n_points, points_per_frame, generator):

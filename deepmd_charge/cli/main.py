@@ -74,7 +74,10 @@ def main(argv=None):
 
 def _warn(message, *_):
     """Print a warning without the place in the code where it arose."""
-    print(f"deepmd-charge: warning: {message}", file=sys.stderr)
+    from tqdm import tqdm
+
+    # not into the middle of a progress bar
+    tqdm.write(f"deepmd-charge: warning: {message}", file=sys.stderr)
 
 
 def _fail(message):

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """``deepmd-charge plot``: pictures of one density, or of two compared."""
 
+import math
+
 from ..errors import ChargeError
 
 
@@ -40,19 +42,19 @@ def add_parser(subparsers):
 def run(args):
     """Carry out ``deepmd-charge plot``."""
     from .. import plots
-    from ..formats import read_density
     from ..output import check_output, replacing
-    from ._inputs import check_same_grid
+    from ._inputs import check_densities, check_same_grid, read_quietly
 
     check_output(args.output)
     form = plots.picture_format(args.output)
-    density = read_density(args.density)
+    check_densities(filter(None, (args.density, args.prediction)))
+    density = read_quietly(args.density)
     where = {"axis": "abc".index(args.axis), "title": args.title}
     where["index"] = slice_index(args, density.shape[where["axis"]])
     if args.prediction is None:
         figure = plots.plot_density(density, **where)
     else:
-        prediction = read_density(args.prediction)
+        prediction = read_quietly(args.prediction)
         check_same_grid(args.density, density, args.prediction, prediction)
         figure = plots.plot_comparison(density, prediction, **where)
     with replacing(args.output) as temporary:
@@ -68,6 +70,8 @@ def slice_index(args, n):
         None when no flag was given.
     """
     if args.position is not None:
+        if not math.isfinite(args.position):
+            raise ChargeError(f"--position {args.position}: give a fractional coordinate")
         return round(args.position * n) % n
     if args.index is not None and not 0 <= args.index < n:
         raise ChargeError(

@@ -49,10 +49,12 @@ def run(args):
     from .. import formats
     from ..inference import ChargeModel
     from ..output import check_output
-    from ._inputs import read_structure
+    from ._inputs import check_densities, read_structure
 
     check_output(args.output)
     formats.format_of(args.output)
+    if args.like is not None:
+        check_densities([args.like])
     if args.grid is not None:
         check_grid(args.grid)
     model = ChargeModel(args.model)
@@ -82,9 +84,9 @@ def choose_grid(args, model, atoms):
     if args.grid is not None:
         return tuple(args.grid)
     if args.like is not None:
-        from ..formats import read_density
+        from ._inputs import read_quietly
 
-        return tuple(read_density(args.like).shape)
+        return tuple(read_quietly(args.like).shape)
     spacing = args.spacing
     if spacing is None:
         spacing = model.info.get("grid_spacing")

@@ -27,7 +27,7 @@ def add_parser(subparsers):
         help="compare predicted densities with known ones",
         description="Predict the density of every file on the file's own grid and print the errors: "
         "MAE, RMSE and the largest error in e/A^3; R2; NMAE = sum|d|/sum|rho| and "
-        "RRMSE = sqrt(sum d^2)/sqrt(sum rho^2) in %%; the electrons of both densities.",
+        "RRMSE = sqrt(sum d^2)/sqrt(sum rho^2) in %; the electrons of both densities.",
     )
     parser.add_argument("-m", "--model", help="frozen model (charge.pb)")
     parser.add_argument(
@@ -47,7 +47,7 @@ def add_parser(subparsers):
         metavar="N",
         help="test on N random grid points of each file; electrons are then estimates",
     )
-    parser.add_argument("--seed", type=int, help="seed of the random points")
+    parser.add_argument("--seed", type=int, metavar="S", help="test on the same points every time")
     parser.set_defaults(run=run)
 
 
@@ -56,6 +56,8 @@ def run(args):
     from ..formats import read_density
     from ..metrics import Comparison
     from ..output import check_output, replacing
+    from ..sampling import random_generator
+    from ._inputs import check_densities
 
     if (args.model is None) == (args.prediction is None):
         raise ChargeError("give either a model (-m) or predicted densities (-p)")
@@ -63,13 +65,15 @@ def run(args):
         raise ChargeError(f"--points {args.points}: give a number of at least 1")
     if args.json:
         check_output(args.json)
+    check_densities([*args.system, *(args.prediction or [])])
+    generator = random_generator(args.seed)
     predict = _from_model(args) if args.model else _from_files(args)
 
     total = Comparison()
     rows = []
     for number, path in enumerate(args.system):
         reference = read_density(path)
-        chosen = _choose_points(reference, args.points, args.seed)
+        chosen = _choose_points(reference, args.points, generator)
         true = reference.values.ravel()[chosen]
         comparison = Comparison.of(
             true, predict(number, path, reference, chosen), reference.volume / true.size
@@ -77,7 +81,7 @@ def run(args):
         total += comparison
         rows.append({"file": path, **comparison.summary()})
     everything = total.summary()
-    print(format_table([*rows, {"file": f"all {len(rows)} files", **everything}]))
+    print(format_table([*rows, {"file": "all", **everything}]))
     if args.json:
         results = {"files": [_finite(row) for row in rows], "all": _finite(everything)}
         with replacing(args.json) as temporary:
@@ -102,8 +106,7 @@ def _from_model(args):
 
 def _from_files(args):
     """Return a function that reads the chosen points from predicted densities."""
-    from ..formats import read_density
-    from ._inputs import check_same_grid
+    from ._inputs import check_same_grid, read_quietly
 
     if len(args.prediction) != len(args.system):
         raise ChargeError(
@@ -111,21 +114,21 @@ def _from_files(args):
         )
 
     def predict(number, path, reference, chosen):
-        prediction = read_density(args.prediction[number])
+        prediction = read_quietly(args.prediction[number])
         check_same_grid(path, reference, args.prediction[number], prediction)
         return prediction.values.ravel()[chosen]
 
     return predict
 
 
-def _choose_points(density, n_points, seed):
+def _choose_points(density, n_points, generator):
     """Return flat indices into the grid: all of them, or a random subset."""
     import numpy as np
 
     size = density.values.size
     if n_points is None or n_points >= size:
         return np.arange(size)
-    return np.random.default_rng(seed).choice(size, n_points, replace=False)
+    return generator.choice(size, n_points, replace=False)
 
 
 def format_table(rows):
