@@ -124,7 +124,7 @@ def test_paper_settings_several_frames_and_systems(tmp_path):
         {"activation_function": "tanh"},
         {"training_data": {"systems": ["train", "more"], "batch_size": 3}},
     )
-    config["loss"] = {"type": "charge", "loss_func": "huber"}
+    config["loss"] = {"type": "charge", "loss_func": "huber", "weight_decay": 1e-4}
     new_run(tmp_path, config)
     write_system(tmp_path / "more", [structure(k, "Si") for k in range(4)], 80, seed=4)
     dp(tmp_path, "train", "input.json")
