@@ -128,6 +128,14 @@ def test_predict_needs_a_spacing(capsys, monkeypatch):
         (["test", "-s", "CHGCAR", "-p", "CHGCAR", "CHGCAR"], "-p has 2 files and -s 1"),
         (["test", "-m", "charge.pb", "-s", "CHGCAR", "--points", 0], "--points 0: "),
         (["test", "-m", "charge.pb", "-s", "CHGCAR", "--json", "no/t"], "no/t: there is no folder no"),
+        (["test", "-m", "charge.pb", "-s", "CHGCAR", "CHGCAR_no"], "CHGCAR_no: no such file"),
+        (["test", "-m", "charge.pb", "-s", "CHGCAR", "--points", 5, "--seed", -1], "seed is -1: "),
+        (["plot", "CHGCAR", "-o", "x.png", "--position", "nan"], "--position nan: "),
+        (["plot", "CHGCAR", "CHGCAR_no", "-o", "x.png"], "CHGCAR_no: no such file"),
+        (["convert", "CHGCAR", "CHGCAR_no", "-o", "dp"], "CHGCAR_no: no such file"),
+        ([*PREDICT, "--like", "CHGCAR_no"], "CHGCAR_no: no such file"),
+        ([*PREDICT, "--spacing", "1e-10"], "--spacing 1e-10: a grid of 5.7e+31 points does not fit"),
+        ([*PREDICT, "--grid", 10**8, 10**8, 10**8], "points does not fit into memory"),
         (["plot", "CHGCAR", "-o", "x.doc"], "x.doc: not a picture's name"),
         (["plot", "CHGCAR", "-o", "no/x.png"], "no/x.png: there is no folder no"),
         (["plot", "CHGCAR", "-o", "x.png", "--index", 10], "CHGCAR: there is no slice 10 along c"),
@@ -232,6 +240,26 @@ def test_lammps_round_trip():
         file.write("\n".join(lines) + "\n")
     assert main(["lammps", "read", "run", "-o", "CHGCAR_l"]) == 0
     assert read_density("CHGCAR_l").values.ravel() == pytest.approx(0.01 * np.arange(60))
+
+
+@pytest.mark.filterwarnings("always:.*not a whole number")
+def test_odd_electron_counts_are_mentioned_where_they_matter(capsys):
+    """In training data and references, not in predictions or where only the grid counts."""
+    write_density("CHGCAR_odd", read_density("CHGCAR") * 1.01)
+    for argv in (
+        ["test", "-p", "CHGCAR_odd", "-s", "CHGCAR"],
+        ["plot", "CHGCAR", "CHGCAR_odd", "-o", "x.png"],
+        [*PREDICT, "--like", "CHGCAR_odd"],
+        [*PREDICT[:3], "-s", "CHGCAR_odd", *PREDICT[5:], "--grid", "2", "2", "2"],
+    ):
+        assert main(argv) == 0
+        assert "warning" not in capsys.readouterr().err
+    for argv in (
+        ["test", "-p", "CHGCAR", "-s", "CHGCAR_odd"],
+        ["convert", "CHGCAR_odd", "-o", "dp"],
+    ):
+        assert main(argv) == 0
+        assert "warning: CHGCAR_odd: the density integrates to 8.08" in capsys.readouterr().err
 
 
 def test_warnings_are_one_line(monkeypatch, capsys):

@@ -96,7 +96,7 @@ def test_errors(tmp_path, capsys):
     before = sorted(tmp_path.iterdir())
     for arguments, message in [
         ((good, bad, "-o", tmp_path / "dp"), "CHGCAR_cut"),
-        ((good, tmp_path / "CHGCAR_no", "-o", tmp_path / "dp"), "CHGCAR_no: cannot be read"),
+        ((good, tmp_path / "CHGCAR_no", "-o", tmp_path / "dp"), "CHGCAR_no: no such file"),
         ((good, "-o", full), "is not empty"),
         ((good, "-o", good), "CHGCAR: "),
         ((good, "-o", tmp_path / "a" / "b"), "there is no folder"),

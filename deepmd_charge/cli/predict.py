@@ -5,6 +5,8 @@ import math
 
 from ..errors import ChargeError
 
+MOST_POINTS = 10**12  # of a grid; 8 terabytes
+
 
 def add_parser(subparsers):
     """Add the subcommand to the command line."""
@@ -67,11 +69,17 @@ def run(args):
 
 
 def check_grid(grid):
-    """Raise ChargeError for a grid without points."""
+    """Raise ChargeError for a grid without points, or with absurdly many."""
+    flag = f"--grid {' '.join(map(str, grid))}"
     if min(grid) < 1:
-        raise ChargeError(
-            f"--grid {' '.join(map(str, grid))}: this grid has no points; give three counts of at least 1"
-        )
+        raise ChargeError(f"{flag}: this grid has no points; give three counts of at least 1")
+    check_size(math.prod(grid), flag)
+
+
+def check_size(n_points, flag):
+    """Raise ChargeError for more grid points than any computer holds."""
+    if n_points > MOST_POINTS:
+        raise ChargeError(f"{flag}: a grid of {n_points:.1e} points does not fit into memory")
 
 
 def choose_grid(args, model, atoms):
@@ -97,7 +105,9 @@ def choose_grid(args, model, atoms):
             )
     elif not (spacing > 0.0 and math.isfinite(spacing)):
         raise ChargeError(f"--spacing {spacing:g}: a spacing must be a positive length in A")
-    return tuple(fft_size(length / spacing) for length in atoms.cell.lengths())
+    counts = atoms.cell.lengths() / spacing
+    check_size(float(counts.prod()), f"--spacing {spacing:g}")
+    return tuple(map(fft_size, counts))
 
 
 def fft_size(points):

@@ -99,7 +99,7 @@ def format_of(path, format=None):
             return key
     raise ChargeError(
         f"{os.fspath(path)}: the name does not tell the format:"
-        f" call it CHGCAR_..., or give the format ({known})"
+        f" call it CHGCAR_..., or give format= in Python ({known})"
     )
 
 

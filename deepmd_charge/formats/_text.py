@@ -126,7 +126,9 @@ class TextReader:
             more = self._file.read(CHUNK_BYTES)
         except (EOFError, OSError, lzma.LZMAError, zlib.error) as error:
             reason = getattr(error, "strerror", None) or error
-            raise ChargeError(f"{self.path}: cannot be read or decompressed: {reason}") from None
+            raise ChargeError(
+                f"{self.path}: cannot be read or decompressed: {reason}: copy it again"
+            ) from None
         self._buffer = self._buffer[self._position :] + more
         self._position = 0
         return bool(more)

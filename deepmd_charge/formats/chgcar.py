@@ -18,7 +18,7 @@ from itertools import groupby
 import numpy as np
 
 from ..density import Density
-from ..errors import ChargeError
+from ..errors import ChargeError, ElectronCountWarning
 from ._text import CHUNK_BYTES, FIELD, TextReader, format_values, text_writer
 
 KIND = "vasp/chgcar"
@@ -59,7 +59,7 @@ def read(path):
 
     Warns
     -----
-    UserWarning
+    ElectronCountWarning
         If the integral is not a whole number of electrons.
     """
     _refuse_other_quantities(path)
@@ -136,7 +136,7 @@ def _refuse_other_quantities(path):
     for other, what in _OTHER_QUANTITIES.items():
         if other in name:
             raise ChargeError(
-                f"{os.fspath(path)}: a {other} holds {what}, not a charge density: give a CHGCAR"
+                f"{os.fspath(path)}: by its name {what}, not a charge density: give a CHGCAR"
             )
 
 
@@ -152,6 +152,7 @@ def _check_electrons(density, path):
     if abs(electrons - round(electrons)) > INTEGRAL_TOLERANCE:
         warnings.warn(
             f"{path}: the density integrates to {electrons:.6g} electrons, not a whole number",
+            ElectronCountWarning,
             stacklevel=4,
         )
 
@@ -180,7 +181,7 @@ def _read_structure(reader):
     positions = np.array(
         [
             # what may follow are the flags of selective dynamics, no part of a density
-            _floats(reader, None, f"position {i + 1} of {len(symbols)}")[:3]
+            _floats(reader, None, f"position {i + 1} of the {len(symbols)} that the header counts")
             for i in range(len(symbols))
         ]
     )
