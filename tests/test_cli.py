@@ -242,9 +242,9 @@ def test_lammps_round_trip():
     assert read_density("CHGCAR_l").values.ravel() == pytest.approx(0.01 * np.arange(60))
 
 
-@pytest.mark.filterwarnings("always:.*not a whole number")
-def test_odd_electron_counts_are_mentioned_where_they_matter(capsys):
+def test_odd_electron_counts_are_mentioned_where_they_matter(capsys, recwarn):
     """In training data and references, not in predictions or where only the grid counts."""
+    warnings.simplefilter("always")
     write_density("CHGCAR_odd", read_density("CHGCAR") * 1.01)
     for argv in (
         ["test", "-p", "CHGCAR_odd", "-s", "CHGCAR"],
