@@ -155,6 +155,7 @@ def test_mixed_valences_are_refused(tmp_path):
     ],
 )
 def test_a_wrong_key_or_value_is_named(where, key, value, complaint):
+    import deepmd.dpmodel  # noqa: F401  (loads the plugins)
     from deepmd.utils.argcheck import normalize
 
     config = configuration(1)
@@ -193,3 +194,14 @@ def test_dp_stays_usable_and_fast_to_import(tmp_path):
     for module in ("dpdata", "deepmd.dpmodel", "deepmd_charge", "deepmd_charge.dpdata_plugin"):
         code = f"import {module}, sys; sys.exit('tensorflow' in sys.modules)"
         assert subprocess.run([sys.executable, "-c", code]).returncode == 0, module
+
+
+@pytest.mark.parametrize(
+    "host, broken",
+    [("dpdata", "dpdata_plugin"), ("deepmd.dpmodel", "argcheck"), ("deepmd.tf", "tf")],
+)
+def test_a_broken_plugin_breaks_nobody(host, broken):
+    code = f"import sys; sys.modules['deepmd_charge.{broken}'] = None; import {host}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "deepmd-charge does not work here" in done.stderr

@@ -91,7 +91,7 @@ class SeCharge(Descriptor):
         self.embedding = radial == "embedding"
         self.n_channel = self.neuron[-1] if self.embedding else n_channel
         self.axis = min(axis_neuron, self.n_channel)
-        self.triples = [tuple(t) for t in triples]
+        self.triples = [] if self.embedding else [tuple(t) for t in triples]
         self.n_triple = min(n_triple, self.n_channel)
         if any(max(t) > self.lmax for t in self.triples):
             raise ChargeError(f"triples {self.triples}: an l above lmax {self.lmax}; raise lmax")

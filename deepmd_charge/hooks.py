@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""What DeePMD-kit and dpdata load through their entry points.
+
+They load entry points unguarded, in the middle of their own import: an
+exception here would break them for users who do something else. So the
+attributes of this module are imported on first use, and a failure is a warning.
+"""
+
+import logging
+from importlib import import_module
+
+_HOMES = {"arguments": "argcheck", "dpdata": "dpdata_plugin", "tensorflow": "tf"}
+
+
+def __getattr__(name):
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        return import_module(f".{_HOMES[name]}", __package__)
+    except Exception as error:
+        logging.getLogger(__name__).warning(
+            "deepmd-charge does not work here (%s); reinstall it for this DeePMD-kit and dpdata",
+            error,
+        )
