@@ -1,20 +1,19 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """What a model must remember of the DP systems that it was trained on."""
 
-from pathlib import Path
-
 import numpy as np
 
 from .errors import ChargeError
 from .sampling import GRID_TYPE
 
-# Electrons per atom by which a file may miss the common valences: superpositions
-# and coarse grids miss by 1e-3, a charged cell by a little more, and another
-# potential by 1 or more for each atom of its element.
-VALENCE_TOLERANCE = 1e-2
+# Electrons by which a file may miss the common valences, for each atom and in
+# all: superpositions and coarse grids miss by 1e-3 an atom, and another potential
+# by 1 or more for each atom of its element.
+ATOM_TOLERANCE = 1e-2
+FILE_TOLERANCE = 0.5
 
 
-def dataset_info(system_dirs):
+def dataset_info(system_dirs, type_map=None):
     """Gather elements, valences, grid spacing and file kind of a training set.
 
     The valences z solve ``sum_e n_e z_e = electrons`` for all frames in the
@@ -24,15 +23,19 @@ def dataset_info(system_dirs):
     Parameters
     ----------
     system_dirs : list of str
-        DP systems (``deepmd/npy``, mixed or not). The facts come from
-        ``n_electrons.npy``, ``grid_shape.npy`` and ``density_kind.npy`` of
-        each set, as ``deepmd-charge convert`` and dpdata write them; a system
-        without them says nothing about valences, spacing or kind.
+        DP systems (``deepmd/npy``, mixed or not, or ``FILE.hdf5#/GROUP``). The
+        facts come from ``n_electrons.npy``, ``grid_shape.npy`` and
+        ``density_kind.npy`` of each set, as ``deepmd-charge convert`` and
+        dpdata write them; a system without them says nothing about valences,
+        spacing or kind.
+    type_map : list of str, optional
+        Names of the types of systems that have no ``type_map.raw``.
 
     Returns
     -------
     dict
-        "elements": list of str, in order of appearance, without "X";
+        "elements": list of str, those of the atoms that occur, in order of
+        appearance, without "X";
         "valence": dict of element to valence electrons, as far as known;
         "grid_spacing": mean over frames and axes of |cell vector| / n in A, or
         None; "kind": str such as "vasp/chgcar", or None.
@@ -44,19 +47,22 @@ def dataset_info(system_dirs):
         valences or from different kinds of file.
     """
     elements, facts, spacings, kinds = [], [], [], {}
-    for folder in map(Path, system_dirs):
-        names = _read(folder / "type_map.raw", _load_words)
-        elements += [name for name in names if name != GRID_TYPE and name not in elements]
+    for folder in map(_open, system_dirs):
+        names = _names(folder, type_map)
         for part in sorted(folder.glob("set.*")):
+            counts = _counts(folder, part, names)
+            seen = (name for name, occurs in zip(names, counts.any(axis=0)) if occurs)
+            elements += [name for name in seen if name != GRID_TYPE and name not in elements]
             if (electrons := _optional(part / "n_electrons.npy")) is not None:
-                rows = np.column_stack([_counts(folder, part, names), electrons.ravel()])
-                for *counts, n in np.unique(rows, axis=0):  # frames of one file agree
-                    facts.append((dict(zip(names, counts)), n, folder))
-            if (shape := _optional(part / "grid_shape.npy")) is not None:
-                cells = _read(part / "box.npy", np.load).reshape(-1, 3, 3)
+                rows = np.column_stack([counts, electrons.ravel()])
+                for *row, n in np.unique(rows, axis=0):  # frames of one file agree
+                    facts.append((dict(zip(names, row)), n, folder))
+            shape, box = (_optional(part / f"{name}.npy") for name in ("grid_shape", "box"))
+            if shape is not None and box is not None:
+                cells = box.reshape(-1, 3, 3)
                 spacings.extend((np.linalg.norm(cells, axis=2) / shape.reshape(-1, 3)).ravel())
             if (kind := _optional(part / "density_kind.npy")) is not None:
-                kinds.update((str(name), folder) for name in np.unique(kind))
+                kinds.update((str(name), folder) for name in np.unique(kind.astype(str)))
     if len(kinds) > 1:
         found = ", ".join(f"{kind or 'unknown'} in {folder}" for kind, folder in kinds.items())
         raise ChargeError(f"densities of different kinds in one training set: {found}; keep one")
@@ -74,14 +80,14 @@ def _valences(elements, facts):
     ``facts`` holds (atoms of each element, electrons, folder). An element is
     determined where its unit vector lies in the row space of the counts.
     """
-    if not facts:
+    if not facts or not elements:
         return {}
     counts = np.array([[row.get(element, 0) for element in elements] for row, _, _ in facts])
     electrons = np.array([n for _, n, _ in facts])
     inverse = np.linalg.pinv(counts)
     valence = inverse @ electrons
-    excess = (electrons - counts @ valence) / counts.sum(axis=1)
-    if np.abs(excess).max() > VALENCE_TOLERANCE:
+    excess = electrons - counts @ valence
+    if (np.abs(excess) > np.maximum(FILE_TOLERANCE, ATOM_TOLERANCE * counts.sum(axis=1))).any():
         low, high = (
             f"{facts[i][2]} ({facts[i][1]:.6g} electrons)"
             for i in (excess.argmin(), excess.argmax())
@@ -94,26 +100,43 @@ def _valences(elements, facts):
     return {e: float(z) for e, z, is_known in zip(elements, valence, known) if is_known}
 
 
+def _open(folder):
+    """The system as DeePMD-kit sees it: a folder, or a group of an HDF5 file."""
+    from deepmd.utils.path import DPPath
+
+    try:
+        return DPPath(str(folder))
+    except OSError as error:
+        raise ChargeError(f"{folder}: cannot be read as a DP system: {error}") from None
+
+
+def _names(folder, type_map):
+    """Names of the types of a system; empty where nothing tells them."""
+    path = folder / "type_map.raw"
+    if path.is_file():
+        return _read(path, dtype=str, ndmin=1).tolist()
+    return list(type_map or [])
+
+
 def _counts(folder, part, names):
     """Atoms of each type in each frame, shape (n_frames, n_types)."""
     types = _optional(part / "real_atom_types.npy")
-    if types is None:
-        types = _read(folder / "type.raw", lambda path: np.loadtxt(path, dtype=int, ndmin=1))
-        types = np.tile(types, (len(_read(part / "box.npy", np.load)), 1))
-    return np.stack([(types == i).sum(axis=1) for i in range(len(names))], axis=1)
-
-
-def _load_words(path):
-    return path.read_text().split()
+    n_frames = 1
+    if types is None:  # all frames have the same
+        types = _read(folder / "type.raw", dtype=int, ndmin=1)[None]
+        n_frames = len(_read(part / "coord.npy"))
+    counts = (types[:, :, None] == np.arange(len(names))).sum(axis=1)
+    return np.tile(counts, (n_frames, 1))
 
 
 def _optional(path):
-    return _read(path, np.load) if path.is_file() else None
+    return _read(path) if path.is_file() else None
 
 
-def _read(path, load):
+def _read(path, **options):
+    """Load a text file where there are options, or else an array."""
     try:
-        return load(path)
-    except (OSError, ValueError) as error:
+        return path.load_txt(**options) if options else path.load_numpy()
+    except (OSError, ValueError, KeyError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ChargeError(f"{path}: cannot be read as part of a DP system: {reason}") from None

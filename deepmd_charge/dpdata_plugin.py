@@ -72,7 +72,7 @@ def system_data(density, n_points=N_POINTS, points_per_frame=POINTS_PER_FRAME, s
         "density": np.pad(at_points, ((0, 0), (len(atoms), 0))),
         "n_electrons": np.full(n_frames, density.n_electrons),
         "grid_shape": np.tile(density.shape, (n_frames, 1)),
-        "density_kind": np.full(n_frames, density.kind),
+        "density_kind": np.full(n_frames, density.kind.encode()),  # HDF5 takes no str
     }
 
 

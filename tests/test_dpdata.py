@@ -4,6 +4,7 @@
 import subprocess
 import sys
 from collections import Counter
+from pathlib import Path
 
 import dpdata
 import numpy as np
@@ -63,7 +64,7 @@ def test_system(tmp_path):
     assert len(points) == 60
     np.testing.assert_allclose(system["n_electrons"], 30, atol=1e-8)
     assert (system["grid_shape"] == [6, 5, 4]).all()
-    assert (system["density_kind"] == FORMAT).all()
+    assert (system["density_kind"] == FORMAT.encode()).all()
     again = dpdata.System(str(path), fmt=FORMAT, n_points=50, points_per_frame=20, seed=1)
     np.testing.assert_array_equal(again["density"], system["density"])
 
@@ -194,5 +195,32 @@ def test_dataset_without_facts(folder):
         "grid_spacing": None,
         "kind": None,
     }
-    with pytest.raises(ChargeError, match="type_map.raw: cannot be read"):
+    with pytest.raises(ChargeError, match="nowhere: cannot be read as a DP system"):
         dataset_info(["nowhere"])
+
+
+def test_elements_are_those_of_atoms(folder):
+    """A type map may list more than the data hold, and may be absent."""
+    system = Path(folder("a", ["Li", "H"], 2))
+    (system / "type_map.raw").write_text("Li H X O\n")
+    assert dataset_info([str(system)])["elements"] == ["Li", "H"]
+    (system / "type_map.raw").unlink()
+    (system / "set.000" / "box.npy").unlink()  # as in a system that is not periodic
+    assert dataset_info([str(system)], ["Na", "K", "X"])["elements"] == ["Na", "K"]
+    nothing = {"elements": [], "valence": {}, "grid_spacing": None}
+    assert dataset_info([str(system)]) == {**nothing, "kind": FORMAT}
+
+
+def test_charged_cells_and_coarse_grids_share_valences(folder):
+    systems = [folder("a", ["Li"] * 4, 4), folder("b", ["Li"] * 4, 4.1), folder("c", ["Li"] * 4, 3.6)]
+    assert dataset_info(systems)["valence"] == pytest.approx({"Li": 11.7 / 12})
+
+
+def test_hdf5_is_the_same_data(folder, tmp_path):
+    """What dp reads from ``FILE.hdf5#/GROUP`` says the same as the folder, strings included."""
+    system = folder("a", ["Zn", "O"], 18.0)
+    dpdata.System(system, fmt="deepmd/npy").to("deepmd/hdf5", str(tmp_path / "a.hdf5"))
+    assert dataset_info([str(tmp_path / "a.hdf5")]) == dataset_info([system])
+    again = dpdata.System(str(tmp_path / "a.hdf5"), fmt="deepmd/hdf5")
+    assert again["density"].dtype == np.float64
+    assert_true_to(again, read_density(tmp_path / "CHGCAR_a"))
