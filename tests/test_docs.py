@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
-"""The documentation names every key and flag, and its Python runs."""
+"""The documentation names every key and flag, its Python runs, its links lead somewhere."""
 
 import argparse
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
-from training import structure
+from training import structure, true_density
+
+from deepmd_charge import Density, read_density, write_density
 
 ROOT = Path(__file__).parents[1]
 
@@ -47,16 +50,47 @@ def test_every_key_is_documented():
             assert any(str(argument.default) in row for row in rows), rows
 
 
-@pytest.mark.filterwarnings("ignore::UserWarning")
-def test_the_python_of_the_readme_runs(trained, tmp_path, monkeypatch, capsys):
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+@pytest.fixture
+def folder(trained, tmp_path, monkeypatch):
+    """A folder with a model, and with a structure in both formats."""
     monkeypatch.chdir(tmp_path)
-    structure(8).write("POSCAR", format="vasp")
+    atoms = structure(8)
+    atoms.write("POSCAR", format="vasp")
+    density = Density(atoms, np.zeros((12, 11, 13)))
+    density.values.flat = true_density(atoms, density.points())
+    write_density("CHGCAR", density)
     (tmp_path / "charge.pb").symlink_to(trained / "charge.pb")
-    code = blocks[0].replace("(72, 72, 72)", "(6, 6, 6)")
-    exec(compile(code, "README.md", "exec"), {})
-    assert (tmp_path / "CHGCAR_pred").exists()
-    (tmp_path / "CHGCAR_pred").rename("CHGCAR")
-    code = blocks[1].replace("n_points=100000, points_per_frame=1000", "n_points=20, points_per_frame=10")
-    exec(compile(code, "README.md", "exec"), {})
-    assert (tmp_path / "train" / "set.000" / "density.npy").exists()
+    return tmp_path
+
+
+def run_python(document):
+    """Execute the Python of a document, one block after the other."""
+    names = {}
+    for block in re.findall(r"```python\n(.*?)```", (ROOT / document).read_text(), re.S):
+        block = block.replace("(72, 72, 72)", "(6, 6, 6)")  # soon done
+        exec(compile(block, document, "exec"), names)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_the_python_of_the_readme_runs(folder):
+    run_python("README.md")
+    assert read_density("CHGCAR_pred").shape == (6, 6, 6)
+    assert (folder / "train" / "set.000" / "density.npy").exists()
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_the_python_of_the_manual_runs(folder, capsys):
+    run_python("docs/python.md")
+    half, whole = read_density("CHGCAR_half.gz"), read_density("CHGCAR")
+    assert half.n_electrons == pytest.approx(0.5 * whole.n_electrons)
+    assert (folder / "density.png").exists()
+    assert (folder / "train" / "set.000" / "density.npy").exists()
+    text = (ROOT / "docs" / "python.md").read_text()
+    assert capsys.readouterr().out.splitlines()[-1] == re.search(r"# (grid .*)", text)[1]
+
+
+@pytest.mark.parametrize("document", ["README.md", *(f"docs/{p.name}" for p in ROOT.glob("docs/*.md"))])
+def test_links_lead_to_files(document):
+    path = ROOT / document
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", path.read_text()):
+        assert "://" in target or (path.parent / target).exists(), target
