@@ -94,13 +94,13 @@ class ChargeModelTF(Model):
 
         DeePMD-kit calls this before it stores the arguments in the model.
         """
-        info = {**local_jdata.get("info", {}), **dataset_info(train_data.system_dirs)}
+        info = {**local_jdata.get("info", {}), **dataset_info(train_data.system_dirs, type_map)}
         return {**local_jdata, "info": info}, None
 
     def data_stat(self, data, stat_file_path=None):
         """Whiten, standardise and fit the pair-additive term on a sample."""
         if "elements" not in self.info:  # dp train --skip-neighbor-stat
-            self.info = {**self.info, **dataset_info(data.system_dirs)}
+            self.info = {**self.info, **dataset_info(data.system_dirs, self.type_map)}
         points = data.get_batch()["natoms_vec"][2 + self.descrpt.grid_type]
         per_batch = max(1, points * data.get_batch_size()[0])
         nbatch = max(
