@@ -223,6 +223,18 @@ def test_prediction_on_another_grid(capsys):
     assert message in complaint(capsys, "plot", "CHGCAR", "CHGCAR_pred", "-o", "x.png")
 
 
+def test_prediction_of_another_structure(capsys):
+    density = read_density("CHGCAR")
+    density.atoms.positions = density.atoms.positions[::-1] + density.atoms.cell[0]
+    write_density("CHGCAR_same", density)  # another order, another image
+    density.atoms.positions[0, 0] += 0.02
+    write_density("CHGCAR_moved", density)
+    assert main(["test", "-p", "CHGCAR_same", "-s", "CHGCAR"]) == 0
+    assert "warning" not in capsys.readouterr().err
+    assert main(["test", "-p", "CHGCAR_moved", "-s", "CHGCAR"]) == 0
+    assert "warning: CHGCAR and CHGCAR_moved: these are densities of different" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("flags", [[], ["CHGCAR"], ["--axis", "a", "--position", "0.99"]])
 def test_plot(flags):
     assert main(["plot", "CHGCAR", *flags, "-o", "x.png"]) == 0

@@ -2,7 +2,9 @@
 """The documentation names every key and flag, its Python runs, its links lead somewhere."""
 
 import argparse
+import os
 import re
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ import pytest
 from training import structure, true_density
 
 from deepmd_charge import Density, read_density, write_density
+from deepmd_charge.cli.main import main
 
 ROOT = Path(__file__).parents[1]
 
@@ -58,7 +61,8 @@ def folder(trained, tmp_path, monkeypatch):
     atoms.write("POSCAR", format="vasp")
     density = Density(atoms, np.zeros((12, 11, 13)))
     density.values.flat = true_density(atoms, density.points())
-    write_density("CHGCAR", density)
+    for name in ("CHGCAR", "CHGCAR_other"):
+        write_density(name, density)
     (tmp_path / "charge.pb").symlink_to(trained / "charge.pb")
     return tmp_path
 
@@ -76,6 +80,15 @@ def test_the_python_of_the_readme_runs(folder):
     run_python("README.md")
     assert read_density("CHGCAR_pred").shape == (6, 6, 6)
     assert (folder / "train" / "set.000" / "density.npy").exists()
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_the_commands_of_the_readme_run(folder):
+    blocks = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    for line in re.findall(r"^deepmd-charge (.*)", "".join(blocks), re.M):
+        assert main(shlex.split(line, comments=True)) == 0, line
+    assert read_density("CHGCAR_pred").atoms.symbols.get_chemical_formula() == "C2Si2"
+    assert {"train", "CHGCAR_other_pred", "density.png"} <= set(os.listdir())
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
