@@ -47,7 +47,7 @@ def replacing(path):
     Raises
     ------
     ChargeError
-        See :func:`check_output`.
+        See :func:`check_output`; also when the disk is full or fails.
     """
     path = Path(path)
     check_output(path)
@@ -55,5 +55,7 @@ def replacing(path):
     try:
         yield temporary
         os.replace(temporary, path)
+    except OSError as error:
+        raise ChargeError(f"{path}: cannot be written: {error.strerror or error}") from None
     finally:
         temporary.unlink(missing_ok=True)

@@ -81,7 +81,7 @@ def test_failure_while_writing(tmp_path, monkeypatch, capsys):
     path = make(tmp_path / "CHGCAR", ["Si"], 4)
     monkeypatch.setattr(dpdata.System, "to", fail)
     assert convert(path, "-o", tmp_path / "dp") == 1
-    assert "No space left" in capsys.readouterr().err
+    assert f"{tmp_path / 'dp'}: cannot be written: No space left" in capsys.readouterr().err
     assert [p.name for p in tmp_path.iterdir()] == ["CHGCAR"]
 
 
@@ -95,7 +95,7 @@ def test_errors(tmp_path, capsys):
     (full / "notes").write_text("mine")
     before = sorted(tmp_path.iterdir())
     for arguments, message in [
-        ((good, bad, "-o", tmp_path / "dp"), "CHGCAR_cut"),
+        ((bad, good, "-o", tmp_path / "dp"), "CHGCAR_cut"),
         ((good, tmp_path / "CHGCAR_no", "-o", tmp_path / "dp"), "CHGCAR_no: no such file"),
         ((good, "-o", full), "is not empty"),
         ((good, "-o", good), "CHGCAR: "),
@@ -104,7 +104,7 @@ def test_errors(tmp_path, capsys):
         ((good, "-o", tmp_path / "dp", "--seed", -1), "seed is -1"),
     ]:
         assert convert(*arguments) == 1
-        error = capsys.readouterr().err.splitlines()[-1]
+        (error,) = capsys.readouterr().err.splitlines()
         assert error.startswith("deepmd-charge: error: ")
         assert message in error
         assert sorted(tmp_path.iterdir()) == before

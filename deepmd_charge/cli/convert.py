@@ -50,7 +50,8 @@ def run(args):
     check_densities(args.files)
     generator = random_generator(args.seed)
     systems = {}
-    for path in tqdm(args.files, desc="convert", unit="file"):
+    # a delay, however short: no bar before the first file is done, so that its error stands alone
+    for path in tqdm(args.files, desc="convert", unit="file", delay=1e-6):
         add_density(systems, read_density(path), args.points, args.points_per_frame, generator)
     write_systems(list(systems.values()), args.output)
     for system in systems.values():
@@ -110,6 +111,8 @@ def write_systems(systems, output):
             folder = system_folder(system, len(systems), temporary)
             system.to("deepmd/npy", str(folder), set_size=len(system), prec=float)
         os.replace(temporary, output)
+    except OSError as error:
+        raise ChargeError(f"{output}: cannot be written: {error.strerror}") from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

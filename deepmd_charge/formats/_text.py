@@ -320,19 +320,16 @@ def text_writer(path):
     ChargeError
         If the file cannot be written. What stood there before is left as it is.
     """
-    try:
-        with replacing(path) as temporary, open(temporary, "wb") as raw:
-            if _suffix(path) == ".gz":
-                # neither a name nor a time inside: equal data, equal files
-                with gzip.GzipFile("", "wb", 6, raw, mtime=0) as file:
-                    yield file
-            elif _suffix(path) == ".xz":
-                with lzma.LZMAFile(raw, "wb") as file:
-                    yield file
-            else:
-                yield raw
-    except OSError as error:
-        raise ChargeError(f"{os.fspath(path)}: cannot be written: {error.strerror}") from None
+    with replacing(path) as temporary, open(temporary, "wb") as raw:
+        if _suffix(path) == ".gz":
+            # neither a name nor a time inside: equal data, equal files
+            with gzip.GzipFile("", "wb", 6, raw, mtime=0) as file:
+                yield file
+        elif _suffix(path) == ".xz":
+            with lzma.LZMAFile(raw, "wb") as file:
+                yield file
+        else:
+            yield raw
 
 
 def _suffix(path):
