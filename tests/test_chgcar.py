@@ -479,6 +479,8 @@ def test_formats_by_name():
         assert format_of(name) == "vasp/chgcar"
     with pytest.raises(ChargeError, match="does not tell"):
         format_of("density.dat")
+    with pytest.raises(ChargeError, match="CHGCAR.bz2: only .gz and .xz"):
+        format_of("CHGCAR.bz2")
     with pytest.raises(ChargeError, match="unknown format 'cube2'"):
         format_of("CHGCAR", "cube2")
 

@@ -22,6 +22,7 @@ FORMATS = {
         ("*CHGCAR*", "CHG", "CHG[._-]*", "*[._-]CHG", "*LOCPOT*", "*ELFCAR*"),
     ),
 }
+_OTHER_COMPRESSIONS = (".bz2", ".zst", ".zip", ".z", ".lz4", ".7z")
 
 
 def read_density(path, format=None):
@@ -93,6 +94,8 @@ def format_of(path, format=None):
             raise ChargeError(f"{os.fspath(path)}: unknown format {format!r}: give one of {known}")
         return format
     stem, suffix = os.path.splitext(os.path.basename(os.fspath(path)).upper())
+    if suffix.lower() in _OTHER_COMPRESSIONS:
+        raise ChargeError(f"{os.fspath(path)}: only .gz and .xz are known compressions: use one")
     name = stem if suffix.lower() in COMPRESSIONS else stem + suffix
     for key, (_, patterns) in FORMATS.items():
         if any(fnmatchcase(name, pattern) for pattern in patterns):
