@@ -33,7 +33,9 @@ class FrozenGraph:
         if not os.path.isfile(path):
             raise ChargeError(f"{path}: no such model file; make one with dp freeze -o {path}")
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-        from deepmd.tf.env import default_tf_session_config, tf
+        # deepmd's own TensorFlow module would load libraries that the graph does not need
+        import tensorflow.compat.v1 as tf
+        from deepmd.env import get_default_nthreads
 
         definition = tf.GraphDef()
         try:
@@ -50,7 +52,11 @@ class FrozenGraph:
             )
         with tf.Graph().as_default() as graph:
             tf.import_graph_def(definition, name="")
-        self._session = tf.Session(graph=graph, config=default_tf_session_config)
+        intra, inter = get_default_nthreads()
+        threads = tf.ConfigProto(
+            intra_op_parallelism_threads=intra, inter_op_parallelism_threads=inter
+        )
+        self._session = tf.Session(graph=graph, config=threads)
         self.type_map = self._fetch("model_attr/tmap").decode().split()
         self.info = json.loads(self._fetch("model_attr/charge_info"))
         self.rcut = float(self._fetch("descrpt_attr/rcut"))

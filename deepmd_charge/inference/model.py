@@ -35,7 +35,7 @@ class ChargeModel:
     type_map : list of str
         Elements, and X for grid points.
     elements : list of str
-        The elements alone.
+        The elements of the training data.
     rcut : float
         Cutoff radius in A.
     info : dict
@@ -52,9 +52,12 @@ class ChargeModel:
         self._graph = FrozenGraph(str(path))
         self.path = str(path)
         self.type_map = self._graph.type_map
-        self.elements = [name for name in self.type_map if name != GRID_TYPE]
         self.rcut = self._graph.rcut
         self.info = self._graph.info
+        # an element of the type map without an atom in the data is not known
+        self.elements = self.info.get("elements") or [
+            name for name in self.type_map if name != GRID_TYPE
+        ]
 
     def predict(self, atoms, grid, progress=False):
         """Predict the total density on a whole grid.
@@ -162,7 +165,7 @@ class ChargeModel:
         return values
 
     def _warn_if_far(self, images, points_of, size):
-        probes = np.random.default_rng(0).permutation(size)[:_PROBES]
+        probes = np.random.default_rng(0).choice(size, min(size, _PROBES), replace=False)
         if not len(probes):
             return
         points = images.wrap(points_of(probes))
