@@ -74,6 +74,40 @@ def dataset_info(system_dirs, type_map=None):
     }
 
 
+def check_systems(system_dirs, type_map=None):
+    """Refuse DP systems that would turn the training into NaN.
+
+    Parameters
+    ----------
+    system_dirs, type_map
+        As for :func:`dataset_info`.
+
+    Raises
+    ------
+    ChargeError
+        If a frame has no grid point, or a position, cell or density is not a
+        finite number; names the file and the frame.
+    """
+    for folder in map(_open, system_dirs):
+        names = _names(folder, type_map)
+        for part in sorted(folder.glob("set.*")):
+            points = _counts(folder, part, names)[:, [name == GRID_TYPE for name in names]]
+            if names and not points.any(axis=1).all():
+                raise ChargeError(
+                    f"{part}: a frame has no grid point, that is, no atom of type {GRID_TYPE}; make the"
+                    " system with deepmd-charge convert or dpdata's vasp/chgcar"
+                )
+            for name in ("coord", "box", "density"):
+                values = _optional(part / f"{name}.npy")
+                if values is None or np.isfinite(values).all():
+                    continue
+                frames = np.isfinite(values.reshape(len(values), -1)).all(axis=1)
+                raise ChargeError(
+                    f"{part / name}.npy: frame {np.argmin(frames)} holds a value that is not a "
+                    "finite number; make the system again"
+                )
+
+
 def _valences(elements, facts):
     """Solve for the valences of the elements that the electron counts determine.
 

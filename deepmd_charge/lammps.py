@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .dataset import GRID_TYPE
+from .sampling import GRID_TYPE
 from .density import Density
 from .errors import ChargeError
 from .output import replacing

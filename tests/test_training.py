@@ -20,6 +20,8 @@ from training import (
 )
 
 from deepmd_charge import ChargeModel
+from deepmd_charge.dataset import check_systems
+from deepmd_charge.errors import ChargeError
 
 
 def test_training_lowers_the_errors_and_reports_them(trained):
@@ -162,6 +164,90 @@ def test_a_wrong_key_or_value_is_named(where, key, value, complaint):
     config["model"][where][key] = value
     with pytest.raises(Exception, match=complaint):
         normalize(config)
+
+
+@pytest.mark.parametrize(
+    "change, complaint",
+    [
+        ({"loss": {"type": "ener"}}, 'loss/type "ener" does not go with'),
+        ({"model": {"fitting_net": {"type": "ener"}}}, 'fitting_net/type "ener" does not go with'),
+        (
+            {"model": {"descriptor": {"type": "se_e2_r", "rcut": 3.0, "sel": [9, 9, 0]}}},
+            'descriptor/type "se_e2_r" does not go with',
+        ),
+        ({"model": {"type_map": ["Si", "X", "X"]}}, "once"),
+        ({"model": {"descriptor": {"n_channel": 3}}}, "axis_neuron 4 is more than the 3 channels"),
+        ({"model": {"descriptor": {"n_channel": 4}}}, "n_triple 8 is more than the 4 channels"),
+        (
+            {"model": {"descriptor": {"radial": "embedding", "rcut_smth": 3.5, "triples": []}}},
+            "rcut_smth 3.5 must lie below",
+        ),
+        ({"model": {"fitting_net": {"trainable": [True]}}}, "trainable has 1 values"),
+    ],
+)
+def test_settings_that_do_not_go_together_are_refused(change, complaint):
+    from deepmd.tf.model.model import Model
+    from deepmd.utils.argcheck import normalize
+
+    config = configuration(1)
+    for key, value in change.items():
+        for name, setting in value.items():
+            if isinstance(setting, dict) and "sel" not in setting and "ener" not in setting.values():
+                config[key][name].update(setting)
+            else:
+                config[key][name] = setting
+    config = normalize(config)
+    with pytest.raises(ChargeError, match=complaint):
+        Model(**config["model"]).get_loss(config["loss"], None)
+
+
+@pytest.mark.parametrize("name, frame", [("density", 3), ("coord", 0)])
+def test_a_value_that_is_no_number_is_found(tmp_path, name, frame):
+    write_system(tmp_path / "train", [structure(k) for k in range(4)], 5, seed=1)
+    path = tmp_path / "train" / "set.000" / f"{name}.npy"
+    values = np.load(path)
+    values[frame, -1] = np.nan
+    np.save(path, values)
+    with pytest.raises(ChargeError, match=f"{path}: frame {frame} holds"):
+        check_systems([str(tmp_path / "train")])
+
+
+def test_a_system_without_grid_points_is_found(tmp_path):
+    write_system(tmp_path / "train", [structure(0)], 5, seed=1)
+    (tmp_path / "train" / "type_map.raw").write_text("Si\nC\nGe\n")
+    with pytest.raises(ChargeError, match="train/set.000: a frame has no grid point"):
+        check_systems([str(tmp_path / "train")])
+
+
+def test_points_without_neighbours_are_refused(tmp_path):
+    new_run(tmp_path, configuration(1, {"rcut": 0.01}))
+    done = dp(tmp_path, "train", "input.json", check=False)
+    assert done.returncode != 0
+    assert "no grid point of the training data has an atom within rcut" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "change, complaint",
+    [
+        ({"type_map": ["C", "Si", "X"]}, "give model/type_map the same order"),
+        ({"descriptor": {"n_radial": 5}}, "has shape"),
+        ({"fitting_net": {"neuron": [32, 32, 32]}}, "use its own descriptor and fitting net"),
+    ],
+)
+def test_a_frozen_model_of_other_settings_is_no_start(trained, charge_model, change, complaint):
+    from deepmd.tf.model.model import Model
+    from deepmd.tf.utils.graph import load_graph_def
+    from deepmd.utils.argcheck import normalize
+
+    config = configuration(1)
+    for key, value in change.items():
+        if isinstance(value, dict):
+            config["model"][key].update(value)
+        else:
+            config["model"][key] = value
+    model = Model(**normalize(config)["model"])
+    with pytest.raises(ChargeError, match=complaint):
+        model.init_variables(*load_graph_def(str(trained / "charge.pb")))
 
 
 def test_wrong_key_stops_dp_before_it_writes(tmp_path):

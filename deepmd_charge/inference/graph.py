@@ -6,8 +6,8 @@ import os
 
 import numpy as np
 
-from ..dataset import GRID_TYPE
 from ..errors import ChargeError
+from ..sampling import GRID_TYPE
 
 __all__ = ["FrozenGraph"]
 

@@ -6,9 +6,9 @@ import warnings
 
 import numpy as np
 
-from ..dataset import GRID_TYPE
 from ..density import Density
 from ..errors import ChargeError
+from ..sampling import GRID_TYPE
 from .graph import FrozenGraph
 from .images import Images
 

@@ -90,11 +90,10 @@ class SeCharge(Descriptor):
         self.dtype = get_precision("float32" if precision == "default" else precision)
         self.embedding = radial == "embedding"
         self.n_channel = self.neuron[-1] if self.embedding else n_channel
-        self.axis = min(axis_neuron, self.n_channel)
+        self.axis = axis_neuron
         self.triples = [] if self.embedding else [tuple(t) for t in triples]
-        self.n_triple = min(n_triple, self.n_channel)
-        if any(max(t) > self.lmax for t in self.triples):
-            raise ChargeError(f"triples {self.triples}: an l above lmax {self.lmax}; raise lmax")
+        self.n_triple = n_triple
+        self._check()
         self.parameters = Parameters("se_charge", self.dtype)
         for name in ("crowding_low", "crowding_high"):
             self.parameters.add(name, np.zeros(len(self.elements)), False)
@@ -103,6 +102,20 @@ class SeCharge(Descriptor):
             self._new_embedding(rng, trainable)
         else:
             self._new_mixing(rng, trainable)
+
+    def _check(self):
+        if any(max(t) > self.lmax for t in self.triples):
+            raise ChargeError(f"triples {self.triples}: an l above lmax {self.lmax}; raise lmax")
+        taken = {"axis_neuron": self.axis, "n_triple": self.n_triple if self.triples else 0}
+        for key, n in taken.items():
+            if n > self.n_channel:
+                raise ChargeError(
+                    f"model/descriptor/{key} {n} is more than the {self.n_channel} channels; lower it"
+                )
+        if self.embedding and self.rcut_smth >= self.rcut:
+            raise ChargeError(
+                f"model/descriptor/rcut_smth {self.rcut_smth} must lie below rcut {self.rcut}"
+            )
 
     def _new_embedding(self, rng, trainable):
         self.parameters.add("s_mean", 0.0, False)

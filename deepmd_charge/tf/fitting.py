@@ -15,6 +15,7 @@ from deepmd.tf.common import get_activation_func, get_precision
 from deepmd.tf.env import GLOBAL_TF_FLOAT_PRECISION, tf
 from deepmd.tf.fit.fitting import Fitting
 
+from ..errors import ChargeError
 from .loss import ChargeLoss
 from .parameters import Parameters, network, new_network
 
@@ -50,6 +51,11 @@ class ChargeFitting(Fitting):
         self.dim_invariant = descrpt.get_dim_out() - self.dim_linear
         if isinstance(trainable, bool):
             trainable = [trainable] * (len(self.neuron) + 1)
+        if len(trainable) != len(self.neuron) + 1:
+            raise ChargeError(
+                f"model/fitting_net/trainable has {len(trainable)} values; give one for each of "
+                f"the {len(self.neuron)} hidden layers and one for the output layer"
+            )
         self.parameters = p = Parameters("charge_fitting", self.dtype)
         p.add("mean", np.zeros(self.dim_invariant), False)
         p.add("scale", np.ones(self.dim_invariant), False)
@@ -81,6 +87,11 @@ class ChargeFitting(Fitting):
         self.parameters.load(graph, suffix)
 
     def get_loss(self, loss, lr):
+        if loss.get("type") != "charge":
+            raise ChargeError(
+                f'loss/type "{loss.get("type", "ener")}" does not go with model/type "charge"; '
+                'set it to "charge"'
+            )
         return ChargeLoss(**{k: v for k, v in loss.items() if k != "type"})
 
     def build(self, features, reuse=None, suffix=""):

@@ -20,9 +20,11 @@ from deepmd.tf.env import (
 from deepmd.tf.fit.fitting import Fitting
 from deepmd.tf.model.model import Model
 from deepmd.tf.model.model_stat import make_stat_input
+from deepmd.tf.utils.graph import get_tensor_by_name_from_graph
 
-from ..dataset import GRID_TYPE, dataset_info
+from ..dataset import check_systems, dataset_info
 from ..errors import ChargeError
+from ..sampling import GRID_TYPE
 from . import descriptor as _descriptor  # noqa: F401  (registers se_charge)
 from . import fitting as _fitting  # noqa: F401  (registers charge)
 
@@ -32,6 +34,12 @@ log = logging.getLogger(__name__)
 
 # Grid points that the statistics look at.
 _STAT_POINTS = 20000
+
+
+def _facts(system_dirs, type_map):
+    """What the checked training data say of themselves."""
+    check_systems(system_dirs, type_map)
+    return dataset_info(system_dirs, type_map)
 
 
 @Model.register("charge")
@@ -53,11 +61,20 @@ class ChargeModelTF(Model):
 
     def __init__(self, descriptor, fitting_net, type_map=None, info=None, **kwargs):
         super().__init__(type_map=type_map, **kwargs)
-        if not type_map or GRID_TYPE not in type_map:
+        if not type_map or type_map.count(GRID_TYPE) != 1 or len({*type_map}) != len(type_map):
             raise ChargeError(
-                f"model/type_map {type_map} has no grid type: list the elements, then "
-                f'"{GRID_TYPE}"'
+                f"model/type_map {type_map}: list each element once, and the grid type "
+                f'"{GRID_TYPE}" once'
             )
+        for part, settings, ours in (
+            ("descriptor", descriptor, "se_charge"),
+            ("fitting_net", fitting_net, "charge"),
+        ):
+            if settings["type"] != ours:
+                raise ChargeError(
+                    f'model/{part}/type "{settings["type"]}" does not go with model/type '
+                    f'"charge"; use "{ours}"'
+                )
         self.info = info or {}
         self.descrpt = Descriptor(
             **descriptor,
@@ -94,13 +111,19 @@ class ChargeModelTF(Model):
 
         DeePMD-kit calls this before it stores the arguments in the model.
         """
-        info = {**local_jdata.get("info", {}), **dataset_info(train_data.system_dirs, type_map)}
+        info = {**local_jdata.get("info", {}), **_facts(train_data.system_dirs, type_map)}
         return {**local_jdata, "info": info}, None
 
     def data_stat(self, data, stat_file_path=None):
-        """Whiten, standardise and fit the pair-additive term on a sample."""
+        """Whiten, standardise and fit the pair-additive term on a sample.
+
+        Raises
+        ------
+        ChargeError
+            If the data hold no grid point, or no atom is within the cutoff of one.
+        """
         if "elements" not in self.info:  # dp train --skip-neighbor-stat
-            self.info = {**self.info, **dataset_info(data.system_dirs, self.type_map)}
+            self.info = {**self.info, **_facts(data.system_dirs, self.type_map)}
         points = data.get_batch()["natoms_vec"][2 + self.descrpt.grid_type]
         per_batch = max(1, points * data.get_batch_size()[0])
         nbatch = max(
@@ -115,6 +138,11 @@ class ChargeModelTF(Model):
             )
         self.descrpt.set_statistics(moments, weights, len(density))
         features, crowding, density = self._on_sample(sample, self._stat_features)
+        if not crowding.any():
+            raise ChargeError(
+                f"no grid point of the training data has an atom within rcut "
+                f"{self.descrpt.rcut} A; raise model/descriptor/rcut"
+            )
         self.descrpt.set_crowding(crowding)
         residual = self.fitting.set_statistics(features, density)
         log.info(
@@ -218,5 +246,11 @@ class ChargeModelTF(Model):
     def init_variables(
         self, graph, graph_def, model_type="original_model", suffix=""
     ):
+        there = get_tensor_by_name_from_graph(graph, "model_attr/tmap").decode().split()
+        if there != self.type_map:
+            raise ChargeError(
+                f"the initial model has the type_map {there}; give model/type_map the same order, "
+                f"not {self.type_map}"
+            )
         self.descrpt.init_variables(graph, graph_def, suffix)
         self.fitting.init_variables(graph, graph_def, suffix)

@@ -3,7 +3,10 @@
 
 import numpy as np
 from deepmd.tf.env import tf
+from deepmd.tf.utils.errors import GraphWithoutTensorError
 from deepmd.tf.utils.graph import get_tensor_by_name_from_graph
+
+from ..errors import ChargeError
 
 __all__ = ["Parameters", "network", "new_network"]
 
@@ -58,12 +61,27 @@ class Parameters:
         return self._variables[name]
 
     def load(self, graph, suffix=""):
-        """Take the values from a frozen graph."""
-        for name in self._arrays:
-            self.set(
-                name,
-                get_tensor_by_name_from_graph(graph, f"{self._scope}{suffix}/{name}"),
-            )
+        """Take the values from a frozen graph.
+
+        Raises
+        ------
+        ChargeError
+            If the graph is of a model with other settings.
+        """
+        for name, array in self._arrays.items():
+            full = f"{self._scope}{suffix}/{name}"
+            try:
+                value = get_tensor_by_name_from_graph(graph, full)
+            except GraphWithoutTensorError:
+                raise ChargeError(
+                    f"the initial model has no {full}; use its own descriptor and fitting net"
+                ) from None
+            if np.shape(value) != array.shape:
+                raise ChargeError(
+                    f"the initial model's {full} has shape {np.shape(value)}, here it is "
+                    f"{array.shape}; use its own descriptor and fitting net"
+                )
+            self.set(name, value)
 
 
 def new_network(parameters, rng, sizes, trainable):
