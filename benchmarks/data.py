@@ -24,13 +24,19 @@ SETS = {
     "qe-si": (["qe/si/1", "qe/si/2"], ["qe/si/3"]),
     "qe-al": (["qe/al/1", "qe/al/2"], ["qe/al/3"]),
     "qe-almg": ([f"qe/almg/{k}" for k in (1, 2, 3, 4)], ["qe/almg/5"]),
+    # trained on small cells, tested on cells 1, 2, 4 and 8 times as large (supercells.py)
+    "size": (
+        [f"supercells/8-{k}" for k in range(1, 9)],
+        [f"supercells/{n}-{k}" for n, ks in ((8, (9, 10)), (16, (1, 2)), (32, (1, 2))) for k in ks]
+        + ["qe/si/1", "qe/si/2", "qe/si/3"],
+    ),
     "qe-water": ([f"qe/water/{k}" for k in (1, 2, 3, 4)], ["qe/water/5"]),
 }
 
 
 def load(data, name):
     """Atoms, points (n, 3) in A and densities (n,) in e/A^3 of one structure."""
-    if name.startswith("qe/"):
+    if (data / name / "CHGCAR.gz").exists():
         return load_grid(data / name / "CHGCAR.gz")
     with np.load(data / "deep_charge_vasp" / f"{name}.npz") as f:
         atoms = Atoms(f["numbers"], f["positions"], cell=f["cell"], pbc=True)

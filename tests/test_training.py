@@ -234,7 +234,7 @@ def test_points_without_neighbours_are_refused(tmp_path):
         ({"fitting_net": {"neuron": [32, 32, 32]}}, "use its own descriptor and fitting net"),
     ],
 )
-def test_a_frozen_model_of_other_settings_is_no_start(trained, charge_model, change, complaint):
+def test_a_frozen_model_of_other_settings_is_no_start(trained, change, complaint):
     from deepmd.tf.model.model import Model
     from deepmd.tf.utils.graph import load_graph_def
     from deepmd.utils.argcheck import normalize
