@@ -5,8 +5,7 @@ import os
 import warnings
 
 from ..errors import ChargeError, ElectronCountWarning
-
-SAME_PLACE = 0.01  # A; files print positions with at least three decimals
+from ..structures import same_atoms
 
 
 def check_densities(paths):
@@ -117,30 +116,3 @@ def check_same_grid(path, reference, other_path, other):
         warnings.warn(
             f"{path} and {other_path}: these are densities of different structures", stacklevel=2
         )
-
-
-def same_atoms(one, other):
-    """Whether two structures of one cell hold the same atoms, in whatever order.
-
-    Returns
-    -------
-    bool
-        False when an atom has no atom of its element within SAME_PLACE.
-    """
-    import numpy as np
-    from scipy.spatial import cKDTree
-
-    if sorted(one.numbers) != sorted(other.numbers):
-        return False
-    for number in set(one.numbers):
-        # twice: a tiny negative number modulo 1 is 1
-        here, there = (
-            atoms.cell.scaled_positions(atoms.positions[atoms.numbers == number]) % 1.0 % 1.0
-            for atoms in (one, other)
-        )
-        nearest = cKDTree(there, boxsize=1.0).query(here)[1]
-        step = there[nearest] - here
-        step = (step - np.round(step)) @ one.cell.array
-        if np.linalg.norm(step, axis=1).max() > SAME_PLACE:
-            return False
-    return True
