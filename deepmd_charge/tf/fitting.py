@@ -80,8 +80,8 @@ class ChargeFitting(Fitting):
     def init_variables(self, graph, graph_def, suffix=""):
         self.parameters.load(graph, suffix)
 
-    def get_loss(self, loss, lr):
-        return ChargeLoss(**{k: v for k, v in loss.items() if k != "type"})
+    def get_loss(self, loss, lr, **saed):
+        return ChargeLoss(**{k: v for k, v in loss.items() if k != "type"}, **saed)
 
     def build(self, features, reuse=None, suffix=""):
         """Build the density at the centres.
