@@ -14,19 +14,35 @@ def same_atoms(one, other):
     bool
         False when an atom has no atom of its element within SAME_PLACE.
     """
+    return same_places(one, other) is not None
+
+
+def same_places(one, other):
+    """Find the atoms of a structure in another one of the same cell.
+
+    Returns
+    -------
+    np.ndarray of int or None
+        For each atom of ``one`` the atom of ``other`` that stands at its place;
+        None when an atom has no atom of its element within SAME_PLACE, or two
+        have the same.
+    """
     from scipy.spatial import cKDTree
 
     if sorted(one.numbers) != sorted(other.numbers):
-        return False
+        return None
+    place = np.empty(len(one), dtype=int)
     for number in set(one.numbers):
+        mine, its = (np.flatnonzero(atoms.numbers == number) for atoms in (one, other))
         # twice: a tiny negative number modulo 1 is 1
         here, there = (
-            atoms.cell.scaled_positions(atoms.positions[atoms.numbers == number]) % 1.0 % 1.0
-            for atoms in (one, other)
+            atoms.cell.scaled_positions(atoms.positions[index]) % 1.0 % 1.0
+            for atoms, index in ((one, mine), (other, its))
         )
         nearest = cKDTree(there, boxsize=1.0).query(here)[1]
         step = there[nearest] - here
         step = (step - np.round(step)) @ one.cell.array
-        if np.linalg.norm(step, axis=1).max() > SAME_PLACE:
-            return False
-    return True
+        if np.linalg.norm(step, axis=1).max() > SAME_PLACE or len(set(nearest)) < len(nearest):
+            return None
+        place[mine] = its[nearest]
+    return place

@@ -3,8 +3,10 @@
 
 import os
 import warnings
+from pathlib import Path
 
-from ..errors import ChargeError, ElectronCountWarning
+from ..errors import ChargeError
+from ..formats.quiet import read_quietly
 from ..structures import same_atoms
 
 
@@ -22,19 +24,6 @@ def check_densities(paths):
         if not os.path.exists(path):
             raise ChargeError(f"{path}: no such file")
         format_of(path)
-
-
-def read_quietly(path):
-    """Read a density that need not hold a whole number of electrons.
-
-    Few predictions do, and where only the grid or the atoms of a file count,
-    or it is looked at, the number does no harm.
-    """
-    from ..formats import read_density
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ElectronCountWarning)
-        return read_density(path)
 
 
 def read_structure(path, model):
@@ -98,6 +87,34 @@ def check_elements(path, atoms, model):
             f"{path}: the model has not seen {', '.join(unknown)}, only {', '.join(known)}; "
             "train on densities that have them"
         )
+
+
+def beside(path, source):
+    """Find the superposition of atomic densities that belongs to a density.
+
+    Parameters
+    ----------
+    path : str
+        The density.
+    source : str
+        A file; looked for beside the density first.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    ChargeError
+        If there is none, or it is the density itself.
+    """
+    near = Path(path).parent / source
+    found = near if near.exists() else Path(source)
+    if not found.exists():
+        raise ChargeError(f"{found}: no such file, nor {near}; give the SAED of {path}")
+    if found.samefile(path):
+        raise ChargeError(f"{found}: the density itself; give that of the superposed atoms")
+    return found
 
 
 def check_same_grid(path, reference, other_path, other):

@@ -100,13 +100,14 @@ class SaedOfFiles:
 
     def __init__(self, source, ecutrho, files):
         from ..saed.sources import FIT, open_source
+        from ._inputs import beside
 
         self._per_file = is_density_file(source)
         self._source, self._ecutrho = source, ecutrho
         if self._per_file:
             self._opened = None
             for path in files:
-                self._beside(path)
+                beside(path, self._source)
         elif source == FIT and ecutrho is None:
             self._opened = open_source(fit_table(files))
         else:
@@ -120,20 +121,11 @@ class SaedOfFiles:
     def of(self, path):
         """Return the open source for a density file."""
         from ..saed.sources import open_source
+        from ._inputs import beside
 
         if self._per_file:
-            self._opened = open_source(self._beside(path), self._ecutrho)
+            self._opened = open_source(beside(path, self._source), self._ecutrho)
         return self._opened
-
-    def _beside(self, path):
-        """Find the superposition that belongs to a density."""
-        beside = Path(path).parent / self._source
-        found = beside if beside.exists() else Path(self._source)
-        if not found.exists():
-            raise ChargeError(f"{found}: no such file, nor {beside}; give the SAED of {path}")
-        if found.samefile(path):
-            raise ChargeError(f"{found}: the density itself; give that of the superposed atoms")
-        return found
 
     def report(self, path):
         """Lines on what was subtracted."""

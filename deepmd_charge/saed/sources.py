@@ -101,10 +101,10 @@ class FileSource:
     """A density file that holds the superposition itself."""
 
     def __init__(self, path):
-        from ..formats import read_density
+        from ..formats.quiet import read_quietly
 
         self._path = path
-        self._density = read_density(path)
+        self._density = read_quietly(path)
         self.table = RadialTable({}, FILE)
         self.costs = {}
 
@@ -116,27 +116,43 @@ class FileSource:
         ChargeError
             If grids, cells or atoms differ.
         """
-        values = self.matching(density)
+        values = matching(density, self._density, self._path)
         return values[np.unravel_index(index, values.shape)]
 
-    def matching(self, density):
-        """Values of the file, once grid, cell and atoms are known to be those of a density."""
-        from ..structures import same_atoms
-
-        try:
-            values = density._matching(self._density)
-        except ChargeError as error:
-            raise ChargeError(f"{self._path}: {error}") from None
-        if not same_atoms(density.atoms, self._density.atoms):
-            raise ChargeError(f"{self._path}: the superposition of other atoms; give that of these")
-        return values
-
     def on_grid(self, atoms, shape):
-        """The values of the file; the grid must be its own."""
+        """The values of the file; grid, cell and atoms must be its own."""
         from ..density import Density
 
-        blank = np.broadcast_to(0.0, shape)
-        return self.matching(Density(atoms, blank, origin=self._density.origin))
+        return matching(Density(atoms, np.broadcast_to(0.0, shape)), self._density, self._path)
+
+
+def matching(density, saed, name):
+    """Values of a superposition that belongs to a density.
+
+    Parameters
+    ----------
+    density, saed : Density
+    name : str
+        Of the superposition, for complaints.
+
+    Returns
+    -------
+    np.ndarray
+
+    Raises
+    ------
+    ChargeError
+        If grids, cells or atoms differ.
+    """
+    from ..structures import same_atoms
+
+    try:
+        density - saed
+    except ChargeError as error:
+        raise ChargeError(f"{name}: {error}") from None
+    if not same_atoms(density.atoms, saed.atoms):
+        raise ChargeError(f"{name}: the superposition of other atoms; give that of these")
+    return saed.values
 
 
 def open_source(source, ecutrho=None):
