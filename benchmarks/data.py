@@ -4,7 +4,7 @@
 import numpy as np
 from ase import Atoms
 
-from deepmd_charge import read_density
+from deepmd_charge import Density, read_density
 
 # name: (training structures, structures to report on). "qe/..." is a whole
 # grid, of which one structure is left out; the others are random grid points.
@@ -33,6 +33,35 @@ SETS = {
     "qe-water": ([f"qe/water/{k}" for k in (1, 2, 3, 4)], ["qe/water/5"]),
 }
 
+# Molecules of QM9 (numbers of its files): elements, cell (A) and grid of their
+# PySCF densities, and positions (A), which stand there around the middle of the cell.
+MOLECULES = {
+    "1": (
+        "CH4",
+        (5.65226141, 5.48601549, 5.81850733),
+        (68, 66, 70),
+        [
+            [-0.0126981359, 1.0858041578, 0.0080009958],
+            [0.002150416, -0.0060313176, 0.0019761204],
+            [1.0117308433, 1.4637511618, 0.0002765748],
+            [-0.540815069, 1.4475266138, -0.8766437152],
+            [-0.5238136345, 1.4379326443, 0.9063972942],
+        ],
+    ),
+    "2": (
+        "NH3",
+        (5.4860, 5.4860, 4.9873),
+        (66, 66, 60),
+        [
+            [-0.0404260543, 1.0241077531, 0.0625637998],
+            [0.0172574639, 0.0125452063, -0.0273771593],
+            [0.9157893661, 1.3587451948, -0.0287577581],
+            [-0.5202777357, 1.3435321258, -0.7755426124],
+        ],
+    ),
+}
+BOHR = 0.529177210903  # A
+
 
 def load(data, name):
     """Atoms, points (n, 3) in A and densities (n,) in e/A^3 of one structure."""
@@ -47,6 +76,17 @@ def load_grid(path):
     """As :func:`load`, of a density file."""
     density = read_density(path)
     return density.atoms, density.points(), density.values.reshape(-1)
+
+
+def load_molecule(data, name):
+    """The density of a molecule, and the superposition on the same grid."""
+    symbols, cell, shape, positions = MOLECULES[name]
+    positions = np.array(positions) - np.mean(positions, axis=0) + np.array(cell) / 2.0
+    atoms = Atoms(symbols, positions, cell=cell, pbc=True)
+    folder = data / "real_density_files" / "MoleOrbitalHybridAnalyst+resent_density"
+    for basis in ("szv50_tzvp200", "tzvp200_atomh1e"):
+        values = np.load(folder / f"{basis}_smallerbox.{name}.rho_22.npy")
+        yield Density(atoms.copy(), values.reshape(shape) / BOHR**3)
 
 
 def repeat(structure, n, rng):

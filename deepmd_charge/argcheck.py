@@ -270,6 +270,13 @@ def charge_model_args():
                 doc="The fitting net: charge.",
             ),
             Argument(
+                "saed",
+                str,
+                optional=True,
+                doc="The saed.npz that `deepmd-charge convert --saed` wrote beside the data: the network learns the "
+                "density without the superposed atomic densities, and the model adds them again.",
+            ),
+            Argument(
                 "info",
                 dict,
                 optional=True,

@@ -38,15 +38,18 @@ def dataset_info(system_dirs, type_map=None):
         appearance, without "X";
         "valence": dict of element to valence electrons, as far as known;
         "grid_spacing": mean over frames and axes of |cell vector| / n in A, or
-        None; "kind": str such as "vasp/chgcar", or None.
+        None; "kind": str such as "vasp/chgcar", or None; "saed": str, where the
+        superposed atomic densities come from that stand beside the densities,
+        such as "upf", or None.
 
     Raises
     ------
     ChargeError
         If a system cannot be read, or the systems were made with different
-        valences or from different kinds of file.
+        valences, from different kinds of file, or with different sources of
+        superposed atomic densities.
     """
-    elements, facts, spacings, kinds = [], [], [], {}
+    elements, facts, spacings, kinds, sources = [], [], [], {}, {}
     for folder in map(_open, system_dirs):
         names = _names(folder, type_map)
         for part in sorted(folder.glob("set.*")):
@@ -63,6 +66,15 @@ def dataset_info(system_dirs, type_map=None):
                 spacings.extend((np.linalg.norm(cells, axis=2) / shape.reshape(-1, 3)).ravel())
             if (kind := _optional(part / "density_kind.npy")) is not None:
                 kinds.update((str(name), folder) for name in np.unique(kind.astype(str)))
+            source = _optional(part / "saed_source.npy")
+            names_of = [""] if source is None else np.unique(source.astype(str))
+            sources.update((str(name), folder) for name in names_of)
+    if len(sources) > 1:
+        found = ", ".join(f"{name or 'none'} in {folder}" for name, folder in sources.items())
+        raise ChargeError(
+            f"superposed atomic densities of different sources in one training set: {found};"
+            " convert all files with one --saed"
+        )
     if len(kinds) > 1:
         found = ", ".join(f"{kind or 'unknown'} in {folder}" for kind, folder in kinds.items())
         raise ChargeError(f"densities of different kinds in one training set: {found}; keep one")
@@ -71,6 +83,7 @@ def dataset_info(system_dirs, type_map=None):
         "valence": _valences(elements, facts),
         "grid_spacing": float(np.mean(spacings)) if spacings else None,
         "kind": next(iter(kinds), None) or None,
+        "saed": next(iter(sources), None) or None,
     }
 
 
@@ -106,6 +119,51 @@ def check_systems(system_dirs, type_map=None):
                     f"{part / name}.npy: frame {np.argmin(frames)} holds a value that is not a "
                     "finite number; make the system again"
                 )
+
+
+def frames(system_dirs, type_map, labels, most):
+    """Read some frames of every set of a training set.
+
+    Parameters
+    ----------
+    system_dirs : list of str
+        As for :func:`dataset_info`.
+    type_map : list of str
+        Types of the model; those of the systems are translated to it.
+    labels : tuple of str
+        Atomic labels to read.
+    most : int
+        Frames of each set, evenly spread.
+
+    Yields
+    ------
+    dict
+        "coord" (natoms, 3), "box" (3, 3), "type" (natoms,), "periodic" (bool),
+        "set" (str), and the labels (natoms,).
+
+    Raises
+    ------
+    ChargeError
+        If a file is missing or cannot be read.
+    """
+    for folder in map(_open, system_dirs):
+        names = _names(folder, type_map) or type_map
+        number = np.array([type_map.index(name) for name in names])
+        for part in sorted(folder.glob("set.*")):
+            types = _optional(part / "real_atom_types.npy")
+            if types is None:
+                types = _read(folder / "type.raw", dtype=int, ndmin=1)[None]
+            arrays = {name: _read(part / f"{name}.npy") for name in ("coord", "box", *labels)}
+            n = len(arrays["coord"])
+            for k in np.unique(np.linspace(0, n - 1, most).astype(int)):
+                yield {
+                    **{name: arrays[name][k] for name in labels},
+                    "coord": arrays["coord"][k].reshape(-1, 3),
+                    "box": arrays["box"][k].reshape(3, 3),
+                    "type": number[types[k % len(types)]],
+                    "periodic": not (folder / "nopbc").is_file(),
+                    "set": part,
+                }
 
 
 def _valences(elements, facts):

@@ -18,7 +18,6 @@ import numpy as np
 from dpdata.data_type import Axis, DataType, register_data_type
 from dpdata.format import Format
 
-from .errors import ChargeError
 from .sampling import GRID_TYPE, N_POINTS, POINTS_PER_FRAME, sample_frames
 
 DATA_TYPES = (
@@ -28,6 +27,9 @@ DATA_TYPES = (
     DataType("n_electrons", np.ndarray, (Axis.NFRAMES,), required=False),
     DataType("grid_shape", np.ndarray, (Axis.NFRAMES, 3), required=False),
     DataType("density_kind", np.ndarray, (Axis.NFRAMES,), required=False),
+    # superposed atomic densities at the points, e/A^3, and what they were made from
+    DataType("saed", np.ndarray, (Axis.NFRAMES, Axis.NATOMS), required=False),
+    DataType("saed_source", np.ndarray, (Axis.NFRAMES,), required=False),
 )
 for _data_type in DATA_TYPES:
     register_data_type(_data_type, labeled=False)  # labelled systems take these as well
@@ -36,7 +38,9 @@ if hasattr(dpdata, "System"):  # dpdata was complete before it heard of this mod
         _system.register_data_type(*DATA_TYPES)
 
 
-def system_data(density, n_points=N_POINTS, points_per_frame=POINTS_PER_FRAME, seed=None):
+def system_data(
+    density, n_points=N_POINTS, points_per_frame=POINTS_PER_FRAME, seed=None, saed=None
+):
     """Sample a density into the data of a dpdata System.
 
     Parameters
@@ -45,12 +49,16 @@ def system_data(density, n_points=N_POINTS, points_per_frame=POINTS_PER_FRAME, s
         Source.
     n_points, points_per_frame, seed
         See :func:`deepmd_charge.sampling.sample_frames`.
+    saed : optional
+        Source of superposed atomic densities, from
+        :func:`deepmd_charge.saed.open_source`.
 
     Returns
     -------
     dict
         Elements in order of appearance, "X" last; ``coords`` (A), ``density``
-        (e/A^3), both float64, and the facts of the source in each frame.
+        (e/A^3, total) and, with a source, ``saed`` (e/A^3), all float64, and
+        the facts of the source in each frame.
     """
     index = sample_frames(density.values.size, n_points, points_per_frame, seed)
     n_frames = len(index)
@@ -62,7 +70,7 @@ def system_data(density, n_points=N_POINTS, points_per_frame=POINTS_PER_FRAME, s
     real = np.broadcast_to(atoms.positions, (n_frames, len(atoms), 3))
     points = density.points(index.reshape(-1)).reshape(n_frames, points_per_frame, 3)
     at_points = density.values[np.unravel_index(index, density.shape)]
-    return {
+    data = {
         "atom_names": names,
         "atom_numbs": [int(n) for n in np.bincount(types)],
         "atom_types": types,
@@ -74,6 +82,11 @@ def system_data(density, n_points=N_POINTS, points_per_frame=POINTS_PER_FRAME, s
         "grid_shape": np.tile(density.shape, (n_frames, 1)),
         "density_kind": np.full(n_frames, density.kind.encode()),  # HDF5 takes no str
     }
+    if saed is not None:
+        subtracted = saed.at(density, index.reshape(-1)).reshape(index.shape)
+        data["saed"] = np.pad(subtracted, ((0, 0), (len(atoms), 0)))
+        data["saed_source"] = np.full(n_frames, saed.table.source.encode())
+    return data
 
 
 @Format.register("vasp/chgcar")
@@ -91,6 +104,7 @@ class VASPChgcarFormat(Format):
         points_per_frame=POINTS_PER_FRAME,
         seed=None,
         saed=None,
+        saed_ecutrho=None,
         **kwargs,
     ):
         """Load grid points of a charge density.
@@ -101,8 +115,12 @@ class VASPChgcarFormat(Format):
             CHGCAR.
         n_points, points_per_frame, seed
             See :func:`deepmd_charge.sampling.sample_frames`.
-        saed : None
-            Reserved for a superposition of atomic densities to subtract.
+        saed : str, optional
+            Superposed atomic densities to note beside the density: "upf:FOLDER",
+            "potcar:FILE", the "saed.npz" of an earlier conversion, or a density
+            file on the same grid.
+        saed_ecutrho : float, optional
+            Cutoff of \\|G\\|^2 of the run in Ry; needed for UPF files.
         **kwargs : dict
             Arguments that dpdata passes to every format.
 
@@ -114,11 +132,13 @@ class VASPChgcarFormat(Format):
         Raises
         ------
         ChargeError
-            If the file cannot be read, or ``saed`` is given.
+            If the file cannot be read, or ``saed`` is missing or does not fit.
         """
         from .formats import read_density
 
         if saed is not None:
-            raise ChargeError(f"saed={saed!r}: subtracting a superposition is not available yet")
+            from .saed import open_source
+
+            saed = open_source(saed, saed_ecutrho)
         density = read_density(file_name, format="vasp/chgcar")
-        return system_data(density, n_points, points_per_frame, seed)
+        return system_data(density, n_points, points_per_frame, seed, saed)

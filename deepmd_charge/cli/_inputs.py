@@ -3,10 +3,11 @@
 
 import os
 import warnings
+from pathlib import Path
 
-from ..errors import ChargeError, ElectronCountWarning
-
-SAME_PLACE = 0.01  # A; files print positions with at least three decimals
+from ..errors import ChargeError
+from ..formats.quiet import read_quietly
+from ..structures import same_atoms
 
 
 def check_densities(paths):
@@ -23,19 +24,6 @@ def check_densities(paths):
         if not os.path.exists(path):
             raise ChargeError(f"{path}: no such file")
         format_of(path)
-
-
-def read_quietly(path):
-    """Read a density that need not hold a whole number of electrons.
-
-    Few predictions do, and where only the grid or the atoms of a file count,
-    or it is looked at, the number does no harm.
-    """
-    from ..formats import read_density
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ElectronCountWarning)
-        return read_density(path)
 
 
 def read_structure(path, model):
@@ -101,6 +89,34 @@ def check_elements(path, atoms, model):
         )
 
 
+def beside(path, source):
+    """Find the superposition of atomic densities that belongs to a density.
+
+    Parameters
+    ----------
+    path : str
+        The density.
+    source : str
+        A file; looked for beside the density first.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    ChargeError
+        If there is none, or it is the density itself.
+    """
+    near = Path(path).parent / source
+    found = near if near.exists() else Path(source)
+    if not found.exists():
+        raise ChargeError(f"{found}: no such file, nor {near}; give the SAED of {path}")
+    if found.samefile(path):
+        raise ChargeError(f"{found}: the density itself; give that of the superposed atoms")
+    return found
+
+
 def check_same_grid(path, reference, other_path, other):
     """Raise ChargeError when two densities are not on one grid of one cell.
 
@@ -117,30 +133,3 @@ def check_same_grid(path, reference, other_path, other):
         warnings.warn(
             f"{path} and {other_path}: these are densities of different structures", stacklevel=2
         )
-
-
-def same_atoms(one, other):
-    """Whether two structures of one cell hold the same atoms, in whatever order.
-
-    Returns
-    -------
-    bool
-        False when an atom has no atom of its element within SAME_PLACE.
-    """
-    import numpy as np
-    from scipy.spatial import cKDTree
-
-    if sorted(one.numbers) != sorted(other.numbers):
-        return False
-    for number in set(one.numbers):
-        # twice: a tiny negative number modulo 1 is 1
-        here, there = (
-            atoms.cell.scaled_positions(atoms.positions[atoms.numbers == number]) % 1.0 % 1.0
-            for atoms in (one, other)
-        )
-        nearest = cKDTree(there, boxsize=1.0).query(here)[1]
-        step = there[nearest] - here
-        step = (step - np.round(step)) @ one.cell.array
-        if np.linalg.norm(step, axis=1).max() > SAME_PLACE:
-            return False
-    return True

@@ -9,6 +9,8 @@ from ..errors import ChargeError
 from ..output import check_output
 from ..sampling import N_POINTS, POINTS_PER_FRAME, random_generator
 
+TABLE = "saed.npz"  # beside the systems; input.json names it (model.saed)
+
 
 def add_parser(subparsers):
     """Add the subcommand to the command line."""
@@ -36,7 +38,26 @@ def add_parser(subparsers):
         help="grid points in each frame (default: %(default)s); a short last frame is filled up",
     )
     parser.add_argument("--seed", type=int, metavar="S", help="draw the same points every time")
+    add_saed(parser)
     parser.set_defaults(run=run)
+
+
+def add_saed(parser):
+    """Add the flags of superposed atomic densities."""
+    parser.add_argument(
+        "--saed",
+        metavar="SOURCE",
+        help="note superposed atomic densities, which a model with model.saed subtracts: "
+        "upf:FOLDER, potcar:FILE, fit, a saed.npz, or a density file; "
+        "a name without a folder is looked for beside each FILE first",
+    )
+    parser.add_argument(
+        "--saed-ecutrho",
+        type=float,
+        metavar="E",
+        help="cutoff of |G|^2 (Ry) of the run, for upf: (needed) and potcar:; "
+        "Quantum ESPRESSO's ecutrho, four times ecutwfc unless set",
+    )
 
 
 def run(args):
@@ -49,13 +70,98 @@ def run(args):
     check_new(args.output)
     check_densities(args.files)
     generator = random_generator(args.seed)
+    saed = SaedOfFiles(args.saed, args.saed_ecutrho, args.files) if args.saed else None
     systems = {}
     # a delay, however short: no bar before the first file is done, so that its error stands alone
     for path in tqdm(args.files, desc="convert", unit="file", delay=1e-6):
-        add_density(systems, read_density(path), args.points, args.points_per_frame, generator)
-    write_systems(list(systems.values()), args.output)
+        density = read_density(path)
+        source = saed and saed.of(path)
+        add_density(systems, density, args.points, args.points_per_frame, generator, source)
+    table = saed and saed.table
+    write_systems(list(systems.values()), args.output, table)
     for system in systems.values():
         print(summary(system, system_folder(system, len(systems), args.output)))
+    if table:
+        print(*saed.report(Path(args.output, TABLE)), sep="\n")
+
+
+class SaedOfFiles:
+    """The superposed atomic densities of several densities, out of one SOURCE.
+
+    Parameters
+    ----------
+    source : str
+        See :mod:`deepmd_charge.saed.sources`.
+    ecutrho : float or None
+        Ry.
+    files : list of str
+        All densities of the conversion.
+    """
+
+    def __init__(self, source, ecutrho, files):
+        from ..saed.sources import FIT, open_source
+        from ._inputs import beside
+
+        self._per_file = is_density_file(source)
+        self._source, self._ecutrho = source, ecutrho
+        if self._per_file:
+            self._opened = None
+            for path in files:
+                beside(path, self._source)
+        elif source == FIT and ecutrho is None:
+            self._opened = open_source(fit_table(files))
+        else:
+            self._opened = open_source(source, ecutrho)
+
+    @property
+    def table(self):
+        """RadialTable: With the elements of the files so far."""
+        return self._opened.table
+
+    def of(self, path):
+        """Return the open source for a density file."""
+        from ..saed.sources import open_source
+        from ._inputs import beside
+
+        if self._per_file:
+            self._opened = open_source(beside(path, self._source), self._ecutrho)
+        return self._opened
+
+    def report(self, path):
+        """Lines on what was subtracted."""
+        table = self.table
+        if not table.functions:
+            return [f"{path}: superpositions from density files; predict needs one as well"]
+        lines = []
+        for element in table.functions:
+            line = f"{path}: {element} {table.electrons(element):.4f} electrons"
+            if element in table.valence:
+                line += f" of {table.valence[element]:g}"
+            line += f" within {table.step * len(table.functions[element]):.1f} A"
+            if element in self._opened.costs:
+                line += f", truncation costs about {self._opened.costs[element]:.0e} e/A^3"
+            lines.append(line)
+        return lines
+
+
+def is_density_file(source):
+    """Whether a SOURCE is a density file, one for each density."""
+    from ..saed.sources import FIT
+
+    return source != FIT and not source.startswith(("upf:", "potcar:")) and not source.endswith(".npz")
+
+
+def fit_table(files):
+    """Fit radial functions to densities."""
+    from tqdm import tqdm
+
+    from ..formats import read_density
+    from ..saed import RadialFit
+
+    fit = RadialFit(seed=0)
+    for path in tqdm(files, desc="fit", unit="file", delay=1e-6):
+        fit.add(read_density(path))
+    return fit.table()
 
 
 def check_new(folder):
@@ -69,7 +175,7 @@ def check_new(folder):
         raise ChargeError(f"{folder}: is not empty; give the name of a new folder")
 
 
-def add_density(systems, density, n_points, points_per_frame, generator):
+def add_density(systems, density, n_points, points_per_frame, generator, saed=None):
     """Sample a density into the system of its composition.
 
     Parameters
@@ -79,12 +185,14 @@ def add_density(systems, density, n_points, points_per_frame, generator):
     density : Density
     n_points, points_per_frame, generator
         See :func:`deepmd_charge.sampling.sample_frames`.
+    saed : optional
+        See :func:`deepmd_charge.dpdata_plugin.system_data`.
     """
     from dpdata import System
 
     from ..dpdata_plugin import system_data
 
-    system = System(data=system_data(density, n_points, points_per_frame, generator))
+    system = System(data=system_data(density, n_points, points_per_frame, generator, saed))
     system.rot_lower_triangular()
     first = systems.setdefault(system.uniq_formula, system)
     if first is not system:
@@ -101,8 +209,11 @@ def system_folder(system, n_systems, output):
     return Path(output, "".join(f"{name}{n}" for name, n in counts))
 
 
-def write_systems(systems, output):
-    """Write DP systems; the output folder appears when all of them are complete."""
+def write_systems(systems, output, table=None):
+    """Write DP systems, and the table of a SAED beside them.
+
+    The output folder appears when all of them are complete.
+    """
     output = Path(os.path.abspath(output))
     temporary = output.with_name(f".{os.getpid()}.{output.name}")
     try:
@@ -110,6 +221,8 @@ def write_systems(systems, output):
             # one set: dp reads a set at a time
             folder = system_folder(system, len(systems), temporary)
             system.to("deepmd/npy", str(folder), set_size=len(system), prec=float)
+        if table:
+            table.save(temporary / TABLE)
         os.replace(temporary, output)
     except OSError as error:
         raise ChargeError(f"{output}: cannot be written: {error.strerror}") from None

@@ -45,11 +45,13 @@ def run_write(args):
     """Carry out ``deepmd-charge lammps write``."""
     from ..inference import ChargeModel
     from ..lammps import SCRIPT, write_run
+    from ..saed.adding import check_given
     from ._inputs import read_structure
     from .predict import check_grid
 
     check_grid(args.grid)
     model = ChargeModel(args.model)
+    check_given(args.model, model.info, None)  # LAMMPS cannot add one
     atoms = read_structure(args.structure, model)
     if not atoms.pbc.all():
         raise ChargeError(f"{args.structure}: LAMMPS needs a structure periodic in all directions")

@@ -43,29 +43,85 @@ def add_parser(subparsers):
         help="largest distance (A) of grid points along a cell vector; "
         "the numbers are rounded up to products of 2, 3, 5 and 7",
     )
+    parser.add_argument(
+        "--saed",
+        metavar="FILE",
+        help="superposition of atomic densities of this structure to add, for a model that was "
+        "trained with such files; without a grid flag its grid is taken",
+    )
+    parser.add_argument(
+        "--electrons",
+        metavar="N",
+        help="scale the density to N electrons, or with `auto` to the valences of the potentials; "
+        "by default the deviation is only told",
+    )
+    parser.add_argument(
+        "--augmentation",
+        nargs="+",
+        metavar="FROM",
+        help="write PAW augmentation occupancies for VASP: those of a CHGCAR of the same atoms, "
+        "or the mean spherical part over other CHGCARs (of the training)",
+    )
     parser.set_defaults(run=run)
 
 
 def run(args):
     """Carry out ``deepmd-charge predict``."""
-    from .. import formats
+    from .. import electrons, formats
     from ..inference import ChargeModel
     from ..output import check_output
-    from ._inputs import check_densities, read_structure
+    from ..saed.adding import check_given
+    from ._inputs import check_densities, read_quietly, read_structure
 
     check_output(args.output)
-    formats.format_of(args.output)
-    if args.like is not None:
-        check_densities([args.like])
+    has_occupancies = formats.format_of(args.output) == "vasp/chgcar"
+    check_densities(
+        [path for path in (args.like, args.saed, *(args.augmentation or [])) if path is not None]
+    )
     if args.grid is not None:
         check_grid(args.grid)
+    if args.augmentation and not has_occupancies:
+        raise ChargeError(f"{args.output}: only a CHGCAR holds augmentation occupancies")
     model = ChargeModel(args.model)
+    check_given(args.model, model.info, args.saed)
     atoms = read_structure(args.structure, model)
-    grid = choose_grid(args, model, atoms)
-    density = model.predict(atoms, grid=grid, progress=True)
-    formats.write_density(args.output, density)
+    saed = read_quietly(args.saed) if args.saed else None
+    grid = choose_grid(args, model, atoms, saed)
+    number = args.electrons and electrons.parse_electrons(
+        args.electrons, args.model, model.info, atoms
+    )
+    extra = augmentation(args, atoms) if has_occupancies else {}
+    density = model.predict(atoms, grid=grid, progress=True, saed=saed)
     shape = " x ".join(map(str, grid))
-    print(f"{args.output}: {shape} points, {density.n_electrons:.4f} electrons")
+    found = density.n_electrons
+    if number:
+        electrons.rescale(density, number)
+    density.extra.update(extra)
+    formats.write_density(args.output, density)
+    expected = number or electrons.expected_electrons(model.info, atoms)
+    print(f"{args.output}: {shape} points, {told(found, expected, number)}")
+    if has_occupancies:
+        print(f"{args.output}: {extra['comment'].partition(': ')[2]}")
+
+
+def told(found, expected, scaled):
+    """Say how many electrons were predicted, and by how many that misses."""
+    text = f"{found:.4f} electrons"
+    if expected is None:
+        return text
+    text += f" ({found - expected:+.4f} of {expected:.10g})"
+    return f"{text}, scaled to {expected:.10g}" if scaled else text
+
+
+def augmentation(args, atoms):
+    """Comment, and augmentation occupancies if asked for, of a CHGCAR."""
+    from ..augmentation import MISSING, occupancies
+
+    name = f"{atoms.get_chemical_formula()} predicted by deepmd-charge"
+    if not args.augmentation:
+        return {"comment": f"{name}: {MISSING}"}
+    text, how = occupancies(atoms, args.augmentation)
+    return {"comment": f"{name}: {how}", "augmentation": [text]}
 
 
 def check_grid(grid):
@@ -82,7 +138,7 @@ def check_size(n_points, flag):
         raise ChargeError(f"{flag}: a grid of {n_points:.1e} points does not fit into memory")
 
 
-def choose_grid(args, model, atoms):
+def choose_grid(args, model, atoms, saed=None):
     """Find the grid shape that the flags, or else the model, ask for.
 
     Returns
@@ -96,6 +152,8 @@ def choose_grid(args, model, atoms):
 
         return tuple(read_quietly(args.like).shape)
     spacing = args.spacing
+    if spacing is None and saed is not None:
+        return tuple(saed.shape)
     if spacing is None:
         spacing = model.info.get("grid_spacing")
         if spacing is None:

@@ -48,6 +48,19 @@ def add_parser(subparsers):
         help="test on N random grid points of each file; electrons are then estimates",
     )
     parser.add_argument("--seed", type=int, metavar="S", help="test on the same points every time")
+    parser.add_argument(
+        "--saed",
+        nargs="+",
+        metavar="FILE",
+        help="superpositions of atomic densities, one for each file of -s, or one name that is "
+        "looked for beside each; for a model that was trained with such files",
+    )
+    parser.add_argument(
+        "--electrons",
+        metavar="N",
+        help="scale predictions to N electrons, or with `auto` to the valences of the potentials, "
+        "before they are compared; whole grids of a model only",
+    )
     parser.set_defaults(run=run)
 
 
@@ -61,6 +74,10 @@ def run(args):
 
     if (args.model is None) == (args.prediction is None):
         raise ChargeError("give either a model (-m) or predicted densities (-p)")
+    if args.model is None and (args.saed or args.electrons):
+        raise ChargeError("--saed and --electrons go with a model (-m)")
+    if args.electrons and args.points is not None:
+        raise ChargeError("--electrons needs whole grids: leave --points out")
     if args.points is not None and args.points < 1:
         raise ChargeError(f"--points {args.points}: give a number of at least 1")
     if args.json:
@@ -90,18 +107,51 @@ def run(args):
 
 def _from_model(args):
     """Return a function that predicts the chosen points of a file."""
+    from .. import electrons
     from ..inference import ChargeModel
-    from ._inputs import check_elements
+    from ..saed.adding import check_given
+    from ..saed.sources import matching
+    from ._inputs import check_elements, read_quietly
 
     model = ChargeModel(args.model)
+    check_given(args.model, model.info, args.saed)
+    superpositions = _superpositions(args)
 
     def predict(number, path, reference, chosen):
         check_elements(path, reference.atoms, model)
+        saed = None
+        if superpositions:
+            saed = read_quietly(superpositions[number])
+            matching(reference, saed, superpositions[number])
         if args.points is None and not reference.origin.any():
-            return model.predict(reference.atoms, grid=reference.shape, progress=True).values.ravel()
-        return model.predict_points(reference.atoms, reference.points(chosen))
+            density = model.predict(
+                reference.atoms, grid=reference.shape, progress=True, saed=saed
+            )
+            if args.electrons:
+                wanted = electrons.parse_electrons(
+                    args.electrons, args.model, model.info, reference.atoms
+                )
+                electrons.rescale(density, wanted)
+            return density.values.ravel()
+        if saed is not None:
+            saed = saed.values.ravel()[chosen]
+        return model.predict_points(reference.atoms, reference.points(chosen), saed=saed)
 
     return predict
+
+
+def _superpositions(args):
+    """The file of superposed atomic densities for each true density."""
+    from ._inputs import beside
+
+    if not args.saed:
+        return []
+    names = args.saed * len(args.system) if len(args.saed) == 1 else args.saed
+    if len(names) != len(args.system):
+        raise ChargeError(
+            f"--saed has {len(names)} files and -s {len(args.system)}; give one for each, or a name"
+        )
+    return [str(beside(path, name)) for path, name in zip(args.system, names)]
 
 
 def _from_files(args):

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..density import Density
 from ..errors import ChargeError
+from ..saed.adding import add, check_given
 from ..sampling import GRID_TYPE
 from .graph import FrozenGraph
 from .images import Images
@@ -40,7 +41,8 @@ class ChargeModel:
         Cutoff radius in A.
     info : dict
         What the model remembers of its training data: "elements", "valence",
-        "grid_spacing" (A), "kind".
+        "grid_spacing" (A), "kind", and "saed" ("source", "ecutrho" in Ry,
+        "valence") where the difference to superposed atomic densities was learnt.
 
     Raises
     ------
@@ -59,7 +61,7 @@ class ChargeModel:
             name for name in self.type_map if name != GRID_TYPE
         ]
 
-    def predict(self, atoms, grid, progress=False):
+    def predict(self, atoms, grid, progress=False, saed=None):
         """Predict the total density on a whole grid.
 
         Parameters
@@ -71,6 +73,9 @@ class ChargeModel:
             (i/nx) a + (j/ny) b + (k/nz) c.
         progress : bool
             Show a progress bar.
+        saed : Density, optional
+            The superposition of atomic densities on this grid, for a model that
+            has learnt the difference to such files, and only for it.
 
         Returns
         -------
@@ -80,14 +85,15 @@ class ChargeModel:
         Raises
         ------
         ChargeError
-            If the grid is empty, the cell has no volume, or an element is
-            unknown to the model.
+            If the grid is empty, the cell has no volume, an element is unknown
+            to the model, or a SAED is missing, needless or on another grid.
 
         Warns
         -----
         UserWarning
             If the structure looks unlike the training data.
         """
+        check_given(self.path, self.info, saed)
         shape = tuple(int(n) for n in grid)
         if len(shape) != 3 or min(shape) < 1:
             raise ChargeError(f"grid {shape}: give three counts of at least 1")
@@ -103,9 +109,12 @@ class ChargeModel:
         size = int(np.prod(shape))
         self._warn_if_far(images, points_of, size)
         values = self._in_blocks(images, points_of, size, progress)
-        return Density(atoms.copy(), values.reshape(shape))
+        density = Density(atoms.copy(), values.reshape(shape))
+        if saed is not None:
+            add(density, saed)
+        return density
 
-    def predict_points(self, atoms, points, progress=False):
+    def predict_points(self, atoms, points, progress=False, saed=None):
         """Predict the total density at given points.
 
         Parameters
@@ -116,6 +125,9 @@ class ChargeModel:
             (n, 3) positions in A, anywhere.
         progress : bool
             Show a progress bar.
+        saed : array_like, optional
+            (n,) superposed atomic densities at the points, as for
+            :meth:`predict`.
 
         Returns
         -------
@@ -125,12 +137,14 @@ class ChargeModel:
         Raises
         ------
         ChargeError
-            If an element is unknown to the model.
+            If an element is unknown to the model, or a SAED missing or needless.
         """
+        check_given(self.path, self.info, saed)
         points = np.asarray(points, dtype=np.float64).reshape(-1, 3)
         images = self._images(atoms)
         self._warn_if_far(images, points.__getitem__, len(points))
-        return self._in_blocks(images, points.__getitem__, len(points), progress)
+        values = self._in_blocks(images, points.__getitem__, len(points), progress)
+        return values if saed is None else values + np.asarray(saed, dtype=np.float64)
 
     def _images(self, atoms):
         unknown = sorted(set(atoms.get_chemical_symbols()) - set(self.elements))

@@ -35,7 +35,7 @@ from ..errors import ChargeError
 from ..kernels.coupling import coupling
 from ..kernels.harmonics import harmonics
 from ..kernels.radial import RADIAL_BASES, cutoff, inverse_distance, switch
-from .neighbors import Environment, neighbor_pairs, sources_and_centers
+from .neighbors import Environment, closer_pairs, neighbor_pairs, sources_and_centers
 from .parameters import Parameters, network, new_network
 
 __all__ = ["SeCharge"]
@@ -73,9 +73,12 @@ class SeCharge(Descriptor):
         ntypes=None,
         type_map=None,
         grid_type=None,
+        reach=0.0,
         **kwargs,
     ):
         self.rcut = float(rcut)
+        # how far the model looks: farther than the descriptor where a table needs it
+        self.reach = max(self.rcut, reach)
         self.ntypes = ntypes
         self.grid_type = ntypes - 1 if grid_type is None else grid_type
         self.elements = [t for t in range(ntypes) if t != self.grid_type]
@@ -152,7 +155,7 @@ class SeCharge(Descriptor):
     # what DeePMD-kit asks of a descriptor
 
     def get_rcut(self):
-        return self.rcut
+        return self.reach
 
     def get_ntypes(self):
         return self.ntypes
@@ -202,10 +205,10 @@ class SeCharge(Descriptor):
         -------
         tf.Tensor
             (ncenters, dim_out) features; the (frame, atom) indices of the
-            centres are kept as ``center_index``.
+            centres are kept as ``center_index``, the pairs as ``pairs``.
         """
         with tf.variable_scope("descrpt_attr" + suffix, reuse=reuse):
-            tf.constant(self.rcut, name="rcut", dtype=GLOBAL_TF_FLOAT_PRECISION)
+            tf.constant(self.reach, name="rcut", dtype=GLOBAL_TF_FLOAT_PRECISION)
             tf.constant(self.ntypes, name="ntypes", dtype=tf.int32)
         moments = self.build_moments(coord_, atype_, natoms, box_, mesh, suffix)
         if self.embedding:
@@ -225,11 +228,14 @@ class SeCharge(Descriptor):
         atype = tf.reshape(atype_, [-1, nall])
         is_grid = tf.equal(atype, self.grid_type)
         sources, centers = sources_and_centers(
-            coord, box, atype, natoms[0], mesh, is_grid, self.rcut
+            coord, box, atype, natoms[0], mesh, is_grid, self.reach
         )
         self.center_index = centers[1]
-        pairs = neighbor_pairs(sources, centers, self.rcut)
-        environment = Environment(pairs, tf.shape(centers[0])[0], self.rcut, self.dtype)
+        self.n_centers = tf.shape(centers[0])[0]
+        self.pairs = pairs = neighbor_pairs(sources, centers, self.reach)
+        if self.reach > self.rcut:
+            pairs = closer_pairs(pairs, self.rcut)
+        environment = Environment(pairs, self.n_centers, self.rcut, self.dtype)
         self._crowding = []
         if self.embedding:
             self.pair_weights = []

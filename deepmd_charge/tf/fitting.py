@@ -86,13 +86,13 @@ class ChargeFitting(Fitting):
     def init_variables(self, graph, graph_def, suffix=""):
         self.parameters.load(graph, suffix)
 
-    def get_loss(self, loss, lr):
+    def get_loss(self, loss, lr, **saed):
         if loss.get("type") != "charge":
             raise ChargeError(
                 f'loss/type "{loss.get("type", "ener")}" does not go with model/type "charge"; '
                 'set it to "charge"'
             )
-        return ChargeLoss(**{k: v for k, v in loss.items() if k != "type"})
+        return ChargeLoss(**{k: v for k, v in loss.items() if k != "type"}, **saed)
 
     def build(self, features, reuse=None, suffix=""):
         """Build the density at the centres.

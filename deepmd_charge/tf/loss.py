@@ -28,15 +28,33 @@ class ChargeLoss(Loss):
         sigma.
     weight_decay : float
         The factor lambda of the parameters' squares.
+    saed : bool
+        Whether the data must hold superposed atomic densities.
+    difference : bool
+        Whether the model's output is the density without them: then they are
+        subtracted from the label.
     """
 
-    def __init__(self, loss_func="mse", huber_delta=0.02, weight_decay=0.0, **kwargs):
+    def __init__(
+        self,
+        loss_func="mse",
+        huber_delta=0.02,
+        weight_decay=0.0,
+        saed=False,
+        difference=False,
+        **kwargs,
+    ):
+        self.saed = saed
+        self.difference = difference
         self.loss_func = loss_func
         self.huber_delta = huber_delta
         self.weight_decay = weight_decay
 
     def build(self, learning_rate, natoms, model_dict, label_dict, suffix):
-        label = tf.reshape(label_dict["density"], [-1, natoms[0]])
+        label = label_dict["density"]
+        if self.difference:
+            label -= label_dict["saed"]
+        label = tf.reshape(label, [-1, natoms[0]])
         label = tf.gather_nd(label, model_dict["center_index"])
         error = model_dict["density"] - label
         d = error / tf.cast(model_dict["residual"], error.dtype)
@@ -74,6 +92,8 @@ class ChargeLoss(Loss):
 
     @property
     def label_requirement(self):
+        names = ["density", "saed"] if self.saed else ["density"]
         return [
-            DataRequirementItem("density", 1, atomic=True, must=True, high_prec=False)
+            DataRequirementItem(name, 1, atomic=True, must=True, high_prec=False)
+            for name in names
         ]

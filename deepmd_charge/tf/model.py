@@ -24,9 +24,11 @@ from deepmd.tf.utils.graph import get_tensor_by_name_from_graph
 
 from ..dataset import check_systems, dataset_info
 from ..errors import ChargeError
+from ..saed import RadialTable
 from ..sampling import GRID_TYPE
 from . import descriptor as _descriptor  # noqa: F401  (registers se_charge)
 from . import fitting as _fitting  # noqa: F401  (registers charge)
+from .saed import Superposition, check_dataset
 
 __all__ = ["ChargeModelTF"]
 
@@ -34,12 +36,6 @@ log = logging.getLogger(__name__)
 
 # Grid points that the statistics look at.
 _STAT_POINTS = 20000
-
-
-def _facts(system_dirs, type_map):
-    """What the checked training data say of themselves."""
-    check_systems(system_dirs, type_map)
-    return dataset_info(system_dirs, type_map)
 
 
 @Model.register("charge")
@@ -55,11 +51,15 @@ class ChargeModelTF(Model):
     info : dict
         What a later user must know of the training data; filled in by
         :meth:`update_sel`.
+    saed : str, optional
+        Table of superposed atomic densities, the ``saed.npz`` of ``convert``.
+        The network learns the density without them, and the model adds them to
+        what the network says; those of density files the user has to add.
     """
 
     model_type = "ener"
 
-    def __init__(self, descriptor, fitting_net, type_map=None, info=None, **kwargs):
+    def __init__(self, descriptor, fitting_net, type_map=None, info=None, saed=None, **kwargs):
         super().__init__(type_map=type_map, **kwargs)
         if not type_map or type_map.count(GRID_TYPE) != 1 or len({*type_map}) != len(type_map):
             raise ChargeError(
@@ -76,8 +76,12 @@ class ChargeModelTF(Model):
                     f'"charge"; use "{ours}"'
                 )
         self.info = info or {}
+        self.saed = saed
+        table = saed and RadialTable.load(saed)
+        self.superposition = Superposition(table, type_map) if table and table.functions else None
         self.descrpt = Descriptor(
             **descriptor,
+            reach=self.superposition.reach if self.superposition else 0.0,
             ntypes=len(type_map),
             type_map=type_map,
             grid_type=type_map.index(GRID_TYPE),
@@ -93,7 +97,8 @@ class ChargeModelTF(Model):
         return self.fitting
 
     def get_loss(self, loss, lr):
-        return self.fitting.get_loss(loss, lr)
+        difference = bool(self.saed) and not self.superposition
+        return self.fitting.get_loss(loss, lr, saed=bool(self.saed), difference=difference)
 
     def get_rcut(self):
         return self.descrpt.get_rcut()
@@ -111,7 +116,8 @@ class ChargeModelTF(Model):
 
         DeePMD-kit calls this before it stores the arguments in the model.
         """
-        info = {**local_jdata.get("info", {}), **_facts(train_data.system_dirs, type_map)}
+        facts = training_facts(train_data.system_dirs, type_map, local_jdata.get("saed"))
+        info = {**local_jdata.get("info", {}), **facts}
         return {**local_jdata, "info": info}, None
 
     def data_stat(self, data, stat_file_path=None):
@@ -123,7 +129,8 @@ class ChargeModelTF(Model):
             If the data hold no grid point, or no atom is within the cutoff of one.
         """
         if "elements" not in self.info:  # dp train --skip-neighbor-stat
-            self.info = {**self.info, **_facts(data.system_dirs, self.type_map)}
+            facts = training_facts(data.system_dirs, self.type_map, self.saed)
+            self.info = {**self.info, **facts}
         points = data.get_batch()["natoms_vec"][2 + self.descrpt.grid_type]
         per_batch = max(1, points * data.get_batch_size()[0])
         nbatch = max(
@@ -166,7 +173,7 @@ class ChargeModelTF(Model):
         return self.descrpt.build(*inputs, {}), self.descrpt.build_crowding()
 
     def _on_sample(self, sample, build):
-        """Evaluate the tensors of ``build`` and the label on the sample's batches."""
+        """Evaluate the tensors of ``build``, and what is to be learnt, on the sample's batches."""
         with tf.Graph().as_default():
             coord, box = (tf.placeholder(GLOBAL_TF_FLOAT_PRECISION, [None]) for _ in "12")
             atype, mesh = (tf.placeholder(tf.int32, [None]) for _ in "12")
@@ -188,7 +195,8 @@ class ChargeModelTF(Model):
                                 natoms: b["natoms_vec"],
                             },
                         )
-                        label = np.reshape(b["density"], [len(b["coord"]), -1])
+                        label = b["density"] - b["saed"] if self.saed else b["density"]
+                        label = np.reshape(label, [len(b["coord"]), -1])
                         found.append([*values, label[index[:, 0], index[:, 1]]])
         return [np.concatenate(parts) for parts in zip(*found, strict=True)]
 
@@ -215,6 +223,9 @@ class ChargeModelTF(Model):
         )
         tf.identity(features, name="o_descriptor" + suffix)
         density = self.fitting.build(features, reuse=reuse, suffix=suffix)
+        if self.superposition:
+            added = self.superposition.build(self.descrpt.pairs, self.descrpt.n_centers, suffix)
+            density += tf.cast(added, density.dtype)
         index = self.descrpt.center_index
         nframes = tf.size(coord_) // (3 * natoms[1])
         novelty = self.descrpt.build_novelty(suffix)
@@ -252,5 +263,51 @@ class ChargeModelTF(Model):
                 f"the initial model has the type_map {there}; give model/type_map the same order, "
                 f"not {self.type_map}"
             )
+        if self.superposition:
+            self.superposition.load(graph, suffix)
         self.descrpt.init_variables(graph, graph_def, suffix)
         self.fitting.init_variables(graph, graph_def, suffix)
+
+
+def training_facts(system_dirs, type_map, saed=None):
+    """What a model must remember of its training data.
+
+    Parameters
+    ----------
+    system_dirs : list of str
+    type_map : list of str
+    saed : str, optional
+        Table of superposed atomic densities; it is checked against the data.
+
+    Returns
+    -------
+    dict
+        As :func:`deepmd_charge.dataset.dataset_info`, but with "saed" a dict of
+        the table's facts, where the model has one.
+
+    Raises
+    ------
+    ChargeError
+        If the data do not belong together, or the table not to them.
+    """
+    check_systems(system_dirs, type_map)
+    facts = dataset_info(system_dirs, type_map)
+    source = facts.pop("saed")
+    if saed is None:
+        if source:
+            log.warning(
+                "the data hold superposed atomic densities, but model/saed names no saed.npz: "
+                "the total density is learnt"
+            )
+        return facts
+    table = RadialTable.load(saed)
+    if source != table.source:
+        raise ChargeError(
+            f"{saed}: of source {table.source!r}, but the superposed atomic densities beside the "
+            f"training data are of source {source!r}; convert the data again, or name their table"
+        )
+    if table.functions:
+        table.check(facts["elements"], saed)
+        check_dataset(system_dirs, table, type_map, saed)
+    facts["saed"] = {"source": table.source, "ecutrho": table.ecutrho, "valence": table.valence}
+    return facts

@@ -9,7 +9,7 @@ then sorts the sources into bins, so that its cost is linear in both.
 
 from deepmd.tf.env import tf
 
-__all__ = ["Environment", "neighbor_pairs", "sources_and_centers"]
+__all__ = ["Environment", "closer_pairs", "neighbor_pairs", "sources_and_centers"]
 
 # DeePMD-kit's mesh sizes: 0 = no periodicity; 6, and 1 or 7 for mixed types =
 # periodic without ghosts; 16 and more = ghosts are among the coordinates.
@@ -153,12 +153,14 @@ def neighbor_pairs(sources, centers, rcut):
 
     candidates = tf.gather(near, candidates)
     vector = tf.gather(position, candidates) - tf.gather(center, which)
+    return closer_pairs((vector, which, tf.gather(stype, candidates)), rcut)
+
+
+def closer_pairs(pairs, rcut):
+    """Keep those of some pairs that are closer than a shorter cutoff (A)."""
+    vector, which, stype = pairs
     inside = tf.where(tf.reduce_sum(vector * vector, axis=1) < rcut * rcut)[:, 0]
-    return (
-        tf.gather(vector, inside),
-        tf.gather(which, inside),
-        tf.gather(tf.gather(stype, candidates), inside),
-    )
+    return tuple(tf.gather(x, inside) for x in (vector, which, stype))
 
 
 class Environment:

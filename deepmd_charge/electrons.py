@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""How many electrons a structure has, and a density with exactly so many."""
+
+import math
+
+from .errors import ChargeError
+
+__all__ = ["expected_electrons", "parse_electrons", "rescale"]
+
+AUTO = "auto"
+# Valences of potentials have two decimals at most (VASP's fractional hydrogens).
+_DECIMALS = 2
+
+
+def expected_electrons(info, atoms):
+    """Electrons of a neutral structure.
+
+    Parameters
+    ----------
+    info : dict
+        ``ChargeModel.info``: the valences of the pseudopotentials, where the
+        model knows them, or those that the training data tell.
+    atoms : ase.Atoms
+
+    Returns
+    -------
+    float or None
+        None where a valence is not known.
+    """
+    valence = {**info.get("valence", {}), **(info.get("saed") or {}).get("valence", {})}
+    symbols = atoms.get_chemical_symbols()
+    if set(symbols) - set(valence):
+        return None
+    return sum(round(valence[symbol], _DECIMALS) for symbol in symbols)
+
+
+def parse_electrons(text, path, info, atoms):
+    """Read a number of electrons, or "auto".
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    ChargeError
+        If it is neither, or a valence is not known.
+    """
+    if text == AUTO:
+        number = expected_electrons(info, atoms)
+        if number is None:
+            raise ChargeError(
+                f"{path}: the model does not know the valences of all elements; give --electrons N"
+            )
+        return number
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not (number > 0 and math.isfinite(number)):
+        raise ChargeError(f"--electrons {text}: give a positive number, or {AUTO}")
+    return number
+
+
+def rescale(density, electrons):
+    """Multiply a density, in place, so that it holds so many electrons.
+
+    Parameters
+    ----------
+    density : Density
+    electrons : float
+
+    Returns
+    -------
+    float
+        The factor.
+
+    Raises
+    ------
+    ChargeError
+        If the density holds no electrons to speak of.
+    """
+    found = density.n_electrons
+    if not found > 0:
+        raise ChargeError(f"a density of {found:.4f} electrons cannot be scaled to {electrons:g}")
+    for plane in density.values:
+        plane *= electrons / found
+    return electrons / found

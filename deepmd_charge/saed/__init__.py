@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""Superpositions of atomic electron densities (SAED).
+
+A model may learn the difference between the density and the superposition of
+the densities of the free atoms, as in Delta-SAED (arXiv 2510.00788). What is
+subtracted from the data is added back by the model.
+"""
+
+from importlib import import_module
+
+__all__ = ["RadialFit", "RadialTable", "open_source", "superposition"]
+
+_HOME = {"RadialFit": "fit", "RadialTable": "table", "open_source": "sources"}
+
+
+def __getattr__(name):
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_HOME[name]}", __name__), name)
+
+
+def superposition(atoms, grid, source, ecutrho=None):
+    """Superpose the densities of free atoms on a grid.
+
+    Parameters
+    ----------
+    atoms : ase.Atoms
+        Structure with a cell.
+    grid : tuple of int
+        (nx, ny, nz)
+    source : str, os.PathLike or RadialTable
+        "upf:FOLDER" and "potcar:FILE" are summed in reciprocal space, as
+        Quantum ESPRESSO does; the table of a "saed.npz", or a ``RadialTable``,
+        in real space; a density file must have this grid, cell and these atoms.
+    ecutrho : float, optional
+        Cutoff of \\|G\\|^2 in Ry: that of the run; needed for UPF files. Of a
+        POTCAR the whole table is taken by default.
+
+    Returns
+    -------
+    Density
+        In e/A^3.
+
+    Raises
+    ------
+    ChargeError
+        If the grid is empty, the cell has no volume, or the source is missing,
+        damaged, lacks an element, or has another grid.
+    """
+    from ..density import Density
+    from ..errors import ChargeError
+    from .sources import open_source
+
+    shape = tuple(int(n) for n in grid)
+    if len(shape) != 3 or min(shape) < 1:
+        raise ChargeError(f"grid {shape}: give three counts of at least 1")
+    if atoms.cell.rank < 3:
+        raise ChargeError("the structure has no cell of three vectors; add one")
+    return Density(atoms.copy(), open_source(source, ecutrho).on_grid(atoms, shape))

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""VASP's POTCAR: the pseudo charge density of the free atom.
+
+A POTCAR is one data set after another. Each has a header with ``VRHFIN =Si: ...``
+and ``ZVAL = 4.000``, and then tables in reciprocal space with 1000 values each at
+q = q_max (i - 1) / 1000 in 1/A. q_max is the number after the heading ``local
+part``; the table of the density follows the heading ``atomic pseudo
+charge-density`` and is in electrons, so that its first value is the valence.
+"""
+
+import re
+
+import numpy as np
+
+from ..errors import ChargeError
+from .atomic import AtomicDensity
+
+N_VALUES = 1000
+# Electrons by which the table may miss ZVAL.
+VALENCE_TOLERANCE = 0.01
+
+_END = "End of Dataset"
+_LOCAL = re.compile(r"^\s*local part\s*\n\s*(\S+)", re.M)
+_DENSITY = re.compile(r"^\s*atomic pseudo charge-density\s*\n", re.M)
+_ZVAL = re.compile(r"\bZVAL\s*=\s*([\d.]+)")
+_VRHFIN = re.compile(r"\bVRHFIN\s*=\s*([A-Z][a-z]?)\b")
+
+
+def read_potcar(path):
+    """Read the atomic densities of all data sets of a POTCAR.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Returns
+    -------
+    dict of str to AtomicDensity
+        By element.
+
+    Raises
+    ------
+    ChargeError
+        If the file is damaged, an element occurs twice with different tables,
+        or a table does not hold ZVAL electrons.
+    """
+    from ..formats._text import TextReader
+
+    with TextReader(path) as reader:
+        text = "\n".join(iter(reader.line, None)) + "\n"
+    found, tables = {}, {}
+    sets = text.split(_END)
+    for number, part in enumerate(sets[:-1], start=1):
+        density, table = _read_set(part, f"{path}, data set {number}")
+        if not np.array_equal(tables.setdefault(density.element, table), table):
+            raise ChargeError(
+                f"{path}: two different data sets of {density.element}; keep the one of the run"
+            )
+        found[density.element] = density
+    if not found:
+        raise ChargeError(f"{path}: no line {_END!r}; give a whole POTCAR")
+    return found
+
+
+def _read_set(text, where):
+    element, valence, q_max = (
+        _found(pattern, text, what, where)
+        for pattern, what in ((_VRHFIN, "VRHFIN"), (_ZVAL, "ZVAL"), (_LOCAL, "local part"))
+    )
+    try:
+        valence, q_max = float(valence), float(q_max)
+    except ValueError:
+        raise ChargeError(f"{where}: ZVAL or the number after 'local part' is no number") from None
+    heading = _DENSITY.search(text)
+    if heading is None:
+        raise ChargeError(f"{where}: no table 'atomic pseudo charge-density'")
+    words = text[heading.end() :].split(maxsplit=N_VALUES)[:N_VALUES]
+    try:
+        table = np.array(words, dtype=float)
+    except ValueError as error:
+        raise ChargeError(f"{where}: in 'atomic pseudo charge-density': {error}") from None
+    if len(table) < N_VALUES or not np.isfinite(table).all() or not q_max > 0:
+        raise ChargeError(
+            f"{where}: 'atomic pseudo charge-density' has {len(table)} values of {N_VALUES}: truncated?"
+        )
+    if abs(table[0] - valence) > VALENCE_TOLERANCE:
+        raise ChargeError(
+            f"{where}: the atomic density of {element} holds {table[0]:.4f} electrons, ZVAL is"
+            f" {valence:g}: is this a POTCAR of VASP 4.5 or later?"
+        )
+    return _density(element, valence, q_max, table), table
+
+
+def _density(element, valence, q_max, table):
+    from scipy.interpolate import CubicSpline
+
+    q = np.arange(N_VALUES) * (q_max / N_VALUES)
+    # F is an even function of q
+    spline = CubicSpline(q, table, bc_type=((1, 0.0), "not-a-knot"))
+    return AtomicDensity(element, valence, lambda w: spline(np.minimum(w, q[-1])), q_max=q[-1])
+
+
+def _found(pattern, text, what, where):
+    match = pattern.search(text)
+    if match is None:
+        raise ChargeError(f"{where}: no {what}; give a whole POTCAR")
+    return match[1]

@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""Where a superposition comes from: ``--saed SOURCE``.
+
+=====================  ====================================================
+``upf:FOLDER``         UPF pseudopotentials, in a folder or one file
+``potcar:FILE``        a POTCAR with the elements
+``fit``                radial functions fitted to the densities themselves
+``FILE.npz``           a table that an earlier ``convert`` wrote
+a density file         the superposition on the grid of the density, of the
+                       same atoms
+=====================  ====================================================
+"""
+
+import os
+
+import numpy as np
+
+from ..errors import ChargeError
+from .atomic import superpose, wave_number
+from .table import RadialTable, tabulate
+
+FILE = "file"  # RadialTable.source of a table without functions
+FIT = "fit"
+
+
+class AtomSource:
+    """Tabulated atoms of pseudopotentials; elements are read when they are met.
+
+    Parameters
+    ----------
+    kind : str
+        "upf" or "potcar".
+    path : str
+        Folder or file.
+    ecutrho : float or None
+        Cutoff of \\|G\\|^2 in Ry; a POTCAR's whole table by default.
+    """
+
+    def __init__(self, kind, path, ecutrho):
+        if ecutrho is not None and not (np.isfinite(ecutrho) and ecutrho > 0):
+            raise ChargeError(f"ecutrho is {ecutrho:g}: give a positive number of Ry")
+        if kind == "upf" and ecutrho is None:
+            raise ChargeError(
+                f"upf:{path}: the sphere of waves is needed too: give ecutrho of the run in Ry"
+                " (--saed-ecutrho; Quantum ESPRESSO's is four times ecutwfc unless set)"
+            )
+        self._kind, self._path, self._ecutrho = kind, path, ecutrho
+        self._densities = {}
+        self._available = _read_all(kind, path)
+        self.table = RadialTable({}, kind, ecutrho=ecutrho)
+        self.costs = {}
+
+    def at(self, density, index):
+        """Superposition at grid points of a density, (n,) e/A^3, from the table."""
+        for element in dict.fromkeys(density.atoms.get_chemical_symbols()):
+            if element not in self.table.functions:
+                atom = self._density(element)
+                function, self.costs[element] = tabulate(atom, self._q_max(atom))
+                self.table.functions[element] = function
+                self.table.valence[element] = atom.valence
+        return self.table.evaluate(density.atoms, density.points(index))
+
+    def on_grid(self, atoms, shape):
+        """Superposition on a grid, summed in reciprocal space."""
+        densities = {e: self._density(e) for e in dict.fromkeys(atoms.get_chemical_symbols())}
+        q_max = min(map(self._q_max, densities.values()))
+        return superpose(atoms, shape, densities, q_max)
+
+    def _q_max(self, atom):
+        return min(atom.q_max, np.inf if self._ecutrho is None else wave_number(self._ecutrho))
+
+    def _density(self, element):
+        if element not in self._densities:
+            if element not in self._available:
+                raise ChargeError(
+                    f"{self._path}: has {', '.join(self._available)}, not {element};"
+                    " give the potentials of the run"
+                )
+            self._densities[element] = self._available[element]()
+        return self._densities[element]
+
+
+class TableSource:
+    """A table that is there already."""
+
+    def __init__(self, table):
+        self.table = table
+        self.costs = {}
+
+    def at(self, density, index):
+        """Superposition at grid points of a density, (n,) e/A^3."""
+        return self.table.evaluate(density.atoms, density.points(index))
+
+    def on_grid(self, atoms, shape):
+        """Superposition on a grid, in real space."""
+        fractions = np.stack(np.indices(shape), axis=-1).reshape(-1, 3) / shape
+        return self.table.evaluate(atoms, fractions @ atoms.cell.array).reshape(shape)
+
+
+class FileSource:
+    """A density file that holds the superposition itself."""
+
+    def __init__(self, path):
+        from ..formats.quiet import read_quietly
+
+        self._path = path
+        self._density = read_quietly(path)
+        self.table = RadialTable({}, FILE)
+        self.costs = {}
+
+    def at(self, density, index):
+        """Superposition at grid points of a density, (n,) e/A^3.
+
+        Raises
+        ------
+        ChargeError
+            If grids, cells or atoms differ.
+        """
+        values = matching(density, self._density, self._path)
+        return values[np.unravel_index(index, values.shape)]
+
+    def on_grid(self, atoms, shape):
+        """The values of the file; grid, cell and atoms must be its own."""
+        from ..density import Density
+
+        return matching(Density(atoms, np.broadcast_to(0.0, shape)), self._density, self._path)
+
+
+def matching(density, saed, name):
+    """Values of a superposition that belongs to a density.
+
+    Parameters
+    ----------
+    density, saed : Density
+    name : str
+        Of the superposition, for complaints.
+
+    Returns
+    -------
+    np.ndarray
+
+    Raises
+    ------
+    ChargeError
+        If grids, cells or atoms differ.
+    """
+    from ..structures import same_atoms
+
+    try:
+        density - saed
+    except ChargeError as error:
+        raise ChargeError(f"{name}: {error}") from None
+    if not same_atoms(density.atoms, saed.atoms):
+        raise ChargeError(f"{name}: the superposition of other atoms; give that of these")
+    return saed.values
+
+
+def open_source(source, ecutrho=None):
+    """Open a SOURCE of superposed atomic densities.
+
+    Parameters
+    ----------
+    source : str, os.PathLike, RadialTable
+        See the module.
+    ecutrho : float, optional
+        Cutoff of \\|G\\|^2 in Ry; needed for UPF files.
+
+    Returns
+    -------
+    AtomSource, TableSource or FileSource
+
+    Raises
+    ------
+    ChargeError
+        If there is no such source, or it is "fit".
+    """
+    if isinstance(source, RadialTable):
+        return TableSource(source)
+    source = os.fspath(source)
+    kind, _, path = source.partition(":")
+    if kind in _READERS and path:
+        return AtomSource(kind, path, ecutrho)
+    if ecutrho is not None:
+        raise ChargeError(f"{source}: ecutrho is for upf: and potcar: only; leave it out")
+    if source == FIT:
+        raise ChargeError(
+            "fit: needs the densities to fit to: run `deepmd-charge convert --saed fit` and give"
+            " the saed.npz that it writes"
+        )
+    if source.endswith(".npz"):
+        table = RadialTable.load(source)
+        if not table.functions:
+            raise ChargeError(f"{source}: made from density files, it holds no table; give those")
+        return TableSource(table)
+    return FileSource(source)
+
+
+def _read_all(kind, path):
+    """Functions that read the atomic density of each element."""
+    if not os.path.exists(path):
+        raise ChargeError(f"{path}: no such file or folder; give {kind}:PATH of the run's potentials")
+    return _READERS[kind](path)
+
+
+def _upf(path):
+    from .upf import find_upf, read_upf
+
+    def reader(element, files):
+        def read():
+            if len(files) > 1:
+                raise ChargeError(
+                    f"{path}: {len(files)} files for {element} ({files[0].name}, {files[1].name});"
+                    " give a folder with those of the run only"
+                )
+            return read_upf(files[0])
+
+        return read
+
+    return {element: reader(element, files) for element, files in find_upf(path).items()}
+
+
+def _potcar(path):
+    from .potcar import read_potcar
+
+    return {element: (lambda d=density: d) for element, density in read_potcar(path).items()}
+
+
+_READERS = {"upf": _upf, "potcar": _potcar}

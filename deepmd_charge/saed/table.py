@@ -1,0 +1,265 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+r"""The radial table: superposed atomic densities in real space.
+
+What is subtracted from the training data and what a model adds back is
+
+.. math:: \rho_\mathrm{SAED}(\mathbf r) = \sum_j f_{z_j}(|\mathbf r - \mathbf R_j|)
+
+with one function for each element: the density of the free atom, limited to the
+waves of the run's density grid,
+
+.. math:: f(r) = w(r) \frac1{2 \pi^2} \int_0^{q_c} F(q) \frac{\sin q r}{q r} q^2 \, dq .
+
+A sharp edge at :math:`q_c` where F is not yet zero makes f oscillate like
+:math:`F(q_c) \cos(q_c r) / r^2`, so that no reach is ever long enough; w, which
+takes f to zero smoothly at the reach, cuts that off.
+"""
+
+import os
+import zipfile
+
+import numpy as np
+
+from ..errors import ChargeError
+from ..kernels.piecewise import piecewise_cubic
+from ..output import replacing
+
+STEP = 0.002  # A
+TAPER = 1.0  # A, the width of the smooth end of w
+# Reaches to choose from (A), and how much worse than the longest the chosen one may be.
+REACHES = np.arange(5.0, 8.1, 0.5)
+_WORSE = 1.2
+# What truncation may cost in any case, e/A^3, and the density of atoms (1/A^3) it is
+# estimated for.
+_COST = 1e-5
+_CROWD = 0.06
+
+# Densities of free atoms end about here, A.
+_R_MAX = 6.0
+
+# Points whose atoms are looked at together.
+_BLOCK = 2048
+
+
+class RadialTable:
+    """Radial functions of elements as piecewise cubic polynomials.
+
+    Parameters
+    ----------
+    functions : dict of str to np.ndarray
+        (n, 4) coefficients in e/A^3 by element, in powers of t = r/STEP - k.
+    source : str
+        Where they come from: "upf", "potcar" or "fit".
+    valence : dict of str to float
+        Electrons of the neutral atom, as far as the source knows them.
+    ecutrho : float or None
+        Cutoff of \\|G\\|^2 in Ry.
+    step : float
+        Width of the intervals, A.
+    """
+
+    def __init__(self, functions, source, valence=None, ecutrho=None, step=STEP):
+        self.functions = dict(functions)
+        self.source = source
+        self.valence = dict(valence or {})
+        self.ecutrho = ecutrho
+        self.step = float(step)
+
+    @property
+    def reach(self):
+        """float: Where the longest function ends, A."""
+        return self.step * max((len(c) for c in self.functions.values()), default=0)
+
+    def coefficients(self, elements):
+        """Stack the functions of elements; those not in the table are zero.
+
+        Returns
+        -------
+        np.ndarray
+            (len(elements), intervals, 4)
+        """
+        n = max((len(c) for c in self.functions.values()), default=1)
+        stacked = np.zeros((len(elements), n, 4))
+        for row, element in zip(stacked, elements):
+            if element in self.functions:
+                row[: len(self.functions[element])] = self.functions[element]
+        return stacked
+
+    def electrons(self, element):
+        """Integral of an element's function: 4 pi r^2 f, exactly for the polynomials."""
+        c = self.functions[element]
+        k = np.arange(len(c))
+        x, weight = np.polynomial.legendre.leggauss(3)
+        t = (x[:, None] + 1.0) / 2.0
+        f = c[:, 0] + t * (c[:, 1] + t * (c[:, 2] + t * c[:, 3]))
+        shells = 4.0 * np.pi * ((k + t) * self.step) ** 2 * f
+        return float(weight @ shells.sum(axis=1)) * self.step / 2.0
+
+    def evaluate(self, atoms, points):
+        """Superpose the functions at points.
+
+        Parameters
+        ----------
+        atoms : ase.Atoms
+            Structure, periodic along the axes of its ``pbc``.
+        points : np.ndarray
+            (n, 3) positions, A.
+
+        Returns
+        -------
+        np.ndarray
+            (n,) e/A^3.
+
+        Raises
+        ------
+        ChargeError
+            If the table lacks an element of the structure.
+        """
+        from scipy.spatial import cKDTree
+
+        from ..inference.images import Images
+
+        symbols = atoms.get_chemical_symbols()
+        elements = list(dict.fromkeys(symbols))
+        self.check(elements)
+        coefficients = self.coefficients(elements)
+        types = np.array([elements.index(s) for s in symbols])
+        images = Images(atoms, types, self.reach)
+        tree = cKDTree(images.positions)
+        values = np.zeros(len(points))
+        for start in range(0, len(points), _BLOCK):
+            block = images.wrap(points[start : start + _BLOCK])
+            pairs = tree.query_ball_point(block, self.reach)
+            which = np.repeat(np.arange(len(block)), [len(p) for p in pairs])
+            atom = np.concatenate(pairs).astype(int)
+            r = np.linalg.norm(images.positions[atom] - block[which], axis=1)
+            f = piecewise_cubic(np, r, images.types[atom], self.step, coefficients)
+            values[start : start + _BLOCK] = np.bincount(which, f, minlength=len(block))
+        return values
+
+    def check(self, elements, name="the table of superposed atomic densities"):
+        """Raise ChargeError unless all of these elements are in the table."""
+        missing = [e for e in elements if e not in self.functions]
+        if missing:
+            raise ChargeError(
+                f"{name}: has {', '.join(self.functions)}, not {', '.join(missing)};"
+                " make it with all elements of the data"
+            )
+
+    def save(self, path):
+        """Write the table to a ``saed.npz``."""
+        elements = list(self.functions)
+        with replacing(path) as temporary, open(temporary, "wb") as file:
+            np.savez_compressed(
+                file,
+                source=self.source,
+                step=self.step,
+                elements=elements,
+                coefficients=self.coefficients(elements),
+                intervals=[len(c) for c in self.functions.values()],
+                valence=[self.valence.get(e, np.nan) for e in elements],
+                ecutrho=np.nan if self.ecutrho is None else self.ecutrho,
+            )
+
+    @classmethod
+    def load(cls, path):
+        """Read a ``saed.npz``.
+
+        Returns
+        -------
+        RadialTable
+            Without functions where the source was a density file.
+
+        Raises
+        ------
+        ChargeError
+            If the file is missing or damaged.
+        """
+        path = os.fspath(path)
+        try:
+            with np.load(path, allow_pickle=False) as f:
+                elements = [str(e) for e in f["elements"]]
+                rows = zip(elements, f["coefficients"], f["intervals"])
+                functions = {e: np.array(c[:n], dtype=np.float64) for e, c, n in rows}
+                valence = {e: float(z) for e, z in zip(elements, f["valence"]) if np.isfinite(z)}
+                ecutrho = float(f["ecutrho"])
+                table = cls(
+                    functions,
+                    str(f["source"]),
+                    valence,
+                    ecutrho if np.isfinite(ecutrho) else None,
+                    float(f["step"]),
+                )
+        except FileNotFoundError:
+            raise ChargeError(
+                f"{path}: no such file; name the saed.npz that `deepmd-charge convert --saed` wrote"
+            ) from None
+        except (OSError, ValueError, KeyError, EOFError, IndexError, zipfile.BadZipFile) as error:
+            raise ChargeError(
+                f"{path}: not a table of superposed atomic densities ({error}); make it again with"
+                " `deepmd-charge convert --saed`"
+            ) from None
+        good = all(c.ndim == 2 and c.shape[1:] == (4,) and len(c) for c in functions.values())
+        if not (table.step > 0 and good and len(functions) == len(elements)):
+            raise ChargeError(f"{path}: damaged; make it again with `deepmd-charge convert --saed`")
+        return table
+
+
+def tabulate(density, q_max):
+    """Tabulate the band-limited density of an atom.
+
+    Parameters
+    ----------
+    density : AtomicDensity
+    q_max : float
+        The largest wave number, 1/A.
+
+    Returns
+    -------
+    coefficients : np.ndarray
+        (n, 4), which end at one of ``REACHES``.
+    cost : float
+        The root mean square (e/A^3) of what all atoms beyond the reach would
+        add at a point, were they at random places, 0.06 in a cubic angstrom.
+    """
+    r = np.arange(0.0, REACHES[-1] + 4.0 + STEP / 2, STEP)
+    f = _to_real_space(density.form_factor, q_max, r)
+    shells = 4.0 * np.pi * r**2 * STEP * _CROWD
+    # beyond the last of r a tail that falls like 1/r^2 has twice what it has from 8 to 12 A
+    rest = 2.0 * np.sum((shells * f**2)[r > REACHES[-1]])
+    lost = [np.sum(shells * (f * (1.0 - window(r, reach))) ** 2) for reach in REACHES]
+    costs = np.sqrt(np.array(lost) + rest)
+    good = costs <= max(_COST, _WORSE * costs[-1])
+    chosen = int(np.argmax(good))
+    return spline(f, REACHES[chosen]), float(costs[chosen])
+
+
+def window(r, reach):
+    """The factor w(r): 1, then the smooth step of fifth order over ``TAPER``, then 0."""
+    u = np.clip((r - reach + TAPER) / TAPER, 0.0, 1.0)
+    return 1.0 - u**3 * (10.0 - 15.0 * u + 6.0 * u**2)
+
+
+def spline(f, reach):
+    """Make coefficients (n, 4) of values f at 0, STEP, 2 STEP, ..., tapered at the reach."""
+    from scipy.interpolate import CubicSpline
+
+    n = round(reach / STEP)
+    k = np.arange(n + 1)
+    values = f[: n + 1] * window(k * STEP, reach)
+    return CubicSpline(k, values, bc_type=((1, 0.0), (1, 0.0))).c[::-1].T.copy()
+
+
+def _to_real_space(form_factor, q_max, r):
+    """f(r) in e/A^3: the sine integral by Gauss-Legendre, exact to rounding."""
+    # panels in which the integrand, with wiggles up to sin(2 q r), is smooth
+    panels = max(8, int(q_max * (r[-1] + _R_MAX) / 8.0))
+    x, weight = np.polynomial.legendre.leggauss(16)
+    width = q_max / panels
+    q = ((np.arange(panels)[:, None] + (x + 1.0) / 2.0) * width).reshape(-1)
+    weight = np.tile(weight * width / 2.0, panels) * q**2 * form_factor(q) / (2.0 * np.pi**2)
+    f = np.empty(len(r))
+    for start in range(0, len(r), _BLOCK):
+        part = slice(start, start + _BLOCK)
+        f[part] = np.sinc(np.outer(r[part], q) / np.pi) @ weight
+    return f

@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""UPF pseudopotentials (versions 1 and 2): the density of the free pseudo-atom.
+
+``PP_RHOATOM`` holds 4 pi r^2 rho(r) in electrons per bohr on the radial mesh
+``PP_R`` (bohr), of which ``PP_RAB`` is the derivative dr/di by the index.
+"""
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import ChargeError
+from .atomic import BOHR, AtomicDensity
+
+# Quantum ESPRESSO integrates the radial mesh up to here (bohr), whatever it holds.
+R_MAX = 10.0
+
+_TABLES = ("PP_R", "PP_RAB", "PP_RHOATOM")
+
+
+def find_upf(folder):
+    """Find the pseudopotentials of a folder.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Folder of .UPF files, or one such file.
+
+    Returns
+    -------
+    dict of str to list of Path
+        Files by element.
+
+    Raises
+    ------
+    ChargeError
+        If there is none, or one cannot be read.
+    """
+    folder = Path(folder)
+    if folder.is_file():
+        files = [folder]
+    else:
+        files = sorted(f for f in folder.glob("*") if f.suffix.lower() == ".upf" and f.is_file())
+    if not files:
+        raise ChargeError(f"{folder}: no .UPF file; give the folder of the run's pseudopotentials")
+    found = {}
+    for file in files:
+        found.setdefault(_element(_text(file), file), []).append(file)
+    return found
+
+
+def read_upf(path):
+    """Read the density of the free pseudo-atom.
+
+    Parameters
+    ----------
+    path : str or Path
+        UPF file of version 1 or 2.
+
+    Returns
+    -------
+    AtomicDensity
+        With the form factor that Quantum ESPRESSO computes: Simpson's rule on
+        the file's own mesh, up to an odd number of points just beyond 10 bohr.
+
+    Raises
+    ------
+    ChargeError
+        If the file is damaged, or holds no atomic density.
+    """
+    path = Path(path)
+    text = _text(path)
+    element = _element(text, path)
+    r, rab, rho = (_table(text, name, path) for name in _TABLES)
+    if not len(r) == len(rab) == len(rho) >= 3:
+        raise ChargeError(
+            f"{path}: PP_R, PP_RAB and PP_RHOATOM have {len(r)}, {len(rab)} and {len(rho)} values,"
+            " not equally many: copy the file again"
+        )
+    if not rho.any():
+        raise ChargeError(f"{path}: PP_RHOATOM is zero everywhere; take a potential that has it")
+    weights = integration_weights(r, rab) * rho[: _n_points(r)]
+    r = r[: len(weights)] * BOHR
+
+    def form_factor(q):
+        return np.array([np.sum(weights * np.sinc(w / np.pi * r)) for w in np.atleast_1d(q)])
+
+    return AtomicDensity(element, _valence(text, path), form_factor)
+
+
+def integration_weights(r, rab):
+    """Simpson's weights times dr/di on the part of a mesh up to 10 bohr.
+
+    Parameters
+    ----------
+    r, rab : np.ndarray
+        (n,) radii in bohr, and their derivatives by the index.
+
+    Returns
+    -------
+    np.ndarray
+        An odd number of weights, at most n.
+    """
+    n = _n_points(r)
+    simpson = np.full(n, 2.0)
+    simpson[1::2] = 4.0
+    simpson[[0, -1]] = 1.0
+    return simpson * rab[:n] / 3.0
+
+
+def _n_points(r):
+    """Points up to the first one beyond R_MAX, made odd by leaving out at most one."""
+    beyond = np.flatnonzero(r > R_MAX)
+    n = beyond[0] + 1 if len(beyond) else len(r)
+    return (n + 1) // 2 * 2 - 1
+
+
+def _text(path):
+    try:
+        return path.read_text(errors="replace")
+    except OSError as error:
+        raise ChargeError(f"{path}: {error.strerror}") from None
+
+
+def _element(text, path):
+    """The element: an attribute in version 2, a line in version 1."""
+    from ase.data import atomic_numbers
+
+    match = re.search(r"<PP_HEADER[^>]*\belement\s*=\s*[\"']\s*(\w+)", text) or re.search(
+        r"<PP_HEADER>.*?^\s*([A-Za-z]{1,2})\s+Element", text, re.S | re.M
+    )
+    name = match[1].capitalize() if match else ""
+    if name not in atomic_numbers:
+        raise ChargeError(f"{path}: no element in PP_HEADER; is this a UPF file?")
+    return name
+
+
+def _valence(text, path):
+    match = re.search(r"<PP_HEADER[^>]*\bz_valence\s*=\s*[\"']\s*([-+.\dEeDd]+)", text) or re.search(
+        r"<PP_HEADER>.*?^\s*([-+.\dEeDd]+)\s+Z valence", text, re.S | re.M
+    )
+    try:
+        return float(match[1].translate(_EXPONENT))
+    except (TypeError, ValueError):
+        raise ChargeError(f"{path}: no valence (z_valence) in PP_HEADER: copy it again") from None
+
+
+_EXPONENT = str.maketrans("Dd", "Ee")  # Fortran's
+
+
+def _table(text, name, path):
+    match = re.search(rf"<{name}(?:\s[^>]*)?>(.*?)</{name}>", text, re.S)
+    if not match:
+        raise ChargeError(f"{path}: no {name}; give a UPF file with an atomic density (PP_RHOATOM)")
+    try:
+        values = np.array(match[1].translate(_EXPONENT).split(), dtype=float)
+    except ValueError as error:
+        raise ChargeError(f"{path}: {name} holds what is no number ({error})") from None
+    if not np.isfinite(values).all():
+        raise ChargeError(f"{path}: {name} holds values that are not finite: copy it again")
+    return values
