@@ -74,3 +74,17 @@ def precise_model(tmp_path_factory):
     training.dp(folder, "train", "input.json")
     training.dp(folder, "freeze", "-o", "charge.pb")
     return ChargeModel(folder / "charge.pb")
+
+
+@pytest.fixture(scope="session")
+def differed(tmp_path_factory):
+    """Folder of a short run on the difference to Gaussian atoms, which reach beyond rcut."""
+    folder = tmp_path_factory.mktemp("differed")
+    table = training.gaussian_table()
+    config = training.configuration(steps=25)
+    config["model"]["saed"] = "saed.npz"
+    training.new_run(folder, config, table)
+    table.save(folder / "saed.npz")
+    training.dp(folder, "train", "input.json")
+    training.dp(folder, "freeze", "-o", "charge.pb")
+    return folder

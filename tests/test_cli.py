@@ -40,11 +40,11 @@ class StandInModel:
             pass
         self.info = {"grid_spacing": SPACING}
 
-    def predict(self, atoms, grid, progress=False):
+    def predict(self, atoms, grid, progress=False, saed=None):
         empty = Density(atoms, np.zeros(grid))
         return Density(atoms, self.predict_points(atoms, empty.points()).reshape(grid))
 
-    def predict_points(self, atoms, points, progress=False):
+    def predict_points(self, atoms, points, progress=False, saed=None):
         return 1.01 * wave(atoms, points)
 
 
@@ -275,7 +275,7 @@ def test_odd_electron_counts_are_mentioned_where_they_matter(capsys, recwarn):
 
 
 def test_warnings_are_one_line(monkeypatch, capsys):
-    def predict(self, atoms, grid, progress=False):
+    def predict(self, atoms, grid, progress=False, saed=None):
         warnings.warn("far away", stacklevel=2)
         return Density(atoms, np.ones(grid))
 

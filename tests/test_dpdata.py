@@ -194,6 +194,7 @@ def test_dataset_without_facts(folder):
         "valence": {},
         "grid_spacing": None,
         "kind": None,
+        "saed": None,
     }
     with pytest.raises(ChargeError, match="nowhere: cannot be read as a DP system"):
         dataset_info(["nowhere"])

@@ -38,17 +38,37 @@ def true_density(atoms, points):
     return rho * (1 + 0.3 * np.sin(3 * crowd))
 
 
-def write_system(folder, atoms_list, n_points, seed):
-    """Write a DP system, one frame a structure, points at random."""
+def gaussian_table(**widths):
+    """A RadialTable of Gaussian atoms: the electrons of SHAPES, widths in A."""
+    from deepmd_charge.saed import RadialTable
+    from deepmd_charge.saed.atomic import AtomicDensity
+    from deepmd_charge.saed.table import tabulate
+
+    functions, valence = {}, {}
+    for element, (n, width) in SHAPES.items():
+        width = widths.get(element, width)
+        atom = AtomicDensity(element, n, lambda q, n=n, w=width: n * np.exp(-0.5 * (q * w) ** 2))
+        functions[element], _ = tabulate(atom, 14.0 / width)
+        valence[element] = n
+    return RadialTable(functions, "upf", valence, ecutrho=100.0)
+
+
+def write_system(folder, atoms_list, n_points, seed, saed=None):
+    """Write a DP system, one frame a structure, points at random.
+
+    With a RadialTable, its superposition stands beside the density.
+    """
     rng = np.random.default_rng(seed)
     part = Path(folder) / "set.000"
     part.mkdir(parents=True)
     symbols = atoms_list[0].get_chemical_symbols() + ["X"] * n_points
-    coord, label = [], []
+    coord, label, subtracted = [], [], []
     for atoms in atoms_list:
         points = rng.uniform(size=(n_points, 3)) @ atoms.cell.array
         coord.append(np.concatenate([atoms.positions, points]).reshape(-1))
         label.append(np.concatenate([np.zeros(len(atoms)), true_density(atoms, points)]))
+        if saed:
+            subtracted.append(np.pad(saed.evaluate(atoms, points), (len(atoms), 0)))
     (Path(folder) / "type_map.raw").write_text("\n".join(TYPE_MAP) + "\n")
     np.savetxt(Path(folder) / "type.raw", [TYPE_MAP.index(s) for s in symbols], fmt="%d")
     np.save(part / "coord.npy", coord)
@@ -56,6 +76,9 @@ def write_system(folder, atoms_list, n_points, seed):
     np.save(part / "density.npy", label)
     np.save(part / "n_electrons.npy", [8.0 * len(a) / 2 for a in atoms_list])
     np.save(part / "grid_shape.npy", [[24, 22, 26]] * len(atoms_list))
+    if saed:
+        np.save(part / "saed.npy", subtracted)
+        np.save(part / "saed_source.npy", [saed.source.encode()] * len(atoms_list))
 
 
 def configuration(steps, descriptor=None, fitting=None, training=None):
@@ -100,10 +123,10 @@ def dp(folder, *arguments, check=True):
     return done
 
 
-def new_run(folder, config):
+def new_run(folder, config, saed=None):
     """Write the data sets and the configuration of a run."""
-    write_system(folder / "train", [structure(k) for k in range(8)], 150, seed=1)
-    write_system(folder / "valid", [structure(k) for k in range(8, 10)], 150, seed=2)
+    write_system(folder / "train", [structure(k) for k in range(8)], 150, seed=1, saed=saed)
+    write_system(folder / "valid", [structure(k) for k in range(8, 10)], 150, seed=2, saed=saed)
     (folder / "input.json").write_text(json.dumps(config))
 
 

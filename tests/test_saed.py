@@ -1,0 +1,428 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""Superposed atomic densities: sources, sums in reciprocal space, the radial table."""
+
+from functools import cache
+
+import numpy as np
+import pytest
+from ase import Atoms
+from conftest import SHARED
+from scipy.integrate import quad
+from training import gaussian_table, structure
+
+from deepmd_charge import ChargeError, Density, read_density, write_density
+from deepmd_charge.cli.main import main
+from deepmd_charge.saed import RadialFit, RadialTable, open_source, superposition
+from deepmd_charge.saed.atomic import BOHR, AtomicDensity, superpose
+from deepmd_charge.saed.potcar import read_potcar
+from deepmd_charge.saed.table import TAPER, tabulate
+from deepmd_charge.saed.upf import integration_weights, read_upf
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*not a whole number")
+
+WIDTH = {"Si": 0.55, "C": 0.4}  # A, of Gaussian atoms with 4 electrons
+
+
+def gaussian(r, width, n=4.0):
+    return n / (2 * np.pi * width**2) ** 1.5 * np.exp(-0.5 * (r / width) ** 2)
+
+
+def gaussian_sum(atoms, points, widths=WIDTH):
+    """The superposition by brute force over images."""
+    shifts = np.array(list(np.ndindex(9, 9, 9))) - 4
+    total = np.zeros(len(points))
+    for symbol, position in zip(atoms.get_chemical_symbols(), atoms.positions):
+        images = position + shifts @ atoms.cell.array
+        r = np.linalg.norm(points[:, None] - images, axis=2)
+        total += gaussian(r, widths[symbol]).sum(axis=1)
+    return total
+
+
+def table_text(values):
+    rows = [" ".join(f"{x:.14e}" for x in values[k : k + 4]) for k in range(0, len(values), 4)]
+    return "\n".join(rows)
+
+
+def write_upf(path, element, width, version=2):
+    path.write_text(upf_text(element, width, version))
+
+
+@cache
+def upf_text(element, width, version):
+    """A potential with nothing but what is read, on a logarithmic mesh in bohr."""
+    r = 1e-4 * np.exp(0.0125 * np.arange(1001))
+    rab = 0.0125 * r
+    rho = 4 * np.pi * r**2 * gaussian(r, width / BOHR)
+    if version == 1:
+        head = f"<PP_HEADER>\n   0  Version Number\n   {element}  Element\n   4.000  Z valence\n</PP_HEADER>"
+    else:
+        head = f'<UPF version="2.0.1">\n<PP_HEADER\n element="{element:>2}"\n z_valence="4.0D0"/>'
+    size = ' type="real" columns="4"' if version == 2 else ""
+    blocks = [
+        f"<{name}{size}>\n{table_text(values)}\n</{name}>"
+        for name, values in (("PP_R", r), ("PP_RAB", rab), ("PP_RHOATOM", rho))
+    ]
+    mesh = "<PP_MESH>\n" + "\n".join(blocks[:2]) + "\n</PP_MESH>\n"
+    return f"<PP_INFO>\nElement: none\n</PP_INFO>\n{head}\n{mesh}{blocks[2]}\n"
+
+
+@pytest.fixture
+def pseudo(tmp_path):
+    folder = tmp_path / "pseudo"
+    folder.mkdir()
+    write_upf(folder / "Si.gauss.UPF", "Si", WIDTH["Si"])
+    write_upf(folder / "c.upf", "C", WIDTH["C"], version=1)
+    return folder
+
+
+@cache
+def potcar_set(element, width, zval=4.0, q_max=40.0, first=None):
+    q = np.arange(1000) * q_max / 1000
+    rho = 4.0 * np.exp(-0.5 * (q * width) ** 2)
+    rho[0] = rho[0] if first is None else first
+    body = [table_text(np.full(1000, 7.0)), table_text(rho)]
+    return (
+        f"  PAW_PBE {element} made-up\n   {zval}\n parameters from PSCTR are:\n"
+        f"   VRHFIN ={element}: s2p2\n   POMASS =   28.085; ZVAL   =    {zval:.3f}    mass and valenz\n"
+        f" END of PSCTR-controll parameters\n local part\n   {q_max:.10f}\n{body[0]}\n"
+        " gradient corrections used for XC\n    5\n core charge-density (partial)\n"
+        f"{body[0]}\n atomic pseudo charge-density\n{body[1]}\n   12.28   T\n Non local Part\n  0 2 1.9\n"
+        " End of Dataset\n"
+    )
+
+
+# UPF
+
+
+def test_both_versions_of_upf_give_the_form_factor(pseudo):
+    for name, element in (("Si.gauss.UPF", "Si"), ("c.upf", "C")):
+        atom = read_upf(pseudo / name)
+        assert (atom.element, atom.valence) == (element, 4.0)
+        q = np.array([0.0, 0.5, 2.0, 6.0])
+        expected = 4.0 * np.exp(-0.5 * (q * WIDTH[element]) ** 2)
+        assert atom.form_factor(q) == pytest.approx(expected, abs=1e-7)
+
+
+def test_the_mesh_ends_as_in_quantum_espresso():
+    """At the first point beyond 10 bohr, or the one before, so that the number is odd."""
+    r = np.linspace(0.0, 20.0, 2001)  # 10.01 is point 1002
+    w = integration_weights(r, np.full(2001, 0.01))
+    assert len(w) == 1001
+    assert w @ np.exp(-r[:1001]) == pytest.approx(1.0 - np.exp(-10.0), abs=1e-9)
+    short = np.linspace(0.0, 8.0, 802)
+    assert len(integration_weights(short, np.full(802, 0.01))) == 801
+
+
+@pytest.mark.parametrize(
+    "old, new, message",
+    [
+        ("PP_RHOATOM", "PP_OTHER", "Si.gauss.UPF: no PP_RHOATOM"),
+        ("</PP_RAB>", "1.0\n</PP_RAB>", "not equally many"),
+        ("e-01", "e-0x", "is no number|holds what"),
+        ('element="Si"', "", "no element in PP_HEADER"),
+        ('z_valence="4.0D0"', "", "no valence"),
+        ("e-02", "e+999", "not finite"),
+    ],
+)
+def test_damaged_upf(pseudo, old, new, message):
+    path = pseudo / "Si.gauss.UPF"
+    path.write_text(path.read_text().replace(old, new))
+    atoms = Atoms("Si", cell=[4, 4, 4], pbc=True)
+    with pytest.raises(ChargeError, match=message):
+        superposition(atoms, (4, 4, 4), f"upf:{pseudo}", ecutrho=20)
+
+
+# reciprocal space
+
+
+@pytest.mark.parametrize("shape", [(12, 13, 15), (4, 5, 3)], ids=["fine", "coarse"])
+def test_superposition_is_the_sum_over_waves(shape):
+    """Skew, left-handed, atoms outside the cell; also where the grid cannot hold the waves."""
+    atoms = structure(3)[[0, 1, 2]]
+    atoms.set_cell(atoms.cell.array[[1, 0, 2]])
+    atoms.positions += [9.0, -7.0, 3.0]
+    densities = {
+        e: AtomicDensity(e, 4.0, lambda q, w=w: 4.0 / (1.0 + (w * q) ** 4)) for e, w in WIDTH.items()
+    }
+    q_max = 5.0
+    found = superpose(atoms, shape, densities, q_max)
+    m = np.array(list(np.ndindex(21, 21, 21))) - 10
+    g = 2 * np.pi * m @ np.linalg.inv(atoms.cell.array).T
+    g = g[np.linalg.norm(g, axis=1) <= q_max]
+    q = np.linalg.norm(g, axis=1)
+    points = Density(atoms, np.zeros(shape)).points()
+    expected = np.zeros(len(points), dtype=complex)
+    for symbol, position in zip(atoms.get_chemical_symbols(), atoms.positions):
+        wave = np.exp(1j * (points - position) @ g.T)
+        expected += wave @ densities[symbol].form_factor(q) / atoms.cell.volume
+    assert np.abs(expected.imag).max() < 1e-12
+    assert found.reshape(-1) == pytest.approx(expected.real, abs=1e-7)
+
+
+QE = {"si": 100, "al": 80, "almg": 80, "water": 280}
+
+
+@pytest.mark.parametrize("name", QE)
+def test_quantum_espresso(name):
+    """What Quantum ESPRESSO itself subtracts: 1e-3 e/A^3 at most, 1e-5 on average."""
+    folder = SHARED / "qe"
+    if not folder.is_dir():
+        pytest.skip("no Quantum ESPRESSO densities beside the repository")
+    reference = read_density(folder / name / "1" / "CHGCAR_saed.gz")
+    source = f"upf:{folder / 'pseudo'}"
+    found = superposition(reference.atoms, reference.shape, source, QE[name])
+    error = np.abs((found - reference).values)
+    assert error.max() < 1e-3
+    assert error.mean() < 1e-5
+    # the table cannot have the sharp edge of the waves and a reach
+    index = np.random.default_rng(0).choice(reference.values.size, 2000, replace=False)
+    table = open_source(source, QE[name])
+    error = np.abs(table.at(reference, index) - reference.values.reshape(-1)[index])
+    assert error.mean() < 2e-5 + 1.2 * max(table.costs.values())
+    assert error.max() < 5e-4 + 6 * max(table.costs.values())
+
+
+# POTCAR
+
+
+def test_potcar(tmp_path):
+    """Two elements; the superposition is that of the Gaussians it was made from."""
+    path = tmp_path / "POTCAR"
+    path.write_text(potcar_set("Si", WIDTH["Si"]) + potcar_set("C", WIDTH["C"], q_max=30.0))
+    atoms = structure(2)
+    found = superposition(atoms, (9, 8, 10), f"potcar:{path}")
+    assert found.n_electrons == pytest.approx(16.0, abs=1e-3)
+    index = np.arange(0, 720, 7)
+    expected = gaussian_sum(atoms, found.points(index))
+    assert found.values.reshape(-1)[index] == pytest.approx(expected, abs=2e-5)
+    at = open_source(f"potcar:{path}").at(found, index)
+    assert at == pytest.approx(expected, abs=2e-5)
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda t: t.replace("atomic pseudo", "other"), "data set 1: no table"),
+        (lambda t: t.replace(" End of Dataset\n", ""), "whole POTCAR"),
+        (lambda t: t.replace("VRHFIN", "VRHF"), "no VRHFIN"),
+        (lambda t: t[: t.index("   12.28")].rsplit("\n", 2)[0] + "\n End of Dataset\n", "996 values of 1000"),
+        (lambda t: t.replace("atomic pseudo charge-density\n", "atomic pseudo charge-density\n x "), "could not"),
+        (lambda t: t + potcar_set("Si", 0.7), "two different data sets of Si"),
+        (lambda t: potcar_set("Si", 0.5, first=3.9), "3.9000 electrons, ZVAL is 4"),
+    ],
+)
+def test_damaged_potcar(tmp_path, change, message):
+    path = tmp_path / "POTCAR"
+    path.write_text(change(potcar_set("Si", 0.5)))
+    with pytest.raises(ChargeError, match=message):
+        read_potcar(path)
+
+
+# the kernel and the table
+
+
+@pytest.mark.parametrize("backend", ["numpy", "tensorflow"])
+def test_piecewise_cubic(backend):
+    from scipy.interpolate import PPoly
+
+    from deepmd_charge.kernels.piecewise import piecewise_cubic
+
+    rng = np.random.default_rng(1)
+    c = rng.normal(size=(3, 5, 4))
+    step = 0.3
+    r = np.concatenate([rng.uniform(0, 1.499, 50), [0.0, 0.3, 1.5, 1.6, 99.0]])
+    kind = rng.integers(3, size=len(r))
+    expected = np.zeros(len(r))
+    for k in range(3):
+        poly = PPoly(c[k, :, ::-1].T * step ** -np.arange(3.0, -1, -1)[:, None], step * np.arange(6))
+        expected[kind == k] = poly(r[kind == k])
+    expected[r >= 1.5] = 0.0
+    if backend == "numpy":
+        found = piecewise_cubic(np, r, kind, step, c)
+    else:
+        tf = pytest.importorskip("tensorflow")
+        found = piecewise_cubic(tf, tf.constant(r), tf.constant(kind), step, tf.constant(c)).numpy()
+    assert found == pytest.approx(expected, abs=1e-12)
+
+
+def test_table_of_a_gaussian():
+    table = gaussian_table(Si=0.4, C=0.3)
+    atoms = structure(5)
+    points = np.random.default_rng(2).uniform(-1, 2, (60, 3)) @ atoms.cell.array
+    points[:2] = atoms.positions[:2]
+    expected = gaussian_sum(atoms, points, {"Si": 0.4, "C": 0.3})
+    assert table.evaluate(atoms, points) == pytest.approx(expected, abs=1e-7)
+    assert table.electrons("Si") == pytest.approx(4.0, abs=1e-7)
+    molecule = atoms.copy()
+    molecule.pbc = False
+    alone = sum(
+        gaussian(np.linalg.norm(points - p, axis=1), 0.4 if s == "Si" else 0.3)
+        for s, p in zip(atoms.get_chemical_symbols(), atoms.positions)
+    )
+    assert table.evaluate(molecule, points) == pytest.approx(alone, abs=1e-7)
+
+
+def test_sharp_edges_are_tabulated_as_they_are():
+    """f against adaptive quadrature where F is cut off far from zero; it ends smoothly."""
+    atom = AtomicDensity("Si", 4.0, lambda q: 4.0 * np.exp(-0.5 * (0.25 * q) ** 2))
+    c, cost = tabulate(atom, 8.0)
+    reach = 0.002 * len(c)
+    assert cost > 1e-4
+    for k in (0, 137, 1000, 1999):
+        r = 0.002 * (k + 0.5)
+        assert r < reach - TAPER
+        exact = quad(lambda q: atom.form_factor(q) * q * np.sin(q * r) / r, 0, 8.0, limit=200)[0]
+        assert np.polyval(c[k, ::-1], 0.5) == pytest.approx(exact / (2 * np.pi**2), abs=1e-8)
+    table = RadialTable({"Si": c}, "upf")
+    atom = Atoms("Si", positions=[[0, 0, 0]])
+    h = 1e-3
+    line = np.array([[reach + h * k, 0, 0] for k in range(-3, 3)])
+    assert np.abs(np.diff(table.evaluate(atom, line))).max() < 1e-8
+
+
+def test_table_makes_the_round_trip(tmp_path):
+    table = gaussian_table(Si=0.4)
+    table.save(tmp_path / "saed.npz")
+    again = RadialTable.load(tmp_path / "saed.npz")
+    for name in ("source", "ecutrho", "valence", "step", "reach"):
+        assert getattr(again, name) == getattr(table, name)
+    for element, c in table.functions.items():
+        assert np.array_equal(again.functions[element], c)
+    (tmp_path / "bad.npz").write_bytes(b"PK junk")
+    with pytest.raises(ChargeError, match="bad.npz: not a table"):
+        RadialTable.load(tmp_path / "bad.npz")
+    with pytest.raises(ChargeError, match="none.npz: no such file"):
+        RadialTable.load(tmp_path / "none.npz")
+
+
+def test_fit_finds_the_atoms():
+    """Densities that are superpositions come back, whatever stands beside them."""
+    fit = RadialFit(seed=1)
+    for seed, symbols in ((1, "SiCSiC"), (2, "SiSiSiC"), (3, "SiSi")):
+        atoms = structure(seed, symbols)
+        density = Density(atoms, np.zeros((14, 13, 15)))
+        density.values.flat = gaussian_sum(atoms, density.points())
+        fit.add(density)
+    table = fit.table()
+    r = np.linspace(0.0, 3.0, 40)
+    for element, width in WIDTH.items():
+        lone = Atoms(element, positions=[[0, 0, 0]])
+        found = table.evaluate(lone, np.column_stack([r, 0 * r, 0 * r]))
+        # the grid has few points at the nucleus
+        assert found[4:] == pytest.approx(gaussian(r[4:], width), abs=2e-3)
+        assert table.electrons(element) == pytest.approx(4.0, abs=0.1)
+
+
+# superposition(), convert, dpdata
+
+
+@pytest.fixture
+def crystal(tmp_path):
+    """CHGCARs of two structures, with their superpositions beside them."""
+    for k in (1, 2):
+        folder = tmp_path / str(k)
+        folder.mkdir()
+        atoms = structure(k)[[0, 2, 1, 3]]
+        density = Density(atoms, np.zeros((10, 9, 11)))
+        density.values.flat = gaussian_sum(atoms, density.points())
+        write_density(folder / "CHGCAR_saed", density)
+        write_density(folder / "CHGCAR", density * 1.02)
+    return tmp_path
+
+
+def convert(folder, *flags):
+    files = [str(folder / k / "CHGCAR") for k in "12"]
+    return main(
+        ["convert", *files, "-o", str(folder / "dp"), "--points", "100", "--points-per-frame", "50"]
+        + [str(flag) for flag in flags]
+    )
+
+
+@pytest.mark.parametrize("kind", ["upf", "potcar", "file", "fit", "npz"])
+def test_convert(crystal, pseudo, kind, capsys):
+    """saed.npy is the superposition at the points; density.npy stays the total."""
+    (crystal / "POTCAR").write_text("".join(potcar_set(e, w) for e, w in WIDTH.items()))
+    gaussian_table(**WIDTH).save(crystal / "made.npz")
+    flags = {
+        "upf": ("--saed", f"upf:{pseudo}", "--saed-ecutrho", 150),
+        "potcar": ("--saed", f"potcar:{crystal / 'POTCAR'}"),
+        "file": ("--saed", "CHGCAR_saed"),
+        "fit": ("--saed", "fit"),
+        "npz": ("--saed", crystal / "made.npz"),
+    }[kind]
+    assert convert(crystal, *flags) == 0, capsys.readouterr().err
+    part = crystal / "dp" / "set.000"
+    saed, density = (np.load(part / f"{name}.npy") for name in ("saed", "density"))
+    assert saed.shape == density.shape == (4, 54)
+    assert saed.dtype == np.float64
+    assert not saed[:, :4].any()
+    expected = density[:, 4:] / (1.0 if kind == "fit" else 1.02)  # a fit takes what is there
+    assert saed[:, 4:] == pytest.approx(expected, abs=3e-3 if kind == "fit" else 1e-4)
+    table = RadialTable.load(crystal / "dp" / "saed.npz")
+    assert table.source == {"npz": "upf"}.get(kind, kind)
+    assert set(np.load(part / "saed_source.npy").ravel().astype(str)) == {table.source}
+    assert bool(table.functions) == (kind != "file")
+    out = capsys.readouterr().out
+    assert "saed.npz" in out
+    if kind == "upf":
+        assert "Si 4.0000 electrons of 4 within" in out
+
+
+def test_dpdata_takes_the_same_sources(crystal, pseudo):
+    import dpdata
+
+    system = dpdata.System(
+        str(crystal / "1" / "CHGCAR"), fmt="vasp/chgcar", n_points=60, points_per_frame=30, seed=1,
+        saed=f"upf:{pseudo}", saed_ecutrho=150,
+    )
+    x = system["atom_types"] == system["atom_names"].index("X")
+    assert system["saed"][:, x] == pytest.approx(system["density"][:, x] / 1.02, abs=1e-4)
+    system.to("deepmd/npy", str(crystal / "dp"), set_size=len(system), prec=float)
+    assert np.load(crystal / "dp" / "set.000" / "saed.npy") == pytest.approx(system["saed"])
+
+
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        (("--saed", "upf:PSEUDO"), "ecutrho"),
+        (("--saed", "upf:PSEUDO", "--saed-ecutrho", -3), "positive number of Ry"),
+        (("--saed", "upf:nowhere", "--saed-ecutrho", 9), "nowhere: no such file or folder"),
+        (("--saed", "potcar:nowhere"), "nowhere: no such file or folder"),
+        (("--saed", "CHGCAR_none"), "CHGCAR_none: no such file, nor"),
+        (("--saed", "CHGCAR"), "the density itself"),
+        (("--saed", "none.npz"), "none.npz: no such file"),
+        (("--saed", "fit", "--saed-ecutrho", 9), "only"),
+        (("--saed", "CHGCAR_saed", "--saed-ecutrho", 9), "only"),
+        (("--saed", "upf:PSEUDO/c.upf", "--saed-ecutrho", 9), "has C, not Si"),
+        (("--saed", "../2/CHGCAR_saed"), "superposition of other atoms"),
+        (("--saed", "../CHGCAR_coarse"), "different grids"),
+    ],
+)
+def test_refusals(crystal, pseudo, flags, message, capsys):
+    coarse = read_density(crystal / "1" / "CHGCAR_saed")
+    coarse = Density(coarse.atoms, coarse.values[::2])
+    write_density(crystal / "CHGCAR_coarse", coarse)
+    there = sorted(crystal.rglob("*"))
+    assert convert(crystal, *(str(f).replace("PSEUDO", str(pseudo)) for f in flags)) == 1
+    *_, line = capsys.readouterr().err.splitlines()
+    assert line.startswith("deepmd-charge: error: ")
+    assert message in line or message == "only"
+    assert sorted(crystal.rglob("*")) == there
+
+
+def test_ambiguous_and_unusable_sources(pseudo, tmp_path):
+    write_upf(pseudo / "Si.other.upf", "Si", 0.5)
+    atoms = Atoms("Si", cell=[4, 4, 4], pbc=True)
+    with pytest.raises(ChargeError, match="2 files for Si"):
+        superposition(atoms, (4, 4, 4), f"upf:{pseudo}", 20)
+    with pytest.raises(ChargeError, match="convert --saed fit"):
+        superposition(atoms, (4, 4, 4), "fit")
+    with pytest.raises(ChargeError, match="three counts"):
+        superposition(atoms, (4, 4, 0), "fit")
+    RadialTable({}, "file").save(tmp_path / "saed.npz")
+    with pytest.raises(ChargeError, match="holds no table"):
+        superposition(atoms, (4, 4, 4), tmp_path / "saed.npz")
+    table = gaussian_table()
+    assert superposition(atoms, (8, 8, 8), table).n_electrons == pytest.approx(4.0, abs=1e-3)
+    with pytest.raises(ChargeError, match="not Ge"):
+        superposition(Atoms("Ge", cell=[4, 4, 4], pbc=True), (4, 4, 4), table)

