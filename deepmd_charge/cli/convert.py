@@ -12,6 +12,8 @@ from ..sampling import N_POINTS, POINTS_PER_FRAME, random_generator
 
 def add_parser(subparsers):
     """Add the subcommand to the command line."""
+    from ._inputs import add_format, add_quantity, add_species, add_unchecked
+
     parser = subparsers.add_parser(
         "convert",
         help="make DP systems for `dp train` from charge densities",
@@ -19,7 +21,7 @@ def add_parser(subparsers):
         "(deepmd/npy, float64) in which a grid point is an atom of type X. Files of one "
         "composition go in one system: DIR itself, or DIR/FORMULA where there are several.",
     )
-    parser.add_argument("files", nargs="+", metavar="FILE", help="CHGCAR, plain or .gz or .xz")
+    parser.add_argument("files", nargs="+", metavar="FILE", help="density file, plain or .gz or .xz")
     parser.add_argument("-o", "--output", required=True, metavar="DIR", help="new or empty folder")
     parser.add_argument(
         "--points",
@@ -36,6 +38,10 @@ def add_parser(subparsers):
         help="grid points in each frame (default: %(default)s); a short last frame is filled up",
     )
     parser.add_argument("--seed", type=int, metavar="S", help="draw the same points every time")
+    add_quantity(parser)
+    add_species(parser)
+    add_format(parser)
+    add_unchecked(parser)
     parser.set_defaults(run=run)
 
 
@@ -47,12 +53,15 @@ def run(args):
     from ._inputs import check_densities
 
     check_new(args.output)
-    check_densities(args.files)
+    check_densities(args.files, args.format)
     generator = random_generator(args.seed)
     systems = {}
     # a delay, however short: no bar before the first file is done, so that its error stands alone
     for path in tqdm(args.files, desc="convert", unit="file", delay=1e-6):
-        add_density(systems, read_density(path), args.points, args.points_per_frame, generator)
+        density = read_density(path, args.format, args.species, check=not args.unchecked)
+        add_density(
+            systems, density, args.points, args.points_per_frame, generator, args.quantity, path
+        )
     write_systems(list(systems.values()), args.output)
     for system in systems.values():
         print(summary(system, system_folder(system, len(systems), args.output)))
@@ -69,7 +78,9 @@ def check_new(folder):
         raise ChargeError(f"{folder}: is not empty; give the name of a new folder")
 
 
-def add_density(systems, density, n_points, points_per_frame, generator):
+def add_density(
+    systems, density, n_points, points_per_frame, generator, quantity="total", path=""
+):
     """Sample a density into the system of its composition.
 
     Parameters
@@ -79,15 +90,25 @@ def add_density(systems, density, n_points, points_per_frame, generator):
     density : Density
     n_points, points_per_frame, generator
         See :func:`deepmd_charge.sampling.sample_frames`.
+    quantity, path
+        See :func:`deepmd_charge.dpdata_plugin.system_data`.
+
+    Raises
+    ------
+    ChargeError
+        If some densities of one composition are periodic and others are not.
     """
     from dpdata import System
 
     from ..dpdata_plugin import system_data
 
-    system = System(data=system_data(density, n_points, points_per_frame, generator))
+    data = system_data(density, n_points, points_per_frame, generator, quantity, path)
+    system = System(data=data)
     system.rot_lower_triangular()
     first = systems.setdefault(system.uniq_formula, system)
     if first is not system:
+        if system.nopbc != first.nopbc:
+            raise ChargeError(f"{path}: other files of this composition differ in being periodic")
         names = first["atom_names"]
         first.append(system)
         first.apply_type_map(names)  # dpdata may have sorted them

@@ -10,6 +10,8 @@ MOST_POINTS = 10**12  # of a grid; 8 terabytes
 
 def add_parser(subparsers):
     """Add the subcommand to the command line."""
+    from ._inputs import add_species
+
     parser = subparsers.add_parser(
         "predict",
         help="predict the density of a structure and write it",
@@ -22,15 +24,16 @@ def add_parser(subparsers):
         "--structure",
         required=True,
         metavar="FILE",
-        help="structure: any file that ase reads, or a CHGCAR",
+        help="structure: any file that ase reads, or a density file",
     )
     parser.add_argument(
         "-o",
         "--output",
         required=True,
         metavar="FILE",
-        help="density to write; its name tells the format (CHGCAR, CHGCAR.gz, CHGCAR.xz)",
+        help="density to write; its name tells the format (CHGCAR_..., NAME.cube, NAME.xsf; .gz, .xz)",
     )
+    add_species(parser)
     grid = parser.add_mutually_exclusive_group()
     grid.add_argument(
         "--grid", nargs=3, type=int, metavar=("NX", "NY", "NZ"), help="number of grid points"
@@ -50,17 +53,15 @@ def run(args):
     """Carry out ``deepmd-charge predict``."""
     from .. import formats
     from ..inference import ChargeModel
-    from ..output import check_output
     from ._inputs import check_densities, read_structure
 
-    check_output(args.output)
-    formats.format_of(args.output)
+    formats.check_writable(args.output)
     if args.like is not None:
         check_densities([args.like])
     if args.grid is not None:
         check_grid(args.grid)
     model = ChargeModel(args.model)
-    atoms = read_structure(args.structure, model)
+    atoms = read_structure(args.structure, model, args.species)
     grid = choose_grid(args, model, atoms)
     density = model.predict(atoms, grid=grid, progress=True)
     formats.write_density(args.output, density)

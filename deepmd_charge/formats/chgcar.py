@@ -127,6 +127,12 @@ def write(path, density, kind="vasp/chgcar"):
             file.write(text.encode())
 
 
+def augmentation_counts(text):
+    """Occupancies of each atom, as the headings in the text after a block announce them."""
+    headings = map(_AUGMENTATION.fullmatch, text.splitlines())
+    return [int(heading[2]) for heading in headings if heading and heading[2]]
+
+
 def _read_structure(reader, species):
     """Comment and atoms of the header."""
     from ase import Atoms

@@ -9,6 +9,7 @@ import numpy as np
 from ..dataset import GRID_TYPE
 from ..density import Density
 from ..errors import ChargeError
+from ..species import species_of
 from .graph import FrozenGraph
 from .images import Images
 
@@ -133,15 +134,14 @@ class ChargeModel:
         return self._in_blocks(images, points.__getitem__, len(points), progress)
 
     def _images(self, atoms):
-        unknown = sorted(set(atoms.get_chemical_symbols()) - set(self.elements))
+        species = species_of(atoms)
+        unknown = sorted(set(species) - set(self.elements))
         if unknown:
             raise ChargeError(
                 f"{self.path}: the model has not seen {', '.join(unknown)}, only "
                 f"{', '.join(self.elements)}; train on densities that have them"
             )
-        types = np.array(
-            [self.type_map.index(s) for s in atoms.get_chemical_symbols()], dtype=int
-        )
+        types = np.array([self.type_map.index(name) for name in species], dtype=int)
         return Images(atoms, types, self.rcut)
 
     def _in_blocks(self, images, points_of, size, progress):
