@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
-"""dpdata format ``vasp/chgcar``: densities as DP systems with pseudo-atoms.
+"""dpdata formats of densities, such as ``vasp/chgcar``: DP systems with pseudo-atoms.
 
 >>> import dpdata
 >>> system = dpdata.System("CHGCAR", fmt="vasp/chgcar", n_points=100000, seed=1)
@@ -39,7 +39,13 @@ if hasattr(dpdata, "System"):  # dpdata was complete before it heard of this mod
 
 
 def system_data(
-    density, n_points=N_POINTS, points_per_frame=POINTS_PER_FRAME, seed=None, saed=None
+    density,
+    n_points=N_POINTS,
+    points_per_frame=POINTS_PER_FRAME,
+    seed=None,
+    quantity="total",
+    path="",
+    saed=None,
 ):
     """Sample a density into the data of a dpdata System.
 
@@ -49,6 +55,10 @@ def system_data(
         Source.
     n_points, points_per_frame, seed
         See :func:`deepmd_charge.sampling.sample_frames`.
+    quantity : str, optional
+        What to learn of a density with spin; see :mod:`deepmd_charge.quantities`.
+    path : str, optional
+        File of the density, for complaints.
     saed : optional
         Source of superposed atomic densities, from
         :func:`deepmd_charge.saed.open_source`.
@@ -56,20 +66,33 @@ def system_data(
     Returns
     -------
     dict
-        Elements in order of appearance, "X" last; ``coords`` (A), ``density``
-        (e/A^3, total) and, with a source, ``saed`` (e/A^3), all float64, and
-        the facts of the source in each frame.
+        Atom types in order of appearance, "X" last; ``coords`` (A), ``density``
+        (e/A^3) and, with a source, ``saed`` (e/A^3), all float64, and the facts
+        of the source in each frame. The electrons are those of the total
+        density whatever is learnt.
+
+    Raises
+    ------
+    ChargeError
+        If the density has no such quantity, or it is not the total density
+        that atomic densities are to be subtracted from.
     """
+    from .errors import ChargeError
+    from .quantities import field, kind_of
+    from .species import species_of
+
+    if saed is not None and quantity != "total":
+        raise ChargeError(f"{path}: atomic densities go with the total density, not with {quantity}")
     index = sample_frames(density.values.size, n_points, points_per_frame, seed)
     n_frames = len(index)
     atoms = density.atoms
-    symbols = atoms.get_chemical_symbols()
+    symbols = species_of(atoms)
     names = [*dict.fromkeys(symbols), GRID_TYPE]
     types = np.array([names.index(s) for s in symbols] + [len(names) - 1] * points_per_frame)
 
     real = np.broadcast_to(atoms.positions, (n_frames, len(atoms), 3))
     points = density.points(index.reshape(-1)).reshape(n_frames, points_per_frame, 3)
-    at_points = density.values[np.unravel_index(index, density.shape)]
+    at_points = field(density, quantity, np.unravel_index(index, density.shape), path)
     data = {
         "atom_names": names,
         "atom_numbs": [int(n) for n in np.bincount(types)],
@@ -80,7 +103,8 @@ def system_data(
         "density": np.pad(at_points, ((0, 0), (len(atoms), 0))),
         "n_electrons": np.full(n_frames, density.n_electrons),
         "grid_shape": np.tile(density.shape, (n_frames, 1)),
-        "density_kind": np.full(n_frames, density.kind.encode()),  # HDF5 takes no str
+        "density_kind": np.full(n_frames, kind_of(density, quantity).encode()),  # HDF5 takes no str
+        **({} if atoms.pbc.any() else {"nopbc": True}),
     }
     if saed is not None:
         subtracted = saed.at(density, index.reshape(-1)).reshape(index.shape)
@@ -89,12 +113,14 @@ def system_data(
     return data
 
 
-@Format.register("vasp/chgcar")
-class VASPChgcarFormat(Format):
-    """VASP charge density (CHGCAR, CHG; plain, .gz, .xz).
+@Format.register("density")
+class DensityFormat(Format):
+    """A charge density; the file's name tells its format.
 
     There is no labelled form: a charge density has no energy.
     """
+
+    format = None  # key of deepmd_charge.formats.FORMATS
 
     @Format.post("rot_lower_triangular")
     def from_system(
@@ -105,6 +131,9 @@ class VASPChgcarFormat(Format):
         seed=None,
         saed=None,
         saed_ecutrho=None,
+        quantity="total",
+        species=None,
+        check=True,
         **kwargs,
     ):
         """Load grid points of a charge density.
@@ -112,7 +141,7 @@ class VASPChgcarFormat(Format):
         Parameters
         ----------
         file_name : str or os.PathLike
-            CHGCAR.
+            Density file; plain, .gz or .xz.
         n_points, points_per_frame, seed
             See :func:`deepmd_charge.sampling.sample_frames`.
         saed : str, optional
@@ -121,6 +150,10 @@ class VASPChgcarFormat(Format):
             file on the same grid.
         saed_ecutrho : float, optional
             Cutoff of \\|G\\|^2 of the run in Ry; needed for UPF files.
+        quantity : str, optional
+            What to learn of a density with spin; see :mod:`deepmd_charge.quantities`.
+        species, check
+            See :func:`deepmd_charge.read_density`.
         **kwargs : dict
             Arguments that dpdata passes to every format.
 
@@ -140,5 +173,26 @@ class VASPChgcarFormat(Format):
             from .saed import open_source
 
             saed = open_source(saed, saed_ecutrho)
-        density = read_density(file_name, format="vasp/chgcar")
-        return system_data(density, n_points, points_per_frame, seed, saed)
+        density = read_density(file_name, self.format, species, check)
+        return system_data(density, n_points, points_per_frame, seed, quantity, file_name, saed)
+
+
+@Format.register("vasp/chgcar")
+class VASPChgcarFormat(DensityFormat):
+    """VASP's CHGCAR and CHG."""
+
+    format = "vasp/chgcar"
+
+
+@Format.register("cube")
+class CubeFormat(DensityFormat):
+    """Gaussian cube."""
+
+    format = "cube"
+
+
+@Format.register("xsf")
+class XSFFormat(DensityFormat):
+    """XCrySDen's xsf."""
+
+    format = "xsf"

@@ -24,6 +24,7 @@ from .sampling import GRID_TYPE
 from .density import Density
 from .errors import ChargeError
 from .output import replacing
+from .species import element_of, species_of
 
 MODEL = "charge.pb"
 DATA = "data.lammps"
@@ -103,7 +104,7 @@ def write_run(folder, model_file, type_map, rcut, atoms, grid):
         raise ChargeError(f"a grid of {' x '.join(map(str, grid))} has no points")
     if not atoms.pbc.all():
         raise ChargeError("LAMMPS runs need a structure that is periodic in all directions")
-    symbols = atoms.get_chemical_symbols()
+    symbols = species_of(atoms)
     if unknown := sorted(set(symbols) - (set(type_map) - {GRID_TYPE})):
         raise ChargeError(f"the model has not seen {', '.join(unknown)}")
     names = [name for name in type_map if name in symbols] + [GRID_TYPE]
@@ -219,8 +220,8 @@ def _write_data(file, names, atoms, grid):
     from ase.data import atomic_masses, atomic_numbers
 
     cell = lammps_cell(atoms.cell)
-    masses = [atomic_masses[atomic_numbers[name]] for name in names[:-1]] + [GRID_MASS]
-    types = [names.index(symbol) + 1 for symbol in atoms.get_chemical_symbols()]
+    masses = [atomic_masses[atomic_numbers[element_of(name)]] for name in names[:-1]] + [GRID_MASS]
+    types = [names.index(name) + 1 for name in species_of(atoms)]
     positions = atoms.cell.scaled_positions(atoms.positions) @ cell
     count = len(atoms) + math.prod(grid)
     file.write(f"{atoms.get_chemical_formula()} and {math.prod(grid)} grid points of type {GRID_TYPE}\n\n")

@@ -2,7 +2,6 @@
 """What several subcommands do with their input files."""
 
 import os
-import warnings
 from pathlib import Path
 
 from ..errors import ChargeError
@@ -10,7 +9,57 @@ from ..formats.quiet import read_quietly
 from ..structures import same_atoms
 
 
-def check_densities(paths):
+def add_format(parser):
+    """Declare ``--format``, for files whose names do not tell it."""
+    parser.add_argument(
+        "--format",
+        metavar="NAME",
+        help="format of the density files: cube, xsf, vasp/chgcar, vasp/h5, ..., and vasp/locpot"
+        " or vasp/elfcar, which are read only when asked for (default: by their names)",
+    )
+
+
+def add_species(parser):
+    """Declare ``--species``."""
+    parser.add_argument(
+        "--species",
+        nargs="+",
+        metavar="NAME",
+        help="names of atom types, one for each group of like atoms or for each atom, such as"
+        " Fe1 Fe2 O for two sublattices; the elements of a CHGCAR of VASP 4",
+    )
+
+
+def add_quantity(parser):
+    """Declare ``--quantity``."""
+    from ..quantities import QUANTITIES
+
+    parser.add_argument(
+        "--quantity",
+        choices=QUANTITIES,
+        default="total",
+        help="what to take of a density with spin (default: total); of a non-collinear one"
+        " total or magnitude",
+    )
+
+
+def add_unchecked(parser):
+    """Declare ``--unchecked``."""
+    parser.add_argument(
+        "--unchecked",
+        action="store_true",
+        help="take densities whose integral is not positive or above the sum of the atomic numbers",
+    )
+
+
+def format_to_write(format):
+    """Format of what is made from files of a format: a potential stays one, for the rest see the name."""
+    from ..formats import FORMATS
+
+    return format if format in FORMATS and FORMATS[format].other else None
+
+
+def check_densities(paths, format=None):
     """Refuse, before any work is done, files that cannot be densities.
 
     Raises
@@ -23,10 +72,10 @@ def check_densities(paths):
     for path in paths:
         if not os.path.exists(path):
             raise ChargeError(f"{path}: no such file")
-        format_of(path)
+        format_of(path, format)
 
 
-def read_structure(path, model):
+def read_structure(path, model, species=None):
     """Read a periodic structure and check that a model knows its elements.
 
     Parameters
@@ -36,6 +85,8 @@ def read_structure(path, model):
         default) or a density file.
     model : ChargeModel
         Model that the structure is meant for.
+    species : list of str, optional
+        See :func:`deepmd_charge.species.name_species`.
 
     Returns
     -------
@@ -48,13 +99,15 @@ def read_structure(path, model):
         not in the model's ``type_map``.
     """
     from .. import formats
+    from ..species import name_species
 
     try:
         formats.format_of(path)
     except ChargeError:
         atoms = _read_with_ase(path)
+        name_species(path, atoms, species)
     else:
-        atoms = read_quietly(path).atoms
+        atoms = formats.read_density(path, species=species, check=False).atoms
     if not len(atoms):
         raise ChargeError(f"{path}: there are no atoms in this file")
     if atoms.cell.rank < 3:
@@ -80,8 +133,10 @@ def _read_with_ase(path):
 
 def check_elements(path, atoms, model):
     """Raise ChargeError when a structure has elements unknown to a model."""
+    from ..species import species_of
+
     known = model.elements
-    unknown = sorted(set(atoms.get_chemical_symbols()) - set(known))
+    unknown = sorted(set(species_of(atoms)) - set(known))
     if unknown:
         raise ChargeError(
             f"{path}: the model has not seen {', '.join(unknown)}, only {', '.join(known)}; "

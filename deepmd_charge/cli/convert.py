@@ -14,6 +14,8 @@ TABLE = "saed.npz"  # beside the systems; input.json names it (model.saed)
 
 def add_parser(subparsers):
     """Add the subcommand to the command line."""
+    from ._inputs import add_format, add_quantity, add_species, add_unchecked
+
     parser = subparsers.add_parser(
         "convert",
         help="make DP systems for `dp train` from charge densities",
@@ -21,7 +23,7 @@ def add_parser(subparsers):
         "(deepmd/npy, float64) in which a grid point is an atom of type X. Files of one "
         "composition go in one system: DIR itself, or DIR/FORMULA where there are several.",
     )
-    parser.add_argument("files", nargs="+", metavar="FILE", help="CHGCAR, plain or .gz or .xz")
+    parser.add_argument("files", nargs="+", metavar="FILE", help="density file, plain or .gz or .xz")
     parser.add_argument("-o", "--output", required=True, metavar="DIR", help="new or empty folder")
     parser.add_argument(
         "--points",
@@ -39,6 +41,10 @@ def add_parser(subparsers):
     )
     parser.add_argument("--seed", type=int, metavar="S", help="draw the same points every time")
     add_saed(parser)
+    add_quantity(parser)
+    add_species(parser)
+    add_format(parser)
+    add_unchecked(parser)
     parser.set_defaults(run=run)
 
 
@@ -68,15 +74,28 @@ def run(args):
     from ._inputs import check_densities
 
     check_new(args.output)
-    check_densities(args.files)
+    check_densities(args.files, args.format)
     generator = random_generator(args.seed)
-    saed = SaedOfFiles(args.saed, args.saed_ecutrho, args.files) if args.saed else None
+
+    def read(path):
+        return read_density(path, args.format, args.species, check=not args.unchecked)
+
+    saed = SaedOfFiles(args.saed, args.saed_ecutrho, args.files, read) if args.saed else None
     systems = {}
     # a delay, however short: no bar before the first file is done, so that its error stands alone
     for path in tqdm(args.files, desc="convert", unit="file", delay=1e-6):
-        density = read_density(path)
+        density = read(path)
         source = saed and saed.of(path)
-        add_density(systems, density, args.points, args.points_per_frame, generator, source)
+        add_density(
+            systems,
+            density,
+            args.points,
+            args.points_per_frame,
+            generator,
+            args.quantity,
+            path,
+            source,
+        )
     table = saed and saed.table
     write_systems(list(systems.values()), args.output, table)
     for system in systems.values():
@@ -96,9 +115,11 @@ class SaedOfFiles:
         Ry.
     files : list of str
         All densities of the conversion.
+    read : callable
+        Reads one of them.
     """
 
-    def __init__(self, source, ecutrho, files):
+    def __init__(self, source, ecutrho, files, read):
         from ..saed.sources import FIT, open_source
         from ._inputs import beside
 
@@ -109,7 +130,7 @@ class SaedOfFiles:
             for path in files:
                 beside(path, self._source)
         elif source == FIT and ecutrho is None:
-            self._opened = open_source(fit_table(files))
+            self._opened = open_source(fit_table(files, read))
         else:
             self._opened = open_source(source, ecutrho)
 
@@ -151,16 +172,15 @@ def is_density_file(source):
     return source != FIT and not source.startswith(("upf:", "potcar:")) and not source.endswith(".npz")
 
 
-def fit_table(files):
+def fit_table(files, read):
     """Fit radial functions to densities."""
     from tqdm import tqdm
 
-    from ..formats import read_density
     from ..saed import RadialFit
 
     fit = RadialFit(seed=0)
     for path in tqdm(files, desc="fit", unit="file", delay=1e-6):
-        fit.add(read_density(path))
+        fit.add(read(path))
     return fit.table()
 
 
@@ -175,7 +195,9 @@ def check_new(folder):
         raise ChargeError(f"{folder}: is not empty; give the name of a new folder")
 
 
-def add_density(systems, density, n_points, points_per_frame, generator, saed=None):
+def add_density(
+    systems, density, n_points, points_per_frame, generator, quantity="total", path="", saed=None
+):
     """Sample a density into the system of its composition.
 
     Parameters
@@ -185,17 +207,25 @@ def add_density(systems, density, n_points, points_per_frame, generator, saed=No
     density : Density
     n_points, points_per_frame, generator
         See :func:`deepmd_charge.sampling.sample_frames`.
-    saed : optional
+    quantity, path, saed
         See :func:`deepmd_charge.dpdata_plugin.system_data`.
+
+    Raises
+    ------
+    ChargeError
+        If some densities of one composition are periodic and others are not.
     """
     from dpdata import System
 
     from ..dpdata_plugin import system_data
 
-    system = System(data=system_data(density, n_points, points_per_frame, generator, saed))
+    data = system_data(density, n_points, points_per_frame, generator, quantity, path, saed)
+    system = System(data=data)
     system.rot_lower_triangular()
     first = systems.setdefault(system.uniq_formula, system)
     if first is not system:
+        if system.nopbc != first.nopbc:
+            raise ChargeError(f"{path}: other files of this composition differ in being periodic")
         names = first["atom_names"]
         first.append(system)
         first.apply_type_map(names)  # dpdata may have sorted them

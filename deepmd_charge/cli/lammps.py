@@ -6,6 +6,8 @@ from ..errors import ChargeError
 
 def add_parser(subparsers):
     """Add the subcommand and its two halves to the command line."""
+    from ._inputs import add_species
+
     parser = subparsers.add_parser(
         "lammps",
         help="predict with LAMMPS: write its input, read its result",
@@ -21,7 +23,7 @@ def add_parser(subparsers):
         "--structure",
         required=True,
         metavar="FILE",
-        help="structure: any file that ase reads, or a CHGCAR",
+        help="structure: any file that ase reads, or a density file",
     )
     write.add_argument(
         "--grid",
@@ -32,11 +34,12 @@ def add_parser(subparsers):
         help="number of grid points",
     )
     write.add_argument("-o", "--output", required=True, metavar="DIR", help="folder to make")
+    add_species(write)
     write.set_defaults(run=run_write)
     read = halves.add_parser("read", help="turn the dump of a finished run into a density")
     read.add_argument("folder", metavar="DIR", help="folder of `lammps write`")
     read.add_argument(
-        "-o", "--output", required=True, metavar="FILE", help="density to write (CHGCAR, CHGCAR.gz)"
+        "-o", "--output", required=True, metavar="FILE", help="density to write (CHGCAR_..., NAME.cube, NAME.xsf; .gz, .xz)"
     )
     read.set_defaults(run=run_read)
 
@@ -52,7 +55,7 @@ def run_write(args):
     check_grid(args.grid)
     model = ChargeModel(args.model)
     check_given(args.model, model.info, None)  # LAMMPS cannot add one
-    atoms = read_structure(args.structure, model)
+    atoms = read_structure(args.structure, model, args.species)
     if not atoms.pbc.all():
         raise ChargeError(f"{args.structure}: LAMMPS needs a structure periodic in all directions")
     write_run(args.output, args.model, model.type_map, model.rcut, atoms, tuple(args.grid))
@@ -63,10 +66,8 @@ def run_read(args):
     """Carry out ``deepmd-charge lammps read``."""
     from .. import formats
     from ..lammps import read_run
-    from ..output import check_output
 
-    check_output(args.output)
-    formats.format_of(args.output)
+    formats.check_writable(args.output)
     density = read_run(args.folder)
     formats.write_density(args.output, density)
     print(f"{args.output}: {density.n_electrons:.4f} electrons")

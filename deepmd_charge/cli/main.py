@@ -8,9 +8,9 @@ import warnings
 
 from .. import __version__
 from ..errors import ChargeError
-from . import convert, lammps, plot, predict, test
+from . import convert, diff, info, lammps, plot, predict, regrid, test
 
-COMMANDS = (convert, predict, test, plot, lammps)
+COMMANDS = (convert, predict, test, plot, info, diff, regrid, lammps)
 
 
 def build_parser():

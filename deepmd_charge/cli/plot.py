@@ -8,6 +8,8 @@ from ..errors import ChargeError
 
 def add_parser(subparsers):
     """Add the subcommand to the command line."""
+    from ._inputs import add_format, add_quantity
+
     parser = subparsers.add_parser(
         "plot",
         help="draw slices, parity and planar averages",
@@ -36,6 +38,8 @@ def add_parser(subparsers):
         help="fractional coordinate of the slice; by default the slice passes most atoms",
     )
     parser.add_argument("--title", metavar="TEXT", help="heading of the picture")
+    add_quantity(parser)
+    add_format(parser)
     parser.set_defaults(run=run)
 
 
@@ -43,18 +47,20 @@ def run(args):
     """Carry out ``deepmd-charge plot``."""
     from .. import plots
     from ..output import check_output, replacing
+    from ..quantities import select
     from ._inputs import check_densities, check_same_grid, read_quietly
 
     check_output(args.output)
     form = plots.picture_format(args.output)
-    check_densities(filter(None, (args.density, args.prediction)))
-    density = read_quietly(args.density)
+    check_densities(filter(None, (args.density, args.prediction)), args.format)
+    density = select(read_quietly(args.density, args.format), args.quantity, args.density)
     where = {"axis": "abc".index(args.axis), "title": args.title}
     where["index"] = slice_index(args, density.shape[where["axis"]])
     if args.prediction is None:
         figure = plots.plot_density(density, **where)
     else:
-        prediction = read_quietly(args.prediction)
+        # a prediction of the magnetisation is a file's only grid
+        prediction = read_quietly(args.prediction, args.format)
         check_same_grid(args.density, density, args.prediction, prediction)
         figure = plots.plot_comparison(density, prediction, **where)
     with replacing(args.output) as temporary:

@@ -10,6 +10,8 @@ MOST_POINTS = 10**12  # of a grid; 8 terabytes
 
 def add_parser(subparsers):
     """Add the subcommand to the command line."""
+    from ._inputs import add_species
+
     parser = subparsers.add_parser(
         "predict",
         help="predict the density of a structure and write it",
@@ -22,15 +24,16 @@ def add_parser(subparsers):
         "--structure",
         required=True,
         metavar="FILE",
-        help="structure: any file that ase reads, or a CHGCAR",
+        help="structure: any file that ase reads, or a density file",
     )
     parser.add_argument(
         "-o",
         "--output",
         required=True,
         metavar="FILE",
-        help="density to write; its name tells the format (CHGCAR, CHGCAR.gz, CHGCAR.xz)",
+        help="density to write; its name tells the format (CHGCAR_..., NAME.cube, NAME.xsf; .gz, .xz)",
     )
+    add_species(parser)
     grid = parser.add_mutually_exclusive_group()
     grid.add_argument(
         "--grid", nargs=3, type=int, metavar=("NX", "NY", "NZ"), help="number of grid points"
@@ -69,11 +72,10 @@ def run(args):
     """Carry out ``deepmd-charge predict``."""
     from .. import electrons, formats
     from ..inference import ChargeModel
-    from ..output import check_output
     from ..saed.adding import check_given
     from ._inputs import check_densities, read_quietly, read_structure
 
-    check_output(args.output)
+    formats.check_writable(args.output)
     has_occupancies = formats.format_of(args.output) == "vasp/chgcar"
     check_densities(
         [path for path in (args.like, args.saed, *(args.augmentation or [])) if path is not None]
@@ -84,7 +86,7 @@ def run(args):
         raise ChargeError(f"{args.output}: only a CHGCAR holds augmentation occupancies")
     model = ChargeModel(args.model)
     check_given(args.model, model.info, args.saed)
-    atoms = read_structure(args.structure, model)
+    atoms = read_structure(args.structure, model, args.species)
     saed = read_quietly(args.saed) if args.saed else None
     grid = choose_grid(args, model, atoms, saed)
     number = args.electrons and electrons.parse_electrons(

@@ -22,6 +22,8 @@ COLUMNS = (
 
 def add_parser(subparsers):
     """Add the subcommand to the command line."""
+    from ._inputs import add_format, add_quantity, add_species, add_unchecked
+
     parser = subparsers.add_parser(
         "test",
         help="compare predicted densities with known ones",
@@ -31,7 +33,7 @@ def add_parser(subparsers):
     )
     parser.add_argument("-m", "--model", help="frozen model (charge.pb)")
     parser.add_argument(
-        "-s", "--system", required=True, nargs="+", metavar="FILE", help="true densities (CHGCAR)"
+        "-s", "--system", required=True, nargs="+", metavar="FILE", help="true densities"
     )
     parser.add_argument(
         "-p",
@@ -61,6 +63,10 @@ def add_parser(subparsers):
         help="scale predictions to N electrons, or with `auto` to the valences of the potentials, "
         "before they are compared; whole grids of a model only",
     )
+    add_quantity(parser)
+    add_species(parser)
+    add_format(parser)
+    add_unchecked(parser)
     parser.set_defaults(run=run)
 
 
@@ -68,6 +74,7 @@ def run(args):
     """Carry out ``deepmd-charge test``."""
     from ..formats import read_density
     from ..metrics import Comparison
+    from ..quantities import field
     from ..output import check_output, replacing
     from ..sampling import random_generator
     from ._inputs import check_densities
@@ -82,16 +89,17 @@ def run(args):
         raise ChargeError(f"--points {args.points}: give a number of at least 1")
     if args.json:
         check_output(args.json)
-    check_densities([*args.system, *(args.prediction or [])])
+    check_densities(args.system, args.format)
+    check_densities(args.prediction or [])
     generator = random_generator(args.seed)
     predict = _from_model(args) if args.model else _from_files(args)
 
     total = Comparison()
     rows = []
     for number, path in enumerate(args.system):
-        reference = read_density(path)
+        reference = read_density(path, args.format, args.species, check=not args.unchecked)
         chosen = _choose_points(reference, args.points, generator)
-        true = reference.values.ravel()[chosen]
+        true = field(reference, args.quantity, chosen, path)
         comparison = Comparison.of(
             true, predict(number, path, reference, chosen), reference.volume / true.size
         )
@@ -108,6 +116,8 @@ def run(args):
 def _from_model(args):
     """Return a function that predicts the chosen points of a file."""
     from .. import electrons
+    import numpy as np
+
     from ..inference import ChargeModel
     from ..saed.adding import check_given
     from ..saed.sources import matching
@@ -132,10 +142,15 @@ def _from_model(args):
                     args.electrons, args.model, model.info, reference.atoms
                 )
                 electrons.rescale(density, wanted)
-            return density.values.ravel()
+            return density.values
         if saed is not None:
-            saed = saed.values.ravel()[chosen]
-        return model.predict_points(reference.atoms, reference.points(chosen), saed=saed)
+            saed = saed.values[chosen].ravel()
+        if chosen is Ellipsis:
+            points = reference.points()
+            values = model.predict_points(reference.atoms, points, saed=saed)
+            return values.reshape(reference.shape)
+        points = reference.points(np.ravel_multi_index(chosen, reference.shape))
+        return model.predict_points(reference.atoms, points, saed=saed)
 
     return predict
 
@@ -166,19 +181,19 @@ def _from_files(args):
     def predict(number, path, reference, chosen):
         prediction = read_quietly(args.prediction[number])
         check_same_grid(path, reference, args.prediction[number], prediction)
-        return prediction.values.ravel()[chosen]
+        return prediction.values[chosen]
 
     return predict
 
 
 def _choose_points(density, n_points, generator):
-    """Return flat indices into the grid: all of them, or a random subset."""
+    """Return indices into the grid: of all points, or of a random subset."""
     import numpy as np
 
     size = density.values.size
     if n_points is None or n_points >= size:
-        return np.arange(size)
-    return generator.choice(size, n_points, replace=False)
+        return Ellipsis
+    return np.unravel_index(generator.choice(size, n_points, replace=False), density.shape)
 
 
 def format_table(rows):

@@ -10,6 +10,7 @@ from ..density import Density
 from ..errors import ChargeError
 from ..saed.adding import add, check_given
 from ..sampling import GRID_TYPE
+from ..species import species_of
 from .graph import FrozenGraph
 from .images import Images
 
@@ -147,15 +148,14 @@ class ChargeModel:
         return values if saed is None else values + np.asarray(saed, dtype=np.float64)
 
     def _images(self, atoms):
-        unknown = sorted(set(atoms.get_chemical_symbols()) - set(self.elements))
+        species = species_of(atoms)
+        unknown = sorted(set(species) - set(self.elements))
         if unknown:
             raise ChargeError(
                 f"{self.path}: the model has not seen {', '.join(unknown)}, only "
                 f"{', '.join(self.elements)}; train on densities that have them"
             )
-        types = np.array(
-            [self.type_map.index(s) for s in atoms.get_chemical_symbols()], dtype=int
-        )
+        types = np.array([self.type_map.index(name) for name in species], dtype=int)
         return Images(atoms, types, self.rcut)
 
     def _in_blocks(self, images, points_of, size, progress):

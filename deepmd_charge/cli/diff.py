@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""``deepmd-charge diff``: the difference of two densities."""
+
+
+def add_parser(subparsers):
+    """Add the subcommand to the command line."""
+    from ._inputs import add_format, add_quantity
+
+    parser = subparsers.add_parser(
+        "diff",
+        help="subtract one density from another",
+        description="Write A - B. Grids and cells must be the same.",
+    )
+    parser.add_argument("files", nargs=2, metavar=("A", "B"), help="density files")
+    parser.add_argument(
+        "-o", "--output", required=True, metavar="FILE", help="density file to write"
+    )
+    add_quantity(parser)
+    add_format(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args):
+    """Carry out ``deepmd-charge diff``."""
+    import numpy as np
+
+    from ..formats import check_writable, write_density
+    from ..quantities import select
+    from ._inputs import check_densities, check_same_grid, format_to_write, read_quietly
+
+    output_format = format_to_write(args.format)
+    check_writable(args.output, output_format)
+    check_densities(args.files, args.format)
+    one, other = (
+        select(read_quietly(path, args.format), args.quantity, path) for path in args.files
+    )
+    check_same_grid(args.files[0], one, args.files[1], other)
+    difference = one - other
+    write_density(args.output, difference, output_format)
+    largest = np.abs(difference.values).max()
+    print(
+        f"{args.output}: {difference.n_electrons:.6f} electrons, mean |d|"
+        f" {np.abs(difference.values).mean():.6g}, largest {largest:.6g} e/A^3"
+    )

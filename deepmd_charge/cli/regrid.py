@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""``deepmd-charge regrid``: a density on another grid."""
+
+import math
+
+from ..errors import ChargeError
+
+
+def add_parser(subparsers):
+    """Add the subcommand to the command line."""
+    from ._inputs import add_format
+
+    parser = subparsers.add_parser(
+        "regrid",
+        help="move a density to another grid",
+        description="Interpolate a density, and its spin grids, with the waves of its own grid; "
+        "the number of electrons stays the same. Augmentation occupancies, which belong to no "
+        "grid, are kept as they are.",
+    )
+    parser.add_argument("file", metavar="FILE", help="density file")
+    parser.add_argument(
+        "-o", "--output", required=True, metavar="FILE", help="density file to write"
+    )
+    grid = parser.add_mutually_exclusive_group(required=True)
+    grid.add_argument(
+        "--grid", nargs=3, type=int, metavar=("NX", "NY", "NZ"), help="number of grid points"
+    )
+    grid.add_argument("--like", metavar="FILE", help="take the grid of this density file")
+    grid.add_argument(
+        "--spacing",
+        type=float,
+        metavar="H",
+        help="largest distance (A) of grid points along a cell vector; "
+        "the numbers are rounded up to products of 2, 3, 5 and 7",
+    )
+    add_format(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args):
+    """Carry out ``deepmd-charge regrid``."""
+    from ..formats import check_writable, write_density
+    from ._inputs import check_densities, format_to_write, read_quietly
+    from .predict import check_grid
+
+    output_format = format_to_write(args.format)
+    check_writable(args.output, output_format)
+    check_densities([args.file], args.format)
+    if args.like is not None:
+        check_densities([args.like])
+    if args.grid is not None:
+        check_grid(args.grid)
+    density = read_quietly(args.file, args.format)
+    moved = regrid(density, choose_grid(args, density.atoms))
+    write_density(args.output, moved, output_format)
+    shape = " x ".join(map(str, moved.shape))
+    print(f"{args.output}: {shape} points, {moved.n_electrons:.6f} electrons")
+
+
+def choose_grid(args, atoms):
+    """Grid shape that the flags ask for."""
+    from ._inputs import read_quietly
+    from .predict import check_size, fft_size
+
+    if args.grid is not None:
+        return tuple(args.grid)
+    if args.like is not None:
+        return read_quietly(args.like).shape
+    if not (args.spacing > 0.0 and math.isfinite(args.spacing)):
+        raise ChargeError(f"--spacing {args.spacing:g}: a spacing must be a positive length in A")
+    counts = atoms.cell.lengths() / args.spacing
+    check_size(float(counts.prod()), f"--spacing {args.spacing:g}")
+    return tuple(map(fft_size, counts))
+
+
+def regrid(density, shape):
+    """Interpolate a density and its spin grids; see :mod:`deepmd_charge.fourier`.
+
+    Parameters
+    ----------
+    density : Density
+    shape : tuple of int
+
+    Returns
+    -------
+    Density
+    """
+    from ..density import Density
+    from ..fourier import fourier_interpolate
+
+    extra = {key: value for key, value in density.extra.items() if key != "datasets"}
+    extra["spin"] = [fourier_interpolate(block, shape) for block in extra.get("spin", [])]
+    values = fourier_interpolate(density.values, shape)
+    return Density(density.atoms, values, density.origin, density.kind, extra)
