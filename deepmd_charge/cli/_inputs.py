@@ -2,10 +2,11 @@
 """What several subcommands do with their input files."""
 
 import os
+import warnings
 from pathlib import Path
 
 from ..errors import ChargeError
-from ..formats.quiet import read_quietly
+from ..formats.quiet import read_quietly  # noqa: F401  (for the subcommands)
 from ..structures import same_atoms
 
 
