@@ -210,7 +210,7 @@ def _period(reader, values, spans, cell):
         raise ChargeError(
             f"{reader.path}: the grid does not span the primitive cell; write it for PRIMVEC"
         )
-    limit = REPEAT_TOLERANCE * np.abs(values).max()
+    limit = REPEAT_TOLERANCE * max(values.max(), -values.min())
     for axis in range(3):
         ends = values.take((0, -1), axis)
         if values.shape[axis] < 2 or np.abs(np.diff(ends, axis=axis)).max() > limit:
