@@ -215,10 +215,10 @@ class TextReader:
 
     def _finish_line(self, last_words, count):
         """Read what follows the values in their last line; wonder at a cut number."""
-        forms = [[*map(len, m.groups())] if (m := _EXPONENTIAL.fullmatch(word)) else None
-                 for word in last_words]  # fmt: skip
+        matches = map(_EXPONENTIAL.fullmatch, last_words)
+        forms = [[*map(len, match.groups())] if match else None for match in matches]
         rest = (self.line() or "").split()
-        if self._line_ends is False and len(forms) > 2 and forms[0]:
+        if not self._line_ends and len(forms) > 2 and forms[0]:
             if all(form == forms[0] for form in forms[:-1]) and forms[-1] != forms[0]:
                 raise self.error(
                     f"the file ends in the middle of the last number,"
