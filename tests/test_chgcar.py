@@ -503,3 +503,48 @@ def test_what_cannot_be_written(tmp_path, density):
     refuse(Density(density.atoms, density.values, extra={"spin": [values[:2]]}), "do not match")
     refuse(density, "LOCPOT", tmp_path / "LOCPOT")
     refuse(density, "no folder", tmp_path / "nowhere" / "CHGCAR")
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.floats(-1e30, 1e30) | st.floats(-10, 10) | st.integers(-(10**6), 10**6), min_size=1),
+    st.sampled_from(["{:.5E}", "{:13.5e}", "{:.3e}", "{:.16e}", "{!r}", "{:+.8E}", "{:g}", "{:.0f}."]),
+    st.sampled_from([" ", "\n", "\r\n", "\t", "  \n "]),
+)
+def test_compiled_and_python_parsers_agree(values, style, blank):
+    """Both are Python's float, to the last bit unless the power of ten is beyond 1e22."""
+    text = "".join(style.format(value) + blank for value in values).encode()
+    expected = np.array([float(word) for word in text.split()])
+    np.testing.assert_array_equal(_numbers.parse_words(text), expected)
+    np.testing.assert_allclose(_numbers.parse(text), expected, rtol=1e-15, atol=0)
+    usual = (np.abs(expected) > 1e-5) & (np.abs(expected) < 1e5) | (expected == 0)
+    np.testing.assert_array_equal(_numbers.parse(text)[usual], expected[usual])
+
+
+@pytest.mark.parametrize("cut", range(1, 17))
+def test_cut_in_the_last_number(save, cut):
+    """No heading follows that would be missed, only digits."""
+    text = (HEADER + BODY).rstrip("\n")
+    assert len(text.split()[-1]) == 17
+    with pytest.raises(ChargeError, match="last number|expected value 24|ends after 23"):
+        read_density(save(text[:-cut]))
+
+
+def test_numbers_of_any_length_may_end_a_file(save):
+    words = ["0.5", "1.25", "0.125", "3", "1e-3", "2.5"] * 4
+    read_density(save(HEADER + " ".join(words)))
+
+
+@pytest.mark.parametrize("name", ["AECCAR0", "AECCAR2.gz", "PARCHG.0001", "Si_static.AECCAR1"])
+def test_relatives(tmp_path, density, name):
+    write_density(tmp_path / name, density)
+    again = read_density(tmp_path / name)
+    assert again.kind == format_of(name) != "vasp/chgcar"
+    np.testing.assert_allclose(again.values, density.values, rtol=6e-11)
+
+
+@pytest.mark.filterwarnings("ignore:.*")
+@pytest.mark.parametrize("path", shared("real_density_files/*/*.AECCAR?.gz"))
+def test_shared_aeccar(path):
+    expected = {"0": 23.254, "1": 8.0175, "2": 8.0131}[path.name[-4]]
+    assert read_density(path).n_electrons == pytest.approx(expected, abs=1e-3)

@@ -56,7 +56,7 @@ def parse(text):
         values = np.empty(len(text) // 2)
         count = scan(text, len(text), values.ctypes.data)
         if count >= 0:
-            return values[:count]
+            return values[:count].copy()  # many of these wait at the same time
     return parse_words(text)
 
 

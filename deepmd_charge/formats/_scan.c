@@ -34,7 +34,6 @@ static int eight_digits(const unsigned char* text, uint64_t* number) {
 
 static const unsigned char* digits(const unsigned char* text,
                                    const unsigned char* end, uint64_t* number) {
-  if (end - text >= 8 && eight_digits(text, number)) text += 8;
   for (int n = 0; n < MOST_DIGITS && text < end && is_digit(*text); ++n)
     *number = *number * 10 + (uint64_t)(*text++ - '0');
   return text;
@@ -62,6 +61,7 @@ int64_t deepmd_charge_scan(const unsigned char* text, int64_t size, double* valu
     int64_t n_digits = text - start, n_decimals = 0;
     if (text < end && *text == '.') {
       start = ++text;
+      if (n_digits < 8 && end - text >= 8 && eight_digits(text, &mantissa)) text += 8;
       text = digits(text, end, &mantissa);
       n_decimals = text - start;
     }

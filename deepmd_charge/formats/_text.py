@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """Text files with large blocks of numbers, plain or compressed.
 
-Both directions work on about a megabyte at a time: gigabytes go through
+Both directions work on less than a megabyte at a time: gigabytes go through
 without a second copy in memory.
 """
 
@@ -22,7 +22,7 @@ from ..output import replacing
 from ._numbers import NotANumber, format_values, parse
 
 COMPRESSIONS = (".gz", ".xz")
-CHUNK_BYTES = 1 << 20
+CHUNK_BYTES = 1 << 19
 CHUNK_VALUES = 1 << 15
 SLAB_VALUES = 1 << 18
 LINE_BYTES = 1 << 14  # no header or heading line is longer
@@ -109,7 +109,7 @@ class TextReader:
     def values(self, count, divisor=1.0):
         """Read ``count`` numbers, up to the end of the line that holds the last.
 
-        Threads convert, a megabyte each, while this one reads.
+        Threads convert, a chunk each, while this one reads.
 
         Parameters
         ----------
@@ -215,10 +215,10 @@ class TextReader:
 
     def _finish_line(self, last_words, count):
         """Read what follows the values in their last line; wonder at a cut number."""
-        forms = [[*map(len, m.groups())] if (m := _EXPONENTIAL.fullmatch(word)) else None
-                 for word in last_words]  # fmt: skip
+        matches = map(_EXPONENTIAL.fullmatch, last_words)
+        forms = [[*map(len, match.groups())] if match else None for match in matches]
         rest = (self.line() or "").split()
-        if self._line_ends is False and len(forms) > 2 and forms[0]:
+        if not self._line_ends and len(forms) > 2 and forms[0]:
             if all(form == forms[0] for form in forms[:-1]) and forms[-1] != forms[0]:
                 raise self.error(
                     f"the file ends in the middle of the last number,"

@@ -9,6 +9,7 @@ magnetisation, a non-collinear one its three components. The text holds the
 PAW augmentation occupancies and, between blocks, the magnetic moments.
 """
 
+import io
 import math
 import os
 import re
@@ -218,7 +219,7 @@ def _read_text(reader, grid, n_atoms):
     are magnetic moments; more of them are values that the header denies. An
     occupancy list must be as long as its heading says.
     """
-    lines, more = [], False
+    text, more = io.StringIO(), False
     n_free = missing = 0
     headed, last_atom = False, None
     while (line := reader.line()) is not None:
@@ -226,7 +227,7 @@ def _read_text(reader, grid, n_atoms):
         if not missing and _as_grid(words) == grid:
             more = True
             break
-        lines.append(line + "\n")
+        text.write(line + "\n")
         heading = _AUGMENTATION.fullmatch(line)
         if heading:
             if missing:
@@ -252,7 +253,7 @@ def _read_text(reader, grid, n_atoms):
         raise reader.error(
             f"augmentation occupancies up to atom {last_atom}, but the header counts {n_atoms} atoms"
         )
-    return "".join(lines), more
+    return text.getvalue(), more
 
 
 def _as_grid(words):

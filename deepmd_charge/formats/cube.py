@@ -81,7 +81,7 @@ def read(path, kind="cube", species=None):
         values = reader.values(math.prod(shape) * n_sets, 1.0 / PER_BOHR3)
         _expect_end(reader)
     sets = [np.ascontiguousarray(one) for one in np.moveaxis(values.reshape(*shape, n_sets), -1, 0)]
-    faces = [face for axis in range(3) for face in (sets[0].take(k, axis) for k in (0, -1))]
+    faces = [np.moveaxis(sets[0], axis, 0)[k] for axis in range(3) for k in (0, -1)]
     is_open = max(np.abs(face).max() for face in faces) < FACE_DENSITY
     atoms = Atoms(numbers, positions=positions * unit, cell=cell, pbc=not is_open)
     name_species(reader.path, atoms, species)

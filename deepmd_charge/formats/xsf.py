@@ -210,10 +210,10 @@ def _period(reader, values, spans, cell):
         raise ChargeError(
             f"{reader.path}: the grid does not span the primitive cell; write it for PRIMVEC"
         )
-    limit = REPEAT_TOLERANCE * np.abs(values).max()
+    limit = REPEAT_TOLERANCE * max(values.max(), -values.min())
     for axis in range(3):
-        ends = values.take((0, -1), axis)
-        if values.shape[axis] < 2 or np.abs(np.diff(ends, axis=axis)).max() > limit:
+        planes = np.moveaxis(values, axis, 0)
+        if len(planes) < 2 or np.abs(planes[-1] - planes[0]).max() > limit:
             raise ChargeError(
                 f"{reader.path}: the last plane of the grid does not repeat the first"
                 f" along {'abc'[axis]}: not a general grid of this cell"
