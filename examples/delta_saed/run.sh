@@ -6,7 +6,7 @@
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
-data=$here/../silicon/data
+data=$(cd "$here/../silicon/data" && pwd)
 source=${2:-fit}
 mkdir -p "${1:-delta}"
 cd "${1:-delta}"
