@@ -21,6 +21,8 @@ _HOME = {
 
 
 def __getattr__(name):
+    if name == "saed":
+        return import_module(".saed", __name__)
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f".{_HOME[name]}", __name__), name)

@@ -153,13 +153,15 @@ def frames(system_dirs, type_map, labels, most):
             types = _optional(part / "real_atom_types.npy")
             if types is None:
                 types = _read(folder / "type.raw", dtype=int, ndmin=1)[None]
-            arrays = {name: _read(part / f"{name}.npy") for name in ("coord", "box", *labels)}
+            arrays = {name: _read(part / f"{name}.npy") for name in ("coord", *labels)}
             n = len(arrays["coord"])
+            box = _optional(part / "box.npy")
+            box = np.zeros((n, 9)) if box is None else box
             for k in np.unique(np.linspace(0, n - 1, most).astype(int)):
                 yield {
                     **{name: arrays[name][k] for name in labels},
                     "coord": arrays["coord"][k].reshape(-1, 3),
-                    "box": arrays["box"][k].reshape(3, 3),
+                    "box": box[k].reshape(3, 3),
                     "type": number[types[k % len(types)]],
                     "periodic": not (folder / "nopbc").is_file(),
                     "set": part,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from training import lcurve, structure, write_system
+from training import gaussian_table, lcurve, structure, write_system
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted(ROOT.glob("plugin_configs/**/*.json")) + sorted(ROOT.glob("examples/*/input.json"))
@@ -44,7 +44,11 @@ def test_configuration_trains(path, tmp_path, monkeypatch):
     config = json.loads(path.read_text())
     elements = config["model"]["type_map"][:-1]
     symbols = "SiCSiC" if len(elements) == 2 else "Si4"
-    write_system(tmp_path / "train", [structure(k, symbols) for k in range(4)], 50, seed=1)
+    saed = gaussian_table() if "saed" in config["model"] else None
+    structures = [structure(k, symbols) for k in range(4)]
+    write_system(tmp_path / "train", structures, 50, seed=1, saed=saed)
+    if saed:
+        saed.save(tmp_path / config["model"]["saed"])
     types = np.loadtxt(tmp_path / "train" / "type.raw", dtype=int)
     np.savetxt(tmp_path / "train" / "type.raw", np.minimum(types, len(elements)), fmt="%d")
     (tmp_path / "train" / "type_map.raw").write_text("\n".join([*elements, "X"]) + "\n")

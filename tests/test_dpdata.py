@@ -119,7 +119,7 @@ def test_multi_systems(tmp_path):
 
 def test_refusals(tmp_path):
     path = make(tmp_path / "CHGCAR", ["Si"], 4)
-    with pytest.raises(ChargeError, match="not available"):
+    with pytest.raises(ChargeError, match="ecutrho"):
         dpdata.System(str(path), fmt=FORMAT, saed="upf:x")
     with pytest.raises(ChargeError, match="No such file"):
         dpdata.System(str(tmp_path / "CHGCAR_2"), fmt=FORMAT)
@@ -208,7 +208,7 @@ def test_elements_are_those_of_atoms(folder):
     (system / "type_map.raw").unlink()
     (system / "set.000" / "box.npy").unlink()  # as in a system that is not periodic
     assert dataset_info([str(system)], ["Na", "K", "X"])["elements"] == ["Na", "K"]
-    nothing = {"elements": [], "valence": {}, "grid_spacing": None}
+    nothing = {"elements": [], "valence": {}, "grid_spacing": None, "saed": None}
     assert dataset_info([str(system)]) == {**nothing, "kind": FORMAT}
 
 

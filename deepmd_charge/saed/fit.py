@@ -15,8 +15,8 @@ from ..kernels.radial import chebyshev
 from .table import STEP, RadialTable, spline
 
 REACH = 6.0  # A
-N_RADIAL = 40
-CORE = 0.3  # A
+N_RADIAL = 20
+CORE = 0.5  # A; with so many functions fine enough, and no wiggles where few points are
 
 # Points of each density that the fit looks at, and of one block.
 _POINTS = 20000
