@@ -38,7 +38,34 @@ def read_quietly(path):
         return read_density(path)
 
 
-def read_structure(path, model):
+def add_model_argument(parser, **options):
+    """Declare ``-m``; options as for ``add_argument``."""
+    parser.add_argument(
+        "-m",
+        "--model",
+        required=True,
+        **{"metavar": "MODEL", "help": "frozen model (charge.pb)", **options},
+    )
+
+
+def add_structure_arguments(parser):
+    """Declare what names a structure."""
+    parser.add_argument(
+        "-s",
+        "--structure",
+        required=True,
+        metavar="FILE",
+        help="structure: any file that ase reads, or a density file",
+    )
+    parser.add_argument(
+        "--species",
+        nargs="+",
+        metavar="EL",
+        help="elements of the atom types 1, 2, ... of a LAMMPS dump",
+    )
+
+
+def read_structure(path, model, species=None):
     """Read a periodic structure and check that a model knows its elements.
 
     Parameters
@@ -48,6 +75,8 @@ def read_structure(path, model):
         default) or a density file.
     model : ChargeModel
         Model that the structure is meant for.
+    species : list of str, optional
+        Elements of the types of a LAMMPS dump.
 
     Returns
     -------
@@ -59,35 +88,26 @@ def read_structure(path, model):
         When the file cannot be read, has no cell, or has an element that is
         not in the model's ``type_map``.
     """
-    from .. import formats
+    from ._frames import iterate_structures, split_frames
 
-    try:
-        formats.format_of(path)
-    except ChargeError:
-        atoms = _read_with_ase(path)
-    else:
-        atoms = read_quietly(path).atoms
-    if not len(atoms):
-        raise ChargeError(f"{path}: there are no atoms in this file")
-    if atoms.cell.rank < 3:
-        raise ChargeError(f"{path}: the structure has no cell of three vectors; add one")
-    check_elements(path, atoms, model)
+    file, frames = split_frames(path, None)
+    atoms = None
+    for _, atoms in iterate_structures(file, "-1" if frames is None else frames, species):
+        pass
+    if atoms is None:
+        raise ChargeError(f"{path}: there are no such frames in this file")
+    check_structure(path, atoms, [model])
     return atoms
 
 
-def _read_with_ase(path):
-    from ase.io import read
-
-    try:
-        return read(path)
-    except OSError:
-        raise
-    except Exception as error:  # ase's readers raise all kinds
-        reason = f"{type(error).__name__}: {error}".splitlines()
-        raise ChargeError(
-            f"{path}: ase cannot read a structure from this file ({reason[0]}); "
-            "give a POSCAR, extxyz, cif, ..."
-        ) from error
+def check_structure(name, atoms, models):
+    """Raise ChargeError for a structure that models cannot predict on a grid."""
+    if not len(atoms):
+        raise ChargeError(f"{name}: there are no atoms in this file")
+    if atoms.cell.rank < 3:
+        raise ChargeError(f"{name}: the structure has no cell of three vectors; add one")
+    for model in models:
+        check_elements(name, atoms, model)
 
 
 def check_elements(path, atoms, model):

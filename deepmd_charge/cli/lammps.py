@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """``deepmd-charge lammps``: predict with LAMMPS in place of Python."""
 
+import os
+
 from ..errors import ChargeError
+from ._inputs import add_model_argument, add_structure_arguments
 
 
 def add_parser(subparsers):
@@ -15,14 +18,8 @@ def add_parser(subparsers):
     )
     halves = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     write = halves.add_parser("write", help="make in.lammps and data.lammps for a grid")
-    write.add_argument("-m", "--model", required=True, help="frozen model (charge.pb)")
-    write.add_argument(
-        "-s",
-        "--structure",
-        required=True,
-        metavar="FILE",
-        help="structure: any file that ase reads, or a CHGCAR",
-    )
+    add_model_argument(write)
+    add_structure_arguments(write)
     write.add_argument(
         "--grid",
         nargs=3,
@@ -49,8 +46,10 @@ def run_write(args):
     from .predict import check_grid
 
     check_grid(args.grid)
+    if os.path.exists(args.output) and not os.path.isdir(args.output):
+        raise ChargeError(f"{args.output}: is a file; give the name of a folder to make")
     model = ChargeModel(args.model)
-    atoms = read_structure(args.structure, model)
+    atoms = read_structure(args.structure, model, args.species)
     if not atoms.pbc.all():
         raise ChargeError(f"{args.structure}: LAMMPS needs a structure periodic in all directions")
     write_run(args.output, args.model, model.type_map, model.rcut, atoms, tuple(args.grid))
@@ -61,10 +60,8 @@ def run_read(args):
     """Carry out ``deepmd-charge lammps read``."""
     from .. import formats
     from ..lammps import read_run
-    from ..output import check_output
 
-    check_output(args.output)
-    formats.format_of(args.output)
+    formats.check_writable(args.output)
     density = read_run(args.folder)
     formats.write_density(args.output, density)
     print(f"{args.output}: {density.n_electrons:.4f} electrons")

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """``deepmd-charge predict``: the density of a structure on a whole grid."""
 
+import functools
 import math
 
 from ..errors import ChargeError
+from ..grids import fft_size
+from ._inputs import add_model_argument, add_structure_arguments
 
 MOST_POINTS = 10**12  # of a grid; 8 terabytes
 
@@ -13,16 +16,17 @@ def add_parser(subparsers):
     parser = subparsers.add_parser(
         "predict",
         help="predict the density of a structure and write it",
-        description="Predict the electron density (e/A^3) of a structure on a whole grid. "
-        "With no grid flag the grid has the spacing of the model's training data.",
+        description="Predict the electron density (e/A^3) of a structure on a whole grid, or of "
+        "every frame of a trajectory. With no grid flag the grid has the spacing of the model's "
+        "training data. Several models give the mean and, in a second file, the standard "
+        "deviation. Runs on all cores, or under mpirun.",
     )
-    parser.add_argument("-m", "--model", required=True, help="frozen model (charge.pb)")
+    add_model_argument(parser, nargs="+", help="frozen model (charge.pb), or several")
+    add_structure_arguments(parser)
     parser.add_argument(
-        "-s",
-        "--structure",
-        required=True,
-        metavar="FILE",
-        help="structure: any file that ase reads, or a CHGCAR",
+        "--frames",
+        metavar="I",
+        help="frames of a trajectory as ase spells them: 3, -1, ::10 (default: all)",
     )
     parser.add_argument(
         "-o",
@@ -43,29 +47,103 @@ def add_parser(subparsers):
         help="largest distance (A) of grid points along a cell vector; "
         "the numbers are rounded up to products of 2, 3, 5 and 7",
     )
+    parser.add_argument(
+        "--coarsen",
+        type=int,
+        default=1,
+        metavar="N",
+        help="predict on a grid N times coarser along each axis, and interpolate (Fourier)",
+    )
+    parser.add_argument(
+        "--model-error",
+        type=float,
+        metavar="MAE",
+        help="mean error of the model (e/A^3), which that of --coarsen must not exceed",
+    )
+    parser.add_argument(
+        "-j",
+        "--jobs",
+        type=int,
+        metavar="N",
+        help="cores to use (default: all that the process may use; under MPI one a rank)",
+    )
+    parser.add_argument(
+        "--resume", action="store_true", help="go on with a run that was interrupted or killed"
+    )
     parser.set_defaults(run=run)
 
 
 def run(args):
-    """Carry out ``deepmd-charge predict``."""
+    """Carry out ``deepmd-charge predict``, on any rank."""
+    from ..inference.parallel import Team, available_cores, serve, world
+    from ..inference.run import evaluator_of
+
+    if args.jobs is not None and args.jobs < 1:
+        raise ChargeError(f"-j {args.jobs}: give a number of at least 1")
+    comm = world()
+    n_threads = args.jobs or (1 if comm else available_cores())
+    if comm and comm.rank:
+        serve(comm, functools.partial(evaluator_of, n_threads=n_threads))
+    else:
+        with Team(comm) as team:
+            predict(args, team, n_threads)
+
+
+def predict(args, team, n_threads):
+    """Predict all frames, on rank 0."""
     from .. import formats
     from ..inference import ChargeModel
-    from ..output import check_output
-    from ._inputs import check_densities, read_structure
+    from ..inference.run import Run
+    from ._frames import iterate_structures, split_frames
+    from ._inputs import check_densities, check_structure
 
-    check_output(args.output)
-    formats.format_of(args.output)
+    formats.check_writable(args.output)
     if args.like is not None:
         check_densities([args.like])
+    check_numbers(args)
+    path, frames = split_frames(args.structure, args.frames)
+    models = [ChargeModel(name, n_threads) for name in args.model]
+    run = Run(
+        models, args.output, team, args.resume, args.coarsen, args.model_error, frames
+    )
+    position = -1
+    for position, (frame, atoms) in enumerate(iterate_structures(path, frames, args.species)):
+        output = args.output if frame is None else formats.labelled(args.output, f"{frame:04d}")
+        if run.has_written(position, output):
+            continue
+        check_structure(path if frame is None else f"{path}@{frame}", atoms, models)
+        show(run.predict(atoms, choose_grid(args, models[0], atoms), output, position))
+    if position < 0:
+        raise ChargeError(f"{path}: there are no frames {frames} in this file")
+    run.close()
+
+
+def show(report):
+    """Print what was written."""
+    shape = " x ".join(map(str, report.shape))
+    print(f"{report.path}: {shape} points, {report.n_electrons:.4f} electrons", flush=True)
+    if report.added is not None:
+        shape = " x ".join(map(str, report.predicted_shape))
+        print(
+            f"{report.path}: interpolated from {shape} points, which adds an error of "
+            f"{report.added.mean:.1e} e/A^3 on average and {report.added.max:.1e} at most, "
+            f"at {report.added.n_points} random points"
+        )
+    if report.deviation_path is not None:
+        print(
+            f"{report.deviation_path}: standard deviation of the models, "
+            f"{report.mean_deviation:.1e} e/A^3 on average and {report.max_deviation:.1e} at most"
+        )
+
+
+def check_numbers(args):
+    """Raise ChargeError for flags whose numbers make no sense."""
     if args.grid is not None:
         check_grid(args.grid)
-    model = ChargeModel(args.model)
-    atoms = read_structure(args.structure, model)
-    grid = choose_grid(args, model, atoms)
-    density = model.predict(atoms, grid=grid, progress=True)
-    formats.write_density(args.output, density)
-    shape = " x ".join(map(str, grid))
-    print(f"{args.output}: {shape} points, {density.n_electrons:.4f} electrons")
+    if args.coarsen < 1:
+        raise ChargeError(f"--coarsen {args.coarsen}: give a number of at least 1")
+    if args.model_error is not None and not args.model_error > 0.0:
+        raise ChargeError(f"--model-error {args.model_error:g}: give a positive number")
 
 
 def check_grid(grid):
@@ -92,15 +170,13 @@ def choose_grid(args, model, atoms):
     if args.grid is not None:
         return tuple(args.grid)
     if args.like is not None:
-        from ._inputs import read_quietly
-
-        return tuple(read_quietly(args.like).shape)
+        return grid_of(args.like)
     spacing = args.spacing
     if spacing is None:
         spacing = model.info.get("grid_spacing")
         if spacing is None:
             raise ChargeError(
-                f"{args.model}: the model does not know the grid spacing of its training data; "
+                f"{model.path}: the model does not know the grid spacing of its training data; "
                 "give --grid, --like or --spacing"
             )
     elif not (spacing > 0.0 and math.isfinite(spacing)):
@@ -110,26 +186,9 @@ def choose_grid(args, model, atoms):
     return tuple(map(fft_size, counts))
 
 
-def fft_size(points):
-    """Round up to the next product of 2, 3, 5 and 7, which FFTs like best.
+@functools.lru_cache(maxsize=1)
+def grid_of(path):
+    """Shape of the grid of a density file, which is read once for all frames."""
+    from ._inputs import read_quietly
 
-    Parameters
-    ----------
-    points : float
-        Smallest size; a millionth of it is allowed for rounding errors.
-
-    Returns
-    -------
-    int
-    """
-    size = max(1, math.ceil(points * (1.0 - 1e-6)))
-    while not _is_smooth(size):
-        size += 1
-    return size
-
-
-def _is_smooth(number):
-    for prime in (2, 3, 5, 7):
-        while number % prime == 0:
-            number //= prime
-    return number == 1
+    return tuple(read_quietly(path).shape)

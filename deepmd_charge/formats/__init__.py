@@ -2,7 +2,10 @@
 """Density files: one module a format, found by name or by file name.
 
 A format is a module with ``read(path) -> Density`` and
-``write(path, density)``. Names that end in .gz or .xz are compressed.
+``write(path, density)``. It may have ``check_name(path)``, which refuses names
+that stand for something else, and ``ORDER``, the memory order in which it
+reads through values fastest (C by default). Names that end in .gz or .xz are
+compressed.
 """
 
 import os
@@ -10,9 +13,18 @@ from fnmatch import fnmatchcase
 from importlib import import_module
 
 from ..errors import ChargeError
+from ..output import check_output
 from ._text import COMPRESSIONS
 
-__all__ = ["FORMATS", "format_of", "read_density", "write_density"]
+__all__ = [
+    "FORMATS",
+    "check_writable",
+    "format_of",
+    "labelled",
+    "order_of",
+    "read_density",
+    "write_density",
+]
 
 # format name -> (module, file names without compression suffix, in capitals)
 FORMATS = {
@@ -104,6 +116,54 @@ def format_of(path, format=None):
         f"{os.fspath(path)}: the name does not tell the format:"
         f" call it CHGCAR_..., or give format= in Python ({known})"
     )
+
+
+def check_writable(path, format=None):
+    """Refuse, before any work is done, a file that no density can be written to.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        File to write.
+    format : str, optional
+        Name of a format; found from the file's name by default.
+
+    Raises
+    ------
+    ChargeError
+        If the folder is missing or not writable, or the name is unfit.
+    """
+    check_output(path)
+    module = _module(path, format)
+    if hasattr(module, "check_name"):
+        module.check_name(path)
+
+
+def order_of(path, format=None):
+    """Memory order, "C" or "F", of the values that a file is written from fastest."""
+    return getattr(_module(path, format), "ORDER", "C")
+
+
+def labelled(path, label):
+    """Name a file that belongs to a density file.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        The density file.
+    label : str
+        What sets the new one apart.
+
+    Returns
+    -------
+    str
+        With the label before the ending: ``CHGCAR_std``, ``Si_std.CHGCAR.gz``.
+    """
+    stem, compression = os.path.splitext(os.fspath(path))
+    if compression.lower() not in COMPRESSIONS:
+        stem, compression = os.fspath(path), ""
+    stem, ending = os.path.splitext(stem)
+    return f"{stem}_{label}{ending}{compression}"
 
 
 def _module(path, format):

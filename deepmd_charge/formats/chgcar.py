@@ -22,6 +22,7 @@ from ..errors import ChargeError, ElectronCountWarning
 from ._text import CHUNK_BYTES, FIELD, TextReader, format_values, text_writer
 
 KIND = "vasp/chgcar"
+ORDER = "F"
 COLUMNS = 5
 
 # An integral this far (electrons) from a whole number earns a warning, one this
@@ -62,7 +63,7 @@ def read(path):
     ElectronCountWarning
         If the integral is not a whole number of electrons.
     """
-    _refuse_other_quantities(path)
+    check_name(path)
     with TextReader(path) as reader:
         comment, atoms = _read_structure(reader)
         grid = _read_grid(reader)
@@ -107,7 +108,7 @@ def write(path, density):
         If the file cannot be written, a value is not finite, the origin is not
         zero, or an atom is no element.
     """
-    _refuse_other_quantities(path)
+    check_name(path)
     path = os.fspath(path)
     blocks = [density.values, *density.extra.get("spin", [])]
     texts = density.extra.get("augmentation", [""] * len(blocks))
@@ -131,7 +132,8 @@ def write(path, density):
             file.write(text.encode())
 
 
-def _refuse_other_quantities(path):
+def check_name(path):
+    """Raise ChargeError for the names of files that hold another quantity."""
     name = os.path.basename(os.fspath(path)).upper()
     for other, what in _OTHER_QUANTITIES.items():
         if other in name:

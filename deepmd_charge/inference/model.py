@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """ChargeModel: the density of a structure from a trained model."""
 
-import sys
 import warnings
 
 import numpy as np
@@ -9,12 +8,14 @@ import numpy as np
 from ..dataset import GRID_TYPE
 from ..density import Density
 from ..errors import ChargeError
+from .blocks import Blocks
 from .graph import FrozenGraph
 from .images import Images
+from .progress import progress_bar
 
-__all__ = ["ChargeModel"]
+__all__ = ["ChargeModel", "Field"]
 
-# Points in one evaluation: enough to keep the cores busy, little memory.
+# Scattered points in one evaluation.
 _BLOCK = 4096
 # Points that are compared with the training data before a prediction.
 _PROBES = 512
@@ -29,9 +30,13 @@ class ChargeModel:
     ----------
     path : str
         Frozen model, as ``dp freeze`` writes it.
+    n_threads : int, optional
+        Cores to use; all that the process may use by default.
 
     Attributes
     ----------
+    path : str
+        The file.
     type_map : list of str
         Elements, and X for grid points.
     elements : list of str
@@ -48,8 +53,8 @@ class ChargeModel:
         If the file is missing, or is not a charge model.
     """
 
-    def __init__(self, path):
-        self._graph = FrozenGraph(str(path))
+    def __init__(self, path, n_threads=None):
+        self._graph = FrozenGraph(str(path), n_threads)
         self.path = str(path)
         self.type_map = self._graph.type_map
         self.rcut = self._graph.rcut
@@ -59,7 +64,7 @@ class ChargeModel:
             name for name in self.type_map if name != GRID_TYPE
         ]
 
-    def predict(self, atoms, grid, progress=False):
+    def predict(self, atoms, grid, progress=False, out=None):
         """Predict the total density on a whole grid.
 
         Parameters
@@ -71,6 +76,9 @@ class ChargeModel:
             (i/nx) a + (j/ny) b + (k/nz) c.
         progress : bool
             Show a progress bar.
+        out : np.ndarray, optional
+            (nx, ny, nz) float64 array to fill, such as a ``numpy.memmap``: the
+            values of the result. Made in memory by default.
 
         Returns
         -------
@@ -80,30 +88,28 @@ class ChargeModel:
         Raises
         ------
         ChargeError
-            If the grid is empty, the cell has no volume, or an element is
-            unknown to the model.
+            If the grid is empty or `out` does not fit it, the cell has no
+            volume, or an element is unknown to the model.
 
         Warns
         -----
         UserWarning
             If the structure looks unlike the training data.
         """
-        shape = tuple(int(n) for n in grid)
-        if len(shape) != 3 or min(shape) < 1:
-            raise ChargeError(f"grid {shape}: give three counts of at least 1")
-        if atoms.cell.rank < 3:
-            raise ChargeError("the structure has no cell of three vectors; add one")
-        cell = atoms.cell.array
-
-        def points_of(index):
-            ijk = np.stack(np.unravel_index(index, shape), axis=1)
-            return (ijk / shape) @ cell
-
-        images = self._images(atoms)
-        size = int(np.prod(shape))
-        self._warn_if_far(images, points_of, size)
-        values = self._in_blocks(images, points_of, size, progress)
-        return Density(atoms.copy(), values.reshape(shape))
+        shape = check_grid(atoms, grid)
+        if out is None:
+            out = np.empty(shape)
+        elif out.shape != shape or out.dtype != np.float64:
+            raise ChargeError(f"out is {out.dtype} {out.shape}; give a float64 array {shape}")
+        field = self.field(atoms)
+        field.warn_if_far(shape, stacklevel=3)
+        blocks = Blocks(shape)
+        with progress_bar(blocks.size, show=progress) as bar:
+            for number in range(len(blocks)):
+                here = out[blocks.slices(number)]
+                here[...] = field.on_block(blocks, number)
+                bar.update(here.size)
+        return Density(atoms.copy(), out)
 
     def predict_points(self, atoms, points, progress=False):
         """Predict the total density at given points.
@@ -126,53 +132,131 @@ class ChargeModel:
         ------
         ChargeError
             If an element is unknown to the model.
+
+        Warns
+        -----
+        UserWarning
+            If the structure looks unlike the training data.
         """
         points = np.asarray(points, dtype=np.float64).reshape(-1, 3)
-        images = self._images(atoms)
-        self._warn_if_far(images, points.__getitem__, len(points))
-        return self._in_blocks(images, points.__getitem__, len(points), progress)
+        field = self.field(atoms)
+        field.warn_if_far(points, stacklevel=3)
+        values = np.empty(len(points))
+        with progress_bar(len(points), show=progress) as bar:
+            for start in range(0, len(points), _BLOCK):
+                part = slice(start, start + _BLOCK)
+                values[part] = field(points[part])
+                bar.update(len(values[part]))
+        return values
 
-    def _images(self, atoms):
-        unknown = sorted(set(atoms.get_chemical_symbols()) - set(self.elements))
+    def field(self, atoms):
+        """Density around given atoms, ready to be evaluated piece by piece.
+
+        Parameters
+        ----------
+        atoms : ase.Atoms
+            The structure, as for :meth:`predict_points`.
+
+        Returns
+        -------
+        Field
+
+        Raises
+        ------
+        ChargeError
+            If an element is unknown to the model.
+        """
+        symbols = atoms.get_chemical_symbols()
+        unknown = sorted(set(symbols) - set(self.elements))
         if unknown:
             raise ChargeError(
                 f"{self.path}: the model has not seen {', '.join(unknown)}, only "
                 f"{', '.join(self.elements)}; train on densities that have them"
             )
-        types = np.array(
-            [self.type_map.index(s) for s in atoms.get_chemical_symbols()], dtype=int
-        )
-        return Images(atoms, types, self.rcut)
+        types = np.array([self.type_map.index(s) for s in symbols], dtype=int)
+        return Field(self._graph, atoms, Images(atoms, types, self.rcut))
 
-    def _in_blocks(self, images, points_of, size, progress):
-        from tqdm import tqdm
 
-        values = np.empty(size)
-        bar = tqdm(
-            total=size,
-            unit="pts",
-            unit_scale=True,
-            disable=not progress,
-            # a log file of a queue gets a line now and then
-            mininterval=0.5 if sys.stderr.isatty() else 20.0,
-        )
-        with bar:
-            for start in range(0, size, _BLOCK):
-                index = np.arange(start, min(start + _BLOCK, size))
-                points = images.wrap(points_of(index))
-                values[index] = self._graph.density(*images.around(points), points)
-                bar.update(len(index))
-        return values
+class Field:
+    """The density around given atoms, as a function of position.
 
-    def _warn_if_far(self, images, points_of, size):
-        probes = np.random.default_rng(0).choice(size, min(size, _PROBES), replace=False)
-        if not len(probes):
+    Made by :meth:`ChargeModel.field`.
+
+    Attributes
+    ----------
+    atoms : ase.Atoms
+        The structure.
+    """
+
+    def __init__(self, graph, atoms, images):
+        self.atoms = atoms
+        self._graph = graph
+        self._images = images
+
+    def __call__(self, points):
+        """Density at points (n, 3), A, anywhere: (n,), e/A^3. For n of some thousands."""
+        points = self._images.wrap(points)
+        return self._graph.density(*self._images.around(points), points)
+
+    def on_block(self, blocks, number):
+        """Density on a block of a grid.
+
+        Parameters
+        ----------
+        blocks : Blocks
+            The grid of the cell.
+        number : int
+            The block.
+
+        Returns
+        -------
+        np.ndarray
+            In e/A^3, of the shape that ``blocks.slices(number)`` cuts out.
+        """
+        shape = [s.stop - s.start for s in blocks.slices(number)]
+        return self(blocks.points(number, self.atoms.cell.array)).reshape(shape)
+
+    def warn_if_far(self, where, stacklevel=2):
+        """Warn if a sample of the points has surroundings unlike the training data.
+
+        Parameters
+        ----------
+        where : tuple of int or np.ndarray
+            A grid (nx, ny, nz) of the cell, or points (n, 3), A.
+        stacklevel : int
+            Of the warning.
+
+        Warns
+        -----
+        UserWarning
+            If more than 1% of them have.
+        """
+        on_grid = isinstance(where, tuple)
+        size = int(np.prod(where)) if on_grid else len(where)
+        index = np.random.default_rng(0).choice(size, min(size, _PROBES), replace=False)
+        if not len(index):
             return
-        points = images.wrap(points_of(probes))
-        far = np.mean(self._graph.novelty(*images.around(points), points) > _FAR)
+        points = grid_points(self.atoms, where, index) if on_grid else where[index]
+        points = self._images.wrap(points)
+        far = np.mean(self._graph.novelty(*self._images.around(points), points) > _FAR)
         if far > 0.01:
             warnings.warn(
                 f"{100 * far:.0f}% of the points have surroundings unlike the training "
                 "data; do not trust the density there, or train on such structures",
-                stacklevel=3,
+                stacklevel=stacklevel,
             )
+
+
+def grid_points(atoms, shape, index):
+    """Positions (n, 3), A, of the points of a grid that have flat C-order indices (n,)."""
+    return np.stack(np.unravel_index(index, shape), axis=1) / shape @ atoms.cell.array
+
+
+def check_grid(atoms, grid):
+    """Return a grid as a tuple of int, or raise ChargeError where it cannot be."""
+    shape = tuple(int(n) for n in grid)
+    if len(shape) != 3 or min(shape) < 1:
+        raise ChargeError(f"grid {shape}: give three counts of at least 1")
+    if atoms.cell.rank < 3:
+        raise ChargeError("the structure has no cell of three vectors; add one")
+    return shape
