@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from ase.build import bulk
 from ase.io import write
+from standin import StandInField, StandInModel, wave
 
 from deepmd_charge import ChargeError, Density, __version__, read_density, write_density
 from deepmd_charge.cli.main import main
@@ -19,60 +20,12 @@ from deepmd_charge.cli.predict import fft_size
 # Predictions rarely hold a whole number of electrons.
 pytestmark = pytest.mark.filterwarnings("ignore:.*not a whole number")
 
-SPACING = 0.4
-
-
-def wave(atoms, points):
-    """A smooth periodic density: 8 electrons."""
-    phases = 2.0 * np.pi * atoms.cell.scaled_positions(points)
-    return 8.0 / atoms.cell.volume * (1.0 + 0.5 * np.cos(phases[:, 0]) * np.sin(phases[:, 1:]).sum(1))
-
-
-class StandInField:
-    """`wave`, 1% too high."""
-
-    def __init__(self, atoms):
-        self.atoms = atoms
-
-    def __call__(self, points):
-        return 1.01 * wave(self.atoms, points)
-
-    def on_block(self, blocks, number):
-        shape = [s.stop - s.start for s in blocks.slices(number)]
-        return self(blocks.points(number, self.atoms.cell.array)).reshape(shape)
-
-    def warn_if_far(self, where, stacklevel=2):
-        pass
-
-
-class StandInModel:
-    """Predicts `wave`, 1% too high."""
-
-    type_map = ["Si", "X"]
-    elements = ["Si"]
-    rcut = 6.0
-    field = staticmethod(StandInField)
-
-    def __init__(self, path, n_threads=None):
-        with open(path, "rb"):
-            pass
-        self.path = path
-        self.info = {"grid_spacing": SPACING}
-
-    def predict(self, atoms, grid, progress=False):
-        empty = Density(atoms, np.zeros(grid))
-        return Density(atoms, self.predict_points(atoms, empty.points()).reshape(grid))
-
-    def predict_points(self, atoms, points, progress=False):
-        return 1.01 * wave(atoms, points)
-
-
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
     """A folder with a model, a structure and its density."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("deepmd_charge.inference.ChargeModel", StandInModel)
-    (tmp_path / "charge.pb").write_bytes(b"model")
+    (tmp_path / "charge.pb").write_text("1.01")
     atoms = bulk("Si", "diamond", 5.43)
     write("POSCAR", atoms)
     write("Ge.xyz", bulk("Ge"), format="extxyz")
@@ -126,7 +79,7 @@ def test_structure_from_a_density_file():
 
 
 def test_predict_needs_a_spacing(capsys, monkeypatch):
-    monkeypatch.setattr(f"{__name__}.SPACING", None)
+    monkeypatch.setattr("standin.SPACING", None)
     assert "charge.pb: the model does not know the grid spacing" in complaint(capsys, *PREDICT)
 
 
@@ -167,6 +120,11 @@ def test_predict_needs_a_spacing(capsys, monkeypatch):
             ["lammps", "write", "-m", "charge.pb", "-s", "Ge.xyz", "-o", "d", "--grid", 1, 1, 1],
             "Ge.xyz: the model has not seen Ge",
         ),
+        (
+            ["lammps", "write", "-m", "charge.pb", "-s", "POSCAR", "-o", "CHGCAR", "--grid", 1, 1, 1],
+            "CHGCAR: is a file; give the name of a folder",
+        ),
+        ([*PREDICT[:-1], "LOCPOT", "--grid", 1, 1, 1], "LOCPOT: by its name a potential"),
         (["lammps", "read", "d", "-o", "CHGCAR_l"], "grid.json: no such file"),
         (["lammps", "read", "d", "-o", "no/CHGCAR"], "no/CHGCAR: there is no folder no"),
     ],

