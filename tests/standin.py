@@ -21,6 +21,18 @@ def wave(atoms, points):
     return 8.0 / atoms.cell.volume * (1.0 + 0.5 * np.cos(phases[:, 0]) * np.sin(phases[:, 1:]).sum(1))
 
 
+def wait_for_blocks(path, count):
+    """Wait until a run has done so many blocks, as the checksums in its partial file say."""
+    deadline = time.monotonic() + 60.0
+    while time.monotonic() < deadline:
+        if os.path.exists(path) and np.count_nonzero(
+            np.fromfile(path, np.uint64, 100, offset=1 << 16)
+        ) >= count:
+            return
+        time.sleep(0.02)
+    raise TimeoutError(path)
+
+
 class StandInField:
     """`wave` times a factor, plus a ripple that atoms shift."""
 

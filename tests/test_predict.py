@@ -6,7 +6,6 @@ import resource
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ from ase.build import bulk
 from ase.io import write
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from standin import StandInField, StandInModel
+from standin import StandInField, StandInModel, wait_for_blocks
 
 from deepmd_charge import Density, read_density
 from deepmd_charge.cli.main import main
@@ -110,9 +109,7 @@ def test_points_of_blocks(density):
 def test_a_killed_run_is_resumed(finished):
     environment = {**os.environ, "STANDIN_PAUSE": "0.1"}
     run = subprocess.Popen([sys.executable, STANDIN, *PREDICT, *GRID], env=environment)
-    while not os.path.exists("CHGCAR_p.partial"):
-        time.sleep(0.02)
-    time.sleep(0.8)
+    wait_for_blocks("CHGCAR_p.partial", 3)
     assert main([*PREDICT, *GRID, "--resume"]) == 1  # the other one is at work
     assert StandInField.n_calls == 0
     run.send_signal(signal.SIGKILL)

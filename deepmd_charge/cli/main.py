@@ -103,6 +103,7 @@ def _terminated_gently():
     """Take a SIGTERM, of a queue or of mpirun that lost a rank, as a Ctrl-C: files are cleared up."""
 
     def interrupt(number, frame):
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # mpirun says it twice
         raise KeyboardInterrupt
 
     previous = signal.signal(signal.SIGTERM, interrupt)
