@@ -1,35 +1,34 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
-"""Large blocks of numbers in text files, plain or compressed.
+"""Text files with large blocks of numbers, plain or compressed.
 
-Both directions work on about a megabyte at a time, with numpy on whole
-columns of characters: gigabytes go through without a second copy in memory.
+Both directions work on about a megabyte at a time: gigabytes go through
+without a second copy in memory.
 """
 
 import gzip
 import lzma
 import os
 import re
-import warnings
 import zlib
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import islice
 
 import numpy as np
 
 from ..errors import ChargeError
 from ..output import replacing
+from ._numbers import NotANumber, parse
 
 COMPRESSIONS = (".gz", ".xz")
 CHUNK_BYTES = 1 << 20
 LINE_BYTES = 1 << 14  # no header or heading line is longer
+# What a compressed byte becomes at most: 1032 in gzip; in xz 6900 for "0 0 0 ...".
+MOST_EXPANSION = {".gz": 1032, ".xz": 8000}
+THREADS = min(4, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 4)
 
-# One field as VASP prints it, Fortran 1X,E17.11: " 0.12345678901E+00" or
-# " -.12345678901E+00". Characters 3-13 are the mantissa, 15-17 the exponent.
-FIELD = 18
-DIGITS = 11
-_POWERS = np.array([float(f"1e{k}") for k in range(111)])
-_PLACES = _POWERS[DIGITS - 1 :: -1]
-# Fortran drops the E of a three-digit exponent and may write D for it.
-_FORTRAN = re.compile(r"([-+]?(?:\d+\.?\d*|\.\d+))(?:[DdEe]([-+]?\d+)|([-+]\d{3}))")
+_EXPONENTIAL = re.compile(rb"[-+]?\d*\.(\d+)[Ee][-+](\d+)")
 
 
 class TextReader:
@@ -51,9 +50,11 @@ class TextReader:
         self.number = 0
         self._buffer = b""
         self._position = 0
-        opener = {".gz": gzip.open, ".xz": lzma.open}.get(_suffix(self.path), open)
+        self._line_ends = True  # at the end of the file
+        suffix = _suffix(self.path)
         try:
-            self._file = opener(self.path, "rb")
+            self._file = {".gz": gzip.open, ".xz": lzma.open}.get(suffix, open)(self.path, "rb")
+            self._most_bytes = os.path.getsize(self.path) * MOST_EXPANSION.get(suffix, 1)
         except OSError as error:
             raise ChargeError(f"{self.path}: cannot be read: {error.strerror}") from None
 
@@ -82,13 +83,38 @@ class TextReader:
         self.number += 1
         return text.decode("utf-8", "backslashreplace").rstrip("\r")
 
-    def values(self, count):
-        """Read ``count`` numbers that fill whole lines.
+    def words(self, expected):
+        """Words of the next line, which must be there."""
+        line = self.line()
+        if line is None:
+            raise self.error(f"the file ends here, expected {expected}")
+        return line.split()
+
+    def floats(self, counts, expected):
+        """Numbers of the next line: as many as one of ``counts`` says."""
+        return self.as_floats(self.words(expected), counts, expected)
+
+    def as_floats(self, words, counts, expected):
+        """Convert words of the last line, as many as one of ``counts`` says."""
+        try:
+            numbers = [float(word) for word in words]
+        except ValueError:
+            numbers = []
+        if len(numbers) not in counts or not np.isfinite(numbers).all():
+            raise self.error(f"expected {expected}, found {' '.join(words)[:40]!r}")
+        return numbers
+
+    def values(self, count, divisor=1.0):
+        """Read ``count`` numbers, up to the end of the line that holds the last.
+
+        Threads convert, a megabyte each, while this one reads.
 
         Parameters
         ----------
         count : int
             How many.
+        divisor : float, optional
+            Divides all of them.
 
         Returns
         -------
@@ -97,27 +123,44 @@ class TextReader:
         Raises
         ------
         ChargeError
-            If the file ends early, or a number is missing, unreadable,
+            If the file ends early, or a number is missing, unreadable, cut,
             ``****``, NaN or infinite, or the last line holds further ones.
         """
+        if 2 * count > self._most_bytes + 1:
+            raise self.error(f"this file is too small for {count} grid values: truncated?")
         try:
             values = np.empty(count)
         except (MemoryError, ValueError):
             raise self.error(f"a grid of {count} points does not fit into memory") from None
-        done = 0
-        while done < count:
-            block, n_lines = self._lines(count - done)
-            if not block:
-                raise ChargeError(
-                    f"{self.path}: ends after {done} of {count} grid values (line {self.number}):"
-                    " truncated? copy or compute it again"
-                )
-            numbers = _parse(block)
-            if numbers is None or len(numbers) > count - done:
-                numbers, n_lines = self._parse_carefully(block, done, count)
-            values[done : done + len(numbers)] = numbers
-            done += len(numbers)
-            self.number += n_lines
+        done, last = 0, b""
+        ahead, most_ahead = deque(), 0  # blocks in work, and how many numbers they can hold
+        with ThreadPoolExecutor(THREADS) as pool:
+            while done < count:
+                while len(ahead) < 2 * THREADS and (block := self._block()):
+                    most = -(-len(block) // 2)
+                    if most_ahead + most > count - done:
+                        if ahead:
+                            self._put_back(block)
+                            break
+                        block = self._first_words(block, count - done)
+                    ahead.append((block, most, pool.submit(parse, block)))
+                    most_ahead += most
+                if not ahead:
+                    raise ChargeError(
+                        f"{self.path}: ends after {done} of {count} grid values (line"
+                        f" {self.number}): truncated? copy or compute it again"
+                    )
+                block, most, numbers = ahead.popleft()
+                most_ahead -= most
+                try:
+                    numbers = numbers.result()
+                except NotANumber as problem:
+                    raise self._complaint(problem, block, done, count) from None
+                np.divide(numbers, divisor, out=values[done : done + len(numbers)])
+                done += len(numbers)
+                self.number += block.count(b"\n")
+                last = (last + block)[-1000:]
+        self._finish_line(last.split()[-10:], count)
         return values
 
     def _fill(self):
@@ -129,177 +172,77 @@ class TextReader:
             raise ChargeError(
                 f"{self.path}: cannot be read or decompressed: {reason}: copy it again"
             ) from None
-        self._buffer = self._buffer[self._position :] + more
+        self._buffer = b"".join((memoryview(self._buffer)[self._position :], more))
         self._position = 0
         return bool(more)
 
-    def _lines(self, count):
-        """Take about a chunk of whole lines, at most those for ``count`` numbers."""
+    def _put_back(self, text):
+        self._buffer = text + self._buffer[self._position :]
+        self._position = 0
+
+    def _block(self):
+        """Take about a chunk of text that ends in white space; empty at the end."""
         if len(self._buffer) - self._position < CHUNK_BYTES:
             self._fill()
-        while (first := self._buffer.find(b"\n", self._position)) < 0 and self._fill():
-            pass
-        rest = np.frombuffer(self._buffer, dtype=np.uint8)[self._position :]
-        ends = np.flatnonzero(rest == ord("\n")) + 1
-        if first < 0:  # the last line has no end
-            ends = np.array([len(rest)])
-        columns = len(self._buffer[self._position : max(first, 0) or None].split())
-        ends = ends[: -(-count // max(columns, 1))]
-        block = self._buffer[self._position : self._position + int(ends[-1])]
-        self._position += len(block)
-        return block, len(ends)
+        while not (end := self._last_break() + 1):
+            if len(self._buffer) - self._position > CHUNK_BYTES:
+                raise self.error("a word without end: is this a text file?", self.number + 1)
+            if not self._fill():
+                if self._position == len(self._buffer):
+                    return b""
+                self._line_ends = False
+                self._buffer += b"\n"
+        block = self._buffer[self._position : end]
+        self._position = end
+        return block
 
-    def _parse_carefully(self, block, done, count):
-        """Parse line by line: for uneven lines, odd exponents and complaints."""
-        numbers = []
-        lines = block.splitlines(keepends=True)
-        for i, line in enumerate(lines):
-            if done + len(numbers) == count:
-                self._position -= sum(map(len, lines[i:]))  # not ours: hand it out again
-                return numbers, i
-            for word in line.decode("ascii", "backslashreplace").split():
-                numbers.append(self._number(word, self.number + i + 1, done + len(numbers), count))
-            surplus = done + len(numbers) - count
-            if surplus > 0:
-                # scripts that add CHGCARs fill the last line up with zeros
-                if any(numbers[-surplus:]) or surplus >= len(line.split()):
-                    raise self.error(
-                        f"more than the {count} values that the grid line announces",
-                        self.number + i + 1,
-                    )
-                del numbers[-surplus:]
-        return numbers, len(lines)
+    def _last_break(self):
+        """Place of the last line end, or else of the last blank, in the buffer; or -1."""
+        end = self._buffer.rfind(b"\n", self._position)
+        return max(self._buffer.rfind(c, self._position) for c in b" \t\r") if end < 0 else end
 
-    def _number(self, word, line, done, count):
-        """Convert one word, or say what is wrong with it."""
-        try:
-            value = float(word)
-        except ValueError:
-            match = _FORTRAN.fullmatch(word)
-            if match:
-                return float(f"{match[1]}e{match[2] or match[3]}")
-            if "*" in word:
+    def _first_words(self, block, count):
+        """Cut a block behind that many words, and put the rest back."""
+        text = np.frombuffer(block, dtype=np.uint8) > ord(" ")
+        ends = np.flatnonzero(text[:-1] & ~text[1:]) + 1
+        if len(ends) < count:
+            return block
+        end = int(ends[count - 1])
+        self._put_back(block[end:])
+        return block[:end] + b" "
+
+    def _finish_line(self, last_words, count):
+        """Read what follows the values in their last line; wonder at a cut number."""
+        forms = [[*map(len, m.groups())] if (m := _EXPONENTIAL.fullmatch(word)) else None
+                 for word in last_words]  # fmt: skip
+        rest = (self.line() or "").split()
+        if self._line_ends is False and len(forms) > 2 and forms[0]:
+            if all(form == forms[0] for form in forms[:-1]) and forms[-1] != forms[0]:
                 raise self.error(
-                    f"{word[:40]!r} is a number that did not fit its field: write the file again",
-                    line,
-                ) from None
-            raise self.error(
-                f"expected value {done + 1} of the {count} that the grid line announces,"
-                f" found {word[:40]!r}: truncated, or a wrong grid line?",
+                    f"the file ends in the middle of the last number,"
+                    f" {last_words[-1].decode('ascii', 'replace')[:40]!r}:"
+                    " truncated? copy or compute it again"
+                )
+        # scripts that add CHGCARs fill the last line up with zeros
+        if any(word.strip("0.+-Ee") for word in rest):
+            raise self.error(f"more than the {count} values that the grid line announces")
+
+    def _complaint(self, problem, block, done, count):
+        """Make the error of a word that is no number."""
+        word = next(islice(re.finditer(rb"\S+", block), problem.index, None))
+        line = self.number + block[: word.start()].count(b"\n") + 1
+        if "*" in problem.word:
+            return self.error(
+                f"{problem.word[:40]!r} is a number that did not fit its field: write the file again",
                 line,
-            ) from None
-        if not np.isfinite(value):
-            raise self.error(f"{word[:40]!r} is not a density: compute the file again", line)
-        return value
-
-
-def _parse(block):
-    """Numbers of a block of text, or None where it needs a careful look."""
-    columns, rest = _parse_columns(block)
-    try:
-        with warnings.catch_warnings():
-            # numpy < 2.3 only warns about what it cannot read
-            warnings.simplefilter("error", DeprecationWarning)
-            others = np.fromstring(rest, sep=" ") if rest.strip() else np.empty(0)
-    except (ValueError, DeprecationWarning):
-        return None
-    numbers = np.concatenate([columns, others]) if len(columns) else others
-    return numbers if np.isfinite(numbers).all() else None
-
-
-def _parse_columns(block):
-    """Numbers of the lines in VASP's fixed columns, and the text after them.
-
-    Ten times as fast as a general parser. The mantissa is an integer of 11
-    digits and the power of ten a table entry, both exact up to 1e22, so that
-    their quotient is the correctly rounded value (1 ulp off beyond that).
-    """
-    nothing = np.empty(0), block
-    width = block.find(b"\n") + 1
-    n_columns, line_end = divmod(width, FIELD)
-    n_rows = len(block) // max(width, 1)
-    if not n_rows or not n_columns or line_end not in (1, 2):
-        return nothing
-    size = n_rows * width
-    lines = np.frombuffer(block, dtype=np.uint8, count=size).reshape(n_rows, width)
-    fields = lines[:, : n_columns * FIELD].reshape(-1, FIELD)
-    digits = np.concatenate([fields[:, 3:14], fields[:, 16:18]], axis=1) - ord("0")
-    negative = fields[:, 1] == ord("-")
-    small = fields[:, 15] == ord("-")
-    if not (
-        (digits <= 9).all()
-        and (lines[:, -1] == ord("\n")).all()
-        and (line_end == 1 or (lines[:, -2] == ord("\r")).all())
-        and (fields[:, 0] == ord(" ")).all()
-        and (negative | (fields[:, 1] == ord("0"))).all()
-        and (fields[:, 2] == ord(".")).all()
-        and (fields[:, 14] == ord("E")).all()
-        and (small | (fields[:, 15] == ord("+"))).all()
-    ):
-        return nothing
-    exponent = digits[:, 11].astype(int) * 10 + digits[:, 12]
-    values = _scale(digits[:, :11] @ _PLACES, np.where(small, -exponent, exponent) - DIGITS)
-    np.negative(values, out=values, where=negative)
-    return values, block[size:]
-
-
-def _scale(mantissa, exponent):
-    """``mantissa * 10**exponent`` with at most one rounding for |exponent| <= 22."""
-    power = _POWERS[np.abs(exponent)]
-    return np.where(exponent < 0, mantissa / power, mantissa * power)
-
-
-def format_values(values, columns=5):
-    """Print numbers in VASP's fixed columns.
-
-    Parameters
-    ----------
-    values : numpy.ndarray, shape (n,)
-        Finite numbers.
-    columns : int
-        Numbers in a line.
-
-    Returns
-    -------
-    bytes
-        Lines of fields such as `` 0.12345678901E+00`` or `` -.12345678901E+00``.
-        Beyond 1e-98 and 1e98 a field has ten digits instead, to make room for
-        an exponent of three digits that every reader takes.
-    """
-    size = np.abs(values)
-    normal = (size > 1e-98) & (size < 1e98)
-    exponent = np.floor(np.log10(size, where=normal, out=np.zeros_like(size))).astype(int) + 1
-    exponent[~normal] = 0
-    scaled = _scale(np.where(normal, size, 0.0), DIGITS - exponent)
-    mantissa = np.rint(scaled)
-    over = mantissa >= _POWERS[DIGITS]
-    mantissa[over] = np.rint(scaled[over] / 10)
-    exponent[over] += 1
-
-    n_lines = -(-len(values) // columns)
-    page = np.full((n_lines, columns * FIELD + 1), ord(" "), dtype=np.uint8)
-    page[:, -1] = ord("\n")
-    fields = np.empty((n_lines * columns, FIELD), dtype=np.uint8)
-    fields[:] = np.frombuffer(b" 0.00000000000E+00", dtype=np.uint8)
-    text = fields[: len(values)]
-    text[:, 1] = np.where(np.signbit(values) & (mantissa > 0), ord("-"), ord("0"))
-    text[:, 15] = np.where(exponent < 0, ord("-"), ord("+"))
-    _put_digits(text[:, 3:14], mantissa.astype(np.int64))
-    _put_digits(text[:, 16:18], np.abs(exponent))
-    for i in np.flatnonzero(~normal & (size > 0)):
-        text[i] = np.frombuffer(f"{values[i]:{FIELD}.9E}".encode(), dtype=np.uint8)
-    page[:, :-1] = fields.reshape(n_lines, columns * FIELD)
-    if len(values) % columns == 0:
-        return page.tobytes()
-    # VASP ends an incomplete line with two spaces
-    return page.tobytes()[: len(values) * FIELD + n_lines - 1] + b"  \n"
-
-
-def _put_digits(columns, numbers):
-    """Write the decimal digits of integers into columns of characters."""
-    for place in range(columns.shape[1] - 1, -1, -1):
-        numbers, digit = np.divmod(numbers, 10)
-        columns[:, place] = digit + ord("0")
+            )
+        if problem.word.strip("+-").lower() in ("nan", "inf", "infinity"):
+            return self.error(f"{problem.word[:40]!r} is not a density: compute the file again", line)
+        return self.error(
+            f"expected value {done + problem.index + 1} of the {count} that the grid line announces,"
+            f" found {problem.word[:40]!r}: truncated, or a wrong grid line?",
+            line,
+        )
 
 
 @contextmanager

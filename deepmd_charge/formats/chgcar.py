@@ -19,7 +19,8 @@ import numpy as np
 
 from ..density import Density
 from ..errors import ChargeError, ElectronCountWarning
-from ._text import CHUNK_BYTES, FIELD, TextReader, format_values, text_writer
+from ._numbers import FIELD, format_values
+from ._text import CHUNK_BYTES, TextReader, text_writer
 
 KIND = "vasp/chgcar"
 ORDER = "F"
@@ -70,8 +71,7 @@ def read(path):
         volume = abs(np.linalg.det(atoms.cell.array))
         blocks, texts, more = [], [], True
         while more:
-            values = reader.values(math.prod(grid))
-            values /= volume
+            values = reader.values(math.prod(grid), volume)
             blocks.append(values.reshape(grid[::-1]).T)
             text, more = _read_text(reader, grid, len(atoms))
             texts.append(text)

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""Numbers to and from text, many at a time.
+
+Reading is done by a few lines of C (``_scan.c``) where these could be compiled
+when the package was installed, and else, or where they do not understand a
+word, by Python: the results are the same, ten times later.
+"""
+
+import ctypes
+import re
+from functools import cache
+from importlib.util import find_spec
+
+import numpy as np
+
+FIELD = 18  # characters of a printed number: " 0.12345678901E+00"
+DIGITS = 11
+
+# Fortran drops the E of a three-digit exponent and may write D for it.
+_FORTRAN = re.compile(r"([-+]?(?:\d+\.?\d*|\.\d+))(?:[DdEe]([-+]?\d+)|([-+]\d{3}))", re.ASCII)
+_POWERS = np.array([float(f"1e{k}") for k in range(120)])
+# of 10**e, at e + _ONE: dividing by an exact power of ten rounds only once
+_ONE = len(_POWERS) - 1
+_DIVISOR = np.concatenate([_POWERS[::-1], np.ones(_ONE)])
+_FACTOR = np.concatenate([np.ones(_ONE), _POWERS])
+_FOUR_DIGITS = np.array([list(f"{n:04d}".encode()) for n in range(10**4)], dtype=np.uint8)
+
+
+class NotANumber(ValueError):
+    """Attributes ``word`` and ``index``, its place among the words of the text."""
+
+    def __init__(self, word, index):
+        super().__init__(f"{word!r} is not a finite number")
+        self.word = word
+        self.index = index
+
+
+def parse(text):
+    """Numbers of a text that ends in white space.
+
+    Parameters
+    ----------
+    text : bytes
+
+    Returns
+    -------
+    numpy.ndarray of float64
+        Correctly rounded up to powers of ten of 1e22, 1e-15 off beyond.
+
+    Raises
+    ------
+    NotANumber
+        If a word is none, or not finite.
+    """
+    if scan := _compiled():
+        values = np.empty(len(text) // 2)
+        count = scan(text, len(text), values.ctypes.data)
+        if count >= 0:
+            return values[:count]
+    return parse_words(text)
+
+
+def parse_words(text):
+    """Numbers in any notation, one word after the other; see :func:`parse`."""
+    words = text.split()
+    try:
+        numbers = np.array(words, dtype=np.float64)
+    except ValueError:
+        numbers = None
+    if numbers is None or not np.isfinite(numbers).all() or b"_" in text:  # 1_0 is Python's own
+        numbers = np.array([_number(word, i) for i, word in enumerate(words)])
+    return numbers
+
+
+def _number(word, index):
+    word = word.decode("ascii", "backslashreplace")
+    match = _FORTRAN.fullmatch(word)
+    try:
+        value = float(f"{match[1]}e{match[2] or match[3]}" if match else word)
+    except ValueError:
+        raise NotANumber(word, index) from None
+    if not np.isfinite(value) or "_" in word:
+        raise NotANumber(word, index)
+    return value
+
+
+@cache
+def _compiled():
+    """The function of ``_scan.c``, or None."""
+    library = find_spec(f"{__package__}._scan")  # no Python module: a shared library
+    if library is None:
+        return None
+    try:
+        scan = ctypes.CDLL(library.origin).deepmd_charge_scan
+    except (OSError, AttributeError):
+        return None
+    scan.argtypes = ctypes.c_char_p, ctypes.c_int64, ctypes.c_void_p
+    scan.restype = ctypes.c_int64
+    return scan
+
+
+def format_values(values, columns=5):
+    """Print numbers in VASP's fixed columns.
+
+    Parameters
+    ----------
+    values : numpy.ndarray, shape (n,)
+        Finite numbers.
+    columns : int
+        Numbers in a line.
+
+    Returns
+    -------
+    bytes
+        Lines of fields such as `` 0.12345678901E+00`` or `` -.12345678901E+00``.
+        Beyond 1e-98 and 1e98 a field has ten digits instead, to make room for
+        an exponent of three digits that every reader takes.
+    """
+    size = np.abs(values)
+    normal = (size > 1e-98) & (size < 1e98)
+    exponent = np.floor(np.log10(size, where=normal, out=np.zeros_like(size))).astype(int) + 1
+    exponent[~normal] = 0
+    power = DIGITS - exponent + _ONE
+    scaled = np.where(normal, size, 0.0) / _DIVISOR[power] * _FACTOR[power]
+    mantissa = np.rint(scaled)
+    over = mantissa >= _POWERS[DIGITS]
+    mantissa[over] = np.rint(scaled[over] / 10)
+    exponent[over] += 1
+
+    n_lines = -(-len(values) // columns)
+    page = np.full((n_lines, columns * FIELD + 1), ord(" "), dtype=np.uint8)
+    page[:, -1] = ord("\n")
+    fields = np.empty((n_lines * columns, FIELD), dtype=np.uint8)
+    fields[:] = np.frombuffer(b" 0.00000000000E+00", dtype=np.uint8)
+    text = fields[: len(values)]
+    text[:, 1] = np.where(np.signbit(values) & (mantissa > 0), ord("-"), ord("0"))
+    text[:, 15] = np.where(exponent < 0, ord("-"), ord("+"))
+    high, low = np.divmod(mantissa.astype(np.int64), 10**8)
+    text[:, 3:6] = _FOUR_DIGITS[high][:, 1:]
+    high, low = np.divmod(low, 10**4)
+    text[:, 6:10] = _FOUR_DIGITS[high]
+    text[:, 10:14] = _FOUR_DIGITS[low]
+    text[:, 16:18] = _FOUR_DIGITS[np.abs(exponent)][:, 2:]
+    for i in np.flatnonzero(~normal & (size > 0)):
+        text[i] = np.frombuffer(f"{values[i]:{FIELD}.9E}".encode(), dtype=np.uint8)
+    page[:, :-1] = fields.reshape(n_lines, columns * FIELD)
+    if len(values) % columns == 0:
+        return page.tobytes()
+    # VASP ends an incomplete line with two spaces
+    return page.tobytes()[: len(values) * FIELD + n_lines - 1] + b"  \n"
+
