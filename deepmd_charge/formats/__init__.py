@@ -1,43 +1,62 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
-"""Density files: one module a format, found by name or by file name.
+"""Density files: one module a layout, found by name or by file name.
 
-A format is a module with ``read(path) -> Density`` and
-``write(path, density)``. It may have ``check_name(path)``, which refuses names
-that stand for something else, and ``ORDER``, the memory order in which it
-reads through values fastest (C by default). Names that end in .gz or .xz are
-compressed.
+A module has ``read(path, kind, species) -> Density`` and, where it can,
+``write(path, density, kind)``, where ``kind`` is the name of the format. Names
+of files that end in .gz or .xz are compressed.
 """
 
 import os
+import warnings
 from fnmatch import fnmatchcase
 from importlib import import_module
+from typing import NamedTuple
 
-from ..errors import ChargeError
-from ..output import check_output
+from ..errors import ChargeError, ElectronCountWarning
+from ..output import check_output as check_any_output
 from ._text import COMPRESSIONS
 
 __all__ = [
     "FORMATS",
-    "check_writable",
+    "check_output",
     "format_of",
-    "labelled",
-    "order_of",
+    "is_valence_density",
     "read_density",
     "write_density",
 ]
 
-# format name -> (module, file names without compression suffix, in capitals)
+# An integral this far (electrons) from a whole number earns a warning, one this
+# far (as a fraction) above the sum of atomic numbers an error.
+INTEGRAL_TOLERANCE = 0.01
+NUCLEI_TOLERANCE = 1e-3
+
+
+class Format(NamedTuple):
+    """Where a format is read, and what files have it."""
+
+    module: str
+    patterns: tuple  # of file names without compression suffix, in capitals
+    other: str = ""  # what it holds in place of a charge density
+
+
+# The first pattern that fits decides.
 FORMATS = {
-    # The same layout under other names is refused by that module, with the reason.
-    "vasp/chgcar": (
-        "chgcar",
-        ("*CHGCAR*", "CHG", "CHG[._-]*", "*[._-]CHG", "*LOCPOT*", "*ELFCAR*"),
-    ),
+    "cube": Format("cube", ("*.CUBE", "*.CUB")),
+    "xsf": Format("xsf", ("*.XSF",)),
+    "vasp/h5": Format("vaspwave", ("*.H5", "*.HDF5")),
+    "vasp/locpot": Format("chgcar", ("*LOCPOT*",), "a potential"),
+    "vasp/elfcar": Format("chgcar", ("*ELFCAR*",), "an electron localisation function"),
+    "vasp/aeccar0": Format("chgcar", ("*AECCAR0*",)),
+    "vasp/aeccar1": Format("chgcar", ("*AECCAR1*",)),
+    "vasp/aeccar2": Format("chgcar", ("*AECCAR2*",)),
+    "vasp/parchg": Format("chgcar", ("*PARCHG*",)),
+    "vasp/chgcar": Format("chgcar", ("*CHGCAR*", "CHG", "CHG[._-]*", "*[._-]CHG")),
 }
 _OTHER_COMPRESSIONS = (".bz2", ".zst", ".zip", ".z", ".lz4", ".7z")
+_NAMES = "CHGCAR_..., NAME.cube or NAME.xsf"
 
 
-def read_density(path, format=None):
+def read_density(path, format=None, species=None, check=True):
     """Read a charge density.
 
     Parameters
@@ -45,7 +64,15 @@ def read_density(path, format=None):
     path : str or os.PathLike
         File, plain or compressed (.gz, .xz).
     format : str, optional
-        Name of a format; found from the file's name by default.
+        Name of a format; found from the file's name by default. A LOCPOT or
+        ELFCAR is read only where its format is given: it is no density.
+    species : sequence of str, optional
+        Names of atom types, one for each group of like atoms (as in the header
+        of a CHGCAR), or one for each atom: "Fe1", "Fe2", "O" for the
+        sublattices of an antiferromagnet. They also name the elements of a
+        CHGCAR of VASP 4.
+    check : bool, optional
+        Refuse what cannot be an electron density by its integral.
 
     Returns
     -------
@@ -55,9 +82,20 @@ def read_density(path, format=None):
     Raises
     ------
     ChargeError
-        If the file cannot be read or is not what its format asks for.
+        If the file cannot be read or is not what its format asks for, or if
+        `check` and the integral is not positive, or above the sum of the atomic
+        numbers.
+
+    Warns
+    -----
+    ElectronCountWarning
+        If `check` and the integral is not a whole number of electrons.
     """
-    return _module(path, format).read(path)
+    format = format_of(path, format)
+    density = _module(format).read(path, format, species)
+    if check and not FORMATS[format].other:
+        _check_electrons(density, os.fspath(path))
+    return density
 
 
 def write_density(path, density, format=None):
@@ -76,8 +114,38 @@ def write_density(path, density, format=None):
     ------
     ChargeError
         If the file cannot be written or the format cannot hold the density.
+
+    Warns
+    -----
+    UserWarning
+        If the density has spin grids and the format has no place for them.
     """
-    _module(path, format).write(path, density)
+    format = _writable(path, format)
+    if density.extra.get("spin") and FORMATS[format].module != "chgcar":
+        warnings.warn(
+            f"{os.fspath(path)}: holds the total density only, the magnetisation is left out",
+            stacklevel=2,
+        )
+    _module(format).write(path, density, format)
+
+
+def check_output(path, format=None):
+    """Refuse, before any work is done, a density file that cannot be written.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+    format : str, optional
+        As for :func:`write_density`.
+
+    Raises
+    ------
+    ChargeError
+        If the folder does not take it, or its name stands for no format that
+        can be written.
+    """
+    check_any_output(path)
+    _writable(path, format)
 
 
 def format_of(path, format=None):
@@ -98,73 +166,66 @@ def format_of(path, format=None):
     Raises
     ------
     ChargeError
-        If the name says nothing or the format does not exist.
+        If the name says nothing, or says that the file is no charge density,
+        or the format does not exist.
     """
-    known = ", ".join(FORMATS)
-    if format is not None:
-        if format not in FORMATS:
-            raise ChargeError(f"{os.fspath(path)}: unknown format {format!r}: give one of {known}")
-        return format
-    stem, suffix = os.path.splitext(os.path.basename(os.fspath(path)).upper())
-    if suffix.lower() in _OTHER_COMPRESSIONS:
-        raise ChargeError(f"{os.fspath(path)}: only .gz and .xz are known compressions: use one")
-    name = stem if suffix.lower() in COMPRESSIONS else stem + suffix
-    for key, (_, patterns) in FORMATS.items():
-        if any(fnmatchcase(name, pattern) for pattern in patterns):
-            return key
+    path = os.fspath(path)
+    if format is not None and format not in FORMATS:
+        raise ChargeError(f"{path}: unknown format {format!r}: give one of {', '.join(FORMATS)}")
+    found = _by_name(path)
+    if found and FORMATS[found].other and format in (None, "vasp/chgcar"):
+        raise ChargeError(
+            f"{path}: by its name {FORMATS[found].other}, not a charge density: give a CHGCAR"
+            f" (or its format, {found}, to handle it as it is)"
+        )
+    if format or found:
+        return format or found
     raise ChargeError(
-        f"{os.fspath(path)}: the name does not tell the format:"
-        f" call it CHGCAR_..., or give format= in Python ({known})"
+        f"{path}: the name does not tell the format: call it {_NAMES}, or give its format"
+        f" ({', '.join(FORMATS)})"
     )
 
 
-def check_writable(path, format=None):
-    """Refuse, before any work is done, a file that no density can be written to.
-
-    Parameters
-    ----------
-    path : str or os.PathLike
-        File to write.
-    format : str, optional
-        Name of a format; found from the file's name by default.
-
-    Raises
-    ------
-    ChargeError
-        If the folder is missing or not writable, or the name is unfit.
-    """
-    check_output(path)
-    module = _module(path, format)
-    if hasattr(module, "check_name"):
-        module.check_name(path)
+def is_valence_density(density):
+    """Whether the integral of a density can be a number of valence electrons."""
+    protons = int(density.atoms.numbers.sum())
+    return bool(0 < density.n_electrons <= protons * (1 + NUCLEI_TOLERANCE))
 
 
-def order_of(path, format=None):
-    """Memory order, "C" or "F", of the values that a file is written from fastest."""
-    return getattr(_module(path, format), "ORDER", "C")
+def _by_name(path):
+    stem, suffix = os.path.splitext(os.path.basename(path).upper())
+    if suffix.lower() in _OTHER_COMPRESSIONS:
+        raise ChargeError(f"{path}: only .gz and .xz are known compressions: use one")
+    name = stem if suffix.lower() in COMPRESSIONS else stem + suffix
+    for key, entry in FORMATS.items():
+        if any(fnmatchcase(name, pattern) for pattern in entry.patterns):
+            return key
+    return None
 
 
-def labelled(path, label):
-    """Name a file that belongs to a density file.
-
-    Parameters
-    ----------
-    path : str or os.PathLike
-        The density file.
-    label : str
-        What sets the new one apart.
-
-    Returns
-    -------
-    str
-        With the label before the ending: ``CHGCAR_std``, ``Si_std.CHGCAR.gz``.
-    """
-    stem, compression = os.path.splitext(os.fspath(path))
-    if compression.lower() not in COMPRESSIONS:
-        stem, compression = os.fspath(path), ""
-    stem, ending = os.path.splitext(stem)
-    return f"{stem}_{label}{ending}{compression}"
+def _writable(path, format):
+    format = format_of(path, format)
+    if not hasattr(_module(format), "write"):
+        raise ChargeError(f"{os.fspath(path)}: {format} can only be read: call it {_NAMES}")
+    return format
 
 
-def _module(path, format):
-    return import_module(f".{FORMATS[format_of(path, format)][0]}", __name__)
+def _module(format):
+    return import_module(f".{FORMATS[format].module}", __name__)
+
+
+def _check_electrons(density, path):
+    """Refuse what cannot be an electron density; wonder at odd counts."""
+    electrons = density.n_electrons
+    if not is_valence_density(density):
+        raise ChargeError(
+            f"{path}: not a charge density: it integrates to {electrons:.6g} electrons, where"
+            f" {density.atoms.get_chemical_formula()} has between 0 and"
+            f" {density.atoms.numbers.sum()}: give a CHGCAR (or take it unchecked)"
+        )
+    if abs(electrons - round(electrons)) > INTEGRAL_TOLERANCE:
+        warnings.warn(
+            f"{path}: the density integrates to {electrons:.6g} electrons, not a whole number",
+            ElectronCountWarning,
+            stacklevel=3,
+        )

@@ -104,8 +104,8 @@ def format_values(values, columns=5):
 
     Parameters
     ----------
-    values : numpy.ndarray, shape (n,)
-        Finite numbers.
+    values : numpy.ndarray, shape (n,) or (rows, n)
+        Finite numbers. Each row begins a new line.
     columns : int
         Numbers in a line.
 
@@ -127,25 +127,29 @@ def format_values(values, columns=5):
     mantissa[over] = np.rint(scaled[over] / 10)
     exponent[over] += 1
 
-    n_lines = -(-len(values) // columns)
-    page = np.full((n_lines, columns * FIELD + 1), ord(" "), dtype=np.uint8)
-    page[:, -1] = ord("\n")
-    fields = np.empty((n_lines * columns, FIELD), dtype=np.uint8)
-    fields[:] = np.frombuffer(b" 0.00000000000E+00", dtype=np.uint8)
-    text = fields[: len(values)]
-    text[:, 1] = np.where(np.signbit(values) & (mantissa > 0), ord("-"), ord("0"))
-    text[:, 15] = np.where(exponent < 0, ord("-"), ord("+"))
+    text = np.empty((*values.shape, FIELD), dtype=np.uint8)
+    text[:] = np.frombuffer(b" 0.00000000000E+00", dtype=np.uint8)
+    text[..., 1] = np.where(np.signbit(values) & (mantissa > 0), ord("-"), ord("0"))
+    text[..., 15] = np.where(exponent < 0, ord("-"), ord("+"))
     high, low = np.divmod(mantissa.astype(np.int64), 10**8)
-    text[:, 3:6] = _FOUR_DIGITS[high][:, 1:]
+    text[..., 3:6] = _FOUR_DIGITS[high][..., 1:]
     high, low = np.divmod(low, 10**4)
-    text[:, 6:10] = _FOUR_DIGITS[high]
-    text[:, 10:14] = _FOUR_DIGITS[low]
-    text[:, 16:18] = _FOUR_DIGITS[np.abs(exponent)][:, 2:]
-    for i in np.flatnonzero(~normal & (size > 0)):
+    text[..., 6:10] = _FOUR_DIGITS[high]
+    text[..., 10:14] = _FOUR_DIGITS[low]
+    text[..., 16:18] = _FOUR_DIGITS[np.abs(exponent)][..., 2:]
+    for i in zip(*np.nonzero(~normal & (size > 0))):
         text[i] = np.frombuffer(f"{values[i]:{FIELD}.9E}".encode(), dtype=np.uint8)
-    page[:, :-1] = fields.reshape(n_lines, columns * FIELD)
-    if len(values) % columns == 0:
-        return page.tobytes()
-    # VASP ends an incomplete line with two spaces
-    return page.tobytes()[: len(values) * FIELD + n_lines - 1] + b"  \n"
+    n_rows = 1 if values.ndim == 1 else len(values)
+    return _lines(text.reshape(n_rows, values.shape[-1] * FIELD), columns * FIELD)
 
+
+def _lines(rows, width):
+    """Break rows of characters into lines; an incomplete one ends in two blanks, as in VASP."""
+    n_rows, size = rows.shape
+    n_lines = size // width
+    whole = np.full((n_rows, n_lines, width + 1), ord("\n"), dtype=np.uint8)
+    whole[:, :, :-1] = rows[:, : n_lines * width].reshape(n_rows, n_lines, width)
+    end = np.frombuffer(b"  \n" if size % width else b"", dtype=np.uint8)
+    end = np.broadcast_to(end, (n_rows, len(end)))
+    parts = [whole.reshape(n_rows, -1), rows[:, n_lines * width :], end]
+    return np.concatenate(parts, axis=1).tobytes()

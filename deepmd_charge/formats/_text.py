@@ -19,10 +19,12 @@ import numpy as np
 
 from ..errors import ChargeError
 from ..output import replacing
-from ._numbers import NotANumber, parse
+from ._numbers import NotANumber, format_values, parse
 
 COMPRESSIONS = (".gz", ".xz")
 CHUNK_BYTES = 1 << 20
+CHUNK_VALUES = 1 << 15
+SLAB_VALUES = 1 << 18
 LINE_BYTES = 1 << 14  # no header or heading line is longer
 # What a compressed byte becomes at most: 1032 in gzip; in xz 6900 for "0 0 0 ...".
 MOST_EXPANSION = {".gz": 1032, ".xz": 8000}
@@ -143,7 +145,7 @@ class TextReader:
                             self._put_back(block)
                             break
                         block = self._first_words(block, count - done)
-                    ahead.append((block, most, pool.submit(parse, block)))
+                    ahead.append((block, most, pool.submit(_convert, block)))
                     most_ahead += most
                 if not ahead:
                     raise ChargeError(
@@ -153,13 +155,13 @@ class TextReader:
                 block, most, numbers = ahead.popleft()
                 most_ahead -= most
                 try:
-                    numbers = numbers.result()
+                    numbers, n_lines = numbers.result()
                 except NotANumber as problem:
                     raise self._complaint(problem, block, done, count) from None
                 np.divide(numbers, divisor, out=values[done : done + len(numbers)])
                 done += len(numbers)
-                self.number += block.count(b"\n")
-                last = (last + block)[-1000:]
+                self.number += n_lines
+                last = last[-1000:] + block[-1000:]
         self._finish_line(last.split()[-10:], count)
         return values
 
@@ -245,6 +247,12 @@ class TextReader:
         )
 
 
+def _convert(block):
+    """Numbers and line ends of a text."""
+    lines = np.frombuffer(block, dtype=np.uint8) == ord("\n")
+    return parse(block), np.count_nonzero(lines)
+
+
 @contextmanager
 def text_writer(path):
     """Open a file that appears under its name when it is complete.
@@ -277,3 +285,50 @@ def text_writer(path):
 
 def _suffix(path):
     return os.path.splitext(os.fspath(path))[1].lower()
+
+
+def slabs(values, axis):
+    """Cut a grid into slabs of some megabytes, never touching all of it at once.
+
+    Parameters
+    ----------
+    values : numpy.ndarray or numpy.memmap, shape (nx, ny, nz)
+    axis : int
+        Number of the axis that is cut.
+
+    Yields
+    ------
+    numpy.ndarray
+        Views in their order.
+    """
+    n_planes = values.shape[axis]
+    step = max(1, SLAB_VALUES * n_planes // values.size)
+    for start in range(0, n_planes, step):
+        yield values[(slice(None),) * axis + (slice(start, start + step),)]
+
+
+def write_values(file, path, slab, columns):
+    """Print the rows of a slab, a new line for each, some thousand numbers at a time.
+
+    Parameters
+    ----------
+    file : binary file object
+    path : str
+        Name for the complaint.
+    slab : numpy.ndarray, shape (rows, n)
+    columns : int
+        Numbers in a line.
+
+    Raises
+    ------
+    ChargeError
+        If a value is not finite.
+    """
+    if not np.isfinite(slab).all():
+        raise ChargeError(f"{path}: not written: some values are not finite")
+    n_rows = max(1, CHUNK_VALUES // slab.shape[1])
+    n_values = CHUNK_VALUES // columns * columns
+    for start in range(0, len(slab), n_rows):
+        rows = slab[start : start + n_rows]
+        for first in range(0, slab.shape[1], n_values):
+            file.write(format_values(rows[:, first : first + n_values], columns))

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""VASP's vaspwave.h5, which holds the density since VASP 6 (LCHARGH5 = .TRUE.).
+
+``charge/charge`` has the shape (blocks, nz, ny, nx) and the blocks and units of
+a CHGCAR: total density times volume, then the magnetisation or its three
+components. The structure lies in the same file. There are no augmentation
+occupancies. VASP does not document this layout; it is that of its own py4vasp.
+"""
+
+import gzip
+import io
+import lzma
+import os
+import zlib
+
+import numpy as np
+
+from ..density import Density
+from ..errors import ChargeError
+from ..species import name_species
+from ._text import MOST_EXPANSION
+
+_STRUCTURES = "structure/positions", "results/positions", "input/poscar"
+
+
+def read(path, kind="vasp/h5", species=None):
+    """Read the charge density of a vaspwave.h5.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        File; a compressed one is decompressed in memory.
+    kind : str
+        Becomes the density's kind.
+    species : sequence of str, optional
+        Names of atom types, see :func:`deepmd_charge.species.name_species`.
+
+    Returns
+    -------
+    Density
+        In e/A^3. ``extra`` holds "spin", as for a CHGCAR.
+
+    Raises
+    ------
+    ChargeError
+        If the file cannot be read or lacks density or structure.
+    """
+    import h5py
+
+    path = os.fspath(path)
+    try:
+        opener = {".gz": gzip.open, ".xz": lzma.open}.get(os.path.splitext(path)[1].lower())
+        source = path
+        if opener is None:
+            open(path, "rb").close()  # says what h5py wraps in jargon
+        else:
+            with opener(path) as compressed:
+                source = io.BytesIO(compressed.read())
+        with h5py.File(source, "r") as file:
+            return _read(path, file, kind, species)
+    except (OSError, EOFError, RuntimeError, lzma.LZMAError, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise ChargeError(f"{path}: cannot be read: {reason}") from None
+
+
+def _read(path, file, kind, species):
+    import h5py
+
+    charge = file.get("charge/charge")
+    if not isinstance(charge, h5py.Dataset):
+        raise ChargeError(f"{path}: there is no charge/charge in this file: set LCHARGH5 = .TRUE.")
+    shape = charge.shape
+    if len(shape) != 4 or shape[0] not in (1, 2, 4) or not charge.size or charge.dtype.kind != "f":
+        raise ChargeError(f"{path}: charge/charge is no grid of 1, 2 or 4 densities: {shape}")
+    stored = charge.id.get_storage_size()
+    if charge.nbytes > MOST_EXPANSION[".gz"] * stored:
+        raise ChargeError(f"{path}: charge/charge holds {stored} bytes, too few for {shape}")
+    atoms = _read_atoms(path, file, species)
+    blocks = []
+    for i in range(shape[0]):
+        block = np.empty(shape[1:])
+        charge.read_direct(block, np.s_[i])
+        block /= atoms.get_volume()
+        if not np.isfinite(block).all():
+            raise ChargeError(f"{path}: some values are not finite: compute the file again")
+        blocks.append(block.T)
+    return Density(atoms, blocks[0], kind=kind, extra={"spin": blocks[1:]})
+
+
+def _read_atoms(path, file, species):
+    from ase import Atoms
+    from ase.data import atomic_numbers
+
+    group = next((file[name] for name in _STRUCTURES if f"{name}/lattice_vectors" in file), None)
+    if group is None:
+        raise ChargeError(f"{path}: there is no structure in this file")
+    try:
+        scale = float(np.ravel(group["scale"][()])[0]) if "scale" in group else 1.0
+        cell = np.array(group["lattice_vectors"], dtype=float).reshape(3, 3)
+        labels = [label.decode().split("_")[0].strip() for label in group["ion_types"][()]]
+        counts = np.array(group["number_ion_types"], dtype=int)
+        positions = np.array(group["position_ions"], dtype=float).reshape(-1, 3)
+        if scale < 0:  # the volume of the cell
+            scale = np.cbrt(-scale / abs(np.linalg.det(cell)))
+        if (counts < 1).any() or counts.sum() != len(positions) or len(counts) != len(labels):
+            raise ValueError("counts of atoms that do not match")
+        if any(atomic_numbers.get(label, 0) < 1 for label in labels):
+            raise ValueError("an unknown element")
+        if not (np.isfinite(cell).all() and abs(np.linalg.det(cell * scale)) > 1e-12):
+            raise ValueError("a cell without volume")
+        symbols = np.repeat(labels, counts)
+    except (KeyError, ValueError, TypeError, AttributeError, np.linalg.LinAlgError) as error:
+        raise ChargeError(f"{path}: the structure cannot be read: {error}") from None
+    atoms = Atoms(symbols, scaled_positions=positions, cell=cell * scale, pbc=True)
+    name_species(path, atoms, species, counts)
+    return atoms
