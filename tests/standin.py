@@ -37,6 +37,8 @@ class StandInField:
     """`wave` times a factor, plus a ripple that atoms shift."""
 
     n_calls = 0
+    block = 4096
+    threads = 1
 
     def __init__(self, atoms, factor, ripple):
         self.atoms, self.factor, self.ripple = atoms, factor, ripple

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*not a whole number")
 
 STANDIN = Path(__file__).with_name("standin.py")
 GRID = ("--grid", "36", "40", "32")
-N_BLOCKS = len(Blocks((36, 40, 32)))
+N_BLOCKS = len(Blocks((36, 40, 32), StandInField.block))
 PREDICT = ("predict", "-m", "charge.pb", "-s", "POSCAR", "-o", "CHGCAR_p")
 
 

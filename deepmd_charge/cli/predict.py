@@ -75,24 +75,23 @@ def add_parser(subparsers):
 
 def run(args):
     """Carry out ``deepmd-charge predict``, on any rank."""
-    from ..inference.parallel import Team, available_cores, serve, world
+    from ..inference.mpi import Team, serve, world
     from ..inference.run import evaluator_of
 
-    if args.jobs is not None and args.jobs < 1:
-        raise ChargeError(f"-j {args.jobs}: give a number of at least 1")
     comm = world()
-    n_threads = args.jobs or (1 if comm else available_cores())
     if comm and comm.rank:
-        serve(comm, functools.partial(evaluator_of, n_threads=n_threads))
+        serve(comm, evaluator_of)
     else:
         with Team(comm) as team:
-            predict(args, team, n_threads)
+            predict(args, team)
 
 
-def predict(args, team, n_threads):
+def predict(args, team):
     """Predict all frames, on rank 0."""
     from .. import formats
     from ..inference import ChargeModel
+    from ..inference.outputs import labelled
+    from ..inference.parallel import available_cores
     from ..inference.run import Run
     from ._frames import iterate_structures, split_frames
     from ._inputs import check_densities, check_structure
@@ -100,15 +99,16 @@ def predict(args, team, n_threads):
     formats.check_writable(args.output)
     if args.like is not None:
         check_densities([args.like])
-    check_numbers(args)
+    check_numbers(args, team)
     path, frames = split_frames(args.structure, args.frames)
+    n_threads = args.jobs or (1 if team.size > 1 else available_cores())
     models = [ChargeModel(name, n_threads) for name in args.model]
     run = Run(
         models, args.output, team, args.resume, args.coarsen, args.model_error, frames
     )
     position = -1
     for position, (frame, atoms) in enumerate(iterate_structures(path, frames, args.species)):
-        output = args.output if frame is None else formats.labelled(args.output, f"{frame:04d}")
+        output = args.output if frame is None else labelled(args.output, f"{frame:04d}")
         if run.has_written(position, output):
             continue
         check_structure(path if frame is None else f"{path}@{frame}", atoms, models)
@@ -136,10 +136,15 @@ def show(report):
         )
 
 
-def check_numbers(args):
+def check_numbers(args, team):
     """Raise ChargeError for flags whose numbers make no sense."""
     if args.grid is not None:
         check_grid(args.grid)
+    if args.jobs is not None:
+        if args.jobs < 1:
+            raise ChargeError(f"-j {args.jobs}: give a number of at least 1")
+        if args.jobs > 1 and team.size > 1:
+            raise ChargeError(f"-j {args.jobs}: an MPI rank takes one core; start more ranks")
     if args.coarsen < 1:
         raise ChargeError(f"--coarsen {args.coarsen}: give a number of at least 1")
     if args.model_error is not None and not args.model_error > 0.0:

@@ -13,12 +13,12 @@ from importlib import import_module
 from typing import NamedTuple
 
 from ..errors import ChargeError, ElectronCountWarning
-from ..output import check_output as check_any_output
+from ..output import check_output
 from ._text import COMPRESSIONS
 
 __all__ = [
     "FORMATS",
-    "check_output",
+    "check_writable",
     "format_of",
     "is_valence_density",
     "read_density",
@@ -129,7 +129,7 @@ def write_density(path, density, format=None):
     _module(format).write(path, density, format)
 
 
-def check_output(path, format=None):
+def check_writable(path, format=None):
     """Refuse, before any work is done, a density file that cannot be written.
 
     Parameters
@@ -144,7 +144,7 @@ def check_output(path, format=None):
         If the folder does not take it, or its name stands for no format that
         can be written.
     """
-    check_any_output(path)
+    check_output(path)
     _writable(path, format)
 
 

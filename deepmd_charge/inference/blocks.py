@@ -3,10 +3,7 @@
 
 import numpy as np
 
-__all__ = ["Blocks"]
-
-# Points in a block: enough to keep the cores busy, little memory.
-_POINTS = 4096
+__all__ = ["Blocks", "grid_points"]
 
 
 class Blocks:
@@ -28,11 +25,14 @@ class Blocks:
         The grid.
     size : int
         Number of grid points.
+    points_at_most : int
+        In a block.
     """
 
-    def __init__(self, shape, points=_POINTS):
+    def __init__(self, shape, points):
         self.shape = tuple(shape)
         self.size = int(np.prod(self.shape))
+        self.points_at_most = points
         edges, room = [0, 0, 0], points
         # what a short axis leaves over makes the blocks longer along the others
         for left, axis in zip((3, 2, 1), np.argsort(self.shape, kind="stable")):
@@ -82,6 +82,17 @@ class Blocks:
         np.ndarray
             (n, 3), A; in C order within the block.
         """
-        axes = [np.arange(s.start, s.stop) / n for s, n in zip(self.slices(number), self.shape)]
-        fractions = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
-        return fractions.reshape(-1, 3) @ cell
+        axes = [np.arange(s.start, s.stop) for s in self.slices(number)]
+        index = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
+        return _place(index, self.shape, cell)
+
+
+def grid_points(shape, index, cell):
+    """Positions (n, 3), A, of the points of a grid that have flat C-order indices (n,)."""
+    return _place(np.stack(np.unravel_index(index, shape), axis=1), shape, cell)
+
+
+def _place(index, shape, cell):
+    # a matrix product would round a row differently in matrices of different size
+    fractions = index / shape
+    return fractions[:, :1] * cell[0] + fractions[:, 1:2] * cell[1] + fractions[:, 2:] * cell[2]

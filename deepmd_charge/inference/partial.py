@@ -17,8 +17,9 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import ChargeError
+from ..mapped import allocate, as_arrays, release
 
-__all__ = ["Partial", "read_description", "release", "scratch"]
+__all__ = ["Partial", "read_description"]
 
 _HEADER = 1 << 16  # bytes; a description of 500 models fits
 _DONE = 1 << 32  # above all checksums
@@ -93,7 +94,7 @@ class Partial:
                 f"{self.path}: cannot keep {size / 1e9:.3g} GB of values: {error.strerror or error}"
             ) from None
         self._checksums = np.frombuffer(self._map, np.uint64, len(blocks), _HEADER)
-        self.values = _shaped(self._map, (n_arrays, *blocks.shape), order, _HEADER + table)
+        self.values = as_arrays(self._map, (n_arrays, *blocks.shape), order, _HEADER + table)
         self.missing = [number for number in range(len(blocks)) if not self._is_done(number)]
         self.n_done = blocks.size - sum(self._at(number)[0].size for number in self.missing)
 
@@ -127,59 +128,13 @@ class Partial:
         )
 
 
-def scratch(folder, shape, order="C"):
-    """Make an array in a file without a name, which goes when the array goes.
-
-    Parameters
-    ----------
-    folder : str or Path
-        Where there is space for it.
-    shape : tuple of int
-        Of the array.
-    order : {"C", "F"}
-        Memory order of the last three axes.
-
-    Returns
-    -------
-    np.ndarray
-        float64
-
-    Raises
-    ------
-    ChargeError
-        If there is no space.
-    """
-    import tempfile
-
-    size = 8 * int(np.prod(shape))
-    try:
-        with tempfile.TemporaryFile(dir=folder) as file:
-            _allocate(file, size)
-            return _shaped(mmap.mmap(file.fileno(), size), shape, order)
-    except OSError as error:
-        raise ChargeError(
-            f"{folder}: no {size / 1e9:.3g} GB for values here: {error.strerror or error}"
-        ) from None
-
-
-def release(array):
-    """Give back the memory of a mapped array; its values stay in the file."""
-    owner = array
-    while isinstance(owner, np.ndarray):
-        owner = owner.base
-    if isinstance(owner, memoryview):
-        owner = owner.obj
-    if isinstance(owner, mmap.mmap):
-        owner.madvise(mmap.MADV_DONTNEED)
-
-
 def _create(path, description, size):
     """Make a file of zeros with its description, whole or not at all."""
     temporary = path.with_name(f".{os.getpid()}.{path.name}")
     try:
         file = open(temporary, "w+b", buffering=0)
         _lock(file, path)
-        _allocate(file, size)
+        allocate(file, size)
         os.pwrite(file.fileno(), json.dumps(description).encode().ljust(_HEADER), 0)
         os.replace(temporary, path)
         return file
@@ -205,23 +160,6 @@ def _lock(file, path):
         raise ChargeError(f"{path}: another process is at work on this prediction") from None
     except OSError:
         pass  # a file system without locks
-
-
-def _allocate(file, size):
-    """Claim the space: a mapped file that outgrows its disk would end the process."""
-    if hasattr(os, "posix_fallocate"):
-        os.posix_fallocate(file.fileno(), 0, size)
-    else:
-        os.ftruncate(file.fileno(), size)
-
-
-def _shaped(buffer, shape, order, offset=0):
-    """Arrays of the last three axes in a buffer, each in C or Fortran order."""
-    flat = np.frombuffer(buffer, np.float64, int(np.prod(shape)), offset)
-    if order == "C":
-        return flat.reshape(shape)
-    *stack, x, y, z = shape
-    return np.swapaxes(flat.reshape(*stack, z, y, x), -1, -3)
 
 
 def _pages(size):

@@ -7,7 +7,7 @@
 import hashlib
 import os
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -16,10 +16,12 @@ import numpy as np
 from .. import formats
 from ..density import Density
 from ..errors import ChargeError
+from ..mapped import release, scratch
 from .blocks import Blocks
 from .coarse import AddedError, added_error, coarse_shape, planes, refine
 from .model import ChargeModel, check_grid
-from .partial import Partial, read_description, release, scratch
+from .outputs import labelled, memory_order
+from .partial import Partial, read_description
 from .progress import progress_bar
 
 __all__ = ["Report", "Run", "evaluator_of"]
@@ -130,7 +132,7 @@ class Run:
             and all(os.path.exists(path) for path in self._outputs(output))
         )
 
-    def predict(self, atoms, grid, output, position=0):
+    def predict(self, atoms, grid, output, position=0, finish=None):
         """Predict the density of a structure and write it.
 
         Parameters
@@ -143,6 +145,8 @@ class Run:
             File of the density.
         position : int
             Place of the structure in the order of the run.
+        finish : callable, optional
+            Makes of the density on the full grid the one to write.
 
         Returns
         -------
@@ -163,23 +167,22 @@ class Run:
             adds a noticeable error.
         """
         shape = check_grid(atoms, grid)
-        blocks = Blocks(coarse_shape(atoms, shape, self._coarsen))
         paths = [os.path.abspath(model.path) for model in self._models]
-        # the deviation of interpolated densities is not the interpolated deviation
-        task = _Task(paths, atoms, blocks.shape, reduced=blocks.shape == shape)
+        task = _Task(paths, atoms, shape, coarse_shape(atoms, shape, self._coarsen))
         evaluator = _Evaluator(self._models, task)
+        blocks = evaluator.blocks
         for field in evaluator.fields:
             field.warn_if_far(shape)
         partial = Partial(
             self._path,
-            self._description(atoms, shape, output, position),
+            self._description(atoms, blocks, shape, output, position),
             blocks,
             evaluator.n_arrays,
-            formats.order_of(output),
+            memory_order(output),
         )
         try:
             self._evaluate(partial, blocks, task, evaluator)
-            return self._finish(partial, atoms, shape, output, evaluator.fields)
+            return self._write(partial, task, output, evaluator.fields, finish)
         except (ChargeError, KeyboardInterrupt, MemoryError) as error:
             raise type(error)(self._with_rest(str(error), partial, position)) from None
         finally:
@@ -209,7 +212,7 @@ class Run:
                 "give the arguments of then, or remove this file"
             )
 
-    def _description(self, atoms, shape, output, position):
+    def _description(self, atoms, blocks, shape, output, position):
         description = {
             **self._about,
             "position": position,
@@ -219,7 +222,8 @@ class Run:
                 ))
             ),
             "grid": list(shape),
-            "order": formats.order_of(output),
+            "block": blocks.points_at_most,
+            "order": memory_order(output),
         }
         if self._earlier is not None and self._earlier["position"] == position:
             self._check_same(self._earlier, description)
@@ -232,30 +236,31 @@ class Run:
                 partial.put(number, values)
                 bar.update(values[0].size)
 
-    def _finish(self, partial, atoms, shape, output, fields):
+    def _write(self, partial, task, output, fields, finish):
         """From the values on disk to the files."""
-        values = partial.values
-        if values.shape[1:] != shape:
+        values, shape = partial.values, task.shape
+        added = None
+        if task.predicted_shape != shape:
             values = self._refined(values, shape, output)
-        densities = [Density(atoms.copy(), array) for array in values]
-        # What changes a density as a whole, on its full grid, has its place here.
-        mean, _ = _mean_and_max(densities[0].values)
-        report = Report(output, shape, partial.values.shape[1:], mean * densities[0].volume)
-        if len(densities) > 1:
-            deviation = _mean_and_max(densities[1].values)
-            report = replace(report, deviation_path=self._outputs(output)[1],
-                             mean_deviation=deviation[0], max_deviation=deviation[1])
-        if report.predicted_shape != shape:
-            report = replace(report, added=added_error(fields, values[0]))
+            added = added_error(fields, values[0])
+        density, *deviation = [Density(task.atoms.copy(), array) for array in values]
+        if finish is not None:
+            density = finish(density)
+        report = Report(
+            output, shape, task.predicted_shape,
+            _mean_and_max(density.values)[0] * density.volume, added,
+            *(x for d in deviation for x in (self._outputs(output)[1], *_mean_and_max(d.values))),
+        )
+        if added is not None:
             self._judge(report)
-        for path, density in zip(self._outputs(output), densities, strict=True):
-            formats.write_density(path, density)
+        for path, each in zip(self._outputs(output), [density, *deviation], strict=True):
+            formats.write_density(path, each)
         return report
 
     def _refined(self, values, shape, output):
         """Bring the models' values to the full grid: one array, or mean and deviation."""
         folder = Path(output).parent
-        full = scratch(folder, (len(values), *shape), formats.order_of(output))
+        full = scratch(folder, (len(values), *shape), memory_order(output))
         for coarse, fine in zip(values, full):
             refine(coarse, fine, folder)
         if len(full) > 1:
@@ -291,7 +296,7 @@ class Run:
 
     def _outputs(self, output):
         """Files of one structure: density, and the deviation of several models."""
-        return [output, formats.labelled(output, "std")][: len(self._models)]
+        return [output, labelled(output, "std")][: len(self._models)]
 
     def _with_rest(self, message, partial, position):
         """Add to a complaint what is kept; nothing is, where nothing was done."""
@@ -310,45 +315,45 @@ class _Task:
     model_paths: list
     atoms: object
     shape: tuple
-    reduced: bool
+    predicted_shape: tuple
 
 
 class _Evaluator:
-    """Values of a block, (n_arrays, ...): of each model, or reduced to mean and deviation."""
+    """Values of a block, (n_arrays, ...): of each model, or their mean and deviation."""
 
     def __init__(self, models, task):
         self.fields = [model.field(task.atoms) for model in models]
-        self._blocks = Blocks(task.shape)
-        self._reduced = task.reduced and len(models) > 1
-        self.n_arrays = 2 if self._reduced else len(models)
+        self.threads = max(field.threads for field in self.fields)
+        self.blocks = Blocks(task.predicted_shape, min(field.block for field in self.fields))
+        # the deviation of interpolated densities is not the interpolated deviation
+        self._reduces = len(models) > 1 and task.predicted_shape == task.shape
+        self.n_arrays = 2 if self._reduces else len(models)
 
     def __call__(self, number):
-        values = np.stack([field.on_block(self._blocks, number) for field in self.fields])
+        values = np.stack([field.on_block(self.blocks, number) for field in self.fields])
         if not np.isfinite(values).all():
             raise ChargeError("the model gives values that are not finite; train it again")
-        return _mean_and_deviation(values) if self._reduced else values
+        return _mean_and_deviation(values) if self._reduces else values
 
 
-def evaluator_of(task, n_threads=1):
-    """Make the function that a rank evaluates blocks with.
+def evaluator_of(task):
+    """Make the function that a rank of several evaluates blocks with, on one core.
 
     Parameters
     ----------
     task : object
         As :class:`Run` sends it.
-    n_threads : int
-        Cores to use.
 
     Returns
     -------
     callable
     """
-    return _Evaluator([_load(path, n_threads) for path in task.model_paths], task)
+    return _Evaluator([_load(path) for path in task.model_paths], task)
 
 
 @lru_cache(maxsize=None)
-def _load(path, n_threads):
-    return ChargeModel(path, n_threads)
+def _load(path):
+    return ChargeModel(path, n_threads=1)
 
 
 def _check_models_agree(models):
