@@ -23,8 +23,8 @@ __all__ = ["Partial", "read_description"]
 
 _HEADER = 1 << 16  # bytes; a description of 500 models fits
 _DONE = 1 << 32  # above all checksums
-# Blocks between two calls that give memory back.
-_RELEASE = 1024
+# Blocks between two calls that give memory back; each may touch hundreds of pages.
+_RELEASE = 32
 
 
 def read_description(path):
