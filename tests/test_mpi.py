@@ -54,7 +54,7 @@ def run(argv, **environment):
     """Run a command to its end."""
     return subprocess.run(
         list(map(str, argv)), env={**os.environ, **ENVIRONMENT, **environment},
-        capture_output=True, text=True, timeout=120,
+        capture_output=True, text=True, timeout=600,
     )
 
 

@@ -3,7 +3,7 @@
 
 Rank 0 does all that there is to do but for this: it alone reads, writes and
 speaks. The other ranks wait in :func:`serve` for pieces to evaluate. Each is
-kept two pieces ahead, so that it need not wait for rank 0, which looks after
+kept some pieces ahead, so that it need not wait for rank 0, which looks after
 its mail between two pieces of its own. Nothing but messages is shared: the
 ranks need no common file system, except to read the models.
 """
@@ -20,7 +20,7 @@ from .parallel import in_order
 
 __all__ = ["Team", "serve", "world"]
 
-_AHEAD = 2  # pieces that a rank is given before it asks
+_AHEAD = 4  # pieces that a rank is given before it asks
 _NAP = 0.0005  # s; MPI's own waiting would keep a core busy
 _LOST = 600.0  # s of silence; no piece takes that long
 _OPEN_MPI = "libmpi.so.40"  # of Open MPI 4 and 5
@@ -88,6 +88,7 @@ class Team:
         self._comm = comm
         self.size = comm.size if comm else 1
         self._others = range(1, self.size)
+        self._request = None  # a message that is coming in
 
     def __enter__(self):
         return self
@@ -136,8 +137,8 @@ class Team:
             for _ in range(_AHEAD):
                 n_waiting += self._assign(queue, rank)
         while queue or n_waiting:
-            while n_waiting and (not queue or self._comm.iprobe()):
-                rank, (kind, content) = self._receive()
+            while n_waiting and (message := self._poll() if queue else self._receive()):
+                rank, (kind, content) = message
                 if kind == _FAILED:
                     raise ChargeError(content)
                 n_waiting += self._assign(queue, rank) - 1
@@ -158,22 +159,30 @@ class Team:
         self._comm.send((_PIECE, queue.popleft()), rank)
         return 1
 
+    def _poll(self):
+        """Get a message, (sender, what it says), or None while there is none."""
+        # never inside MPI for long: a large message comes when its sender looks
+        # after it, and no signal is heard there while a lost rank is waited for
+        if self._request is None:
+            message = self._comm.improbe()
+            if message is None:
+                return None
+            self._request = message.irecv()
+        is_complete, content = self._request.test()
+        if not is_complete:
+            return None
+        self._request = None
+        return content
+
     def _receive(self):
-        """Wait for a message; its sender and what it says."""
+        """Wait for a message."""
         deadline = time.monotonic() + _LOST
-        # never inside MPI, where no signal is heard: the sender may be lost
-        message = request = None
-        while True:
-            message = message or self._comm.improbe()
-            if message and not request:
-                request = message.irecv()
-            is_complete, content = request.test() if request else (False, None)
-            if is_complete:
-                return content
+        while (message := self._poll()) is None:
             if time.monotonic() > deadline:
                 self._abandon()
                 raise ChargeError(f"an MPI rank was lost: nothing came for {_LOST:.0f} s")
             time.sleep(_NAP)
+        return message
 
 
 def serve(comm, evaluator_of):
