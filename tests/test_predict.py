@@ -18,8 +18,10 @@ from standin import StandInField, StandInModel, wait_for_blocks
 
 from deepmd_charge import Density, read_density
 from deepmd_charge.cli.main import main
+from deepmd_charge.formats import format_of
 from deepmd_charge.inference import coarse
 from deepmd_charge.inference.blocks import Blocks
+from deepmd_charge.inference.outputs import labelled, memory_order
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*not a whole number")
 
@@ -106,6 +108,21 @@ def test_points_of_blocks(density):
         assert mine == pytest.approx(points[blocks.slices(number)].reshape(-1, 3), abs=1e-14)
 
 
+@pytest.mark.parametrize(
+    ("name", "labelled_name", "order"),
+    [
+        ("CHGCAR", "CHGCAR_std", "F"),
+        ("a.b/CHGCAR_pred.gz", "a.b/CHGCAR_pred_std.gz", "F"),
+        ("Si.CHGCAR.xz", "Si_std.CHGCAR.xz", "F"),
+        ("h_0.2.cube", "h_0.2_std.cube", "C"),
+    ],
+)
+def test_names_of_files_that_belong_together(name, labelled_name, order):
+    assert labelled(name, "std") == labelled_name
+    assert format_of(labelled_name) == format_of(name)
+    assert memory_order(name) == order
+
+
 def test_a_killed_run_is_resumed(finished):
     environment = {**os.environ, "STANDIN_PAUSE": "0.1"}
     run = subprocess.Popen([sys.executable, STANDIN, *PREDICT, *GRID], env=environment)
@@ -182,6 +199,13 @@ def test_other_runs_are_not_resumed(monkeypatch, capsys):
     assert Path("CHGCAR_p.partial").read_bytes() == before
     Path("CHGCAR_p.partial").write_text("something else")
     assert "CHGCAR_p.partial: not an unfinished" in complaint(capsys, *PREDICT, *GRID, "--resume")
+
+
+def test_a_cube_has_the_same_values(finished):
+    assert main([*PREDICT[:-1], "p.cube", *GRID]) == 0
+    assert read_density("p.cube").values == pytest.approx(
+        read_density("CHGCAR_whole").values, abs=1e-9
+    )
 
 
 def test_resume_without_a_partial_file(finished):

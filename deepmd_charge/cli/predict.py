@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """``deepmd-charge predict``: the density of a structure on a whole grid."""
 
-import functools
 import math
 
 from ..errors import ChargeError
@@ -94,12 +93,13 @@ def predict(args, team):
     from ..inference.parallel import available_cores
     from ..inference.run import Run
     from ._frames import iterate_structures, split_frames
-    from ._inputs import check_densities, check_structure
+    from ._inputs import check_densities, check_structure, read_quietly
 
     formats.check_writable(args.output)
+    check_numbers(args, team)
     if args.like is not None:
         check_densities([args.like])
-    check_numbers(args, team)
+        args.grid = read_quietly(args.like).shape
     path, frames = split_frames(args.structure, args.frames)
     n_threads = args.jobs or (1 if team.size > 1 else available_cores())
     models = [ChargeModel(name, n_threads) for name in args.model]
@@ -174,8 +174,6 @@ def choose_grid(args, model, atoms):
     """
     if args.grid is not None:
         return tuple(args.grid)
-    if args.like is not None:
-        return grid_of(args.like)
     spacing = args.spacing
     if spacing is None:
         spacing = model.info.get("grid_spacing")
@@ -189,11 +187,3 @@ def choose_grid(args, model, atoms):
     counts = atoms.cell.lengths() / spacing
     check_size(float(counts.prod()), f"--spacing {spacing:g}")
     return tuple(map(fft_size, counts))
-
-
-@functools.lru_cache(maxsize=1)
-def grid_of(path):
-    """Shape of the grid of a density file, which is read once for all frames."""
-    from ._inputs import read_quietly
-
-    return tuple(read_quietly(path).shape)
