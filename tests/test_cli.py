@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from ase.build import bulk
 from ase.io import write
+from standin import StandInField, StandInModel, wave
 
 from deepmd_charge import ChargeError, Density, __version__, read_density, write_density
 from deepmd_charge.cli.main import main
@@ -19,41 +20,12 @@ from deepmd_charge.cli.predict import fft_size
 # Predictions rarely hold a whole number of electrons.
 pytestmark = pytest.mark.filterwarnings("ignore:.*not a whole number")
 
-SPACING = 0.4
-
-
-def wave(atoms, points):
-    """A smooth periodic density: 8 electrons."""
-    phases = 2.0 * np.pi * atoms.cell.scaled_positions(points)
-    return 8.0 / atoms.cell.volume * (1.0 + 0.5 * np.cos(phases[:, 0]) * np.sin(phases[:, 1:]).sum(1))
-
-
-class StandInModel:
-    """Predicts `wave`, 1% too high."""
-
-    type_map = ["Si", "X"]
-    elements = ["Si"]
-    rcut = 6.0
-
-    def __init__(self, path):
-        with open(path, "rb"):
-            pass
-        self.info = {"grid_spacing": SPACING}
-
-    def predict(self, atoms, grid, progress=False, saed=None):
-        empty = Density(atoms, np.zeros(grid))
-        return Density(atoms, self.predict_points(atoms, empty.points()).reshape(grid))
-
-    def predict_points(self, atoms, points, progress=False, saed=None):
-        return 1.01 * wave(atoms, points)
-
-
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
     """A folder with a model, a structure and its density."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("deepmd_charge.inference.ChargeModel", StandInModel)
-    (tmp_path / "charge.pb").write_bytes(b"model")
+    (tmp_path / "charge.pb").write_text("1.01")
     atoms = bulk("Si", "diamond", 5.43)
     write("POSCAR", atoms)
     write("Ge.xyz", bulk("Ge"), format="extxyz")
@@ -66,6 +38,7 @@ def folder(tmp_path, monkeypatch):
 def complaint(capsys, *argv):
     """Run a command that must fail, and return its one line of error."""
     there = set(os.listdir())
+    capsys.readouterr()
     assert main(list(map(str, argv))) == 1
     assert set(os.listdir()) == there  # nothing half-written
     *before, line = capsys.readouterr().err.splitlines()
@@ -106,7 +79,7 @@ def test_structure_from_a_density_file():
 
 
 def test_predict_needs_a_spacing(capsys, monkeypatch):
-    monkeypatch.setattr(f"{__name__}.SPACING", None)
+    monkeypatch.setattr("standin.SPACING", None)
     assert "charge.pb: the model does not know the grid spacing" in complaint(capsys, *PREDICT)
 
 
@@ -147,6 +120,11 @@ def test_predict_needs_a_spacing(capsys, monkeypatch):
             ["lammps", "write", "-m", "charge.pb", "-s", "Ge.xyz", "-o", "d", "--grid", 1, 1, 1],
             "Ge.xyz: the model has not seen Ge",
         ),
+        (
+            ["lammps", "write", "-m", "charge.pb", "-s", "POSCAR", "-o", "CHGCAR", "--grid", 1, 1, 1],
+            "CHGCAR: is a file; give the name of a folder",
+        ),
+        ([*PREDICT[:-1], "LOCPOT", "--grid", 1, 1, 1], "LOCPOT: by its name a potential"),
         (["lammps", "read", "d", "-o", "CHGCAR_l"], "grid.json: no such file"),
         (["lammps", "read", "d", "-o", "no/CHGCAR"], "no/CHGCAR: there is no folder no"),
     ],
@@ -275,13 +253,12 @@ def test_odd_electron_counts_are_mentioned_where_they_matter(capsys, recwarn):
 
 
 def test_warnings_are_one_line(monkeypatch, capsys):
-    def predict(self, atoms, grid, progress=False, saed=None):
+    def warn_if_far(self, where, stacklevel=2):
         warnings.warn("far away", stacklevel=2)
-        return Density(atoms, np.ones(grid))
 
-    monkeypatch.setattr(StandInModel, "predict", predict)
+    monkeypatch.setattr(StandInField, "warn_if_far", warn_if_far)
     assert main([*PREDICT, "--grid", "2", "2", "2"]) == 0
-    assert capsys.readouterr().err == "deepmd-charge: warning: far away\n"
+    assert "\ndeepmd-charge: warning: far away\n" in "\n" + capsys.readouterr().err
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), MemoryError(), ChargeError("x: y")])
@@ -289,8 +266,9 @@ def test_no_traceback(error, monkeypatch, capsys):
     def fail(*args, **kwargs):
         raise error
 
-    monkeypatch.setattr(StandInModel, "predict", fail)
+    monkeypatch.setattr(StandInField, "__call__", fail)
     assert main([*PREDICT, "--grid", "2", "2", "2"]) != 0
+    assert not [name for name in os.listdir() if "CHGCAR_pred" in name]
     assert "Traceback" not in capsys.readouterr().err
 
 

@@ -27,7 +27,8 @@ def add_species(parser):
         nargs="+",
         metavar="NAME",
         help="names of atom types, one for each group of like atoms or for each atom, such as"
-        " Fe1 Fe2 O for two sublattices; the elements of a CHGCAR of VASP 4",
+        " Fe1 Fe2 O for two sublattices; the elements of a CHGCAR of VASP 4, and of the types"
+        " 1, 2, ... of a LAMMPS dump",
     )
 
 
@@ -76,6 +77,24 @@ def check_densities(paths, format=None):
         format_of(path, format)
 
 
+def add_model_argument(parser, **options):
+    """Declare ``-m``; options as for ``add_argument``, where they differ from one model."""
+    usual = {"required": True, "metavar": "MODEL", "help": "frozen model (charge.pb)"}
+    parser.add_argument("-m", "--model", **{**usual, **options})
+
+
+def add_structure_arguments(parser):
+    """Declare what names a structure."""
+    parser.add_argument(
+        "-s",
+        "--structure",
+        required=True,
+        metavar="FILE",
+        help="structure: any file that ase reads, or a density file",
+    )
+    add_species(parser)
+
+
 def read_structure(path, model, species=None):
     """Read a periodic structure and check that a model knows its elements.
 
@@ -87,7 +106,8 @@ def read_structure(path, model, species=None):
     model : ChargeModel
         Model that the structure is meant for.
     species : list of str, optional
-        See :func:`deepmd_charge.species.name_species`.
+        Elements of the types of a LAMMPS dump; of other files see
+        :func:`deepmd_charge.species.name_species`.
 
     Returns
     -------
@@ -99,37 +119,26 @@ def read_structure(path, model, species=None):
         When the file cannot be read, has no cell, or has an element that is
         not in the model's ``type_map``.
     """
-    from .. import formats
-    from ..species import name_species
+    from ._frames import iterate_structures, split_frames
 
-    try:
-        formats.format_of(path)
-    except ChargeError:
-        atoms = _read_with_ase(path)
-        name_species(path, atoms, species)
-    else:
-        atoms = formats.read_density(path, species=species, check=False).atoms
-    if not len(atoms):
-        raise ChargeError(f"{path}: there are no atoms in this file")
-    if atoms.cell.rank < 3:
-        raise ChargeError(f"{path}: the structure has no cell of three vectors; add one")
-    check_elements(path, atoms, model)
+    file, frames = split_frames(path, None)
+    atoms = None
+    for _, atoms in iterate_structures(file, "-1" if frames is None else frames, species):
+        pass
+    if atoms is None:
+        raise ChargeError(f"{path}: there are no such frames in this file")
+    check_structure(path, atoms, [model])
     return atoms
 
 
-def _read_with_ase(path):
-    from ase.io import read
-
-    try:
-        return read(path)
-    except OSError:
-        raise
-    except Exception as error:  # ase's readers raise all kinds
-        reason = f"{type(error).__name__}: {error}".splitlines()
-        raise ChargeError(
-            f"{path}: ase cannot read a structure from this file ({reason[0]}); "
-            "give a POSCAR, extxyz, cif, ..."
-        ) from error
+def check_structure(name, atoms, models):
+    """Raise ChargeError for a structure that models cannot predict on a grid."""
+    if not len(atoms):
+        raise ChargeError(f"{name}: there are no atoms in this file")
+    if atoms.cell.rank < 3:
+        raise ChargeError(f"{name}: the structure has no cell of three vectors; add one")
+    for model in models:
+        check_elements(name, atoms, model)
 
 
 def check_elements(path, atoms, model):

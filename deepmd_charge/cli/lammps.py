@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """``deepmd-charge lammps``: predict with LAMMPS in place of Python."""
 
+import os
+
 from ..errors import ChargeError
+from ._inputs import add_model_argument, add_structure_arguments
 
 
 def add_parser(subparsers):
@@ -17,14 +20,8 @@ def add_parser(subparsers):
     )
     halves = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     write = halves.add_parser("write", help="make in.lammps and data.lammps for a grid")
-    write.add_argument("-m", "--model", required=True, help="frozen model (charge.pb)")
-    write.add_argument(
-        "-s",
-        "--structure",
-        required=True,
-        metavar="FILE",
-        help="structure: any file that ase reads, or a density file",
-    )
+    add_model_argument(write)
+    add_structure_arguments(write)
     write.add_argument(
         "--grid",
         nargs=3,
@@ -53,6 +50,8 @@ def run_write(args):
     from .predict import check_grid
 
     check_grid(args.grid)
+    if os.path.exists(args.output) and not os.path.isdir(args.output):
+        raise ChargeError(f"{args.output}: is a file; give the name of a folder to make")
     model = ChargeModel(args.model)
     check_given(args.model, model.info, None)  # LAMMPS cannot add one
     atoms = read_structure(args.structure, model, args.species)

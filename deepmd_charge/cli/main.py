@@ -3,11 +3,15 @@
 
 import argparse
 import os
+import signal
 import sys
+import time
 import warnings
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 
 from .. import __version__
 from ..errors import ChargeError
+from ..launcher import launched
 from . import convert, diff, info, lammps, plot, predict, regrid, test
 
 COMMANDS = (convert, predict, test, plot, info, diff, regrid, lammps)
@@ -45,12 +49,13 @@ def main(argv=None):
     Returns
     -------
     int
-        Exit status: 0, 1 after an error, 130 after Ctrl-C. As usual with
-        argparse, wrong arguments exit with status 2.
+        Exit status: 0, 1 after an error, 130 after Ctrl-C or a SIGTERM. As
+        usual with argparse, wrong arguments exit with status 2.
     """
-    args = build_parser().parse_args(argv)
+    with _first_rank_speaks():
+        args = build_parser().parse_args(argv)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _terminated_gently():
             warnings.showwarning = _warn
             args.run(args)
         sys.stdout.flush()
@@ -66,10 +71,46 @@ def main(argv=None):
         return _fail(f"{error.filename}: {reason}" if error.filename else reason)
     except MemoryError as error:
         return _fail(f"out of memory: {str(error) or 'take a smaller grid'}")
-    except KeyboardInterrupt:
-        print("\ndeepmd-charge: interrupted", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        why = f": {stop}" if str(stop) else ""
+        print(f"\ndeepmd-charge: interrupted{why}", file=sys.stderr)
         return 130
     return 0
+
+
+@contextmanager
+def _first_rank_speaks():
+    """Let one of several MPI ranks show the help and complain of wrong flags."""
+    if launched()[0] == 0:
+        yield
+        return
+    try:
+        with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
+            yield
+    except SystemExit:
+        _wait_for_the_first_rank()
+        raise
+
+
+def _wait_for_the_first_rank():
+    """Give MPI rank 0 time to say what is wrong: a launcher ends all ranks when one has failed."""
+    if launched()[0]:
+        time.sleep(2.0)
+
+
+@contextmanager
+def _terminated_gently():
+    """Take a SIGTERM, of a queue or of mpirun that lost a rank, as a Ctrl-C: files are cleared up."""
+
+    def interrupt(number, frame):
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # mpirun says it twice
+        raise KeyboardInterrupt
+
+    previous = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
 
 
 def _warn(message, *_):
@@ -82,6 +123,7 @@ def _warn(message, *_):
 
 def _fail(message):
     """Print a one-line complaint and return the exit status."""
+    _wait_for_the_first_rank()
     print(f"deepmd-charge: error: {message}", file=sys.stderr)
     return 1
 

@@ -4,27 +4,28 @@
 import math
 
 from ..errors import ChargeError
+from ..grids import fft_size
+from ._inputs import add_model_argument, add_structure_arguments
 
 MOST_POINTS = 10**12  # of a grid; 8 terabytes
 
 
 def add_parser(subparsers):
     """Add the subcommand to the command line."""
-    from ._inputs import add_species
-
     parser = subparsers.add_parser(
         "predict",
         help="predict the density of a structure and write it",
-        description="Predict the electron density (e/A^3) of a structure on a whole grid. "
-        "With no grid flag the grid has the spacing of the model's training data.",
+        description="Predict the electron density (e/A^3) of a structure on a whole grid, or of "
+        "every frame of a trajectory. With no grid flag the grid has the spacing of the model's "
+        "training data. Several models give the mean and, in a second file, the standard "
+        "deviation. Runs on all cores, or under mpirun.",
     )
-    parser.add_argument("-m", "--model", required=True, help="frozen model (charge.pb)")
+    add_model_argument(parser, nargs="+", help="frozen model (charge.pb), or several")
+    add_structure_arguments(parser)
     parser.add_argument(
-        "-s",
-        "--structure",
-        required=True,
-        metavar="FILE",
-        help="structure: any file that ase reads, or a density file",
+        "--frames",
+        metavar="I",
+        help="frames of a trajectory as ase spells them: 3, -1, ::10 (default: all)",
     )
     parser.add_argument(
         "-o",
@@ -33,7 +34,6 @@ def add_parser(subparsers):
         metavar="FILE",
         help="density to write; its name tells the format (CHGCAR_..., NAME.cube, NAME.xsf; .gz, .xz)",
     )
-    add_species(parser)
     grid = parser.add_mutually_exclusive_group()
     grid.add_argument(
         "--grid", nargs=3, type=int, metavar=("NX", "NY", "NZ"), help="number of grid points"
@@ -61,69 +61,120 @@ def add_parser(subparsers):
     parser.add_argument(
         "--augmentation",
         nargs="+",
+        default=[],
         metavar="FROM",
         help="write PAW augmentation occupancies for VASP: those of a CHGCAR of the same atoms, "
         "or the mean spherical part over other CHGCARs (of the training)",
+    )
+    parser.add_argument(
+        "--coarsen",
+        type=int,
+        default=1,
+        metavar="N",
+        help="predict on a grid N times coarser along each axis, and interpolate (Fourier)",
+    )
+    parser.add_argument(
+        "--model-error",
+        type=float,
+        metavar="MAE",
+        help="mean error of the model (e/A^3), which that of --coarsen must not exceed",
+    )
+    parser.add_argument(
+        "-j",
+        "--jobs",
+        type=int,
+        metavar="N",
+        help="cores to use (default: all that the process may use; under MPI one a rank)",
+    )
+    parser.add_argument(
+        "--resume", action="store_true", help="go on with a run that was interrupted or killed"
     )
     parser.set_defaults(run=run)
 
 
 def run(args):
-    """Carry out ``deepmd-charge predict``."""
-    from .. import electrons, formats
+    """Carry out ``deepmd-charge predict``, on any rank."""
+    from ..inference.mpi import Team, serve, world
+    from ..inference.run import evaluator_of
+
+    comm = world()
+    if comm and comm.rank:
+        serve(comm, evaluator_of)
+    else:
+        with Team(comm) as team:
+            predict(args, team)
+
+
+def predict(args, team):
+    """Predict all frames, on rank 0."""
+    from .. import formats
     from ..inference import ChargeModel
-    from ..saed.adding import check_given
-    from ._inputs import check_densities, read_quietly, read_structure
+    from ..inference.outputs import labelled
+    from ..inference.parallel import available_cores
+    from ..inference.run import Run
+    from ._finish import Finish
+    from ._frames import iterate_structures, split_frames
+    from ._inputs import check_densities, check_structure, read_quietly
 
     formats.check_writable(args.output)
-    has_occupancies = formats.format_of(args.output) == "vasp/chgcar"
-    check_densities(
-        [path for path in (args.like, args.saed, *(args.augmentation or [])) if path is not None]
+    check_numbers(args, team)
+    check_densities([path for path in (args.like, args.saed, *args.augmentation) if path])
+    if args.like is not None:
+        args.grid = read_quietly(args.like).shape
+    path, frames = split_frames(args.structure, args.frames)
+    n_threads = args.jobs or (1 if team.size > 1 else available_cores())
+    models = [ChargeModel(name, n_threads) for name in args.model]
+    saed = read_quietly(args.saed) if args.saed else None
+    run = Run(
+        models, args.output, team, args.resume, args.coarsen, args.model_error, frames
     )
+    position = -1
+    for position, (frame, atoms) in enumerate(iterate_structures(path, frames, args.species)):
+        output = args.output if frame is None else labelled(args.output, f"{frame:04d}")
+        if run.has_written(position, output):
+            continue
+        check_structure(path if frame is None else f"{path}@{frame}", atoms, models)
+        finish = Finish(models, atoms, output, saed, args.electrons, args.augmentation)
+        grid = choose_grid(args, models[0], atoms, saed)
+        show(run.predict(atoms, grid, output, position, finish), finish)
+    if position < 0:
+        raise ChargeError(f"{path}: there are no frames {frames} in this file")
+    run.close()
+
+
+def show(report, finish):
+    """Print what was written."""
+    shape = " x ".join(map(str, report.shape))
+    print(f"{report.path}: {shape} points, {finish.told()}", flush=True)
+    if finish.occupancies:
+        print(f"{report.path}: {finish.occupancies}")
+    if report.added is not None:
+        shape = " x ".join(map(str, report.predicted_shape))
+        print(
+            f"{report.path}: interpolated from {shape} points, which adds an error of "
+            f"{report.added.mean:.1e} e/A^3 on average and {report.added.max:.1e} at most, "
+            f"at {report.added.n_points} random points"
+        )
+    if report.deviation_path is not None:
+        print(
+            f"{report.deviation_path}: standard deviation of the models, "
+            f"{report.mean_deviation:.1e} e/A^3 on average and {report.max_deviation:.1e} at most"
+        )
+
+
+def check_numbers(args, team):
+    """Raise ChargeError for flags whose numbers make no sense."""
     if args.grid is not None:
         check_grid(args.grid)
-    if args.augmentation and not has_occupancies:
-        raise ChargeError(f"{args.output}: only a CHGCAR holds augmentation occupancies")
-    model = ChargeModel(args.model)
-    check_given(args.model, model.info, args.saed)
-    atoms = read_structure(args.structure, model, args.species)
-    saed = read_quietly(args.saed) if args.saed else None
-    grid = choose_grid(args, model, atoms, saed)
-    number = args.electrons and electrons.parse_electrons(
-        args.electrons, args.model, model.info, atoms
-    )
-    extra = augmentation(args, atoms) if has_occupancies else {}
-    density = model.predict(atoms, grid=grid, progress=True, saed=saed)
-    shape = " x ".join(map(str, grid))
-    found = density.n_electrons
-    if number:
-        electrons.rescale(density, number)
-    density.extra.update(extra)
-    formats.write_density(args.output, density)
-    expected = number or electrons.expected_electrons(model.info, atoms)
-    print(f"{args.output}: {shape} points, {told(found, expected, number)}")
-    if has_occupancies:
-        print(f"{args.output}: {extra['comment'].partition(': ')[2]}")
-
-
-def told(found, expected, scaled):
-    """Say how many electrons were predicted, and by how many that misses."""
-    text = f"{found:.4f} electrons"
-    if expected is None:
-        return text
-    text += f" ({found - expected:+.4f} of {expected:.10g})"
-    return f"{text}, scaled to {expected:.10g}" if scaled else text
-
-
-def augmentation(args, atoms):
-    """Comment, and augmentation occupancies if asked for, of a CHGCAR."""
-    from ..augmentation import MISSING, occupancies
-
-    name = f"{atoms.get_chemical_formula()} predicted by deepmd-charge"
-    if not args.augmentation:
-        return {"comment": f"{name}: {MISSING}"}
-    text, how = occupancies(atoms, args.augmentation)
-    return {"comment": f"{name}: {how}", "augmentation": [text]}
+    if args.jobs is not None:
+        if args.jobs < 1:
+            raise ChargeError(f"-j {args.jobs}: give a number of at least 1")
+        if args.jobs > 1 and team.size > 1:
+            raise ChargeError(f"-j {args.jobs}: an MPI rank takes one core; start more ranks")
+    if args.coarsen < 1:
+        raise ChargeError(f"--coarsen {args.coarsen}: give a number of at least 1")
+    if args.model_error is not None and not args.model_error > 0.0:
+        raise ChargeError(f"--model-error {args.model_error:g}: give a positive number")
 
 
 def check_grid(grid):
@@ -149,10 +200,6 @@ def choose_grid(args, model, atoms, saed=None):
     """
     if args.grid is not None:
         return tuple(args.grid)
-    if args.like is not None:
-        from ._inputs import read_quietly
-
-        return tuple(read_quietly(args.like).shape)
     spacing = args.spacing
     if spacing is None and saed is not None:
         return tuple(saed.shape)
@@ -160,7 +207,7 @@ def choose_grid(args, model, atoms, saed=None):
         spacing = model.info.get("grid_spacing")
         if spacing is None:
             raise ChargeError(
-                f"{args.model}: the model does not know the grid spacing of its training data; "
+                f"{model.path}: the model does not know the grid spacing of its training data; "
                 "give --grid, --like or --spacing"
             )
     elif not (spacing > 0.0 and math.isfinite(spacing)):
@@ -168,28 +215,3 @@ def choose_grid(args, model, atoms, saed=None):
     counts = atoms.cell.lengths() / spacing
     check_size(float(counts.prod()), f"--spacing {spacing:g}")
     return tuple(map(fft_size, counts))
-
-
-def fft_size(points):
-    """Round up to the next product of 2, 3, 5 and 7, which FFTs like best.
-
-    Parameters
-    ----------
-    points : float
-        Smallest size; a millionth of it is allowed for rounding errors.
-
-    Returns
-    -------
-    int
-    """
-    size = max(1, math.ceil(points * (1.0 - 1e-6)))
-    while not _is_smooth(size):
-        size += 1
-    return size
-
-
-def _is_smooth(number):
-    for prime in (2, 3, 5, 7):
-        while number % prime == 0:
-            number //= prime
-    return number == 1

@@ -60,7 +60,8 @@ def run(args):
 def choose_grid(args, atoms):
     """Grid shape that the flags ask for."""
     from ._inputs import read_quietly
-    from .predict import check_size, fft_size
+    from ..grids import fft_size
+    from .predict import check_size
 
     if args.grid is not None:
         return tuple(args.grid)

@@ -5,6 +5,7 @@ import json
 import math
 
 from ..errors import ChargeError
+from ._inputs import add_model_argument
 
 COLUMNS = (
     # key, heading, format
@@ -31,7 +32,7 @@ def add_parser(subparsers):
         "MAE, RMSE and the largest error in e/A^3; R2; NMAE = sum|d|/sum|rho| and "
         "RRMSE = sqrt(sum d^2)/sqrt(sum rho^2) in %; the electrons of both densities.",
     )
-    parser.add_argument("-m", "--model", help="frozen model (charge.pb)")
+    add_model_argument(parser, required=False)
     parser.add_argument(
         "-s", "--system", required=True, nargs="+", metavar="FILE", help="true densities"
     )

@@ -18,6 +18,7 @@ from itertools import islice
 import numpy as np
 
 from ..errors import ChargeError
+from ..mapped import release
 from ..output import replacing
 from ._numbers import NotANumber, format_values, parse
 
@@ -305,6 +306,7 @@ def slabs(values, axis):
     step = max(1, SLAB_VALUES * n_planes // values.size)
     for start in range(0, n_planes, step):
         yield values[(slice(None),) * axis + (slice(start, start + step),)]
+        release(values)
 
 
 def write_values(file, path, slab, columns):

@@ -22,6 +22,9 @@ class FrozenGraph:
     ----------
     path : str
         The ``.pb`` file.
+    n_threads : int, optional
+        Cores to use; by default as DeePMD-kit's environment variables say,
+        else all.
 
     Raises
     ------
@@ -29,7 +32,7 @@ class FrozenGraph:
         If the file is missing, or is not a charge model.
     """
 
-    def __init__(self, path):
+    def __init__(self, path, n_threads=None):
         if not os.path.isfile(path):
             raise ChargeError(f"{path}: no such model file; make one with dp freeze -o {path}")
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -52,7 +55,7 @@ class FrozenGraph:
             )
         with tf.Graph().as_default() as graph:
             tf.import_graph_def(definition, name="")
-        intra, inter = get_default_nthreads()
+        intra, inter = get_default_nthreads() if n_threads is None else (n_threads, 1)
         threads = tf.ConfigProto(
             intra_op_parallelism_threads=intra, inter_op_parallelism_threads=inter
         )

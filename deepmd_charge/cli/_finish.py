@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""What ``predict`` does to a density once all its values are there."""
+
+from .. import electrons, formats
+from ..augmentation import MISSING, occupancies
+from ..errors import ChargeError
+from ..saed.adding import add, check_given
+
+
+class Finish:
+    """Adds a superposition, scales to an electron count, and adds what VASP wants.
+
+    Parameters
+    ----------
+    models : list of ChargeModel
+        That predict it.
+    atoms : ase.Atoms
+        The structure.
+    output : str
+        File to write.
+    saed : Density or None
+        Superposition of atomic densities, for models that were trained with
+        such files.
+    number : str or None
+        Electrons to scale to, or "auto".
+    augmentation : list of str
+        Files with augmentation occupancies.
+
+    Attributes
+    ----------
+    occupancies : str
+        Where the augmentation occupancies of a CHGCAR come from.
+
+    Raises
+    ------
+    ChargeError
+        If any of this does not go together.
+    """
+
+    def __init__(self, models, atoms, output, saed, number, augmentation):
+        for model in models:
+            check_given(model.path, model.info, saed)
+        is_chgcar = formats.format_of(output) == "vasp/chgcar"
+        if augmentation and not is_chgcar:
+            raise ChargeError(f"{output}: only a CHGCAR holds augmentation occupancies")
+        first = models[0]
+        self._saed = saed
+        self._scaled = bool(number)
+        if number:
+            self._expected = electrons.parse_electrons(number, first.path, first.info, atoms)
+        else:
+            self._expected = electrons.expected_electrons(first.info, atoms)
+        self.occupancies, self._extra = "", {}
+        if is_chgcar:
+            text, self.occupancies = (
+                occupancies(atoms, augmentation) if augmentation else (None, MISSING)
+            )
+            name = f"{atoms.get_chemical_formula()} predicted by deepmd-charge"
+            self._extra["comment"] = f"{name}: {self.occupancies}"
+            if text:
+                self._extra["augmentation"] = [text]
+
+    def __call__(self, density):
+        """Finish a density in place, and return it."""
+        if self._saed is not None:
+            add(density, self._saed)
+        self._found = density.n_electrons
+        if self._scaled:
+            electrons.rescale(density, self._expected)
+        density.extra.update(self._extra)
+        return density
+
+    def told(self):
+        """Say how many electrons were predicted, and by how many that misses."""
+        text = f"{self._found:.4f} electrons"
+        if self._expected is None:
+            return text
+        text += f" ({self._found - self._expected:+.4f} of {self._expected:.10g})"
+        return f"{text}, scaled to {self._expected:.10g}" if self._scaled else text

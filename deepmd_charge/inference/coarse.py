@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""Predict on a coarse grid, and interpolate to the full one.
+
+A density whose waves all fit the coarse grid is met exactly there. How far
+others are missed is measured: at some points of the full grid the model is
+evaluated as well.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..errors import ChargeError
+from ..fourier import fourier_interpolate
+from ..grids import fft_size
+from ..mapped import release, scratch
+from .blocks import grid_points
+
+__all__ = ["AddedError", "added_error", "coarse_shape", "planes", "refine"]
+
+# Points of the full grid at which interpolation and model are compared.
+_PROBES = 2048
+_PLANE_BYTES = 1 << 25  # of values in memory at a time
+
+
+@dataclass(frozen=True)
+class AddedError:
+    """What interpolation adds to a model's error, from a sample of points.
+
+    Attributes
+    ----------
+    mean, max : float
+        Of |interpolated - evaluated|, e/A^3.
+    share : float
+        Sum |interpolated - evaluated| / sum |evaluated|.
+    n_points : int
+        Number of points.
+    """
+
+    mean: float
+    max: float
+    share: float
+    n_points: int
+
+
+def coarse_shape(atoms, shape, factor):
+    """Choose the grid to predict on.
+
+    Parameters
+    ----------
+    atoms : ase.Atoms
+        The structure.
+    shape : tuple of int
+        The full grid.
+    factor : int
+        How many times coarser along each axis.
+
+    Returns
+    -------
+    tuple of int
+        Products of 2, 3, 5 and 7, as few as make the spacing at most `factor`
+        times that of the full grid; `shape` for a factor of 1.
+
+    Raises
+    ------
+    ChargeError
+        If the factor is below 1, or the structure is not periodic.
+    """
+    if factor < 1:
+        raise ChargeError(f"a grid {factor} times coarser: give a number of at least 1")
+    if factor == 1:
+        return shape
+    if not atoms.pbc.all():
+        raise ChargeError(
+            "the structure is not periodic in all directions, which Fourier interpolation from a "
+            "coarser grid needs; predict it on the full grid"
+        )
+    return tuple(min(n, fft_size(n / factor)) for n in shape)
+
+
+def refine(coarse, full, folder):
+    """Bring values from a coarse to a full grid, some planes at a time.
+
+    Parameters
+    ----------
+    coarse : np.ndarray
+        (nx, ny, nz)
+    full : np.ndarray
+        (mx, my, mz), to be filled; see :func:`deepmd_charge.fourier.fourier_interpolate`.
+    folder : str or Path
+        For a file with what is half done.
+    """
+    nx, _, _ = coarse.shape
+    mx, my, mz = full.shape
+    half = scratch(folder, (nx, my, mz))
+    for part in planes(half.shape, 0):
+        half[part] = fourier_interpolate(coarse[part], (part.stop - part.start, my, mz))
+        release(half)
+    for part in planes(full.shape, 1):
+        full[:, part] = fourier_interpolate(half[:, part], (mx, part.stop - part.start, mz))
+        release(half)
+        release(full)
+
+
+def planes(shape, axis):
+    """Cut a grid along an axis into pieces that fit into memory; yields slices."""
+    step = max(1, _PLANE_BYTES // (8 * (int(np.prod(shape)) // shape[axis])))
+    for start in range(0, shape[axis], step):
+        yield slice(start, min(start + step, shape[axis]))
+
+
+def added_error(fields, values):
+    """Compare interpolated values with the models' own.
+
+    Parameters
+    ----------
+    fields : list of Field
+        The models, with the structure; their mean counts.
+    values : np.ndarray
+        (nx, ny, nz) interpolated values, e/A^3.
+
+    Returns
+    -------
+    AddedError
+        At random points, the same ones every time.
+    """
+    n_points = min(_PROBES, values.size)
+    index = np.random.default_rng(0).choice(values.size, n_points, replace=False)
+    points = grid_points(values.shape, index, fields[0].atoms.cell.array)
+    true = np.mean([field(points) for field in fields], axis=0)
+    error = np.abs(values[np.unravel_index(index, values.shape)] - true)
+    scale = np.abs(true).sum()
+    return AddedError(
+        float(error.mean()), float(error.max()), float(error.sum() / scale) if scale else np.inf,
+        n_points,
+    )

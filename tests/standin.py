@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""A model that costs nothing, and the command line with it.
+
+    python standin.py ARGUMENTS     as deepmd-charge ARGUMENTS
+"""
+
+import os
+import sys
+import time
+
+import numpy as np
+
+from deepmd_charge.launcher import launched
+
+SPACING = 0.4
+
+
+def wave(atoms, points):
+    """A smooth periodic density: 8 electrons."""
+    phases = 2.0 * np.pi * atoms.cell.scaled_positions(points)
+    return 8.0 / atoms.cell.volume * (1.0 + 0.5 * np.cos(phases[:, 0]) * np.sin(phases[:, 1:]).sum(1))
+
+
+def wait_for_blocks(path, count):
+    """Wait until a run has done so many blocks, as the checksums in its partial file say."""
+    deadline = time.monotonic() + 60.0
+    while time.monotonic() < deadline:
+        if os.path.exists(path) and np.count_nonzero(
+            np.fromfile(path, np.uint64, 100, offset=1 << 16)
+        ) >= count:
+            return
+        time.sleep(0.02)
+    raise TimeoutError(path)
+
+
+class StandInField:
+    """`wave` times a factor, plus a ripple that atoms shift."""
+
+    n_calls = 0
+    block = 4096
+    threads = 1
+
+    def __init__(self, atoms, factor, ripple):
+        self.atoms, self.factor, self.ripple = atoms, factor, ripple
+
+    def __call__(self, points):
+        type(self).n_calls += 1
+        time.sleep(float(os.environ.get("STANDIN_PAUSE", 0.0)))
+        if os.environ.get("STANDIN_BROKEN_RANK") == str(launched()[0]):
+            raise RuntimeError("broken\nrank")
+        place = self.atoms.cell.scaled_positions(points - self.atoms.positions[0])
+        return self.factor * wave(self.atoms, points) + self.ripple * np.cos(
+            2.0 * np.pi * (5.0 * place[:, 0] + 4.0 * place[:, 2])
+        )
+
+    def on_block(self, blocks, number):
+        shape = [s.stop - s.start for s in blocks.slices(number)]
+        return self(blocks.points(number, self.atoms.cell.array)).reshape(shape)
+
+    def warn_if_far(self, where, stacklevel=2):
+        pass
+
+
+class StandInModel:
+    """Its file holds a factor and, if wanted, the height of a ripple."""
+
+    type_map = ["Si", "X"]
+    elements = ["Si"]
+    rcut = 6.0
+
+    def __init__(self, path, n_threads=None):
+        with open(path) as file:
+            self.factor, self.ripple = [*map(float, file.read().split()), 0.0][:2]
+        self.path = path
+        self.n_threads = n_threads
+        self.info = {"grid_spacing": SPACING, "kind": "vasp/chgcar" if self.factor < 9 else "cube"}
+
+    def field(self, atoms):
+        return StandInField(atoms, self.factor, self.ripple)
+
+    def predict(self, atoms, grid, progress=False):
+        from deepmd_charge import Density
+
+        empty = Density(atoms, np.zeros(grid))
+        return Density(atoms, self.predict_points(atoms, empty.points()).reshape(grid))
+
+    def predict_points(self, atoms, points, progress=False):
+        return self.field(atoms)(points)
+
+
+if __name__ == "__main__":
+    import deepmd_charge.inference
+    import deepmd_charge.inference.run
+    from deepmd_charge.cli.main import main
+
+    if "STANDIN_PIDS" in os.environ:
+        with open(f"pid.{launched()[0]}", "w") as file:
+            file.write(str(os.getpid()))
+    deepmd_charge.inference.ChargeModel = deepmd_charge.inference.run.ChargeModel = StandInModel
+    sys.exit(main())

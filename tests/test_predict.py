@@ -1,0 +1,457 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""Predictions to files: resumed, over several models and frames, coarsened."""
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase.build import bulk
+from ase.io import write
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from standin import StandInField, StandInModel, wait_for_blocks
+
+from deepmd_charge import Density, read_density
+from deepmd_charge.cli.main import main
+from deepmd_charge.formats import format_of
+from deepmd_charge.inference import coarse
+from deepmd_charge.inference.blocks import Blocks
+from deepmd_charge.inference.outputs import labelled, memory_order
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*not a whole number")
+
+STANDIN = Path(__file__).with_name("standin.py")
+GRID = ("--grid", "36", "40", "32")
+N_BLOCKS = len(Blocks((36, 40, 32), StandInField.block))
+PREDICT = ("predict", "-m", "charge.pb", "-s", "POSCAR", "-o", "CHGCAR_p")
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """A folder with models, a structure and a trajectory."""
+    monkeypatch.chdir(tmp_path)
+    for module in ("deepmd_charge.inference", "deepmd_charge.inference.run"):
+        monkeypatch.setattr(f"{module}.ChargeModel", StandInModel)
+    monkeypatch.setattr(StandInField, "n_calls", 0)
+    for name, content in {
+        "charge.pb": "1", "b.pb": "1.5", "c.pb": "0.8 0.1", "rough.pb": "1 0.1", "other.pb": "9.5"
+    }.items():
+        Path(name).write_text(content)
+    atoms = bulk("Si", "diamond", 5.43)
+    write("POSCAR", atoms)
+    frames = [atoms.copy() for _ in range(4)]
+    for shift, frame in enumerate(frames):
+        frame.positions += 0.1 * shift
+    write("t.xyz", frames, format="extxyz")
+    return tmp_path
+
+
+@pytest.fixture
+def finished(folder):
+    """Bytes of the prediction that nothing has disturbed."""
+    assert main([*PREDICT[:-1], "CHGCAR_whole", *GRID]) == 0
+    StandInField.n_calls = 0
+    return Path("CHGCAR_whole").read_bytes()
+
+
+def complaint(capsys, *argv):
+    """Run a command that must fail; its line of error."""
+    capsys.readouterr()
+    assert main(list(map(str, argv))) in (1, 130)
+    return capsys.readouterr().err.splitlines()[-1]
+
+
+def files(pattern="*CHGCAR_p*"):
+    """Names in the folder, hidden ones too."""
+    return sorted(path.name for path in Path().glob(pattern))
+
+
+def interrupted_at(monkeypatch, call, error=KeyboardInterrupt):
+    """Let the model fail when it is called so often."""
+    whole = StandInField.__call__
+
+    def fail(self, points):
+        if StandInField.n_calls == call:
+            raise error
+        return whole(self, points)
+
+    monkeypatch.setattr(StandInField, "__call__", fail)
+    return lambda: monkeypatch.setattr(StandInField, "__call__", whole)
+
+
+@given(st.tuples(*[st.integers(1, 90)] * 3), st.integers(1, 5000))
+@settings(max_examples=30, deadline=None)
+def test_blocks_hold_each_point_once(shape, most):
+    blocks = Blocks(shape, most)
+    seen = np.zeros(shape, dtype=int)
+    sizes = []
+    for number in range(min(len(blocks), 2000)):
+        seen[blocks.slices(number)] += 1
+        sizes.append(seen[blocks.slices(number)].size)
+    assert max(sizes) <= most
+    assert seen.max() == 1
+    if len(sizes) == len(blocks):
+        assert seen.min() == 1
+        assert np.mean(sizes) >= 0.2 * min(most, blocks.size)
+
+
+def test_points_of_blocks(density):
+    blocks = Blocks(density.shape, 20)
+    points = density.points().reshape(*density.shape, 3)
+    for number in range(len(blocks)):
+        mine = blocks.points(number, density.atoms.cell.array)
+        assert mine == pytest.approx(points[blocks.slices(number)].reshape(-1, 3), abs=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("name", "labelled_name", "order"),
+    [
+        ("CHGCAR", "CHGCAR_std", "F"),
+        ("a.b/CHGCAR_pred.gz", "a.b/CHGCAR_pred_std.gz", "F"),
+        ("Si.CHGCAR.xz", "Si_std.CHGCAR.xz", "F"),
+        ("h_0.2.cube", "h_0.2_std.cube", "C"),
+    ],
+)
+def test_names_of_files_that_belong_together(name, labelled_name, order):
+    assert labelled(name, "std") == labelled_name
+    assert format_of(labelled_name) == format_of(name)
+    assert memory_order(name) == order
+
+
+def test_a_killed_run_is_resumed(finished):
+    environment = {**os.environ, "STANDIN_PAUSE": "0.1"}
+    run = subprocess.Popen([sys.executable, STANDIN, *PREDICT, *GRID], env=environment)
+    wait_for_blocks("CHGCAR_p.partial", 3)
+    assert main([*PREDICT, *GRID, "--resume"]) == 1  # the other one is at work
+    assert StandInField.n_calls == 0
+    run.send_signal(signal.SIGKILL)
+    assert run.wait() == -signal.SIGKILL
+    assert files() == ["CHGCAR_p.partial"]
+    assert main([*PREDICT, *GRID, "--resume"]) == 0
+    assert 0 < StandInField.n_calls < N_BLOCKS - 2
+    assert Path("CHGCAR_p").read_bytes() == finished
+    assert files() == ["CHGCAR_p"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_leave_what_is_done(number, finished, monkeypatch, capsys):
+    whole = StandInField.__call__
+
+    def ask_to_stop(self, points):
+        if StandInField.n_calls == 10:
+            os.kill(os.getpid(), number)
+        return whole(self, points)
+
+    monkeypatch.setattr(StandInField, "__call__", ask_to_stop)
+    line = complaint(capsys, *PREDICT, *GRID)
+    assert line == (
+        "deepmd-charge: interrupted: CHGCAR_p.partial keeps what is done: go on with --resume"
+    )
+    assert files() == ["CHGCAR_p.partial"]
+    monkeypatch.setattr(StandInField, "__call__", whole)
+    StandInField.n_calls = 0
+    assert main([*PREDICT, *GRID, "--resume"]) == 0
+    assert StandInField.n_calls == N_BLOCKS - 10
+    assert Path("CHGCAR_p").read_bytes() == finished
+
+
+def test_nothing_done_nothing_kept(monkeypatch, capsys):
+    interrupted_at(monkeypatch, 0)
+    assert complaint(capsys, *PREDICT, *GRID) == "deepmd-charge: interrupted"
+    assert files() == []
+
+
+def test_damaged_blocks_are_done_again(finished, monkeypatch, capsys):
+    again = interrupted_at(monkeypatch, 15)
+    complaint(capsys, *PREDICT, *GRID)
+    again()
+    with open("CHGCAR_p.partial", "r+b") as file:
+        file.seek(-8 * 36 * 40 * 32, os.SEEK_END)  # the first value
+        file.write(b"\1")
+    StandInField.n_calls = 0
+    assert main([*PREDICT, *GRID, "--resume"]) == 0
+    assert StandInField.n_calls == N_BLOCKS - 15 + 1
+    assert Path("CHGCAR_p").read_bytes() == finished
+
+
+def test_other_runs_are_not_resumed(monkeypatch, capsys):
+    again = interrupted_at(monkeypatch, 5)
+    complaint(capsys, *PREDICT, *GRID)
+    again()
+    before = Path("CHGCAR_p.partial").read_bytes()
+    assert "CHGCAR_p.partial: holds an unfinished prediction; go on with --resume" in complaint(
+        capsys, *PREDICT, *GRID
+    )
+    write("moved.xyz", bulk("Si", "diamond", 5.44))
+    for key, change in {
+        "models": ["-m", "b.pb"],
+        "structure": ["-s", "moved.xyz"],
+        "grid": ["--grid", "36", "40", "33"],
+        "coarsen": ["--coarsen", "2"],
+    }.items():
+        line = complaint(capsys, *PREDICT, *GRID, *change, "--resume")
+        assert f"CHGCAR_p.partial: holds an unfinished prediction with other {key};" in line
+    assert Path("CHGCAR_p.partial").read_bytes() == before
+    Path("CHGCAR_p.partial").write_text("something else")
+    assert "CHGCAR_p.partial: not an unfinished" in complaint(capsys, *PREDICT, *GRID, "--resume")
+
+
+def test_a_cube_has_the_same_values(finished):
+    assert main([*PREDICT[:-1], "p.cube", *GRID]) == 0
+    assert read_density("p.cube").values == pytest.approx(
+        read_density("CHGCAR_whole").values, abs=1e-9
+    )
+
+
+def test_resume_without_a_partial_file(finished):
+    assert main([*PREDICT, *GRID, "--resume"]) == 0
+    assert Path("CHGCAR_p").read_bytes() == finished
+
+
+def test_several_models(capsys):
+    assert main(["predict", "-m", "charge.pb", "b.pb", "c.pb", *PREDICT[3:], *GRID]) == 0
+    each = []
+    for model in ("charge.pb", "b.pb", "c.pb"):
+        assert main(["predict", "-m", model, "-s", "POSCAR", "-o", "CHGCAR_1", *GRID]) == 0
+        each.append(read_density("CHGCAR_1").values)
+    assert read_density("CHGCAR_p").values == pytest.approx(np.mean(each, axis=0), abs=1e-9)
+    deviation = read_density("CHGCAR_p_std").values
+    assert deviation == pytest.approx(np.std(each, axis=0), abs=1e-9)
+    words = next(line for line in capsys.readouterr().out.splitlines() if "CHGCAR_p_std: " in line)
+    assert f"{deviation.mean():.1e} e/A^3 on average and {deviation.max():.1e} at most" in words
+
+
+def test_models_that_do_not_go_together(capsys):
+    line = complaint(capsys, "predict", "-m", "charge.pb", "other.pb", *PREDICT[3:], *GRID)
+    assert "charge.pb and other.pb: models of different kind (vasp/chgcar and cube)" in line
+    assert files() == []
+
+
+@pytest.mark.parametrize(
+    ("flags", "numbers"),
+    [
+        ([], [0, 1, 2, 3]),
+        (["--frames", "::2"], [0, 2]),
+        (["--frames=-2:"], [2, 3]),
+        (["-s", "t.xyz@1:3"], [1, 2]),
+        (["--frames", "2"], [2]),
+        (["-s", "t.xyz@-1"], [3]),
+    ],
+)
+def test_frames(flags, numbers, monkeypatch):
+    loaded = []
+    monkeypatch.setattr(StandInModel, "__init__", _noted(StandInModel.__init__, loaded))
+    argv = ["predict", "-m", "rough.pb", "-s", "t.xyz", "-o", "CHGCAR_p.gz", "--grid", "5", "6", "4"]
+    assert main([*argv, *flags]) == 0
+    names = [f"CHGCAR_p_{number:04d}.gz" for number in numbers]
+    single = ":" not in "".join(flags) and flags
+    assert files() == (["CHGCAR_p.gz"] if single else names)
+    assert len(loaded) == 1
+    for name, number in zip(files(), numbers):
+        density = read_density(name)
+        assert density.atoms.positions[0] == pytest.approx([0.1 * number] * 3)
+        expected = StandInField(density.atoms, 1.0, 0.1)(density.points())
+        assert density.values.ravel() == pytest.approx(expected, abs=1e-9)
+
+
+def _noted(function, calls):
+    def noting(*args, **kwargs):
+        calls.append(args)
+        return function(*args, **kwargs)
+
+    return noting
+
+
+def test_a_trajectory_is_resumed_at_its_frame(monkeypatch, capsys):
+    argv = ["predict", "-m", "rough.pb", "-s", "t.xyz", "-o", "CHGCAR_p", *GRID]
+    assert main([*argv[:-5], "CHGCAR_q", *argv[-4:]]) == 0
+    StandInField.n_calls = 0
+    again = interrupted_at(monkeypatch, 2 * N_BLOCKS + 5)
+    complaint(capsys, *argv)
+    again()
+    assert files() == ["CHGCAR_p.partial", "CHGCAR_p_0000", "CHGCAR_p_0001"]
+    os.utime("CHGCAR_p_0000", (0, 0))
+    StandInField.n_calls = 0
+    assert "with other frames" in complaint(capsys, *argv, "--frames", "1:", "--resume")
+    assert main([*argv, "--resume"]) == 0
+    assert StandInField.n_calls == 2 * N_BLOCKS - 5
+    assert os.stat("CHGCAR_p_0000").st_mtime == 0
+    for name in files():
+        assert Path(name).read_bytes() == Path(name.replace("_p", "_q")).read_bytes()
+    assert len(files()) == 4
+
+
+def test_a_frame_that_cannot_be_read(capsys):
+    lines = Path("t.xyz").read_text().splitlines()
+    Path("t.xyz").write_text("\n".join([*lines[:10], "Si 0.0 zero 0.0", *lines[11:]]) + "\n")
+    argv = ["predict", "-m", "charge.pb", "-s", "t.xyz", "-o", "CHGCAR_p", "--grid", 3, 3, 3]
+    assert "t.xyz: ase cannot read a structure from this file (frame 2: " in complaint(capsys, *argv)
+    assert files() == ["CHGCAR_p.partial", "CHGCAR_p_0000", "CHGCAR_p_0001"]
+    Path("t.xyz").write_text("\n".join(lines) + "\n")
+    assert main([*map(str, argv), "--resume"]) == 0
+    assert len(files()) == 4
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--frames", "x"], "t.xyz: 'x' are no frames"),
+        (["-s", "t.xyz@2", "--frames", "1"], "t.xyz@2: frames are given here and by --frames"),
+        (["--frames", "7"], "t.xyz: ase cannot read a structure from this file (frame 7: "),
+        (["--frames", "7:"], "t.xyz: there are no frames 7: in this file"),
+        (["--frames", "::-1"], "t.xyz: frames ::-1: give a step of at least 1"),
+        (["--species", "Si"], "t.xyz: --species is for LAMMPS dumps"),
+        (["-j", "0"], "-j 0: give a number of at least 1"),
+        (["--coarsen", "0"], "--coarsen 0: give a number of at least 1"),
+        (["--model-error", "nan"], "--model-error nan: give a positive number"),
+    ],
+)
+def test_complaints(flags, message, capsys):
+    assert message in complaint(capsys, *PREDICT[:3], "-s", "t.xyz", *PREDICT[5:], *GRID, *flags)
+    assert files() == []
+
+
+DUMP = """\
+ITEM: TIMESTEP
+{step}
+ITEM: NUMBER OF ATOMS
+2
+ITEM: BOX BOUNDS pp pp pp
+0 4
+0 4
+0 4
+ITEM: ATOMS id type{column} x y z
+2 2{word} 1 2 {step}
+1 1{word} 0 0 0
+"""
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_lammps_dumps(named, capsys):
+    extra = {"column": " element", "word": " Si"} if named else {"column": "", "word": ""}
+    Path("dump.lammpstrj").write_text("".join(DUMP.format(step=step, **extra) for step in (0, 1)))
+    argv = ["predict", "-m", "charge.pb", "-s", "dump.lammpstrj", "-o", "CHGCAR_p", "--grid", 2, 2, 2]
+    if not named:
+        assert "dump.lammpstrj: this LAMMPS dump has numbers for elements" in complaint(capsys, *argv)
+        assert "more atom types than --species" in complaint(capsys, *argv, "--species", "Si")
+        assert "--species: Xx is no element" in complaint(capsys, *argv, "--species", "Xx")
+        assert "the model has not seen C" in complaint(capsys, *argv, "--species", "C", "Si")
+        assert files() == []
+        argv += ["--species", "Si", "Si"]
+    assert main(list(map(str, argv))) == 0
+    atoms = read_density("CHGCAR_p_0001").atoms
+    assert str(atoms.symbols) == "Si2"
+    assert atoms.positions == pytest.approx(np.array([[0, 0, 0], [1, 2, 1]]))
+
+
+def test_out_of_space(finished, monkeypatch, capsys):
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    values = 8 * 36 * 40 * 32
+    text = len(finished)
+    for limit, message, left in (
+        (values // 2, "CHGCAR_p.partial: cannot keep 0.0004", []),
+        ((values + text) // 2, "CHGCAR_p: cannot be written: File too large; CHGCAR_p.partial keeps",
+         ["CHGCAR_p.partial"]),
+    ):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+        try:
+            line = complaint(capsys, *PREDICT, *GRID)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+        assert message in line
+        assert files() == left
+    StandInField.n_calls = 0
+    assert main([*PREDICT, *GRID, "--resume"]) == 0
+    assert StandInField.n_calls == 0
+    assert Path("CHGCAR_p").read_bytes() == finished
+
+
+def test_values_that_are_not_finite(monkeypatch, capsys):
+    monkeypatch.setattr(StandInField, "__call__", lambda self, points: points[:, 0] / 0.0)
+    with np.errstate(all="ignore"):
+        assert "error: the model gives values that are not" in complaint(capsys, *PREDICT, *GRID)
+    assert files() == []
+
+
+def test_coarse_predictions_of_smooth_densities_are_exact(finished, monkeypatch, capsys):
+    monkeypatch.setattr(coarse, "_PLANE_BYTES", 8 * 40 * 32 * 3)  # some planes at a time
+    assert main([*PREDICT, *GRID, "--coarsen", "2"]) == 0
+    out, err = capsys.readouterr()
+    assert "warning" not in err
+    assert "CHGCAR_p: interpolated from 18 x 20 x 16 points" in out
+    assert read_density("CHGCAR_p").values == pytest.approx(
+        read_density("CHGCAR_whole").values, abs=1e-9
+    )
+    assert files() == ["CHGCAR_p"]
+
+
+def test_what_interpolation_adds_is_told(capsys):
+    """The ripple's five waves do not fit nine points; its error is known."""
+    argv = ["predict", "-m", "rough.pb", *PREDICT[3:], *GRID, "--coarsen", "4"]
+    assert main(argv) == 0
+    out, err = capsys.readouterr()
+    coarse_one = read_density("CHGCAR_p").values
+    assert main([*argv[:-2], "-o", "CHGCAR_fine"]) == 0
+    error = np.abs(coarse_one - read_density("CHGCAR_fine").values)
+    assert error.mean() > 0.05
+    assert "interpolated from 9 x 10 x 8 points" in out
+    words = out.split("adds an error of ")[1].split()
+    assert float(words[0]) == pytest.approx(error.mean(), rel=0.1)
+    assert float(words[5]) == pytest.approx(error.max(), rel=0.1)
+    assert "warning: CHGCAR_p: --coarsen 4 adds an error of" in err
+    assert main([*argv, "--model-error", "0.5"]) == 0
+    assert "warning" not in capsys.readouterr().err
+    os.remove("CHGCAR_p")
+    assert "above --model-error 0.01: take" in complaint(capsys, *argv, "--model-error", "0.01")
+    assert files() == []
+
+
+def test_deviation_of_coarse_predictions(capsys):
+    """It is that of the interpolated densities, not itself interpolated."""
+    argv = ["predict", "-m", "charge.pb", "b.pb", "c.pb", *PREDICT[3:], *GRID]
+    assert main(argv) == 0
+    assert main([*argv, "-o", "CHGCAR_c", "--coarsen", "3"]) == 0
+    for name in ("", "_std"):
+        one, other = (read_density(f"CHGCAR_{letter}{name}").values for letter in "pc")
+        assert one == pytest.approx(other, abs=1e-9)
+
+
+def test_coarse_predictions_are_resumed(monkeypatch, capsys):
+    argv = [*PREDICT, "--grid", "60", "60", "60", "--coarsen", "2"]
+    assert main([*argv, "-o", "CHGCAR_whole"]) == 0
+    again = interrupted_at(monkeypatch, 5)
+    StandInField.n_calls = 0
+    complaint(capsys, *argv)
+    again()
+    assert main([*argv, "--resume"]) == 0
+    assert Path("CHGCAR_p").read_bytes() == Path("CHGCAR_whole").read_bytes()
+
+
+def test_molecules_are_not_interpolated(capsys):
+    atoms = bulk("Si")
+    atoms.pbc = (True, True, False)
+    write("slab.xyz", atoms, format="extxyz")
+    argv = [*PREDICT[:3], "-s", "slab.xyz", *PREDICT[5:], *GRID, "--coarsen", "2"]
+    assert "the structure is not periodic in all directions" in complaint(capsys, *argv)
+    assert files() == []
+
+
+def test_predict_fills_an_array(charge_model, tmp_path):
+    """The real model, on a grid of several blocks: as on points, wherever the values go."""
+    from training import structure
+
+    atoms = structure(8)
+    shape = (19, 17, 20)
+    out = np.memmap(tmp_path / "values", np.float64, "w+", shape=shape, order="F")
+    density = charge_model.predict(atoms, shape, out=out)
+    assert np.shares_memory(density.values, out)
+    points = charge_model.predict_points(atoms, Density(atoms, np.zeros(shape)).points())
+    assert out.ravel() == pytest.approx(points, abs=1e-5)
+    for bad in (np.empty((1, 2, 3)), np.empty(shape, np.float32)):
+        with pytest.raises(ValueError, match="give a float64 array"):
+            charge_model.predict(atoms, shape, out=bad)
