@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """A frozen charge model as compiled code: see :class:`Engine`."""
 
-import json
-
 import numpy as np
 
 from ..dataset import GRID_TYPE
@@ -40,34 +38,38 @@ class Engine:
 
     Parameters
     ----------
-    constants : dict
-        Names and arrays in the frozen graph, as
-        :func:`.frozen.read_constants` gives them: those under ``se_charge``,
+    frozen : Frozen
+        The model. The engine takes its constants under ``se_charge``,
         ``se_charge_embedding_*`` and ``charge_fitting``, and, in a model with
         atomic densities, ``saed/step`` (h, A) and ``saed/coefficients``
-        (elements, intervals, 4): :math:`f_z(r) = \\sum_k c_{zik} t^k` with
+        (elements, intervals, 4): :math:`f_z(r) = \sum_k c_{zik} t^k` with
         :math:`r/h = i + t`, added for every atom; zero beyond the last interval.
-    descriptor, fitting : dict
-        The arguments ``model/descriptor`` and ``model/fitting_net``, complete.
-    type_map : list of str
-        Elements, and X for grid points.
 
     Raises
     ------
     Unsupported
-        If an argument is unknown.
+        If it has arguments that are unknown here.
     """
 
-    def __init__(self, constants, descriptor, fitting, type_map):
+    # points in one evaluation: little memory, and long enough to keep a core busy
+    block = 16384
+
+    def __init__(self, frozen, n_threads=1):
+        self.threads = n_threads
+        arguments = frozen.arguments
+        if arguments is None:
+            raise Unsupported("a graph without its training script")
+        descriptor, fitting = arguments["descriptor"], arguments["fitting_net"]
         unknown = (descriptor.keys() - _DESCRIPTOR_KEYS) | (fitting.keys() - _FITTING_KEYS)
         if unknown:
             raise Unsupported(f"arguments {', '.join(sorted(unknown))}")
-        self._constants = constants
+        self._constants = frozen.constants
         self._d = descriptor
-        self.rcut = float(descriptor["rcut"])
-        self._elements = [t for t, name in enumerate(type_map) if name != GRID_TYPE]
+        self._rcut = frozen.rcut
+        is_element = np.array([name != GRID_TYPE for name in frozen.type_map])
+        self._elements = np.flatnonzero(is_element)
         # index of a type among the elements
-        self._index = np.cumsum([name != GRID_TYPE for name in type_map]) - 1
+        self._index = np.cumsum(is_element) - 1
         wide = "float64" in (descriptor["precision"], fitting["precision"])
         self.precision = "float64" if wide else "float32"
         embedded = descriptor["radial"] == "embedding"
@@ -79,32 +81,18 @@ class Engine:
             triples=[] if embedded else [tuple(t) for t in descriptor["triples"]],
             n_triple=min(descriptor["n_triple"], n_channel),
             eps=descriptor["eps"],
-            rcut=self.rcut,
+            rcut=self._rcut,
             separate=not embedded,
             linear=not embedded,
         )
         functions, start = self._embedding() if embedded else self._mixed(moments)
         degree, tolerance = _TABLES[self.precision]
-        table = tabulate(functions, self.rcut, degree, tolerance)
-        # (intervals, terms, elements * functions) to one table an element
+        table = tabulate(functions, self._rcut, degree, tolerance)
+        # (intervals, terms, elements * functions) to one table a type
         table = table.reshape(*table.shape[:2], len(self._elements), -1).transpose(2, 0, 1, 3)
-        saed = None
-        self.reach = self.rcut
-        if "saed/step" in constants:
-            saed = float(constants["saed/step"]), constants["saed/coefficients"]
-            self.reach = max(self.rcut, saed[0] * saed[1].shape[1])
+        saed = frozen.saed and (frozen.saed[0], frozen.saed[1][self._index])
         layers = self._layers(fitting, moments)
-        self._kernel = build_kernel(moments, table, start, layers, self.precision, saed)
-
-    @classmethod
-    def of_graph(cls, constants):
-        """The engine of a frozen graph's constants, which hold the arguments too."""
-        script = constants.get("train_attr/training_script")
-        if not script:
-            raise Unsupported("a graph without its training script")
-        model = json.loads(script)["model"]
-        type_map = constants["model_attr/tmap"].decode().split()
-        return cls(constants, model["descriptor"], model["fitting_net"], type_map)
+        self._kernel = build_kernel(moments, table[self._index], start, layers, self.precision, saed)
 
     def density(self, images, points):
         """Density at points, in e/A^3.
@@ -112,7 +100,7 @@ class Engine:
         Parameters
         ----------
         images : Images
-            The atoms, with periodic images up to ``reach`` from the cell.
+            The atoms, with periodic images up to the model's reach from the cell.
         points : np.ndarray
             (n, 3) wrapped positions in A.
 
@@ -121,15 +109,13 @@ class Engine:
         np.ndarray
             (n,)
         """
-        cubes = np.floor(points / TILE).astype(np.int64)
+        # tile by tile; where numbers are too large for that, it is only slower
+        cubes = np.floor(points / TILE)
         cubes -= cubes.min(axis=0)
-        extent = cubes.max(axis=0) + 1
-        tiles = (cubes[:, 0] * extent[1] + cubes[:, 1]) * extent[2] + cubes[:, 2]
-        order = np.argsort(tiles, kind="stable")
+        extent = cubes.max(axis=0) + 1.0
+        order = np.argsort((cubes[:, 0] * extent[1] + cubes[:, 1]) * extent[2] + cubes[:, 2])
         values = np.empty(len(points))
-        values[order] = self._kernel(
-            np.ascontiguousarray(points[order]), tiles[order], images.bins(self._index)
-        )
+        values[order] = self._kernel(points[order], images.bins)
         return values
 
     def novelty(self, images, points):
@@ -142,9 +128,9 @@ class Engine:
             for end in ("low", "high")
         )
         crowding = np.zeros((len(points), len(self._elements)))
-        centres, atoms, r = images.pairs(points, self.rcut)
+        centres, atoms, r = images.pairs(points, self._rcut)
         np.add.at(
-            crowding, (centres, self._index[images.types[atoms]]), cutoff(np, r, self.rcut)
+            crowding, (centres, self._index[images.types[atoms]]), cutoff(np, r, self._rcut)
         )
         outside = np.maximum(np.maximum(low - crowding, crowding - high), 0.0)
         return outside.sum(axis=1) / high.sum()
@@ -168,7 +154,7 @@ class Engine:
         mix = np.concatenate(mixes, axis=1).reshape(len(self._elements), d["n_radial"], -1)
 
         def functions(r):
-            basis = RADIAL_BASES[d["radial"]](np, r, self.rcut, d["n_radial"], d["core"])
+            basis = RADIAL_BASES[d["radial"]](np, r, self._rcut, d["n_radial"], d["core"])
             return np.concatenate(np.stack(basis, axis=1) @ mix, axis=1)
 
         return functions, start
@@ -182,7 +168,7 @@ class Engine:
         function = activation(d["activation_function"])
 
         def functions(r):
-            s = inverse_distance(np, r, d["eps"]) * switch(np, r, d["rcut_smth"], self.rcut)
+            s = inverse_distance(np, r, d["eps"]) * switch(np, r, d["rcut_smth"], self._rcut)
             weight = s / (scale * number)
             out = []
             for t in self._elements:

@@ -8,17 +8,74 @@ of a tensor dtype = 1, shape = 2 (its dim = 2, of that size = 1), content = 4,
 and values in a list for small tensors.
 """
 
+import json
+import os
+from dataclasses import dataclass
+
 import numpy as np
 
-__all__ = ["read_constants"]
+from ..errors import ChargeError
+
+__all__ = ["Frozen", "read_model"]
 
 # TensorFlow's dtypes: numpy's, the field with a list of values
 _FLOATS = {1: ("<f4", 5), 2: ("<f8", 6)}
 _STRING, _STRING_VALUES = 7, 8
 
 
-def read_constants(path):
-    """Read the constants of a frozen graph that are real numbers or strings.
+@dataclass
+class Frozen:
+    """What a frozen charge model holds.
+
+    Attributes
+    ----------
+    path : str
+    constants : dict
+        Name: array, or bytes for a string.
+    """
+
+    path: str
+    constants: dict
+
+    @property
+    def type_map(self):
+        """list of str: Elements, and X for grid points."""
+        return self.constants["model_attr/tmap"].decode().split()
+
+    @property
+    def info(self):
+        """dict: What the model remembers of its training data."""
+        return json.loads(self.constants["model_attr/charge_info"])
+
+    @property
+    def rcut(self):
+        """float: Cutoff radius, A."""
+        return float(self.constants["descrpt_attr/rcut"])
+
+    @property
+    def saed(self):
+        """tuple or None: Interval (A) and coefficients (elements, intervals, 4) of atomic densities."""
+        if "saed/step" not in self.constants:
+            return None
+        return float(self.constants["saed/step"]), self.constants["saed/coefficients"]
+
+    @property
+    def reach(self):
+        """float: How far a point sees, A: the cutoff, or the extent of atomic densities."""
+        if self.saed is None:
+            return self.rcut
+        step, coefficients = self.saed
+        return max(self.rcut, step * coefficients.shape[1])
+
+    @property
+    def arguments(self):
+        """dict or None: ``model`` of the ``input.json`` it was trained with."""
+        script = self.constants.get("train_attr/training_script")
+        return json.loads(script)["model"] if script else None
+
+
+def read_model(path):
+    """Read a frozen charge model.
 
     Parameters
     ----------
@@ -27,14 +84,35 @@ def read_constants(path):
 
     Returns
     -------
-    dict
-        Name: array, or bytes for a string.
+    Frozen
 
     Raises
     ------
-    ValueError
-        If this is no graph.
+    ChargeError
+        If the file is missing, or is not a charge model.
     """
+    if not os.path.isfile(path):
+        raise ChargeError(f"{path}: no such model file; make one with dp freeze -o {path}")
+    try:
+        constants = _constants(path)
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
+        raise ChargeError(
+            f"{path}: not a frozen TensorFlow model; give the file that dp freeze wrote"
+        ) from error
+    if "model_attr/charge_info" not in constants:
+        raise ChargeError(
+            f'{path}: not a charge model; train one with model.type "charge" and dp freeze it'
+        )
+    if "se_charge/crowding_low" not in constants:
+        raise ChargeError(
+            f"{path}: a model of an older version, which did not note the range of its training "
+            "data; train and freeze it again"
+        )
+    return Frozen(path, constants)
+
+
+def _constants(path):
+    """The constants of a graph that are real numbers or strings."""
     with open(path, "rb") as file:
         graph = memoryview(file.read())
     constants, nodes = {}, 0
@@ -43,7 +121,7 @@ def read_constants(path):
             continue
         nodes += 1
         fields = list(_fields(node))
-        found = dict((n, v) for n, v in fields if n in (1, 2))
+        found = {n: v for n, v in fields if n in (1, 2)}
         if 2 in found and bytes(found[2]) == b"Const":
             value = _attribute(fields, b"value")
             constants[bytes(found[1]).decode()] = _tensor(dict(_fields(value))[8])
@@ -73,8 +151,11 @@ def _tensor(message):
     dtype, values = _FLOATS[kind]
     content = single.get(4) or b"".join(bytes(v) for n, v in fields if n == values)
     flat = np.frombuffer(content, dtype)
-    # equal numbers are stored once, zeros not at all
-    return flat.reshape(shape) if flat.size == np.prod(shape) else np.full(shape, sum(flat), dtype)
+    # the last number stands for all that follow, none for zeros
+    rest = int(np.prod(shape)) - flat.size
+    if rest:
+        flat = np.concatenate([flat, np.full(rest, flat[-1] if flat.size else 0, dtype)])
+    return flat.reshape(shape)
 
 
 def _fields(message):

@@ -64,6 +64,8 @@ class Images:
         (n, 3) in A, of atoms and images.
     types : np.ndarray
         (n,)
+    bins : Bins
+        The same, in bins of half the distance that a point sees.
     """
 
     def __init__(self, atoms, types, rcut):
@@ -83,7 +85,7 @@ class Images:
             types = types[atom]
         self.positions = place(images, self._cell)
         self.types = types
-        self._bins = None
+        self.bins = self._sorted()
 
     def _wrapped(self, positions):
         fractions = place(positions, self._inverse)
@@ -138,23 +140,7 @@ class Images:
         r = np.linalg.norm(self.positions[atom] - points[point], axis=1)
         return point, atom, r
 
-    def bins(self, index):
-        """The atoms in bins of about half the distance that a point sees.
-
-        Parameters
-        ----------
-        index : np.ndarray
-            What the types are called in the result.
-
-        Returns
-        -------
-        Bins
-        """
-        if self._bins is None:
-            self._bins = self._sorted(index)
-        return self._bins
-
-    def _sorted(self, index):
+    def _sorted(self):
         if not len(self.positions):
             empty = np.zeros(0), np.zeros(0, np.int32), np.zeros(2, np.int64)
             return Bins(*empty, np.ones(6), np.ones(3, np.int64))
@@ -171,7 +157,7 @@ class Images:
         starts = np.searchsorted(bins[order], np.arange(np.prod(shape) + 1))
         return Bins(
             np.ascontiguousarray(self.positions[order]),
-            index[self.types[order]].astype(np.int32),
+            self.types[order].astype(np.int32),
             starts.astype(np.int64),
             np.concatenate([low, np.full(3, 1.0 / width)]),
             shape,

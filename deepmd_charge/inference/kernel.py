@@ -198,29 +198,28 @@ class Kernel:
 
     def __init__(self, call, arrays, scratch):
         self._call, self._arrays, self._scratch = call, arrays, scratch
+        self._capacity = 256  # for candidate neighbours; grows when it must
 
-    def __call__(self, points, tiles, bins):
-        """Densities (n,) at points (n, 3), of which those of one tile follow each other.
+    def __call__(self, points, bins):
+        """Densities (n,) at points, quick where neighbours in the list are neighbours in space.
 
         Parameters
         ----------
         points : np.ndarray
             (n, 3) float64, contiguous.
-        tiles : np.ndarray
-            (n,) int64, different for points of different cubes of width TILE.
         bins : Bins
             The atoms.
         """
         values = np.empty(len(points))
-        capacity = 256
         while True:
+            capacity = self._capacity
             work = np.zeros(self._scratch(capacity), np.uint8)
             more = self._call(
-                points, tiles, len(points), *bins.arrays, *self._arrays, work, capacity, values
+                points, len(points), *bins.arrays, *self._arrays, work, capacity, values
             )
             if not more:
                 return values
-            capacity = _up(2 * more, 64)
+            self._capacity = max(self._capacity, _up(2 * more, 64))
 
 
 class Scratch:
@@ -288,7 +287,7 @@ def build_kernel(moments, table, start, layers, real, saed=None, machine=None):
 
 
 _PARAMETERS = [
-    *("points", "tiles", "n"),
+    *("points", "n"),
     *("atoms", "types", "starts", "frame", "dims"),
     *("table", "first", "weights", "saed"),
     *("work", "capacity", "values"),
@@ -326,36 +325,35 @@ class _Writer:
 
     def write(self):
         p = self.p
-        points, tiles = p.array("points", p.double), p.array("tiles", p.int64)
-        n = p.integer("n")
-        tile = p.variable(0, p.int64)
+        points, n = p.array("points", p.double), p.integer("n")
+        tile = [p.variable(0.0, p.double) for _ in range(3)]
         candidates = p.variable(0, p.int64)
         slot = p.variable(0, p.int64)
         with p.loop(0, n) as i:
             point = [points[3 * i + k] for k in range(3)]
-            is_new = tiles[i].differs(tile.value) | (i < 1)
-            with p.when(is_new):
-                tile.value = tiles[i]
-                candidates.value = self._candidates(point)
+            centre = [p.floor(x * (1.0 / TILE)) * TILE + 0.5 * TILE for x in point]
+            moved = [new.differs(old.value) for new, old in zip(centre, tile)]
+            with p.when((i < 1) | moved[0] | moved[1] | moved[2]):
+                for old, new in zip(tile, centre):
+                    old.value = new
+                candidates.value = self._candidates(centre)
             count = self._neighbours(point, candidates.value)
             self.sums[slot.value] = self._saed(candidates.value)
             self._moments(count)
             self._linear(slot.value)
             self._invariants(self.features.at(slot.value * self.invariants.size))
             slot.value = slot.value + 1
-            full = (slot.value >= _BATCH) | (i + 1 >= n)
-            with p.when(full):
+            with p.when((slot.value >= _BATCH) | (i + 1 >= n)):
                 self._net(slot.value, i + 1 - slot.value)
                 slot.value = p.constant(0, p.int64)
 
-    def _candidates(self, point):
-        """Collect the atoms within reach of the point's tile; returns how many, padded."""
+    def _candidates(self, centre):
+        """Collect the atoms within reach of a tile; returns how many, padded to vectors."""
         p = self.p
         atoms, types = p.array("atoms", p.double), p.array("types", p.int32)
         starts, dims = p.array("starts", p.int64), p.array("dims", p.int64)
         frame = p.array("frame", p.double)  # origin, 1 / width of a bin
         radius = self.reach + 0.5 * TILE * 3**0.5 + 1e-6
-        centre = [p.floor(x * (1.0 / TILE)) * TILE + 0.5 * TILE for x in point]
         low, high = [], []
         for k in range(3):
             inside = dims[k].to(p.double)
@@ -381,7 +379,7 @@ class _Writer:
                     at = count.value
                     self.x[at], self.y[at], self.z[at] = position
                     self.element[at] = types[a]
-                    count.value = at + p.where(square < radius * radius, one(p), zero(p))
+                    count.value = at + p.where(square < radius * radius, 1, p.constant(0, p.int64))
         for k in range(p.width):  # padding, out of reach
             at = count.value + k
             self.x[at] = centre[0] + 2.0 * radius
@@ -418,7 +416,7 @@ class _Writer:
             lane = j & (width - 1)
             self.near_row[at] = row
             self.near_at[at] = (j - lane) * m.n_harmonics + lane
-            count.value = at + p.where(row >= 0, one(p), zero(p))
+            count.value = at + p.where(row >= 0, 1, p.constant(0, p.int64))
         return count.value
 
     def _saed(self, candidates):
@@ -580,11 +578,3 @@ class _Writer:
                     if layer.skips:
                         y = y + source.at(q * stride + r * stride).vector(at, width)
                     target[(q + r) * net.stride + at] = y
-
-
-def one(p):
-    return p.constant(1, p.int64)
-
-
-def zero(p):
-    return p.constant(0, p.int64)
