@@ -12,7 +12,14 @@ import pytest
 from ase.build import bulk
 from ase.io import write
 
-from deepmd_charge import ChargeError, Density, __version__, read_density, write_density
+from deepmd_charge import (
+    ChargeError,
+    ChargeModel,
+    Density,
+    __version__,
+    read_density,
+    write_density,
+)
 from deepmd_charge.cli.main import main
 from deepmd_charge.cli.predict import fft_size
 
@@ -34,10 +41,12 @@ class StandInModel:
     type_map = ["Si", "X"]
     elements = ["Si"]
     rcut = 6.0
+    check = ChargeModel.check
 
     def __init__(self, path):
         with open(path, "rb"):
             pass
+        self.path = path
         self.info = {"grid_spacing": SPACING}
 
     def predict(self, atoms, grid, progress=False):

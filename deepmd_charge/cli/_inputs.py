@@ -56,8 +56,8 @@ def read_structure(path, model):
     Raises
     ------
     ChargeError
-        When the file cannot be read, has no cell, or has an element that is
-        not in the model's ``type_map``.
+        When the file cannot be read, has no cell, or the model cannot evaluate
+        the structure.
     """
     from .. import formats
 
@@ -71,7 +71,7 @@ def read_structure(path, model):
         raise ChargeError(f"{path}: there are no atoms in this file")
     if atoms.cell.rank < 3:
         raise ChargeError(f"{path}: the structure has no cell of three vectors; add one")
-    check_elements(path, atoms, model)
+    model.check(atoms, path)
     return atoms
 
 
@@ -88,17 +88,6 @@ def _read_with_ase(path):
             f"{path}: ase cannot read a structure from this file ({reason[0]}); "
             "give a POSCAR, extxyz, cif, ..."
         ) from error
-
-
-def check_elements(path, atoms, model):
-    """Raise ChargeError when a structure has elements unknown to a model."""
-    known = model.elements
-    unknown = sorted(set(atoms.get_chemical_symbols()) - set(known))
-    if unknown:
-        raise ChargeError(
-            f"{path}: the model has not seen {', '.join(unknown)}, only {', '.join(known)}; "
-            "train on densities that have them"
-        )
 
 
 def check_same_grid(path, reference, other_path, other):

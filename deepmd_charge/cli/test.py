@@ -91,12 +91,11 @@ def run(args):
 def _from_model(args):
     """Return a function that predicts the chosen points of a file."""
     from ..inference import ChargeModel
-    from ._inputs import check_elements
 
     model = ChargeModel(args.model)
 
     def predict(number, path, reference, chosen):
-        check_elements(path, reference.atoms, model)
+        model.check(reference.atoms, path)
         if args.points is None and not reference.origin.any():
             return model.predict(reference.atoms, grid=reference.shape, progress=True).values.ravel()
         return model.predict_points(reference.atoms, reference.points(chosen))

@@ -31,7 +31,7 @@ class Unsupported(Exception):
 
 
 class Engine:
-    """The density of one model at points, compiled for this processor.
+    r"""The density of one model at points, compiled for this processor.
 
     What it computes is set by the model's own arguments and constants, with
     the functions of :mod:`deepmd_charge.kernels`.

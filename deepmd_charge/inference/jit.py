@@ -338,6 +338,11 @@ class Program:
             initial = self.constant(initial, kind)
         return Variable(self, initial)
 
+    def memory(self, array, element):
+        """An array that already exists, to be kept as long as the program."""
+        pointer = self.builder.inttoptr(_I64(array.ctypes.data), ir.PointerType())
+        return Array(self, pointer, element)
+
     # control
 
     @contextmanager
@@ -367,6 +372,13 @@ class Program:
         value = value if isinstance(value, Value) else self.constant(value, _I64)
         self.builder.ret(value.ir)
         self.builder.position_at_end(self._function.append_basic_block())
+
+    def clock(self):
+        """The processor's counter of cycles, for measurements."""
+        name = "llvm.readcyclecounter"
+        signature = ir.FunctionType(_I64, [])
+        function = self._module.globals.get(name) or ir.Function(self._module, signature, name)
+        return Value(self, self.builder.call(function, []))
 
     # mathematics
 

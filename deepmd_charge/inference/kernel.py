@@ -26,7 +26,7 @@ from ..kernels.network import activation
 from ..kernels.radial import inverse_distance
 from .jit import Machine, Program
 
-__all__ = ["TILE", "Layer", "Moments", "build_kernel"]
+__all__ = ["TILE", "Layer", "Moments", "Writer", "build_kernel"]
 
 # Points in one cube of this width (A) share a list of candidate neighbours.
 TILE = 0.5
@@ -280,7 +280,7 @@ def build_kernel(moments, table, start, layers, real, saed=None, machine=None):
     sums[0, : len(start)] = start
     first = columns.pack(sums, real)
     saed_table = np.zeros(1) if saed is None else np.ascontiguousarray(saed[1])
-    writer = _Writer(p, moments, columns, invariants, net, packed.shape, saed)
+    writer = Writer(p, moments, columns, invariants, net, packed.shape, saed)
     writer.write()
     arrays = (packed, first, net.packed, saed_table)
     return Kernel(p.compile(), arrays, writer.scratch.bytes)
@@ -294,7 +294,7 @@ _PARAMETERS = [
 ]
 
 
-class _Writer:
+class Writer:
     """The instructions, step by step; ``write`` is the whole in its order."""
 
     def __init__(self, p, moments, columns, invariants, net, shape, saed):
@@ -398,7 +398,8 @@ class _Writer:
             r = p.sqrt(vector[0] * vector[0] + vector[1] * vector[1] + vector[2] * vector[2])
             if self.saed is not None:
                 self.r[j] = r
-            place = p.minimum(r * per_length, self.intervals - 0.5)
+            # what is beyond the cutoff is dropped, but must not be read beyond the table
+            place = p.minimum(r * per_length, self.intervals - 1e-6)
             interval = place.to(p.int32)
             row = (self.element.vector(j, width) * self.intervals + interval) * self.row
             self.rows[j] = p.where(r < m.rcut, row, p.constant(-1, row.type))

@@ -5,6 +5,9 @@ import numpy as np
 
 __all__ = ["tabulate"]
 
+# Intervals at which a function that is not smooth is given up.
+_MOST = 4000
+
 
 def tabulate(functions, end, degree, tolerance):
     r"""Approximate functions on 0 <= r <= end by continuous piecewise polynomials.
@@ -34,7 +37,7 @@ def tabulate(functions, end, degree, tolerance):
     solve = np.linalg.inv(np.vander(nodes, increasing=True))
     between = 0.5 * (nodes[1:] + nodes[:-1])
     check = np.vander(between, degree + 1, increasing=True)
-    intervals = 16
+    intervals, before = 16, np.inf
     while True:
         where = np.arange(intervals)[:, None] + 0.5
         step = end / intervals
@@ -43,15 +46,13 @@ def tabulate(functions, end, degree, tolerance):
         exact = _on(functions, (where + between) * step)
         error = np.abs(np.einsum("nk,ikm->inm", check, table) - exact).max(axis=(0, 1))
         share = np.max(error / (np.abs(exact).max(axis=(0, 1)) + np.finfo(float).tiny))
-        if share <= tolerance or intervals > _MOST:
+        # rounding of the functions themselves ends it, and a kink at last
+        if share <= tolerance or share > 0.5 * before or intervals > _MOST:
             return table
+        before = share
         # the error falls with this power of the number of intervals
         growth = (share / tolerance) ** (1.0 / (degree + 1))
-        intervals = int(np.ceil(intervals * min(2.0, max(1.1, growth))))
-
-
-# A function that is not smooth gets no better than this allows.
-_MOST = 4000
+        intervals = int(np.ceil(intervals * min(2.0, max(1.2, growth))))
 
 
 def _on(functions, r):
