@@ -13,6 +13,7 @@ from deepmd_charge.inference.engine import Engine, Unsupported
 from deepmd_charge.inference.frozen import read_model
 from deepmd_charge.inference.graph import FrozenGraph
 from deepmd_charge.inference.images import Images
+from deepmd_charge.inference.jit import Machine, Program
 
 # |d| <= TOLERANCE * max(1 e/A^3, |rho|)
 TOLERANCE = {"float32": 1e-5, "float64": 1e-9}
@@ -174,6 +175,22 @@ def test_every_bit_is_the_same_for_any_number_of_threads(charge_model, monkeypat
     assert np.array_equal(three.predict_points(atoms, points), expected.reshape(-1)[::17])
 
 
+@pytest.mark.parametrize(("vector_bytes", "registers"), [(64, 32), (16, 32), (16, 16)])
+def test_programs_for_other_processors(pair, points, monkeypatch, vector_bytes, registers):
+    """AVX-512, NEON and SSE; LLVM makes do with the vectors that there are."""
+    engine, _, frozen = pair
+
+    class Other(Machine):
+        def __init__(self):
+            super().__init__()
+            self.vector_bytes, self.registers = vector_bytes, registers
+
+    monkeypatch.setattr("deepmd_charge.inference.kernel.Machine", Other)
+    images = images_of(frozen, structure(8))
+    points = images.wrap(points)
+    assert_equal(Engine(frozen).density(images, points), engine.density(images, points), engine.precision)
+
+
 def test_more_neighbours_than_expected(pair):
     """Over 3000 of them: the lists grow."""
     engine, graph, frozen = pair
@@ -233,7 +250,6 @@ def test_arguments_that_the_engine_does_not_know(tmp_path, points):
 def test_activations_are_those_of_deepmd(precision):
     from deepmd.tf.common import VALID_ACTIVATION, get_activation_func
     from deepmd.tf.env import tf
-    from deepmd_charge.inference.jit import Machine, Program
     from deepmd_charge.kernels.network import activation
 
     x = np.linspace(-30, 30, 4096).astype(precision)

@@ -240,6 +240,9 @@ def test_refusals(trained, charge_model, tmp_path):
     endless = Atoms("Si", cell=[np.inf, 1, 1], pbc=True)
     with pytest.raises(ChargeError, match="cell vector is not finite"):
         charge_model.predict(endless, grid=(2, 2, 2))
+    for cell in (None, [[1, 0, 0], [0, 1, 0], [1, 1, 0]]):
+        with pytest.raises(ChargeError, match="cell has no volume"):
+            charge_model.predict_points(Atoms("Si", cell=cell, pbc=True), [[0, 0, 0]])
     with pytest.raises(ChargeError, match="n_threads 0"):
         ChargeModel(charge_model.path, n_threads=0)
     with pytest.raises(ChargeError, match="no such model"):

@@ -92,8 +92,8 @@ class ChargeModel:
         Raises
         ------
         ChargeError
-            If an element is unknown to the model, or a position or cell
-            vector is not a finite number.
+            If an element is unknown to the model, a position or cell vector
+            is not a finite number, or the cell has no volume.
         """
         unknown = sorted(set(atoms.get_chemical_symbols()) - set(self.elements))
         if unknown:
@@ -109,6 +109,11 @@ class ChargeModel:
             )
         if not np.isfinite(atoms.cell.array).all():
             raise ChargeError(f"{name}: a cell vector is not finite; correct it")
+        if (atoms.pbc & ~atoms.cell.array.any(axis=1)).any() or atoms.cell.complete().rank < 3:
+            raise ChargeError(
+                f"{name}: its cell has no volume, or it is periodic along an axis that has no "
+                "cell vector; correct the cell, or the pbc"
+            )
 
     def predict(self, atoms, grid, progress=False):
         """Predict the total density on a whole grid.
