@@ -51,9 +51,7 @@ class Machine:
         llvm.initialize_native_target()
         llvm.initialize_native_asmprinter()
         features = llvm.get_host_cpu_features()
-        self._target = llvm.Target.from_default_triple().create_target_machine(
-            cpu=llvm.get_host_cpu_name(), features=features.flatten(), opt=3
-        )
+        self._features = features.flatten()
         if features.get("avx512f"):
             self.vector_bytes, self.registers = 64, 32
         elif features.get("avx"):
@@ -64,6 +62,10 @@ class Machine:
 
     def compile(self, module):
         """Compile LLVM assembly; returns the engine that owns the code."""
+        # each engine owns a target of its own
+        target = llvm.Target.from_default_triple().create_target_machine(
+            cpu=llvm.get_host_cpu_name(), features=self._features, opt=3
+        )
         parsed = llvm.parse_assembly(module)
         parsed.verify()
         tuning = llvm.create_pipeline_tuning_options(speed_level=3)
@@ -71,9 +73,9 @@ class Machine:
         tuning.loop_vectorization = False
         tuning.slp_vectorization = False
         tuning.loop_unrolling = False
-        builder = llvm.create_pass_builder(self._target, tuning)
+        builder = llvm.create_pass_builder(target, tuning)
         builder.getModulePassManager().run(parsed, builder)
-        engine = llvm.create_mcjit_compiler(parsed, self._target)
+        engine = llvm.create_mcjit_compiler(parsed, target)
         engine.finalize_object()
         return engine
 

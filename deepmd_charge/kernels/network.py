@@ -64,9 +64,9 @@ def _relu6(xp, x):
     return xp.minimum(_relu(xp, x), 6.0 * xp.ones_like(x))
 
 
-def _gelu(xp, x):
+def _gelu(xp, x, cubic=0.044715):
     # 0.5 x (1 + tanh(t)) = x / (1 + exp(-2 t))
-    t = math.sqrt(2.0 / math.pi) * (x + 0.044715 * x * x * x)
+    t = math.sqrt(2.0 / math.pi) * (x + cubic * x * x * x)
     return x / (1.0 + xp.exp(-2.0 * t))
 
 
@@ -85,7 +85,8 @@ _ACTIVATIONS = {
     "sigmoid": _sigmoid,
     "tanh": _tanh,
     "gelu": _gelu,
-    "gelu_tf": _gelu,
+    # TensorFlow's own rounds the constant to float32
+    "gelu_tf": functools.partial(_gelu, cubic=0.04471499845385551),
     "silu": _silu,
     "linear": lambda xp, x: x,
     "none": lambda xp, x: x,
