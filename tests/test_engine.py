@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """The compiled engine against the TensorFlow graph, and against itself."""
 
+import os
+import time
+
 import numpy as np
 import pytest
 from ase import Atoms
@@ -14,6 +17,7 @@ from deepmd_charge.inference.frozen import read_model
 from deepmd_charge.inference.graph import FrozenGraph
 from deepmd_charge.inference.images import Images
 from deepmd_charge.inference.jit import Machine, Program
+from deepmd_charge.inference.parallel import in_order
 
 # |d| <= TOLERANCE * max(1 e/A^3, |rho|)
 TOLERANCE = {"float32": 1e-5, "float64": 1e-9}
@@ -310,3 +314,27 @@ def test_old_models_are_refused(trained, tmp_path):
     (tmp_path / "old.pb").write_bytes(data.replace(b"se_charge/crowding_low", b"se_charge/crowding_abc"))
     with pytest.raises(ChargeError, match="older version"):
         ChargeModel(tmp_path / "old.pb")
+
+
+def test_work_comes_back_in_order_and_stops_when_it_must():
+    begun = []
+
+    def slow_first(n):
+        begun.append(n)
+        time.sleep(0.05 if n == 0 else 0.0)
+        if n == 30:
+            raise ZeroDivisionError
+        return n
+
+    for n_threads in (1, 4):
+        begun.clear()
+        found = []
+        with pytest.raises(ZeroDivisionError):
+            for value in in_order(slow_first, range(1000), n_threads):
+                found.append(value)
+        assert found == list(range(30))
+        assert len(begun) < 60
+
+
+def test_all_cores_that_the_process_may_use(charge_model):
+    assert charge_model._n_threads == len(os.sched_getaffinity(0))

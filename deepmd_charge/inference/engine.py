@@ -6,7 +6,8 @@ import numpy as np
 from ..dataset import GRID_TYPE
 from ..kernels.network import activation, skips
 from ..kernels.radial import RADIAL_BASES, cutoff, inverse_distance, switch
-from .kernel import TILE, Layer, Moments, build_kernel
+from .kernel import TILE, build_kernel
+from .layout import Layer, Moments
 from .tables import tabulate
 
 __all__ = ["Engine", "Unsupported"]

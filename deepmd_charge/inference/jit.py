@@ -25,7 +25,7 @@ from llvmlite import ir
 
 __all__ = ["Machine", "Program"]
 
-_I64, _I32, _BOOL = ir.IntType(64), ir.IntType(32), ir.IntType(1)
+_I64, _I32 = ir.IntType(64), ir.IntType(32)
 _SINGLE, _DOUBLE = ir.FloatType(), ir.DoubleType()
 # a * b + c may be rounded once
 _FLAGS = ("contract",)
