@@ -29,7 +29,7 @@ __all__ = ["TILE", "Writer", "build_kernel"]
 
 # Points in one cube of this width (A) share a list of candidate neighbours.
 TILE = 0.5
-# Points that go through the net together; of any machine's block of points a multiple.
+# Points that go through the net together: a multiple of the rows of a block (:class:`Net`).
 _BATCH = 48
 
 
@@ -84,7 +84,7 @@ class Scratch:
         return self._scaled * capacity + self._fixed + 64
 
 
-def build_kernel(moments, table, start, layers, real, saed=None, machine=None):
+def build_kernel(moments, table, start, layers, real, saed=None):
     """Write and compile the program of one model.
 
     Parameters
@@ -103,14 +103,12 @@ def build_kernel(moments, table, start, layers, real, saed=None, machine=None):
     saed : tuple, optional
         Length h and coefficients (elements, intervals, 4) of another
         pair-additive term, in float64: see :class:`.engine.Engine`.
-    machine : Machine, optional
-        The processor to compile for.
 
     Returns
     -------
     Kernel
     """
-    machine = machine or Machine()
+    machine = Machine()
     p = Program("density", _PARAMETERS, machine, real)
     columns = Columns(moments, p.width)
     invariants = Invariants(moments, p.width)
@@ -135,7 +133,7 @@ _PARAMETERS = [
 
 
 class Writer:
-    """The instructions, step by step; ``write`` is the whole in its order."""
+    """Writes the instructions: one method a stage, ``write`` the whole in its order."""
 
     def __init__(self, p, moments, columns, invariants, net, shape, saed):
         self.p, self.moments, self.columns = p, moments, columns
@@ -152,7 +150,6 @@ class Writer:
         self.element = s.array(p.int32, 0, 1)
         self.rows = s.array(p.int32, 0, 1)  # in the table, or -1 beyond the cutoff
         # of W candidates each: their t, then harmonics after the first, which is 1
-        self.block = moments.n_harmonics * p.width
         self.blocks = s.array(p.real, 0, moments.n_harmonics)
         # neighbours: rows, places in the blocks
         self.near_row = s.array(p.int64, 0, 1)
