@@ -72,19 +72,20 @@ def selection(type_map, structures):
 
 
 class StockModel:
-    """Densities from a frozen stock model, through DeepPot."""
+    """Densities from a frozen model, through DeepPot, so many points at once."""
 
-    def __init__(self, path):
+    def __init__(self, path, block=_BLOCK):
         from deepmd.infer import DeepPot
 
         self._model = DeepPot(str(path))
+        self._block = block
 
     def predict_points(self, atoms, points):
         """Densities (n,) in e/A^3 at points (n, 3); NaN at a point on a nucleus."""
         type_map = self._model.get_type_map()
         real = [type_map.index(s) for s in atoms.get_chemical_symbols()]
         values = []
-        for block in np.array_split(points, -(-len(points) // _BLOCK)):
+        for block in np.array_split(points, -(-len(points) // self._block)):
             types = real + [type_map.index("X")] * len(block)
             coord = np.concatenate([atoms.positions, block]).reshape(1, -1)
             found = self._model.eval(coord, atoms.cell.array.reshape(1, 9), types, atomic=True)

@@ -76,19 +76,15 @@ def lammps_cell(cell):
     return turned.array * cell.handedness
 
 
-def write_run(folder, model_file, type_map, rcut, atoms, grid):
+def write_run(folder, model, atoms, grid):
     """Make a folder in which LAMMPS evaluates a model on a grid.
 
     Parameters
     ----------
     folder : str or Path
         Made when it is not there. An older result in it is removed.
-    model_file : str or Path
-        Frozen model; copied.
-    type_map : list of str
-        Elements of the model and the grid type X.
-    rcut : float
-        Cutoff of the model, A.
+    model : ChargeModel
+        The model; its file is copied.
     atoms : ase.Atoms
         Structure, periodic in all directions.
     grid : tuple of int
@@ -97,28 +93,27 @@ def write_run(folder, model_file, type_map, rcut, atoms, grid):
     Raises
     ------
     ChargeError
-        When the grid has no points, the structure is not periodic, or it has
-        elements that are not in `type_map`.
+        When the grid has no points, the structure is not periodic, or the
+        model cannot evaluate it.
     """
     if len(grid) != 3 or min(grid) < 1:
         raise ChargeError(f"a grid of {' x '.join(map(str, grid))} has no points")
     if not atoms.pbc.all():
         raise ChargeError("LAMMPS runs need a structure that is periodic in all directions")
     symbols = species_of(atoms)
-    if unknown := sorted(set(symbols) - (set(type_map) - {GRID_TYPE})):
-        raise ChargeError(f"the model has not seen {', '.join(unknown)}")
-    names = [name for name in type_map if name in symbols] + [GRID_TYPE]
+    model.check(atoms)
+    names = [name for name in model.type_map if name in symbols] + [GRID_TYPE]
 
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / DUMP).unlink(missing_ok=True)
     with replacing(folder / MODEL) as temporary:
-        shutil.copyfile(model_file, temporary)
+        shutil.copyfile(model.path, temporary)
     with replacing(folder / GRID) as temporary:
         _write_grid(temporary, atoms, grid)
     with replacing(folder / DATA) as temporary, open(temporary, "w") as file:
         _write_data(file, names, atoms, grid)
-    one = most_neighbours(atoms.cell, grid, rcut) + len(atoms)
+    one = most_neighbours(atoms.cell, grid, model.rcut) + len(atoms)
     script = _SCRIPT.format(
         formula=atoms.get_chemical_formula(),
         grid=" x ".join(map(str, grid)),

@@ -13,7 +13,14 @@ from ase.build import bulk
 from ase.io import write
 from standin import StandInField, StandInModel, wave
 
-from deepmd_charge import ChargeError, Density, __version__, read_density, write_density
+from deepmd_charge import (
+    ChargeError,
+    ChargeModel,
+    Density,
+    __version__,
+    read_density,
+    write_density,
+)
 from deepmd_charge.cli.main import main
 from deepmd_charge.cli.predict import fft_size
 

@@ -14,11 +14,22 @@ from ase.build import bulk
 from ase.io import read
 from training import structure
 
-from deepmd_charge import ChargeError
+from deepmd_charge import ChargeError, ChargeModel
 from deepmd_charge.lammps import lammps_cell, most_neighbours, read_run, write_run
 
-TYPE_MAP = ["C", "Na", "Cl", "X"]
 GRID = (3, 4, 5)
+
+
+class StandInModel:
+    """What a LAMMPS run needs of a model."""
+
+    type_map = ["C", "Na", "Cl", "X"]
+    elements = type_map[:-1]
+    rcut = 6.5
+    check = ChargeModel.check
+
+    def __init__(self, folder):
+        self.path = str(folder / "model.pb")
 
 
 def skew_crystal(left_handed=False):
@@ -39,7 +50,7 @@ def crystal(request):
 @pytest.fixture
 def folder(tmp_path, crystal):
     (tmp_path / "model.pb").write_bytes(b"a model")
-    write_run(tmp_path / "run", tmp_path / "model.pb", TYPE_MAP, 6.5, crystal, GRID)
+    write_run(tmp_path / "run", StandInModel(tmp_path), crystal, GRID)
     return tmp_path / "run"
 
 
@@ -151,7 +162,7 @@ def test_foreign_and_bad_dumps_are_refused(folder, crystal, values):
 
 def test_a_new_run_forgets_the_old_result(folder, crystal, tmp_path):
     (folder / "density.dump").write_text("old")
-    write_run(folder, tmp_path / "model.pb", TYPE_MAP, 6.5, crystal, GRID)
+    write_run(folder, StandInModel(tmp_path), crystal, GRID)
     assert not (folder / "density.dump").exists()
 
 
@@ -168,15 +179,15 @@ def test_damaged_folder(folder):
     ("change", "message"),
     [
         ({"grid": (3, 0, 5)}, "no points"),
-        ({"type_map": ["Na", "X"]}, "not seen Cl"),
+        ({"atoms": bulk("NaBr", "rocksalt", 5.6)}, "not seen Br"),
         ({"atoms": Atoms("Na", cell=[5, 5, 5], pbc=(1, 1, 0))}, "periodic"),
     ],
 )
 def test_refusals_leave_nothing_behind(tmp_path, change, message):
     (tmp_path / "model.pb").write_bytes(b"a model")
-    wanted = {"type_map": TYPE_MAP, "rcut": 6.5, "atoms": skew_crystal(), "grid": GRID, **change}
+    wanted = {"model": StandInModel(tmp_path), "atoms": skew_crystal(), "grid": GRID, **change}
     with pytest.raises(ChargeError, match=message):
-        write_run(tmp_path / "run", tmp_path / "model.pb", **wanted)
+        write_run(tmp_path / "run", **wanted)
     assert not (tmp_path / "run").exists()
 
 
@@ -197,7 +208,7 @@ def test_lammps_equals_python(charge_model, lmp, tmp_path, left_handed):
         atoms.set_cell(atoms.cell[[2, 1, 0]])
     grid = (4, 3, 5)
     model = charge_model
-    write_run(tmp_path, model.path, model.type_map, model.rcut, atoms, grid)
+    write_run(tmp_path, model, atoms, grid)
     run = subprocess.run([lmp, "-in", "in.lammps"], cwd=tmp_path, capture_output=True, text=True)
     assert run.returncode == 0, run.stdout[-2000:] + run.stderr[-2000:]
 

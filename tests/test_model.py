@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ase import Atoms
 from ase.geometry import wrap_positions
 from scipy.spatial.transform import Rotation
 from training import CELL, structure
@@ -72,11 +73,6 @@ def test_grid_is_the_points_of_the_grid(charge_model):
     i, j, k = 2, 1, 4
     place = i / 3 * CELL[0] + j / 4 * CELL[1] + k / 5 * CELL[2]
     assert equal(charge_model.predict_points(atoms, [place]), density.values[i, j, k])
-
-
-def test_blocks_do_not_matter(charge_model, points, reference, monkeypatch):
-    monkeypatch.setattr("deepmd_charge.inference.model._BLOCK", 7)
-    assert equal(charge_model.predict_points(structure(8), points), reference)
 
 
 def test_slab_and_molecule_are_large_cells(charge_model, points):
@@ -226,8 +222,29 @@ print "energy $(pe:%.17g) pressure $(press:%.17g)"
 def test_refusals(trained, charge_model, tmp_path):
     with pytest.raises(ChargeError, match="not seen Ge"):
         charge_model.predict(structure(1, "SiGe"), grid=(2, 2, 2))
-    with pytest.raises(ChargeError, match="counts of at least 1"):
-        charge_model.predict(structure(1), grid=(2, 0, 2))
+    for grid in [(2, 0, 2), (2.5, 2, 2), "abc", None, 7, (2, 2), (2, 2, float("nan"))]:
+        with pytest.raises(ChargeError, match="counts of at least 1"):
+            charge_model.predict(structure(1), grid=grid)
+    for wrong in ([[0.0, 0.0, np.nan]], [[np.inf, 0, 0]]):
+        with pytest.raises(ChargeError, match="points: number 0.* not finite"):
+            charge_model.predict_points(structure(1), wrong)
+    for wrong in ([1.0, 2.0], "abc", None):
+        with pytest.raises(ChargeError, match="three coordinates"):
+            charge_model.predict_points(structure(1), wrong)
+    lost = structure(1)
+    lost.positions[2, 1] = np.nan
+    with pytest.raises(ChargeError, match="POSCAR: the position of atom 2"):
+        charge_model.check(lost, "POSCAR")
+    with pytest.raises(ChargeError, match="position of atom 2"):
+        charge_model.predict_points(lost, [[0, 0, 0]])
+    endless = Atoms("Si", cell=[np.inf, 1, 1], pbc=True)
+    with pytest.raises(ChargeError, match="cell vector is not finite"):
+        charge_model.predict(endless, grid=(2, 2, 2))
+    for cell in (None, [[1, 0, 0], [0, 1, 0], [1, 1, 0]]):
+        with pytest.raises(ChargeError, match="cell has no volume"):
+            charge_model.predict_points(Atoms("Si", cell=cell, pbc=True), [[0, 0, 0]])
+    with pytest.raises(ChargeError, match="n_threads 0"):
+        ChargeModel(charge_model.path, n_threads=0)
     with pytest.raises(ChargeError, match="no such model"):
         ChargeModel(tmp_path / "none.pb")
     (tmp_path / "junk.pb").write_bytes(b"\x07junk" * 9)

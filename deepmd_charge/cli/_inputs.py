@@ -116,8 +116,8 @@ def read_structure(path, model, species=None):
     Raises
     ------
     ChargeError
-        When the file cannot be read, has no cell, or has an element that is
-        not in the model's ``type_map``.
+        When the file cannot be read, has no cell, or the model cannot evaluate
+        the structure.
     """
     from ._frames import iterate_structures, split_frames
 
@@ -138,20 +138,7 @@ def check_structure(name, atoms, models):
     if atoms.cell.rank < 3:
         raise ChargeError(f"{name}: the structure has no cell of three vectors; add one")
     for model in models:
-        check_elements(name, atoms, model)
-
-
-def check_elements(path, atoms, model):
-    """Raise ChargeError when a structure has elements unknown to a model."""
-    from ..species import species_of
-
-    known = model.elements
-    unknown = sorted(set(species_of(atoms)) - set(known))
-    if unknown:
-        raise ChargeError(
-            f"{path}: the model has not seen {', '.join(unknown)}, only {', '.join(known)}; "
-            "train on densities that have them"
-        )
+        model.check(atoms, name)
 
 
 def beside(path, source):

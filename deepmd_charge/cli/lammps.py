@@ -57,7 +57,7 @@ def run_write(args):
     atoms = read_structure(args.structure, model, args.species)
     if not atoms.pbc.all():
         raise ChargeError(f"{args.structure}: LAMMPS needs a structure periodic in all directions")
-    write_run(args.output, args.model, model.type_map, model.rcut, atoms, tuple(args.grid))
+    write_run(args.output, model, atoms, tuple(args.grid))
     print(f"{args.output}: now run `lmp -in {SCRIPT}` in this folder")
 
 

@@ -122,14 +122,14 @@ def _from_model(args):
     from ..inference import ChargeModel
     from ..saed.adding import check_given
     from ..saed.sources import matching
-    from ._inputs import check_elements, read_quietly
+    from ._inputs import read_quietly
 
     model = ChargeModel(args.model)
     check_given(args.model, model.info, args.saed)
     superpositions = _superpositions(args)
 
     def predict(number, path, reference, chosen):
-        check_elements(path, reference.atoms, model)
+        model.check(reference.atoms, path)
         saed = None
         if superpositions:
             saed = read_quietly(superpositions[number])

@@ -3,6 +3,8 @@
 
 import numpy as np
 
+from .images import place
+
 __all__ = ["Blocks", "grid_points"]
 
 
@@ -84,15 +86,9 @@ class Blocks:
         """
         axes = [np.arange(s.start, s.stop) for s in self.slices(number)]
         index = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
-        return _place(index, self.shape, cell)
+        return place(index / self.shape, cell)
 
 
 def grid_points(shape, index, cell):
     """Positions (n, 3), A, of the points of a grid that have flat C-order indices (n,)."""
-    return _place(np.stack(np.unravel_index(index, shape), axis=1), shape, cell)
-
-
-def _place(index, shape, cell):
-    # a matrix product would round a row differently in matrices of different size
-    fractions = index / shape
-    return fractions[:, :1] * cell[0] + fractions[:, 1:2] * cell[1] + fractions[:, 2:] * cell[2]
+    return place(np.stack(np.unravel_index(index, shape), axis=1) / shape, cell)

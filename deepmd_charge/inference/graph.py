@@ -1,12 +1,10 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
-"""A frozen charge model as a function of atoms and points."""
+"""A frozen charge model as a function of atoms and points, through TensorFlow."""
 
-import json
 import os
 
 import numpy as np
 
-from ..errors import ChargeError
 from ..sampling import GRID_TYPE
 
 __all__ = ["FrozenGraph"]
@@ -20,86 +18,67 @@ class FrozenGraph:
 
     Parameters
     ----------
-    path : str
-        The ``.pb`` file.
-    n_threads : int, optional
-        Cores to use; by default as DeePMD-kit's environment variables say,
-        else all.
-
-    Raises
-    ------
-    ChargeError
-        If the file is missing, or is not a charge model.
+    frozen : Frozen
+        The model.
+    n_threads : int
+        Threads of one operation.
     """
 
-    def __init__(self, path, n_threads=None):
-        if not os.path.isfile(path):
-            raise ChargeError(f"{path}: no such model file; make one with dp freeze -o {path}")
+    # points in one evaluation: enough to keep the cores busy, little memory
+    block = 4096
+    # TensorFlow has threads of its own
+    threads = 1
+
+    def __init__(self, frozen, n_threads=1):
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
         # deepmd's own TensorFlow module would load libraries that the graph does not need
         import tensorflow.compat.v1 as tf
-        from deepmd.env import get_default_nthreads
 
         definition = tf.GraphDef()
-        try:
-            with open(path, "rb") as file:
-                definition.ParseFromString(file.read())
-            names = {node.name for node in definition.node}
-        except Exception as error:  # protobuf has no common class for a bad file
-            raise ChargeError(
-                f"{path}: not a frozen TensorFlow model; give the file that dp freeze wrote"
-            ) from error
-        if "model_attr/charge_info" not in names:
-            raise ChargeError(
-                f"{path}: not a charge model; train one with model.type \"charge\" and dp freeze it"
-            )
+        with open(frozen.path, "rb") as file:
+            definition.ParseFromString(file.read())
         with tf.Graph().as_default() as graph:
             tf.import_graph_def(definition, name="")
-        intra, inter = get_default_nthreads() if n_threads is None else (n_threads, 1)
         threads = tf.ConfigProto(
-            intra_op_parallelism_threads=intra, inter_op_parallelism_threads=inter
+            intra_op_parallelism_threads=n_threads, inter_op_parallelism_threads=1
         )
         self._session = tf.Session(graph=graph, config=threads)
-        self.type_map = self._fetch("model_attr/tmap").decode().split()
-        self.info = json.loads(self._fetch("model_attr/charge_info"))
-        self.rcut = float(self._fetch("descrpt_attr/rcut"))
+        self._type_map = frozen.type_map
 
     def _fetch(self, name, feed=None):
         return self._session.run(f"{name}:0", feed)
 
-    def density(self, atoms, types, points):
+    def density(self, images, points):
         """Density at points, in e/A^3.
 
         Parameters
         ----------
-        atoms : np.ndarray
-            (n, 3) positions in A of all atoms and periodic images within the
-            cutoff of a point.
-        types : np.ndarray
-            (n,) their indices in the type map.
+        images : Images
+            The atoms, with periodic images up to the model's reach from the cell.
         points : np.ndarray
-            (m, 3) positions in A.
+            (n, 3) wrapped positions in A.
 
         Returns
         -------
         np.ndarray
-            (m,)
+            (n,)
         """
-        return self._evaluate("o_atom_energy", atoms, types, points)[0]
+        return self._evaluate("o_atom_energy", images, points)[0]
 
-    def novelty(self, atoms, types, points):
+    def novelty(self, images, points):
         """How far each point's neighbour count is outside the training range.
 
         As a share of the largest count in training: 0 inside the range, about
         1 in a vacuum that was never seen. Parameters as for :meth:`density`;
-        returns (m,).
+        returns (n,).
         """
-        return self._evaluate("se_charge/novelty", atoms, types, points)
+        return self._evaluate("se_charge/novelty", images, points)
 
-    def _evaluate(self, name, atoms, types, points):
+    def _evaluate(self, name, images, points):
+        atoms, types = images.around(points)
         # local atoms come first: the points; the real atoms are all ghosts
-        n_types = len(self.type_map)
-        grid = self.type_map.index(GRID_TYPE)
+        n_types = len(self._type_map)
+        grid = self._type_map.index(GRID_TYPE)
         natoms = np.zeros(2 + n_types, dtype=np.int32)
         natoms[:2] = len(points), len(points) + len(atoms)
         natoms[2 + grid] = len(points)

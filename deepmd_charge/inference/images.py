@@ -1,9 +1,49 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
-"""Periodic images of atoms around the cell."""
+"""Periodic images of atoms around the cell, found by place."""
+
+from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Images"]
+__all__ = ["Bins", "Images", "place"]
+
+
+def place(fractions, cell):
+    """Positions (n, 3) of fractional coordinates, each the same whatever the others are.
+
+    A matrix product may round a row differently in matrices of different size.
+    """
+    return fractions[:, :1] * cell[0] + fractions[:, 1:2] * cell[1] + fractions[:, 2:] * cell[2]
+
+
+@dataclass
+class Bins:
+    """Atoms sorted into boxes along the axes.
+
+    Attributes
+    ----------
+    positions : np.ndarray
+        (n, 3) in A, bin by bin, the bins with z running fastest.
+    types : np.ndarray
+        (n,) int32
+    starts : np.ndarray
+        (bins + 1,) int64, where each bin begins.
+    frame : np.ndarray
+        The corner (3,) and 1 / width (3,) of the bins.
+    shape : np.ndarray
+        (3,) int64, number of bins along each axis.
+    """
+
+    positions: np.ndarray
+    types: np.ndarray
+    starts: np.ndarray
+    frame: np.ndarray
+    shape: np.ndarray
+
+    @property
+    def arrays(self):
+        """The attributes in this order."""
+        return self.positions, self.types, self.starts, self.frame, self.shape
 
 
 class Images:
@@ -16,7 +56,16 @@ class Images:
     types : np.ndarray
         (natoms,) index of each atom in the model's type map.
     rcut : float
-        Cutoff radius in A.
+        How far a point sees, A.
+
+    Attributes
+    ----------
+    positions : np.ndarray
+        (n, 3) in A, of atoms and images.
+    types : np.ndarray
+        (n,)
+    bins : Bins
+        The same, in bins of half the distance that a point sees.
     """
 
     def __init__(self, atoms, types, rcut):
@@ -26,24 +75,25 @@ class Images:
         self._inverse = np.linalg.inv(self._cell)
         # rcut in fractions of the height of the cell along each axis
         margin = rcut * np.linalg.norm(self._inverse, axis=0)
-        reach = np.where(self._pbc, np.ceil(margin).astype(int), 0)
-        shifts = np.stack(
-            np.meshgrid(*(np.arange(-n, n + 1) for n in reach), indexing="ij"), axis=-1
-        ).reshape(-1, 3)
-        fractions = self._wrapped(atoms.positions)
-        images = (fractions[:, None, :] + shifts[None, :, :]).reshape(-1, 3)
-        inside = (images >= -margin) & (images <= 1.0 + margin) | ~self._pbc
-        keep = inside.all(axis=1)
-        self.positions = images[keep] @ self._cell
-        self.types = np.repeat(types, len(shifts))[keep]
+        images, types = self._wrapped(atoms.positions), np.asarray(types)
+        for axis in np.flatnonzero(self._pbc):
+            reach = int(np.ceil(margin[axis]))
+            along = images[:, axis, None] + np.arange(-reach, reach + 1)
+            atom, shift = np.nonzero((along >= -margin[axis]) & (along <= 1.0 + margin[axis]))
+            images = images[atom]
+            images[:, axis] = along[atom, shift]
+            types = types[atom]
+        self.positions = place(images, self._cell)
+        self.types = types
+        self.bins = self._sorted()
 
     def _wrapped(self, positions):
-        fractions = positions @ self._inverse
+        fractions = place(positions, self._inverse)
         return fractions - np.floor(fractions) * self._pbc
 
     def wrap(self, points):
         """Bring points (n, 3) into the cell along its periodic axes."""
-        return self._wrapped(points) @ self._cell
+        return place(self._wrapped(points), self._cell)
 
     def around(self, points):
         """Positions and types of all atoms that may lie within the cutoff of points.
@@ -64,3 +114,51 @@ class Images:
         high = points.max(axis=0) + self._rcut
         near = np.all((self.positions >= low) & (self.positions <= high), axis=1)
         return self.positions[near], self.types[near]
+
+    def pairs(self, points, rcut):
+        """All pairs of a point and an atom or image within a distance.
+
+        Parameters
+        ----------
+        points : np.ndarray
+            (n, 3) wrapped positions in A.
+        rcut : float
+            Distance, A; at most that of the images.
+
+        Returns
+        -------
+        point, atom : np.ndarray
+            (m,) indices.
+        r : np.ndarray
+            (m,) distances in A.
+        """
+        from scipy.spatial import cKDTree
+
+        found = cKDTree(self.positions).query_ball_point(points, rcut)
+        point = np.repeat(np.arange(len(points)), [len(f) for f in found])
+        atom = np.concatenate([*found, []]).astype(int)
+        r = np.linalg.norm(self.positions[atom] - points[point], axis=1)
+        return point, atom, r
+
+    def _sorted(self):
+        if not len(self.positions):
+            empty = np.zeros(0), np.zeros(0, np.int32), np.zeros(2, np.int64)
+            return Bins(*empty, np.ones(6), np.ones(3, np.int64))
+        low, high = self.positions.min(axis=0), self.positions.max(axis=0)
+        width = 0.5 * self._rcut
+        # few atoms far apart: no more bins than there are atoms, or little memory holds
+        most = max(1e6, 4.0 * len(self.positions))
+        while np.prod(np.floor((high - low) / width) + 1) > most:
+            width *= 1.3
+        shape = (np.floor((high - low) / width) + 1).astype(np.int64)
+        where = np.minimum(((self.positions - low) / width).astype(np.int64), shape - 1)
+        bins = (where[:, 0] * shape[1] + where[:, 1]) * shape[2] + where[:, 2]
+        order = np.argsort(bins, kind="stable")
+        starts = np.searchsorted(bins[order], np.arange(np.prod(shape) + 1))
+        return Bins(
+            np.ascontiguousarray(self.positions[order]),
+            self.types[order].astype(np.int32),
+            starts.astype(np.int64),
+            np.concatenate([low, np.full(3, 1.0 / width)]),
+            shape,
+        )

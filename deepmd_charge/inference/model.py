@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """ChargeModel: the density of a structure from a trained model."""
 
+import operator
 import warnings
+from functools import cached_property
 
 import numpy as np
 
@@ -11,13 +13,17 @@ from ..saed.adding import add, check_given
 from ..sampling import GRID_TYPE
 from ..species import species_of
 from .blocks import Blocks, grid_points
+from .engine import Engine, Unsupported
+from .frozen import read_model
 from .graph import FrozenGraph
 from .images import Images
-from .parallel import in_order
+from .parallel import available_cores, in_order
 from .progress import progress_bar
 
 __all__ = ["ChargeModel", "Field"]
 
+# Scattered points for which a thread is worth its start.
+_LEAST = 2048
 # Points that are compared with the training data before a prediction.
 _PROBES = 512
 # Novelty (see FrozenGraph) beyond which a point counts as extrapolated.
@@ -32,7 +38,8 @@ class ChargeModel:
     path : str
         Frozen model, as ``dp freeze`` writes it.
     n_threads : int, optional
-        Cores to use; all that the process may use by default.
+        Cores to use, by default all that this process may use. The result
+        is the same to the last bit for any number.
 
     Attributes
     ----------
@@ -43,28 +50,71 @@ class ChargeModel:
     elements : list of str
         The elements of the training data.
     rcut : float
-        Cutoff radius in A.
+        How far a point sees, A: the cutoff radius, or the extent of atomic
+        densities.
     info : dict
         What the model remembers of its training data: "elements", "valence",
-        "grid_spacing" (A), "kind", and "saed" ("source", "ecutrho" in Ry,
-        "valence") where the difference to superposed atomic densities was learnt.
+        "grid_spacing" (A), "kind"; "saed" where a difference was learnt.
 
     Raises
     ------
     ChargeError
-        If the file is missing, or is not a charge model.
+        If the file is missing, or is not a charge model, or `n_threads` is
+        less than 1.
     """
 
     def __init__(self, path, n_threads=None):
-        self._graph = FrozenGraph(str(path), n_threads)
+        if n_threads is not None and n_threads < 1:
+            raise ChargeError(f"n_threads {n_threads}: give a number of at least 1")
+        self._n_threads = n_threads or available_cores()
+        self._frozen = read_model(str(path))
         self.path = str(path)
-        self.type_map = self._graph.type_map
-        self.rcut = self._graph.rcut
-        self.info = self._graph.info
+        self.type_map = self._frozen.type_map
+        self.rcut = self._frozen.reach
+        self.info = self._frozen.info
         # an element of the type map without an atom in the data is not known
         self.elements = self.info.get("elements") or [
             name for name in self.type_map if name != GRID_TYPE
         ]
+
+    @cached_property
+    def _evaluator(self):
+        """The engine, or for a model that it does not know the graph itself."""
+        try:
+            return Engine(self._frozen, self._n_threads)
+        except Unsupported:
+            return FrozenGraph(self._frozen, self._n_threads)
+
+    def check(self, atoms, name="the structure"):
+        """Refuse a structure that the model cannot evaluate.
+
+        Parameters
+        ----------
+        atoms : ase.Atoms
+            The structure.
+        name : str
+            What an error calls it, such as its file.
+
+        Raises
+        ------
+        ChargeError
+            If an element is unknown to the model, or a position or cell
+            vector is not a finite number.
+        """
+        unknown = sorted(set(species_of(atoms)) - set(self.elements))
+        if unknown:
+            raise ChargeError(
+                f"{name}: the model {self.path} has not seen {', '.join(unknown)}, only "
+                f"{', '.join(self.elements)}; train on densities that have them"
+            )
+        bad = np.flatnonzero(~np.isfinite(atoms.positions).all(axis=1))
+        if len(bad):
+            raise ChargeError(
+                f"{name}: the position of atom {bad[0]}, {atoms.positions[bad[0]]}, is not "
+                "finite; correct it"
+            )
+        if not np.isfinite(atoms.cell.array).all():
+            raise ChargeError(f"{name}: a cell vector is not finite; correct it")
 
     def predict(self, atoms, grid, progress=False, saed=None, out=None):
         """Predict the total density on a whole grid.
@@ -78,6 +128,9 @@ class ChargeModel:
             (i/nx) a + (j/ny) b + (k/nz) c.
         progress : bool
             Show a progress bar.
+        saed : Density, optional
+            The superposition of atomic densities on this grid, for a model that
+            has learnt the difference to such files, and only for it.
         out : np.ndarray, optional
             (nx, ny, nz) float64 array to fill, such as a ``numpy.memmap``: the
             values of the result. Made in memory by default.
@@ -90,14 +143,16 @@ class ChargeModel:
         Raises
         ------
         ChargeError
-            If the grid is empty or `out` does not fit it, the cell has no
-            volume, or an element is unknown to the model.
+            If the grid is not three counts of at least 1 or `out` does not fit
+            it, the cell has no volume, the model cannot evaluate the structure
+            (:meth:`check`), or a SAED is missing, needless or on another grid.
 
         Warns
         -----
         UserWarning
             If the structure looks unlike the training data.
         """
+        check_given(self.path, self.info, saed)
         shape = check_grid(atoms, grid)
         if out is None:
             out = np.empty(shape)
@@ -105,7 +160,9 @@ class ChargeModel:
             raise ChargeError(f"out is {out.dtype} {out.shape}; give a float64 array {shape}")
         field = self.field(atoms)
         field.warn_if_far(shape, stacklevel=3)
-        blocks = Blocks(shape, field.block)
+        # work for all threads, also where the grid is small
+        share = -(-out.size // (4 * field.threads))
+        blocks = Blocks(shape, min(field.block, max(share, _LEAST)))
 
         def fill(number):
             here = out[blocks.slices(number)]
@@ -115,7 +172,10 @@ class ChargeModel:
         with progress_bar(blocks.size, show=progress) as bar:
             for n_points in in_order(fill, range(len(blocks)), field.threads):
                 bar.update(n_points)
-        return Density(atoms.copy(), out)
+        density = Density(atoms.copy(), out)
+        if saed is not None:
+            add(density, saed)
+        return density
 
     def predict_points(self, atoms, points, progress=False, saed=None):
         """Predict the total density at given points.
@@ -140,7 +200,8 @@ class ChargeModel:
         Raises
         ------
         ChargeError
-            If an element is unknown to the model.
+            If a point is not three finite numbers, the model cannot evaluate
+            the structure (:meth:`check`), or a SAED is missing or needless.
 
         Warns
         -----
@@ -148,23 +209,27 @@ class ChargeModel:
             If the structure looks unlike the training data.
         """
         check_given(self.path, self.info, saed)
-        points = np.asarray(points, dtype=np.float64).reshape(-1, 3)
+        points = _points(points)
         field = self.field(atoms)
         field.warn_if_far(points, stacklevel=3)
         values = np.empty(len(points))
+        share = -(-len(points) // (4 * field.threads))
+        block = min(field.block, max(share, _LEAST))
 
         def fill(start):
-            part = slice(start, start + field.block)
+            part = slice(start, start + block)
             values[part] = field(points[part])
             return len(values[part])
 
         with progress_bar(len(points), show=progress) as bar:
-            for n_points in in_order(fill, range(0, len(points), field.block), field.threads):
+            for n_points in in_order(fill, range(0, len(points), block), field.threads):
                 bar.update(n_points)
-        return values
+        return values if saed is None else values + np.asarray(saed, dtype=np.float64)
 
     def field(self, atoms):
         """Density around given atoms, ready to be evaluated piece by piece.
+
+        A SAED that comes from files (``predict(saed=...)``) is not in it.
 
         Parameters
         ----------
@@ -178,17 +243,11 @@ class ChargeModel:
         Raises
         ------
         ChargeError
-            If an element is unknown to the model.
+            If the model cannot evaluate the structure (:meth:`check`).
         """
-        symbols = atoms.get_chemical_symbols()
-        unknown = sorted(set(symbols) - set(self.elements))
-        if unknown:
-            raise ChargeError(
-                f"{self.path}: the model has not seen {', '.join(unknown)}, only "
-                f"{', '.join(self.elements)}; train on densities that have them"
-            )
-        types = np.array([self.type_map.index(s) for s in symbols], dtype=int)
-        return Field(self._graph, atoms, Images(atoms, types, self.rcut))
+        self.check(atoms)
+        types = np.array([self.type_map.index(name) for name in species_of(atoms)], dtype=int)
+        return Field(self._evaluator, atoms, Images(atoms, types, self.rcut))
 
 
 class Field:
@@ -206,18 +265,16 @@ class Field:
         Threads that may evaluate at the same time.
     """
 
-    block = 4096  # enough to keep the cores busy, little memory
-    threads = 1  # TensorFlow has threads of its own
-
-    def __init__(self, graph, atoms, images):
+    def __init__(self, evaluator, atoms, images):
         self.atoms = atoms
-        self._graph = graph
+        self.block = evaluator.block
+        self.threads = evaluator.threads
+        self._evaluator = evaluator
         self._images = images
 
     def __call__(self, points):
         """Density at points (n, 3), A, anywhere: (n,), e/A^3. For n of some thousands."""
-        points = self._images.wrap(points)
-        return self._graph.density(*self._images.around(points), points)
+        return self._evaluator.density(self._images, self._images.wrap(points))
 
     def on_block(self, blocks, number):
         """Density on a block of a grid.
@@ -259,7 +316,7 @@ class Field:
             return
         points = grid_points(where, index, self.atoms.cell.array) if on_grid else where[index]
         points = self._images.wrap(points)
-        far = np.mean(self._graph.novelty(*self._images.around(points), points) > _FAR)
+        far = np.mean(self._evaluator.novelty(self._images, points) > _FAR)
         if far > 0.01:
             warnings.warn(
                 f"{100 * far:.0f}% of the points have surroundings unlike the training "
@@ -270,9 +327,24 @@ class Field:
 
 def check_grid(atoms, grid):
     """Return a grid as a tuple of int, or raise ChargeError where it cannot be."""
-    shape = tuple(int(n) for n in grid)
+    try:
+        shape = tuple(operator.index(n) for n in grid)
+    except TypeError:
+        shape = ()
     if len(shape) != 3 or min(shape) < 1:
-        raise ChargeError(f"grid {shape}: give three counts of at least 1")
+        raise ChargeError(f"grid {grid!r}: give three counts of at least 1")
     if atoms.cell.rank < 3:
         raise ChargeError("the structure has no cell of three vectors; add one")
     return shape
+
+
+def _points(points):
+    """Points (n, 3), checked."""
+    try:
+        points = np.asarray(points, dtype=np.float64).reshape(-1, 3)
+    except (TypeError, ValueError) as error:
+        raise ChargeError("points: give three coordinates (A) for each") from error
+    bad = np.flatnonzero(~np.isfinite(points).all(axis=1))
+    if len(bad):
+        raise ChargeError(f"points: number {bad[0]}, {points[bad[0]]}, is not finite; correct it")
+    return points

@@ -7,6 +7,7 @@ from deepmd.tf.utils.errors import GraphWithoutTensorError
 from deepmd.tf.utils.graph import get_tensor_by_name_from_graph
 
 from ..errors import ChargeError
+from ..kernels.network import skips
 
 __all__ = ["Parameters", "network", "new_network"]
 
@@ -107,16 +108,12 @@ def new_network(parameters, rng, sizes, trainable):
 def network(parameters, x, n_layers, activation, resnet):
     """Hidden layers h <- activation(h W + b), with skip connections where widths allow.
 
-    As in DeePMD-kit, a layer as wide as its input adds the input, one twice as
-    wide adds it twice over.
+    See :func:`deepmd_charge.kernels.network.skips`.
     """
     for k in range(n_layers):
         y = activation(
             tf.nn.bias_add(tf.matmul(x, parameters[f"matrix_{k}"]), parameters[f"bias_{k}"])
         )
-        if resnet and y.shape[1] == x.shape[1]:
-            y = y + x
-        elif resnet and y.shape[1] == 2 * x.shape[1]:
-            y = y + tf.concat([x, x], axis=1)
-        x = y
+        n = skips(int(x.shape[1]), int(y.shape[1]), resnet)
+        x = y + tf.concat([x] * n, axis=1) if n else y
     return x

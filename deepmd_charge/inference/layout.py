@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""What a model is made of, and where the kernel finds it in memory."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+__all__ = ["Columns", "Invariants", "Layer", "Moments", "Net", "round_up"]
+
+
+def round_up(n, multiple):
+    return -(-n // multiple) * multiple
+
+
+@dataclass
+class Moments:
+    """The settings of the descriptor that shape its moments and invariants.
+
+    Attributes
+    ----------
+    lmax, n_channel, axis, n_triple : int
+    triples : list of tuple
+    eps, rcut : float
+        Lengths in A.
+    separate : bool
+        Whether every l has radial functions of its own, and gives invariants
+        of its own.
+    linear : bool
+        Whether there is a pair-additive term.
+    """
+
+    lmax: int
+    n_channel: int
+    axis: int
+    triples: list
+    n_triple: int
+    eps: float
+    rcut: float
+    separate: bool
+    linear: bool
+
+    @property
+    def n_harmonics(self):
+        return (self.lmax + 1) ** 2
+
+    @property
+    def groups(self):
+        """Lists of the harmonics that share radial functions."""
+        if not self.separate:
+            return [list(range(self.n_harmonics))]
+        return [list(range(l * l, (l + 1) ** 2)) for l in range(self.lmax + 1)]
+
+    def n_functions(self, group):
+        """The number of radial functions of a group, the pair-additive one included."""
+        return self.n_channel + (self.linear and group == 0)
+
+
+class Columns:
+    """Where the radial functions of each group lie in a row of the table, padded to vectors."""
+
+    def __init__(self, moments, width):
+        counts = [moments.n_functions(g) for g in range(len(moments.groups))]
+        self.vectors = [round_up(n, width) // width for n in counts]
+        self.first = np.concatenate([[0], np.cumsum(self.vectors)]).tolist()
+        self._width = width
+        self._counts = counts
+
+    def pack(self, table, real):
+        """Order coefficients (..., degree + 1, functions) as the kernel reads them."""
+        *lead, terms, _ = table.shape
+        out = np.zeros([*lead, self.first[-1], terms, self._width], real)
+        at = 0
+        for first, vectors, count in zip(self.first, self.vectors, self._counts):
+            padded = np.zeros([*lead, terms, vectors * self._width])
+            padded[..., :count] = table[..., at : at + count]
+            padded = padded.reshape(*lead, terms, vectors, self._width)
+            out[..., first : first + vectors, :, :] = np.moveaxis(padded, -2, -3)
+            at += count
+        return out
+
+
+class Invariants:
+    """Where the invariants lie in memory, and which of the model's features they are."""
+
+    def __init__(self, moments, width):
+        m = moments
+        self.stride_channel = round_up(m.n_channel, width)
+        self.stride_triple = round_up(m.n_triple, width)
+        self.slots, self.features = [], []
+        at = feature = 0
+        self.grams, self.triples = [], []
+        if m.separate:
+            self._take(0, [[c] for c in range(m.n_channel)])
+            at, feature = self.stride_channel, m.n_channel
+        for _ in m.groups:
+            self.grams.append(at)
+            for a in range(m.axis):
+                # c a and a c are one number; the model has it once or twice
+                pairs = [
+                    sorted({c * m.axis + a, *([a * m.axis + c] if c < m.axis else [])})
+                    for c in range(a, m.n_channel)
+                ]
+                self._take(at + a, [[feature + k for k in pair] for pair in pairs])
+                at += self.stride_channel
+            feature += m.n_channel * m.axis
+        for _ in m.triples:
+            self.triples.append(at)
+            for a in range(m.axis):
+                self._take(at, [[feature + k * m.axis + a] for k in range(m.n_triple)])
+                at += self.stride_triple
+            feature += m.n_triple * m.axis
+        self.size = at
+
+    def _take(self, at, features):
+        self.slots += range(at, at + len(features))
+        self.features += features
+
+    @property
+    def segments(self):
+        """(start, length) of the runs of slots that the net reads."""
+        breaks = [0, *(np.flatnonzero(np.diff(self.slots) != 1) + 1).tolist(), len(self.slots)]
+        return [(self.slots[a], b - a) for a, b in zip(breaks[:-1], breaks[1:])]
+
+
+@dataclass
+class Layer:
+    """One layer of the net.
+
+    Attributes
+    ----------
+    matrix, bias : np.ndarray
+        (n_in, n_out) and (n_out,)
+    activation : str
+    skips : int
+        How often its input is added to its output.
+    """
+
+    matrix: np.ndarray
+    bias: np.ndarray
+    activation: str
+    skips: int
+
+
+class Net:
+    """The layers as the kernel reads them: in panels of so many vectors of outputs."""
+
+    def __init__(self, layers, invariants, machine, width, real):
+        self.layers = layers
+        # accumulators, a row of weights and one input fill the registers
+        self.rows = 6 if machine.registers < 32 else 12
+        first = np.stack([layers[0].matrix[f].sum(axis=0) for f in invariants.features])
+        matrices = [first, *(layer.matrix for layer in layers[1:])]
+        self.panels = [2 * width if m.shape[1] > width else width for m in matrices]
+        self.outputs = [round_up(m.shape[1], p) for m, p in zip(matrices, self.panels)]
+        # room for an output twice, for a layer that adds it twice
+        self.stride = max(o + m.shape[1] for o, m in zip(self.outputs, matrices))
+        self.inputs = [invariants.segments] + [[(0, len(m))] for m in matrices[1:]]
+        self.offsets, packed, at = [], [], 0
+        for matrix, layer, panel, n_out in zip(matrices, layers, self.panels, self.outputs):
+            full = np.zeros([len(matrix) + 1, n_out])
+            full[0, : matrix.shape[1]] = layer.bias
+            full[1:, : matrix.shape[1]] = matrix
+            full = full.reshape(len(full), -1, panel).transpose(1, 0, 2)
+            self.offsets.append(at)
+            at += full.size
+            packed.append(full.reshape(-1))
+        self.packed = np.concatenate(packed).astype(real)

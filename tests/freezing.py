@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""Frozen models of any settings, with statistics but without training."""
+
+import json
+
+import numpy as np
+from training import RCUT, TYPE_MAP, structure, true_density
+
+
+def sample(type_map, frames=4, n_points=300):
+    """Inputs of the graph, and the densities, of structures with points at random."""
+    rng = np.random.default_rng(4)
+    for seed in range(frames):
+        atoms = structure(seed)
+        points = rng.uniform(size=(n_points, 3)) @ atoms.cell.array
+        types = [type_map.index(s) for s in atoms.get_chemical_symbols()]
+        types += [type_map.index("X")] * n_points
+        order = np.argsort(types, kind="stable")
+        label = np.concatenate([np.zeros(len(atoms)), true_density(atoms, points)])[order]
+        yield {
+            "t_coord:0": np.concatenate([atoms.positions, points])[order].reshape(-1),
+            "t_type:0": np.array(types)[order],
+            "t_natoms:0": [len(types)] * 2 + np.bincount(types, minlength=len(type_map)).tolist(),
+            "t_box:0": atoms.cell.array.reshape(-1),
+            "t_mesh:0": np.zeros(6),
+        }, label
+
+
+def freeze(path, descriptor=None, fitting=None, type_map=TYPE_MAP):
+    """Write a frozen model of these arguments, its net at random."""
+    from dargs import Argument
+    from deepmd.tf.env import tf
+    from deepmd_charge import argcheck
+    from deepmd_charge.tf.model import ChargeModelTF
+
+    def complete(name, arguments, given):
+        given = Argument("it", dict, arguments).normalize_value({"seed": 1, **given})
+        return {"type": name, **given}
+
+    info = {"elements": [name for name in type_map if name != "X"]}
+    script = {
+        "type_map": type_map,
+        "descriptor": complete(
+            "se_charge", argcheck.se_charge_args(), {"rcut": RCUT, **(descriptor or {})}
+        ),
+        "fitting_net": complete("charge", argcheck.charge_fitting_args(), fitting or {}),
+        "info": info,
+    }
+    model = ChargeModelTF(script["descriptor"], script["fitting_net"], type_map, info)
+    descriptor, fitting = model.descrpt, model.fitting
+    with tf.Graph().as_default() as graph, tf.Session() as session:
+        inputs = [tf.placeholder(tf.float64, [None], name="t_coord")]
+        inputs += [tf.placeholder(tf.int32, [None], name="t_type")]
+        inputs += [tf.placeholder(tf.int32, [2 + len(type_map)], name="t_natoms")]
+        inputs += [tf.placeholder(tf.float64, [None], name="t_box")]
+        inputs += [tf.placeholder(tf.int32, [None], name="t_mesh")]
+        moments = []
+        build_moments = descriptor.build_moments
+        descriptor.build_moments = lambda *a: moments.append(build_moments(*a)) or moments[0]
+        model.build(*inputs, {})
+        tf.constant(json.dumps({"model": script}), name="train_attr/training_script")
+        session.run(tf.global_variables_initializer())
+        feeds, labels = zip(*sample(type_map))
+
+        def on_sample(tensor):
+            return np.concatenate([session.run(tensor, feed) for feed in feeds])
+
+        def assign(parameters):
+            for name in parameters._arrays:
+                parameters[name].load(parameters.value(name), session)
+
+        # what ChargeModelTF.data_stat does, in one graph
+        weights = None
+        if descriptor.embedding:
+            flat = [tf.reshape(s, [-1]) for s in descriptor.pair_weights]
+            weights = on_sample(tf.concat(flat, 0))
+        label = np.concatenate(labels)
+        label = label[label != 0.0]
+        descriptor.set_statistics(on_sample(moments[0]), weights, len(label))
+        descriptor.set_crowding(on_sample(descriptor.build_crowding()))
+        assign(descriptor.parameters)
+        fitting.set_statistics(on_sample("o_descriptor:0"), label)
+        # an output that counts
+        p = fitting.parameters
+        p.set("matrix_out", 10.0 * p.value("matrix_out"))
+        p.set("bias_out", [0.3])
+        assign(p)
+        names = ["o_atom_energy", "descrpt_attr/rcut", "model_attr/tmap"]
+        names += ["train_attr/training_script"]
+        frozen = tf.graph_util.convert_variables_to_constants(
+            session, graph.as_graph_def(), names
+        )
+    path.write_bytes(frozen.SerializeToString())
+    return path
