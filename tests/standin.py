@@ -78,13 +78,18 @@ class StandInModel:
     def field(self, atoms):
         return StandInField(atoms, self.factor, self.ripple)
 
-    def predict(self, atoms, grid, progress=False):
+    def check(self, atoms, name="the structure"):
+        from deepmd_charge import ChargeModel
+
+        ChargeModel.check(self, atoms, name)
+
+    def predict(self, atoms, grid, progress=False, saed=None):
         from deepmd_charge import Density
 
         empty = Density(atoms, np.zeros(grid))
         return Density(atoms, self.predict_points(atoms, empty.points()).reshape(grid))
 
-    def predict_points(self, atoms, points, progress=False):
+    def predict_points(self, atoms, points, progress=False, saed=None):
         return self.field(atoms)(points)
 
 

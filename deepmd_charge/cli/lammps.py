@@ -9,8 +9,6 @@ from ._inputs import add_model_argument, add_structure_arguments
 
 def add_parser(subparsers):
     """Add the subcommand and its two halves to the command line."""
-    from ._inputs import add_species
-
     parser = subparsers.add_parser(
         "lammps",
         help="predict with LAMMPS: write its input, read its result",
@@ -31,7 +29,6 @@ def add_parser(subparsers):
         help="number of grid points",
     )
     write.add_argument("-o", "--output", required=True, metavar="DIR", help="folder to make")
-    add_species(write)
     write.set_defaults(run=run_write)
     read = halves.add_parser("read", help="turn the dump of a finished run into a density")
     read.add_argument("folder", metavar="DIR", help="folder of `lammps write`")
