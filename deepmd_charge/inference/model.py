@@ -98,8 +98,8 @@ class ChargeModel:
         unknown = sorted(set(atoms.get_chemical_symbols()) - set(self.elements))
         if unknown:
             raise ChargeError(
-                f"{name}: the model {self.path} has not seen {', '.join(unknown)}, only "
-                f"{', '.join(self.elements)}; train on densities that have them"
+                f"{name}: the model has not seen {', '.join(unknown)}, only "
+                f"{', '.join(self.elements)} ({self.path}); train on densities that have them"
             )
         bad = np.flatnonzero(~np.isfinite(atoms.positions).all(axis=1))
         if len(bad):
