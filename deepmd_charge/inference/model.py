@@ -109,7 +109,8 @@ class ChargeModel:
             )
         if not np.isfinite(atoms.cell.array).all():
             raise ChargeError(f"{name}: a cell vector is not finite; correct it")
-        if (atoms.pbc & ~atoms.cell.array.any(axis=1)).any() or atoms.cell.complete().rank < 3:
+        missing = ~atoms.cell.array.any(axis=1)
+        if (atoms.pbc & missing).any() or np.linalg.matrix_rank(atoms.cell.complete().array) < 3:
             raise ChargeError(
                 f"{name}: its cell has no volume, or it is periodic along an axis that has no "
                 "cell vector; correct the cell, or the pbc"
