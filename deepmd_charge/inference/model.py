@@ -98,14 +98,14 @@ class ChargeModel:
         Raises
         ------
         ChargeError
-            If an element is unknown to the model, or a position or cell
-            vector is not a finite number.
+            If an element is unknown to the model, a position or cell vector
+            is not a finite number, or the cell has no volume.
         """
         unknown = sorted(set(species_of(atoms)) - set(self.elements))
         if unknown:
             raise ChargeError(
-                f"{name}: the model {self.path} has not seen {', '.join(unknown)}, only "
-                f"{', '.join(self.elements)}; train on densities that have them"
+                f"{name}: the model has not seen {', '.join(unknown)}, only "
+                f"{', '.join(self.elements)} ({self.path}); train on densities that have them"
             )
         bad = np.flatnonzero(~np.isfinite(atoms.positions).all(axis=1))
         if len(bad):
@@ -115,6 +115,12 @@ class ChargeModel:
             )
         if not np.isfinite(atoms.cell.array).all():
             raise ChargeError(f"{name}: a cell vector is not finite; correct it")
+        missing = ~atoms.cell.array.any(axis=1)
+        if (atoms.pbc & missing).any() or np.linalg.matrix_rank(atoms.cell.complete().array) < 3:
+            raise ChargeError(
+                f"{name}: its cell has no volume, or it is periodic along an axis that has no "
+                "cell vector; correct the cell, or the pbc"
+            )
 
     def predict(self, atoms, grid, progress=False, saed=None, out=None):
         """Predict the total density on a whole grid.
