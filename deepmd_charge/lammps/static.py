@@ -34,8 +34,6 @@ ATOMS_PER_PROBE = 8  # so that sparse probes stay near where they start
 _SCRIPT = """\
 # Density of {formula} on a grid of {grid} points: run `lmp -in {script}` in
 # this folder, then `deepmd-charge lammps read` on it.
-if "!$(is_available(pair,deepmd))" then &
-    "print 'ERROR: this LAMMPS has no pair_style deepmd: pip install deepmd-kit[lmp]'" "quit 1"
 units           metal
 atom_style      atomic
 boundary        p p p
@@ -43,7 +41,7 @@ read_data       {data}
 group           real type < {x}
 group           grid type {x}
 
-pair_style      deepmd {model}
+pair_style      deepmd {model}  # unrecognized? this LAMMPS lacks it: pip install deepmd-kit[lmp]
 pair_coeff      * * {names}
 # The model finds the neighbours of the probes among local and ghost atoms: no
 # list is needed, and no ghosts of probes. Ghosts reach further than the cutoff
