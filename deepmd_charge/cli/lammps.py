@@ -54,6 +54,7 @@ def _add_run(parser):
     _add_model(parser)
     parser.add_argument(
         "-i",
+        "-in",
         "--in",
         dest="script",
         required=True,

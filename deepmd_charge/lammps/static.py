@@ -98,7 +98,7 @@ def write_run(folder, model_file, type_map, rcut, atoms, grid, probes=None):
     if len(grid) != 3 or min(grid) < 1:
         raise ChargeError(f"a grid of {' x '.join(map(str, grid))} has no points")
     if probes is None:
-        probes = max(FEWEST_PROBES, len(atoms) // ATOMS_PER_PROBE)
+        probes = default_probes(len(atoms))
     if probes < 1:
         raise ChargeError(f"{probes} probes see nothing; give at least 1")
     if atoms.cell.rank < 3:
@@ -129,6 +129,11 @@ def write_run(folder, model_file, type_map, rcut, atoms, grid, probes=None):
         _write_data(file, names, atoms, sweep, box)
     with replacing(folder / SCRIPT) as temporary:
         temporary.write_text(_script(names, atoms, sweep, edges, rcut + reach))
+
+
+def default_probes(n_atoms):
+    """Most grid points that stand in the box at once, unless the user says otherwise."""
+    return max(FEWEST_PROBES, n_atoms // ATOMS_PER_PROBE)
 
 
 def read_run(folder):
