@@ -5,8 +5,9 @@
 
 The structure is repeated along all three vectors, by default 64 silicon atoms
 to 110592. LAMMPS sweeps its probes over eight times as many points, predict
-takes the first of the same points; neither time has the start in it. "busy" is
-what LAMMPS got of its cores: on a machine with other work the times say less.
+takes the first of the same points; neither time has the start in it. Points are
+counted by second, and by second of processor time: on a machine with other work
+the latter says more (but MPI ranks are busy while they wait for one another).
 """
 
 import argparse
@@ -39,33 +40,29 @@ def main():
     args = parser.parse_args()
     warnings.simplefilter("ignore")
     model = ChargeModel(args.model)
-    print("   atoms  by          probes  points/s  MB a rank  busy")
+    print("   atoms  by          probes  points/s  points/cpu s  MB a rank")
     for repeat in args.repeat:
         atoms = read(args.structure).repeat(repeat)
         probes = default_probes(len(atoms))
         grid = (2 * round(probes ** (1 / 3)),) * 3
-        speed = predict_speed(model, atoms, grid)
-        print(f"{len(atoms):8d}  predict   {'':8s}{speed:10.0f}", flush=True)
+        speeds = predict_speeds(model, atoms, grid)
+        print("{:8d}  predict   {:8s}{:10.0f}{:14.0f}".format(len(atoms), "", *speeds), flush=True)
         for ranks in args.ranks:
             with tempfile.TemporaryDirectory() as folder:
                 count = lammps_run(folder, model, atoms, grid, ranks)
-                speed, memory, busy = results(folder, count)
-            name = f"LAMMPS {ranks}"
-            print(
-                f"{len(atoms):8d}  {name:10s}{count:8d}{speed:10.0f}{memory:11.0f}{busy:5.0f}%",
-                flush=True,
-            )
+                row = len(atoms), f"LAMMPS {ranks}", count, *results(folder, count, ranks)
+            print("{:8d}  {:10s}{:8d}{:10.0f}{:14.0f}{:11.0f}".format(*row), flush=True)
 
 
-def predict_speed(model, atoms, grid):
-    """Points per second of ChargeModel on as many points as LAMMPS takes at once."""
+def predict_speeds(model, atoms, grid):
+    """Points per second, and per second of processor time, of ChargeModel."""
     index = np.arange(2 * FEWEST_PROBES)
     fractions = np.stack(np.unravel_index(index, grid), axis=1) / grid
     points = fractions @ atoms.cell.array
     model.predict_points(atoms, points[:64])
-    start = time.perf_counter()
+    start = np.array([time.perf_counter(), time.process_time()])
     model.predict_points(atoms, points)
-    return len(points) / (time.perf_counter() - start)
+    return len(points) / (np.array([time.perf_counter(), time.process_time()]) - start)
 
 
 def lammps_run(folder, model, atoms, grid, ranks):
@@ -73,7 +70,7 @@ def lammps_run(folder, model, atoms, grid, ranks):
     write_run(folder, model.path, model.type_map, model.rcut, atoms, grid)
     script = Path(folder) / SCRIPT
     text = script.read_text()
-    script.write_text(text + "info memory\n")
+    script.write_text(text + "info out log memory\n")
     beside = Path(sys.executable).parent
     command = [shutil.which("lmp", path=beside), "-in", SCRIPT]
     if ranks > 1:
@@ -82,13 +79,14 @@ def lammps_run(folder, model, atoms, grid, ranks):
     return int(re.search(r"Each of the (\d+) probes", text)[1])
 
 
-def results(folder, probes):
-    """Points per second, resident memory (MB) of the first rank, use of the cores (%)."""
+def results(folder, probes, ranks):
+    """Points per second and per second of processor time, memory (MB) of the first rank."""
     log = (Path(folder) / "log.lammps").read_text()
     seconds, steps = re.search(r"Loop time of (\S+) on \d+ procs for (\d+) steps", log).groups()
-    memory = re.search(r"Maximum resident set size\s*=\s*(\S+)", log)[1]
-    busy = re.search(r"(\S+)% CPU use", log)[1]
-    return probes * int(steps) / float(seconds), float(memory), float(busy)
+    speed = probes * int(steps) / float(seconds)
+    busy = float(re.search(r"(\S+)% CPU use", log)[1]) / 100.0
+    memory = float(re.search(r"Maximum resident set size: (\S+)", log)[1])
+    return speed, speed / (busy * ranks), memory
 
 
 if __name__ == "__main__":

@@ -190,7 +190,12 @@ def test_a_plane(precise_model, programs, script):
     [
         (["--species", "Si"], {}, "in.md: there are 2 atom types; name one element for each"),
         ([], {"units           metal": "units lj"}, "in.md: units lj are not in A"),
-        ([], {"run   ": "#"}, "nothing|no step"),
+        ([], {"run ": "#", "label": "#", "jump": "#"}, "in.md: no run command"),
+        (
+            ["--every", "1"],
+            {"dump   ": "fix 2 all deform 1 x scale 1.1\ndump "},
+            "in.md, step 1: the box changes: a mean density needs a fixed one",
+        ),
         ([], {"lj/cut": "lj/cot"}, "in.md: LAMMPS stopped: Unrecognized pair style 'lj/cot'"),
         (["--start", "99"], {}, "no step of its runs was a multiple of 4 from 99 on"),
     ],

@@ -120,20 +120,47 @@ class _Sampler:
 
     def __call__(self, caller, step, n_local, tags, positions, forces):
         """Take a sample: LAMMPS calls this, and drops what is raised here."""
-        forces[:] = 0.0
+        if n_local:
+            forces[:] = 0.0
         if self.error is not None or step < self._start or step == self._last:
             return
         self._last = step  # the first step of a run is the last of the run before
         try:
-            self._sample(step, tags[:n_local], positions[:n_local])
+            self._sample(step, self._local(n_local, tags, positions))
         except Exception as error:
             self.error = error
             if isinstance(error, ChargeError):
                 self.error = ChargeError(f"{self._script}, step {step}: {error}")
+        if self._comm is not None:  # the first rank hears of the others' errors
+            self.error = self._comm.bcast(self.error)
+        if self.error is not None:
             self._lmp.force_timeout()
 
-    def _sample(self, step, tags, positions):
-        atoms = self._atoms(tags, positions)
+    def _local(self, n_local, tags, positions):
+        """Numbers, types and positions of this rank's atoms."""
+        if n_local == 0:  # LAMMPS may then have no arrays to show
+            return np.zeros(0, int), np.zeros(0, int), np.zeros((0, 3))
+        types = self._lmp.numpy.extract_atom("type")
+        return tags.reshape(-1).copy(), types[:n_local].copy(), positions.copy()
+
+    def _sample(self, step, local):
+        atoms = self._atoms(local)
+        parts = [self._share(atoms)]
+        if self._comm is not None:
+            parts = self._comm.gather(parts[0])
+        if self.rank > 0:
+            return
+        for part in parts:
+            if isinstance(part, Exception):
+                raise part
+        atoms.positions -= self._shift @ atoms.cell.array
+        density = Density(atoms, np.concatenate(parts).reshape(self._shape))
+        self.average.add(density)
+        if self._each is not None:
+            self._each(step, density)
+
+    def _share(self, atoms):
+        """This rank's part of the values, or what went wrong: all ranks must go on."""
         size = int(np.prod(self._shape))
         index = np.array_split(np.arange(size), self._lmp.extract_setting("world_size"))[self.rank]
         fractions = np.stack(np.unravel_index(index, self._shape), axis=1) / self._shape
@@ -141,29 +168,22 @@ class _Sampler:
         with warnings.catch_warnings():
             if self.average.count or self.rank:  # said once
                 warnings.simplefilter("ignore")
-            values = self._model.predict_points(atoms, points)
-        parts = [values] if self._comm is None else self._comm.gather(values)
-        if self.rank == 0:
-            atoms.positions -= self._shift @ atoms.cell.array
-            density = Density(atoms, np.concatenate(parts).reshape(self._shape))
-            self.average.add(density)
-            if self._each is not None:
-                self._each(step, density)
+            try:
+                return self._model.predict_points(atoms, points)
+            except Exception as error:
+                return error
 
-    def _atoms(self, tags, positions):
+    def _atoms(self, local):
         """All atoms of all ranks, in the order of their numbers."""
         from ase import Atoms
 
-        types = self._lmp.numpy.extract_atom("type")[: len(tags)]
-        parts = [(tags.copy(), types.copy(), positions.copy())]
-        if self._comm is not None:
-            parts = self._comm.allgather(parts[0])
-        tags, types, positions = (np.concatenate(part) for part in zip(*parts))
-        order = np.argsort(tags.ravel())
+        ranks = [local] if self._comm is None else self._comm.allgather(local)
+        tags, types, positions = (np.concatenate(part) for part in zip(*ranks))
+        order = np.argsort(tags)
         low, high, xy, yz, xz, periodic, _ = self._lmp.extract_box()
         lx, ly, lz = np.subtract(high, low)
         return Atoms(
-            self._species[types.ravel()[order] - 1],
+            self._species[types[order] - 1],
             positions[order] - low,
             cell=[[lx, 0, 0], [xy, ly, 0], [xz, yz, lz]],
             pbc=periodic,
