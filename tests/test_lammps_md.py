@@ -194,7 +194,7 @@ def test_a_plane(precise_model, programs, script):
         (
             ["--every", "1"],
             {"dump   ": "fix 2 all deform 1 x scale 1.1\ndump "},
-            "in.md, step 1: the box changes: a mean density needs a fixed one",
+            "in.md, step 2: the box changes: a mean density needs a fixed one",
         ),
         ([], {"lj/cut": "lj/cot"}, "in.md: LAMMPS stopped: Unrecognized pair style 'lj/cot'"),
         (["--start", "99"], {}, "no step of its runs was a multiple of 4 from 99 on"),
