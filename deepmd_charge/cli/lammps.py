@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
-"""``deepmd-charge lammps``: predict with LAMMPS in place of Python."""
+"""``deepmd-charge lammps``: densities by LAMMPS, and where LAMMPS moves the atoms."""
 
 import os
 
@@ -8,19 +8,110 @@ from ._inputs import add_model_argument, add_structure_arguments
 
 
 def add_parser(subparsers):
-    """Add the subcommand and its two halves to the command line."""
+    """Add the subcommand and its parts to the command line."""
     parser = subparsers.add_parser(
         "lammps",
-        help="predict with LAMMPS: write its input, read its result",
-        description="Write a folder with a LAMMPS input, run `lmp -in in.lammps` there (under MPI "
-        "if you like), then read the density back. Needs a LAMMPS with `pair_style deepmd`: "
-        "pip install 'deepmd-charge[lmp]'.",
+        help="densities by LAMMPS, or along its molecular dynamics",
+        description="`write` makes a folder with a LAMMPS input for one structure; run "
+        "`lmp -in in.lammps` there (under MPI if you like), then `read` the density. `run` runs "
+        "an ordinary LAMMPS script and averages the density over it; `average` does so for a "
+        "dump with atoms of type X. Needs a LAMMPS: pip install 'deepmd-charge[lmp]'.",
     )
-    halves = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    write = halves.add_parser("write", help="make in.lammps and data.lammps for a grid")
-    add_model_argument(write)
-    add_structure_arguments(write)
-    write.add_argument(
+    parts = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_write(parts.add_parser("write", help="make in.lammps and data.lammps for a grid"))
+    _add_read(parts.add_parser("read", help="turn the dump of a finished run into a density"))
+    _add_run(parts.add_parser("run", help="run a script, average the density over it"))
+    _add_average(parts.add_parser("average", help="average over a dump with atoms of type X"))
+
+
+def _add_write(parser):
+    add_model_argument(parser)
+    add_structure_arguments(parser)
+    _add_grid(parser)
+    parser.add_argument("-o", "--output", required=True, metavar="DIR", help="folder to make")
+    parser.add_argument(
+        "--probes",
+        type=int,
+        metavar="N",
+        help="most grid points in the box at once (default: an eighth of the number of atoms, "
+        "no fewer than 4096); give some thousand for each MPI rank",
+    )
+    parser.set_defaults(run=run_write)
+
+
+def _add_read(parser):
+    parser.add_argument("folder", metavar="DIR", help="folder of `lammps write`")
+    parser.add_argument(
+        "-o", "--output", required=True, metavar="FILE", help="density to write (CHGCAR_..., NAME.cube, NAME.xsf; .gz, .xz)"
+    )
+    parser.set_defaults(run=run_read)
+
+
+def _add_run(parser):
+    add_model_argument(parser)
+    parser.add_argument(
+        "-i",
+        "-in",
+        "--in",
+        dest="script",
+        required=True,
+        metavar="FILE",
+        help="LAMMPS script, with its own pair_style and run",
+    )
+    parser.add_argument(
+        "--species",
+        nargs="+",
+        required=True,
+        metavar="NAME",
+        help="elements of LAMMPS' atom types 1, 2, ...",
+    )
+    parser.add_argument(
+        "--every", type=int, required=True, metavar="N", help="steps from one density to the next"
+    )
+    _add_grid(parser)
+    parser.add_argument(
+        "--plane",
+        nargs=2,
+        metavar=("AXIS", "F"),
+        help="only the plane at fraction F of box vector a, b or c; the results' atoms are "
+        "shifted so that it is at the origin",
+    )
+    parser.add_argument(
+        "--start", type=int, default=0, metavar="STEP", help="first step to evaluate (default: 0)"
+    )
+    parser.add_argument(
+        "--each", action="store_true", help="write the density of every evaluation, CHGCAR_STEP"
+    )
+    parser.add_argument(
+        "-v",
+        "-var",
+        "--var",
+        nargs="+",
+        action="append",
+        default=[],
+        metavar=("NAME", "VALUE"),
+        help="variable of the script, as of lmp -var",
+    )
+    _add_results(parser)
+    parser.set_defaults(run=run_run)
+
+
+def _add_average(parser):
+    parser.add_argument("dump", metavar="DUMP", help="dump with id type x y z c_density of all atoms")
+    parser.add_argument(
+        "--species",
+        nargs="+",
+        required=True,
+        metavar="NAME",
+        help="elements of LAMMPS' atom types 1, 2, ..., X for grid points",
+    )
+    _add_grid(parser)
+    _add_results(parser)
+    parser.set_defaults(run=run_average)
+
+
+def _add_grid(parser):
+    parser.add_argument(
         "--grid",
         nargs=3,
         type=int,
@@ -28,34 +119,36 @@ def add_parser(subparsers):
         metavar=("NX", "NY", "NZ"),
         help="number of grid points",
     )
-    write.add_argument("-o", "--output", required=True, metavar="DIR", help="folder to make")
-    write.set_defaults(run=run_write)
-    read = halves.add_parser("read", help="turn the dump of a finished run into a density")
-    read.add_argument("folder", metavar="DIR", help="folder of `lammps write`")
-    read.add_argument(
-        "-o", "--output", required=True, metavar="FILE", help="density to write (CHGCAR_..., NAME.cube, NAME.xsf; .gz, .xz)"
+
+
+def _add_results(parser):
+    parser.add_argument(
+        "-o",
+        "--output",
+        required=True,
+        metavar="DIR",
+        help="folder for CHGCAR_mean and CHGCAR_std",
     )
-    read.set_defaults(run=run_read)
 
 
 def run_write(args):
     """Carry out ``deepmd-charge lammps write``."""
     from ..inference import ChargeModel
-    from ..lammps import SCRIPT, write_run
+    from ..lammps import write_run
     from ..saed.adding import check_given
     from ._inputs import read_structure
     from .predict import check_grid
 
     check_grid(args.grid)
-    if os.path.exists(args.output) and not os.path.isdir(args.output):
-        raise ChargeError(f"{args.output}: is a file; give the name of a folder to make")
+    if args.probes is not None and args.probes < 1:
+        raise ChargeError(f"--probes {args.probes}: give at least 1")
     model = ChargeModel(args.model)
     check_given(args.model, model.info, None)  # LAMMPS cannot add one
     atoms = read_structure(args.structure, model, args.species)
-    if not atoms.pbc.all():
-        raise ChargeError(f"{args.structure}: LAMMPS needs a structure periodic in all directions")
-    write_run(args.output, model, atoms, tuple(args.grid))
-    print(f"{args.output}: now run `lmp -in {SCRIPT}` in this folder")
+    write_run(
+        args.output, args.model, model.type_map, model.rcut, atoms, tuple(args.grid), args.probes
+    )
+    print(f"{args.output}: now run `lmp -in in.lammps` in this folder")
 
 
 def run_read(args):
@@ -67,3 +160,79 @@ def run_read(args):
     density = read_run(args.folder)
     formats.write_density(args.output, density)
     print(f"{args.output}: {density.n_electrons:.4f} electrons")
+
+
+def run_run(args):
+    """Carry out ``deepmd-charge lammps run``."""
+    from ..formats import write_density
+    from ..inference import ChargeModel
+    from ..lammps import new_folder, run_script
+    from ..sampling import GRID_TYPE
+    from .predict import check_grid
+
+    check_grid(args.grid)
+    if args.every < 1:
+        raise ChargeError(f"--every {args.every}: give at least 1 step")
+    plane = _plane(args.plane)
+    _check_script(args.script)
+    model = ChargeModel(args.model)
+    if unknown := sorted(set(args.species) - set(model.elements)):
+        hint = " (grid points are not atoms here)" if GRID_TYPE in unknown else ""
+        raise ChargeError(
+            f"--species {' '.join(args.species)}: {args.model} has not seen "
+            f"{', '.join(unknown)}{hint}, only {', '.join(model.elements)}"
+        )
+    folder = new_folder(args.output)
+
+    def write_each(step, density):
+        write_density(folder / f"CHGCAR_{step}", density)
+
+    average = run_script(
+        args.script,
+        model,
+        args.species,
+        args.every,
+        tuple(args.grid),
+        start=args.start,
+        plane=plane,
+        variables=args.var,
+        each=write_each if args.each else None,
+    )
+    if average is not None:  # the first MPI rank
+        _write(average, folder)
+
+
+def run_average(args):
+    """Carry out ``deepmd-charge lammps average``."""
+    from ..lammps import average_dump, new_folder
+    from .predict import check_grid
+
+    check_grid(args.grid)
+    _check_script(args.dump)
+    folder = new_folder(args.output)
+    _write(average_dump(args.dump, args.species, tuple(args.grid)), folder)
+
+
+def _write(average, folder):
+    average.write(folder)
+    electrons = average.mean().n_electrons
+    print(f"{folder}: mean and deviation of {average.count} densities, {electrons:.4f} electrons")
+
+
+def _check_script(path):
+
+    if not os.path.isfile(path):
+        raise ChargeError(f"{path}: no such file")
+
+
+def _plane(words):
+    """Turn --plane AXIS F into (0, 1 or 2, fraction)."""
+    if words is None:
+        return None
+    axis, fraction = words
+    try:
+        return ["a", "b", "c"].index(axis), float(fraction)
+    except ValueError:
+        raise ChargeError(
+            f"--plane {axis} {fraction}: give a, b or c and a fraction, as in --plane c 0.25"
+        ) from None

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""The mean of densities along a trajectory, and how far they fluctuate."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from ..density import CELL_TOLERANCE, Density
+from ..errors import ChargeError
+
+__all__ = ["Average"]
+
+
+class Average:
+    """Mean and standard deviation of densities in one cell, as they come.
+
+    Attributes
+    ----------
+    count : int
+        Number of densities so far.
+    """
+
+    def __init__(self):
+        self.count = 0
+
+    def add(self, density):
+        """Take one more density into account.
+
+        Parameters
+        ----------
+        density : Density
+            Its atoms are in the same order and its cell the same every time;
+            atoms may be wrapped.
+
+        Raises
+        ------
+        ChargeError
+            When the cell or the number of atoms changes.
+        """
+        atoms, values = density.atoms, density.values
+        if self.count == 0:
+            self._atoms = atoms.copy()
+            self._sum = np.zeros((len(atoms), 3))
+            self._mean = np.zeros(values.shape)
+            self._squares = np.zeros(values.shape)
+        elif not np.allclose(atoms.cell.array, self._atoms.cell.array, rtol=0, atol=CELL_TOLERANCE):
+            raise ChargeError("the box changes: a mean density needs a fixed one (nve or nvt, no npt)")
+        elif len(atoms) != len(self._atoms):
+            raise ChargeError("the number of atoms changes: a mean density needs a fixed one")
+        self.count += 1
+        # Welford: no difference of large sums
+        step = values - self._mean
+        self._mean += step / self.count
+        self._squares += step * (values - self._mean)
+        self._sum += self._near_the_first(atoms)
+
+    def mean(self):
+        """Density: The mean, at the mean positions of the atoms."""
+        atoms = self._atoms.copy()
+        atoms.positions = self._sum / self.count
+        return Density(atoms, self._mean)
+
+    def deviation(self):
+        """Density: sqrt(<rho^2> - <rho>^2), at the mean positions of the atoms."""
+        return Density(self.mean().atoms, np.sqrt(self._squares / self.count))
+
+    def write(self, folder):
+        """Write ``CHGCAR_mean`` and ``CHGCAR_std`` into a folder that is there."""
+        from ..formats import write_density
+
+        write_density(Path(folder) / "CHGCAR_mean", self.mean())
+        write_density(Path(folder) / "CHGCAR_std", self.deviation())
+
+    def _near_the_first(self, atoms):
+        """Positions, each the image nearest to where the atom was at first."""
+        from ase.geometry import find_mic
+
+        away, _ = find_mic(atoms.positions - self._atoms.positions, atoms.cell, atoms.pbc)
+        return self._atoms.positions + away
+
+
+def new_folder(path):
+    """Make a folder for results.
+
+    Raises
+    ------
+    ChargeError
+        When `path` is a file, or cannot be written.
+    """
+    path = Path(path)
+    if path.exists() and not path.is_dir():
+        raise ChargeError(f"{path}: is a file; give the name of a folder to make")
+    path.mkdir(parents=True, exist_ok=True)
+    if not os.access(path, os.W_OK):
+        raise ChargeError(f"{path}: cannot write in this folder")
+    return path

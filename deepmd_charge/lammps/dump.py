@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""Densities at atoms of type X in a LAMMPS dump, put on their grid and averaged."""
+
+from itertools import islice
+
+import numpy as np
+
+from ..density import Density
+from ..errors import ChargeError
+from ..sampling import GRID_TYPE
+from .average import Average
+
+__all__ = ["average_dump"]
+
+COLUMNS = ("id", "type", "x", "y", "z", "c_density")
+# Part of the distance of two grid points by which an atom of type X may be off
+_OFF = 0.01
+
+
+def average_dump(path, species, grid):
+    """Average the densities of a dump of atoms and grid points.
+
+    Parameters
+    ----------
+    path : str or Path
+        Text dump of style custom with the columns of COLUMNS, of all atoms.
+        The atoms of type X are the points of a grid, in any order.
+    species : list of str
+        Elements of LAMMPS' atom types 1, 2, ..., X for grid points.
+    grid : tuple of int
+        Number of points along the three vectors of the box.
+
+    Returns
+    -------
+    Average
+
+    Raises
+    ------
+    ChargeError
+        When the dump is not such a one, or its last frame is not complete.
+    """
+    if GRID_TYPE not in species:
+        raise ChargeError(
+            f"--species {' '.join(species)}: name {GRID_TYPE} for the type of the grid points"
+        )
+    average = Average()
+    for step, cell, table in _frames(path):
+        try:
+            average.add(_density(cell, table, np.array(species), tuple(grid)))
+        except ChargeError as error:
+            raise ChargeError(f"{path}, step {step}: {error}") from None
+    if average.count == 0:
+        raise ChargeError(f"{path}: no frame in this file; run LAMMPS first")
+    return average
+
+
+def _density(cell, table, species, grid):
+    """Sort one frame (n, 6) into atoms and the values of a grid."""
+    from ase import Atoms
+
+    kinds = table[:, 1].astype(int) - 1
+    if kinds.max() >= len(species):
+        raise ChargeError(
+            f"there are atoms of type {kinds.max() + 1}; name an element for each type, "
+            f"not {' '.join(species)}"
+        )
+    names = species[kinds]
+    is_grid = names == GRID_TYPE
+    points = table[is_grid, 2:5] @ np.linalg.inv(cell) * grid
+    index = np.round(points)
+    if len(index) != np.prod(grid) or np.abs(points - index).max(initial=0.0) > _OFF:
+        shape = " x ".join(map(str, grid))
+        raise ChargeError(
+            f"its {len(index)} atoms of type {GRID_TYPE} are not the points of a grid of {shape} "
+            "that begins at the corner of the box; give their --grid"
+        )
+    values = np.full(grid, np.nan)
+    values[tuple(index.astype(int).T % np.array(grid)[:, None])] = table[is_grid, 5]
+    if not np.isfinite(values).all():
+        raise ChargeError(f"some points of type {GRID_TYPE} coincide, or their density is not finite")
+    order = np.argsort(table[~is_grid, 0])
+    real = table[~is_grid][order]
+    return Density(Atoms(names[~is_grid][order], real[:, 2:5], cell=cell, pbc=True), values)
+
+
+def _frames(path):
+    """Yield step, cell (3, 3) and table (n, 6), its positions from the box's corner."""
+    with open(path) as file:
+        while header := list(islice(file, 9)):
+            if len(header) < 9 or not header[8].endswith("\n"):
+                raise _unfinished(path)
+            names = header[8].split()[2:]
+            if header[0].strip() != "ITEM: TIMESTEP" or not set(COLUMNS) <= set(names):
+                raise ChargeError(
+                    f"{path}: not a dump with the columns {' '.join(COLUMNS)}; "
+                    f"write it with `dump ID all custom N FILE {' '.join(COLUMNS)}`"
+                )
+            count = int(header[3])
+            lines = list(islice(file, count))
+            if len(lines) < count or not (lines and lines[-1].endswith("\n")):
+                raise _unfinished(path)
+            cell, low = _box([line.split() for line in header[5:8]])
+            table = np.array([line.split() for line in lines]).astype(float)
+            table = table[:, [names.index(column) for column in COLUMNS]]
+            table[:, 2:5] -= low
+            yield int(header[1]), cell, table
+
+
+def _unfinished(path):
+    return ChargeError(
+        f"{path}: the last frame is not complete; let LAMMPS finish, or delete that frame"
+    )
+
+
+def _box(bounds):
+    """Cell and corner of the BOX BOUNDS of a dump, which enclose a tilted box."""
+    low, high, tilt = np.zeros(3), np.zeros(3), np.zeros(3)
+    for axis, words in enumerate(bounds):
+        low[axis], high[axis], *rest = map(float, words)
+        tilt[axis] = rest[0] if rest else 0.0
+    xy, xz, yz = tilt
+    low[0] -= min(0.0, xy, xz, xy + xz)
+    high[0] -= max(0.0, xy, xz, xy + xz)
+    low[1] -= min(0.0, yz)
+    high[1] -= max(0.0, yz)
+    lx, ly, lz = high - low
+    return np.array([[lx, 0, 0], [xy, ly, 0], [xz, yz, lz]]), low

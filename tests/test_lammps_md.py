@@ -1,0 +1,273 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""Densities along molecular dynamics: averages, driven scripts, probes in the box."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase import Atoms
+from running import lmp
+
+from deepmd_charge import ChargeError, Density, read_density
+from deepmd_charge.cli.main import main
+from deepmd_charge.lammps import Average, average_dump
+
+EXAMPLE = Path(__file__).parents[1] / "examples" / "lammps_md"
+CELL = np.array([[4.0, 0, 0], [0.7, 4.2, 0], [-0.6, 0.5, 4.4]])
+GRID = (3, 2, 4)
+
+
+def frames(n=5):
+    """Densities of two atoms that cross the faces of the cell."""
+    rng = np.random.default_rng(3)
+    for step in range(n):
+        atoms = Atoms("SiC", [[0.1 - 0.05 * step, 0.2, 0.3], [2, 2, 2 + 0.1 * step]], cell=CELL, pbc=True)
+        atoms.wrap()
+        yield Density(atoms, 100.0 + rng.normal(size=GRID))
+
+
+def test_mean_and_deviation():
+    average = Average()
+    for density in frames():
+        average.add(density)
+    values = np.array([density.values for density in frames()])
+    assert average.mean().values == pytest.approx(values.mean(axis=0), abs=1e-12)
+    assert average.deviation().values == pytest.approx(values.std(axis=0), abs=1e-12)
+    expected = np.array([[0.0, 0.2, 0.3], [2, 2, 2.2]])
+    off = (average.mean().atoms.positions - expected) @ np.linalg.inv(CELL)
+    assert off == pytest.approx(np.round(off), abs=1e-12)
+
+
+def test_a_changing_box_is_refused():
+    average, (density, other) = Average(), frames(2)
+    average.add(density)
+    other.atoms.set_cell(CELL * 1.01)
+    with pytest.raises(ChargeError, match="the box changes"):
+        average.add(other)
+
+
+def dump(densities, species=("C", "X", "Si"), corner=(1.0, -2.0, 3.0)):
+    """What LAMMPS would write, in no order and with all positions shifted."""
+    rng, text = np.random.default_rng(0), ""
+    for step, density in enumerate(densities):
+        names = [*density.atoms.get_chemical_symbols(), *["X"] * density.values.size]
+        places = np.concatenate([density.atoms.positions, density.points()]) + corner
+        values = np.concatenate([np.zeros(len(density.atoms)), density.values.ravel()])
+        (lx, _, _), (xy, ly, _), (xz, yz, lz) = CELL
+        low, high = np.array(corner), np.array(corner) + (lx, ly, lz)
+        low = low + (min(0, xy, xz, xy + xz), min(0, yz), 0)
+        high = high + (max(0, xy, xz, xy + xz), max(0, yz), 0)
+        bounds = [f"{a} {b} {t}" for a, b, t in zip(low, high, (xy, xz, yz))]
+        text += f"ITEM: TIMESTEP\n{10 * step}\nITEM: NUMBER OF ATOMS\n{len(names)}\n"
+        text += "ITEM: BOX BOUNDS xy xz yz pp pp pp\n" + "\n".join(bounds)
+        text += "\nITEM: ATOMS id x y z c_density type\n"
+        for i in rng.permutation(len(names)):
+            place = " ".join(f"{x:.15g}" for x in places[i])
+            text += f"{i + 1} {place} {values[i]:.17g} {species.index(names[i]) + 1}\n"
+    return text
+
+
+def test_a_dump_is_averaged(tmp_path):
+    (tmp_path / "d.dump").write_text(dump(frames()))
+    found = average_dump(tmp_path / "d.dump", ["C", "X", "Si"], GRID)
+    expected = Average()
+    for density in frames():
+        expected.add(density)
+    assert found.count == 5
+    assert found.mean().values == pytest.approx(expected.mean().values, abs=1e-12)
+    assert found.deviation().values == pytest.approx(expected.deviation().values, abs=1e-12)
+    assert found.mean().atoms.symbols.get_chemical_formula() == "CSi"
+    assert found.mean().atoms.get_distance(0, 1, mic=True) == pytest.approx(
+        expected.mean().atoms.get_distance(0, 1, mic=True), abs=1e-9
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "species", "grid", "message"),
+    [
+        (lambda t: t[:-4], "C X Si", GRID, "last frame is not complete; let LAMMPS finish"),
+        (lambda t: t[: t.rindex("ITEM: BOX")], "C X Si", GRID, "not complete"),
+        (lambda t: t.replace("c_density", "c_rho"), "C X Si", GRID, "not a dump with the columns"),
+        (lambda t: t, "C X Si", (3, 2, 5), "step 0: its 24 atoms of type X are not the points"),
+        (lambda t: t, "C X Si", (3, 4, 2), "not the points"),
+        (lambda t: t, "C X", GRID, "type 3; name an element for each type"),
+        (lambda t: t, "C Si Si", GRID, "name X for the type"),
+        (lambda t: "", "C X Si", GRID, "no frame"),
+    ],
+)
+def test_bad_dumps_are_refused(tmp_path, change, species, grid, message):
+    (tmp_path / "d.dump").write_text(change(dump(frames(2))))
+    with pytest.raises(ChargeError, match=message):
+        average_dump(tmp_path / "d.dump", species.split(), grid)
+
+
+SCRIPT = """\
+units           metal
+region          cell prism 0 4.6 0 4.2 0 5.1 1.1 -0.7 0.9
+create_box      2 cell
+create_atoms    1 single 0.5 0.6 0.4
+create_atoms    2 single 2.6 2.9 &
+                2.6
+mass            * 20.0
+pair_style      lj/cut 2.0
+pair_coeff      * * 0.05 1.9
+velocity        all create 900 87287 loop geom
+fix             1 all nve
+dump            1 all custom 1 run.dump id x y z vx vy vz
+dump_modify     1 sort id format float %.17g
+variable        n loop 2
+label           again
+run             ${steps}
+next            n
+jump            SELF again
+"""
+
+
+@pytest.fixture
+def script(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("in.md").write_text(SCRIPT)
+    return ["lammps", "run", "-i", "in.md", "--species", "Si", "C", "--every", "4", "-o", "out"]
+
+
+def command(arguments, programs, ranks=1):
+    """Run in a process of its own: LAMMPS stays in the process that loads it."""
+    words = [sys.executable, "-m", "deepmd_charge.cli.main", *map(str, arguments)]
+    if ranks > 1:
+        words = [programs["mpirun"], "-n", str(ranks), *words]
+    return subprocess.run(words, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_a_driven_script_moves_as_without_the_model(precise_model, programs, script, ranks):
+    if ranks > 1:
+        pytest.importorskip("mpi4py")
+    lmp(programs, ".", "in.md", ranks, "-var", "steps", "8")
+    alone = Path("run.dump").read_bytes()
+    Path("run.dump").unlink()
+    flags = ["-m", precise_model.path, "--grid", 3, 4, 5, "--start", 4, "--each", "-v", "steps", 8]
+    done = command([*script, *flags], programs, ranks)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "mean and deviation of 4 densities" in done.stdout
+    assert Path("run.dump").read_bytes() == alone
+
+    table = np.array([line.split() for line in alone.decode().splitlines() if line.count(" ") == 6])
+    positions = table.astype(float)[:, 1:4].reshape(17, 2, 3)
+    cell = [[4.6, 0, 0], [1.1, 4.2, 0], [-0.7, 0.9, 5.1]]
+    expected = []
+    for step in (4, 8, 12, 16):
+        atoms = Atoms("SiC", positions[step], cell=cell, pbc=True)
+        expected.append(precise_model.predict(atoms, (3, 4, 5)).values)
+        assert read_density(f"out/CHGCAR_{step}").values == pytest.approx(expected[-1], abs=1e-9)
+    mean = read_density("out/CHGCAR_mean")
+    assert mean.values == pytest.approx(np.mean(expected, axis=0), abs=1e-9)
+    assert read_density("out/CHGCAR_std").values == pytest.approx(np.std(expected, axis=0), abs=1e-9)
+    assert np.ptp(expected, axis=0).max() > 1e-3  # the atoms have moved
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_a_plane(precise_model, programs, script):
+    done = command(
+        [*script, "-m", precise_model.path, "--grid", 3, 4, 9, "--plane", "c", 0.3, "-v", "steps", 0],
+        programs,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = read_density("out/CHGCAR_mean")
+    assert found.shape == (3, 4, 1)
+    shift = 0.3 * found.atoms.cell.array[2]
+    atoms = found.atoms.copy()
+    atoms.positions += shift
+    assert atoms.positions[0] == pytest.approx([0.5, 0.6, 0.4], abs=1e-6)
+    expected = precise_model.predict_points(atoms, found.points() + shift)
+    assert found.values.ravel() == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("flags", "change", "message"),
+    [
+        (["--species", "Si"], {}, "in.md: there are 2 atom types; name one element for each"),
+        ([], {"units           metal": "units lj"}, "in.md: units lj are not in A"),
+        ([], {"run ": "#", "label": "#", "jump": "#"}, "in.md: no run command"),
+        (
+            ["--every", "1"],
+            {"dump   ": "fix 2 all deform 1 x scale 1.1\ndump "},
+            "in.md, step 2: the box changes: a mean density needs a fixed one",
+        ),
+        ([], {"lj/cut": "lj/cot"}, "in.md: LAMMPS stopped: Unrecognized pair style 'lj/cot'"),
+        (["--start", "99"], {}, "no step of its runs was a multiple of 4 from 99 on"),
+    ],
+)
+def test_scripts_that_cannot_be_run(charge_model, programs, script, flags, change, message):
+    text = SCRIPT
+    for old, new in change.items():
+        text = text.replace(old, new)
+    Path("in.md").write_text(text)
+    words = [*script, "-m", charge_model.path, "--grid", 2, 2, 2, "-v", "steps", 1, *flags]
+    done = command(words, programs)
+    assert done.returncode == 1
+    lines = [line for line in done.stderr.splitlines() if line.startswith("deepmd-charge: error")]
+    assert len(lines) == 1 and re.search(message, lines[0]), done.stderr[-2000:]
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--species", "Si", "X"], "has not seen X .grid points are not atoms here., only Si, C"),
+        (["--species", "Si", "Ge"], "has not seen Ge, only Si, C"),
+        (["--every", "0"], "--every 0: give at least 1"),
+        (["--plane", "d", "0"], "--plane d 0: give a, b or c"),
+        (["-i", "in.none"], "in.none: no such file"),
+        (["-o", "in.md"], "in.md: is a file; give the name of a folder"),
+    ],
+)
+def test_wrong_flags(charge_model, script, flags, message, capsys):
+    words = [*script, "-m", charge_model.path, "--grid", "2", "2", "2", *flags]
+    assert main(words) == 1
+    assert re.search(message, capsys.readouterr().err)
+
+
+OVERLAY = """\
+pair_style      hybrid/overlay lj/cut 4.0 deepmd MODEL
+pair_coeff      * * lj/cut 0.0 1.0
+pair_coeff      1*2 1*2 lj/cut 0.05 1.9
+pair_coeff      * * deepmd Si C X
+neigh_modify    exclude type 3 3
+"""
+
+
+def test_probes_beside_a_potential_change_no_force(precise_model, programs, tmp_path):
+    """One step of the same atoms with and without a grid in the box."""
+    start = SCRIPT[: SCRIPT.index("pair_style")]
+    start = start.replace("region", "atom_modify map array\nregion")
+    end = """\
+group           real type 1 2
+compute         density all pe/atom
+dump            1 all custom 1 NAME.dump id type x y z c_density
+dump            2 real custom 1 NAME.forces fx fy fz
+dump_modify     1 format float %.15g
+dump_modify     2 sort id format float %.17g
+thermo_style    custom step pe press
+thermo_modify   format float %.15g
+run             0
+"""
+    alone = "pair_style lj/cut 4.0\npair_coeff * * 0.05 1.9\n"
+    (tmp_path / "in.alone").write_text(start + alone + end.replace("NAME", "alone"))
+    grid = "create_atoms 3 single 0 0 0\ncreate_atoms 3 single 2.3 0 0\n"
+    both = start.replace("create_box      2", "create_box      3") + grid
+    both += OVERLAY.replace("MODEL", precise_model.path) + end.replace("NAME", "both")
+    (tmp_path / "in.both").write_text(both)
+    forces = {}
+    for name in ("alone", "both"):
+        lmp(programs, tmp_path, f"in.{name}")
+        forces[name] = np.loadtxt(tmp_path / f"{name}.forces", skiprows=9)
+    assert np.abs(forces["alone"]).max() > 1e-3
+    assert forces["both"] == pytest.approx(forces["alone"], rel=1e-12, abs=1e-15)
+
+    average = average_dump(tmp_path / "both.dump", ["Si", "C", "X"], (2, 1, 1))
+    found = average.mean()
+    expected = precise_model.predict(found.atoms, (2, 1, 1)).values
+    assert found.values == pytest.approx(expected, abs=1e-9)
