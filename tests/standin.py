@@ -79,7 +79,7 @@ class StandInModel:
         return StandInField(atoms, self.factor, self.ripple)
 
     def check(self, atoms, name="the structure"):
-        from deepmd_charge import ChargeModel
+        from deepmd_charge.inference.model import ChargeModel
 
         ChargeModel.check(self, atoms, name)
 
