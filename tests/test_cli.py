@@ -231,7 +231,7 @@ def test_lammps_round_trip():
     argv = ["lammps", "write", "-m", "charge.pb", "-s", "POSCAR", "-o", "run", "--grid", *grid]
     assert main(argv) == 0
     lines = ["ITEM: TIMESTEP", "0", "ITEM: NUMBER OF ATOMS", "60", "ITEM: BOX BOUNDS", "", "", ""]
-    lines += ["ITEM: ATOMS id type c_density", *(f"{i + 3} 2 {0.01 * i}" for i in range(60))]
+    lines += ["ITEM: ATOMS c_density", *(f"{0.01 * i}" for i in range(60))]
     with open("run/density.dump", "w") as file:
         file.write("\n".join(lines) + "\n")
     assert main(["lammps", "read", "run", "-o", "CHGCAR_l"]) == 0

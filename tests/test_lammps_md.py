@@ -9,13 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ase import Atoms
-from running import lmp
+from running import bare_lmp, lmp
 
 from deepmd_charge import ChargeError, Density, read_density
 from deepmd_charge.cli.main import main
 from deepmd_charge.lammps import Average, average_dump
 
-EXAMPLE = Path(__file__).parents[1] / "examples" / "lammps_md"
 CELL = np.array([[4.0, 0, 0], [0.7, 4.2, 0], [-0.6, 0.5, 4.4]])
 GRID = (3, 2, 4)
 
@@ -141,11 +140,12 @@ def command(arguments, programs, ranks=1):
     return subprocess.run(words, capture_output=True, text=True)
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize("ranks", [1, 2])
 def test_a_driven_script_moves_as_without_the_model(precise_model, programs, script, ranks):
     if ranks > 1:
         pytest.importorskip("mpi4py")
-    lmp(programs, ".", "in.md", ranks, "-var", "steps", "8")
+    bare_lmp(programs, ".", "in.md", ranks, "-var", "steps", "8")
     alone = Path("run.dump").read_bytes()
     Path("run.dump").unlink()
     flags = ["-m", precise_model.path, "--grid", 3, 4, 5, "--start", 4, "--each", "-v", "steps", 8]
@@ -185,32 +185,33 @@ def test_a_plane(precise_model, programs, script):
     assert found.values.ravel() == pytest.approx(expected, abs=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("flags", "change", "message"),
-    [
-        (["--species", "Si"], {}, "in.md: there are 2 atom types; name one element for each"),
-        ([], {"units           metal": "units lj"}, "in.md: units lj are not in A"),
-        ([], {"run ": "#", "label": "#", "jump": "#"}, "in.md: no run command"),
-        (
-            ["--every", "1"],
-            {"dump   ": "fix 2 all deform 1 x scale 1.1\ndump "},
-            "in.md, step 2: the box changes: a mean density needs a fixed one",
-        ),
-        ([], {"lj/cut": "lj/cot"}, "in.md: LAMMPS stopped: Unrecognized pair style 'lj/cot'"),
-        (["--start", "99"], {}, "no step of its runs was a multiple of 4 from 99 on"),
-    ],
-)
-def test_scripts_that_cannot_be_run(charge_model, programs, script, flags, change, message):
-    text = SCRIPT
-    for old, new in change.items():
-        text = text.replace(old, new)
-    Path("in.md").write_text(text)
-    words = [*script, "-m", charge_model.path, "--grid", 2, 2, 2, "-v", "steps", 1, *flags]
-    done = command(words, programs)
-    assert done.returncode == 1
+BAD_SCRIPTS = [
+    (["--species", "Si"], {}, "there are 2 atom types; name one element for each"),
+    ([], {"units           metal": "units lj"}, "units lj are not in A"),
+    ([], {"run ": "#", "label": "#", "jump": "#"}, "no run command"),
+    (["--every", "1"], {"dump   ": "fix 2 all deform 1 x scale 1.1\ndump "}, "step 2: the box changes"),
+    ([], {"lj/cut": "lj/cot"}, "LAMMPS stopped: Unrecognized pair style 'lj/cot'"),
+    (["--start", "99"], {}, "no step of its runs was a multiple of 4 from 99 on"),
+]
+
+
+def test_scripts_that_cannot_be_run(charge_model, programs, script):
+    calls = []
+    for number, (flags, change, _) in enumerate(BAD_SCRIPTS):
+        text = SCRIPT
+        for old, new in change.items():
+            text = text.replace(old, new)
+        Path(f"in.{number}").write_text(text)
+        words = ["-m", charge_model.path, "--grid", "2", "2", "2", "-v", "steps", "1"]
+        calls.append([*script, *words, "-i", f"in.{number}", *flags])
+    # one process for all of them: it takes seconds to start
+    code = f"from deepmd_charge.cli.main import main\nfor call in {calls}: assert main(call) == 1"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
     lines = [line for line in done.stderr.splitlines() if line.startswith("deepmd-charge: error")]
-    assert len(lines) == 1 and re.search(message, lines[0]), done.stderr[-2000:]
-    assert "Traceback" not in done.stderr
+    assert len(lines) == len(BAD_SCRIPTS)
+    for number, (line, (*_, message)) in enumerate(zip(lines, BAD_SCRIPTS)):
+        assert re.search(f"error: in.{number}(: |, ){message}", line), line
 
 
 @pytest.mark.parametrize(
@@ -261,8 +262,8 @@ run             0
     both += OVERLAY.replace("MODEL", precise_model.path) + end.replace("NAME", "both")
     (tmp_path / "in.both").write_text(both)
     forces = {}
-    for name in ("alone", "both"):
-        lmp(programs, tmp_path, f"in.{name}")
+    for name, run in (("alone", bare_lmp), ("both", lmp)):
+        run(programs, tmp_path, f"in.{name}")
         forces[name] = np.loadtxt(tmp_path / f"{name}.forces", skiprows=9)
     assert np.abs(forces["alone"]).max() > 1e-3
     assert forces["both"] == pytest.approx(forces["alone"], rel=1e-12, abs=1e-15)
