@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
-"""Compute silicon cells of 8 to 64 atoms with Quantum ESPRESSO, for the size transfer.
+"""Compute silicon cells of 32 to 256 atoms with Quantum ESPRESSO, for the size transfer.
 
     python benchmarks/supercells.py --data DATA -o DATA/supercells
 
-The cells are repeats of the cubic one, their atoms displaced at random like those
-of ``qe/si``; k points are such that all sample the Brillouin zone as the
-64 atoms with Gamma do. ``DATA/qe/pseudo`` holds the pseudopotential.
+The smallest is the body-centred cell of 32 atoms, whose lattice vectors of 9.5 A
+are the longest for this number of atoms; the others are repeats of it. All atoms
+are displaced at random like those of ``qe/si``. k points are such that all
+cells sample the Brillouin zone as 256 atoms with Gamma do, and the wave cutoff is
+low enough for a laptop: what is compared is one and the same DFT on cells of
+different size. ``DATA/qe/pseudo`` holds the pseudopotential.
 """
 
 import argparse
@@ -13,24 +16,26 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
-from ase.build import bulk
+from ase.build import bulk, make_supercell
 from ase.io.cube import read_cube
 from ase.units import Bohr
 
 from deepmd_charge import Density, write_density
 
 LATTICE, DISPLACEMENT = 5.468, 0.076  # A, as qe/si
-# atoms: (repeats of the cubic cell, structures)
-CELLS = {8: ((1, 1, 1), 10), 16: ((1, 1, 2), 2), 32: ((1, 2, 2), 2)}
+WAVE_CUTOFF = 8  # Ry
+BODY_CENTRED = [[-1, 1, 1], [1, -1, 1], [1, 1, -1]]  # in cubic cells of 8 atoms
+# atoms: (repeats of the body-centred cell, structures)
+CELLS = {32: ((1, 1, 1), 6), 64: ((1, 1, 2), 2), 128: ((1, 2, 2), 1), 256: ((2, 2, 2), 1)}
 
 INPUT = """&control
  calculation='scf', prefix='x', outdir='./out', pseudo_dir='{pseudo}', disk_io='low'
 /
 &system
- ibrav=0, nat={n}, ntyp=1, ecutwfc=25, nosym=.true.
+ ibrav=0, nat={n}, ntyp=1, ecutwfc={ecutwfc}, nosym=.true.
 /
 &electrons
- conv_thr=1e-9, mixing_beta=0.7
+ conv_thr=1e-8, mixing_beta=0.7
 /
 ATOMIC_SPECIES
 Si 28.085 Si.pbe-rrkj.UPF
@@ -56,9 +61,13 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder with qe/pseudo")
     parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument(
+        "--atoms", type=int, nargs="+", choices=CELLS, default=list(CELLS), help="which sizes"
+    )
     parser.add_argument("--ranks", type=int, default=1, help="MPI ranks of pw.x")
     args = parser.parse_args()
-    for n_atoms, (repeats, count) in CELLS.items():
+    for n_atoms in args.atoms:
+        repeats, count = CELLS[n_atoms]
         for k in range(1, count + 1):
             folder = args.output / f"{n_atoms}-{k}"
             if not (folder / "CHGCAR.gz").exists():
@@ -68,13 +77,15 @@ def main():
 
 def compute(folder, repeats, seed, args):
     """One structure: self-consistent density, as a CHGCAR."""
-    atoms = bulk("Si", "diamond", LATTICE, cubic=True).repeat(repeats)
+    atoms = make_supercell(bulk("Si", "diamond", LATTICE, cubic=True), BODY_CENTRED)
+    atoms = atoms.repeat(repeats)
     rng = np.random.default_rng(seed)
     atoms.positions += rng.normal(scale=DISPLACEMENT, size=atoms.positions.shape)
     folder.mkdir(parents=True, exist_ok=True)
     text = INPUT.format(
         pseudo=(args.data / "qe" / "pseudo").resolve(),
         n=len(atoms),
+        ecutwfc=WAVE_CUTOFF,
         cell="\n".join("%.10f %.10f %.10f" % tuple(row) for row in atoms.cell.array),
         positions="\n".join("Si %.10f %.10f %.10f" % tuple(r) for r in atoms.positions),
         k=[2 // r for r in repeats],
