@@ -305,7 +305,7 @@ def test_a_frame_that_cannot_be_read(capsys):
         (["--frames", "7"], "t.xyz: ase cannot read a structure from this file (frame 7: "),
         (["--frames", "7:"], "t.xyz: there are no frames 7: in this file"),
         (["--frames", "::-1"], "t.xyz: frames ::-1: give a step of at least 1"),
-        (["--species", "Si"], "t.xyz: --species is for LAMMPS dumps"),
+        (["--species", "Ge"], "t.xyz: 'Ge' is no name for atoms of Si"),
         (["-j", "0"], "-j 0: give a number of at least 1"),
         (["--coarsen", "0"], "--coarsen 0: give a number of at least 1"),
         (["--model-error", "nan"], "--model-error nan: give a positive number"),
