@@ -186,7 +186,7 @@ def test_no_neighbour_is_cut_in_a_dense_cell():
     """Over 400 neighbours: there is no table that could be too short."""
     atoms = structure(1)
     atoms.set_cell(0.25 * atoms.cell, scale_atoms=True)
-    features, descriptor = build(atoms, POINTS[:1], n_radial=1, lmax=0, n_channel=1)
+    features, descriptor = build(atoms, POINTS[:1], n_radial=1, lmax=0, n_channel=1, axis_neuron=1)
     vectors, symbols = neighbours(atoms, POINTS[0])
     assert len(vectors) > 400
     r = np.linalg.norm(vectors, axis=1)

@@ -48,7 +48,7 @@ SETTINGS = {
     "all triples": (
         {"triples": ALL_TRIPLES, "n_channel": 12, "n_triple": 8, "eps": 0.1, **WIDE}, WIDE,
     ),
-    "17 channels": ({"lmax": 2, "n_channel": 17, "axis_neuron": 20}, {"neuron": [24]}),
+    "17 channels": ({"lmax": 2, "n_channel": 17, "axis_neuron": 17}, {"neuron": [24]}),
     "one channel, mixed precision": (
         {"n_channel": 1, "triples": [[1, 1, 2]], **SMALL, **WIDE}, {"neuron": [1]},
     ),

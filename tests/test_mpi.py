@@ -81,7 +81,7 @@ def test_ranks_give_the_same_bytes(serial):
     assert done.returncode == 0, done.stderr
     assert Path("CHGCAR_p").read_bytes() == serial
     assert files() == ["CHGCAR_p"]
-    assert len(done.stdout.splitlines()) == 1  # rank 0 speaks
+    assert len(done.stdout.splitlines()) == 2  # rank 0 speaks
 
 
 def test_a_rank_that_fails_ends_all():

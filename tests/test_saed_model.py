@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from standin import StandInField, StandInModel
 from training import CELL, TYPE_MAP, configuration, gaussian_table, structure, true_density, write_system
 
 from deepmd_charge import ChargeError, ChargeModel, Density, write_density
@@ -222,14 +223,22 @@ def test_loss_of_total_and_difference(difference):
 # what the user has to add
 
 
-class Difference:
-    """A model that has learnt nothing: it predicts zero, and wants a SAED file."""
+class Flat(StandInField):
+    def __call__(self, points):
+        return np.full(len(points), 1e-3)
+
+
+class Difference(StandInModel):
+    """A model that has learnt nothing: it predicts next to zero, and wants a SAED file."""
 
     type_map, elements, rcut, path = ["Si", "C", "X"], ["Si", "C"], 4.0, "charge.pb"
     info = {"saed": {"source": "file"}, "grid_spacing": 0.5, "valence": {"Si": 3.9996, "C": 4.0}}
 
-    def __init__(self, path=None):
+    def __init__(self, path=None, n_threads=None):
         pass
+
+    def field(self, atoms):
+        return Flat(atoms, 0.0, 0.0)
 
     def predict(self, atoms, grid, progress=False, saed=None):
         adding.check_given(self.path, self.info, saed)
@@ -249,6 +258,7 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.setattr("deepmd_charge.inference.ChargeModel", Difference)
     atoms = structure(8)
     atoms.write("POSCAR", format="vasp")
+    Path("charge.pb").write_text("no model")
     density = Density(atoms, np.zeros((8, 7, 9)))
     density.values.flat = gaussian_table().evaluate(atoms, density.points())
     write_density("CHGCAR_saed", density)

@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """What ``predict`` does to a density once all its values are there."""
 
+import numpy as np
+
 from .. import electrons, formats
 from ..augmentation import MISSING, occupancies
+from ..density import Density
 from ..errors import ChargeError
 from ..saed.adding import add, check_given
+from ..saed.sources import matching
 
 
 class Finish:
@@ -16,6 +20,8 @@ class Finish:
         That predict it.
     atoms : ase.Atoms
         The structure.
+    grid : tuple of int
+        (nx, ny, nz)
     output : str
         File to write.
     saed : Density or None
@@ -37,9 +43,11 @@ class Finish:
         If any of this does not go together.
     """
 
-    def __init__(self, models, atoms, output, saed, number, augmentation):
+    def __init__(self, models, atoms, grid, output, saed, number, augmentation):
         for model in models:
             check_given(model.path, model.info, saed)
+        if saed is not None:
+            matching(Density(atoms, np.broadcast_to(0.0, grid)), saed, "SAED")
         is_chgcar = formats.format_of(output) == "vasp/chgcar"
         if augmentation and not is_chgcar:
             raise ChargeError(f"{output}: only a CHGCAR holds augmentation occupancies")

@@ -134,8 +134,8 @@ def predict(args, team):
         if run.has_written(position, output):
             continue
         check_structure(path if frame is None else f"{path}@{frame}", atoms, models)
-        finish = Finish(models, atoms, output, saed, args.electrons, args.augmentation)
         grid = choose_grid(args, models[0], atoms, saed)
+        finish = Finish(models, atoms, grid, output, saed, args.electrons, args.augmentation)
         show(run.predict(atoms, grid, output, position, finish), finish)
     if position < 0:
         raise ChargeError(f"{path}: there are no frames {frames} in this file")
