@@ -26,9 +26,8 @@ SETS = {
     "qe-almg": ([f"qe/almg/{k}" for k in (1, 2, 3, 4)], ["qe/almg/5"]),
     # trained on small cells, tested on cells 1, 2, 4 and 8 times as large (supercells.py)
     "size": (
-        [f"supercells/8-{k}" for k in range(1, 9)],
-        [f"supercells/{n}-{k}" for n, ks in ((8, (9, 10)), (16, (1, 2)), (32, (1, 2))) for k in ks]
-        + ["qe/si/1", "qe/si/2", "qe/si/3"],
+        [f"supercells/32-{k}" for k in (1, 2, 3, 4)],
+        [f"supercells/{n}" for n in ("32-5", "32-6", "64-1", "64-2", "128-1", "256-1")],
     ),
     "qe-water": ([f"qe/water/{k}" for k in (1, 2, 3, 4)], ["qe/water/5"]),
 }
