@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
-"""Compute silicon cells of 32 to 256 atoms with Quantum ESPRESSO, for the size transfer.
+"""Compute silicon cells of 32 to 128 atoms with Quantum ESPRESSO, for the size transfer.
 
     python benchmarks/supercells.py --data DATA -o DATA/supercells
 
@@ -26,7 +26,7 @@ LATTICE, DISPLACEMENT = 5.468, 0.076  # A, as qe/si
 WAVE_CUTOFF = 8  # Ry
 BODY_CENTRED = [[-1, 1, 1], [1, -1, 1], [1, 1, -1]]  # in cubic cells of 8 atoms
 # atoms: (repeats of the body-centred cell, structures)
-CELLS = {32: ((1, 1, 1), 6), 64: ((1, 1, 2), 2), 128: ((1, 2, 2), 1), 256: ((2, 2, 2), 1)}
+CELLS = {32: ((1, 1, 1), 6), 64: ((1, 1, 2), 2), 128: ((1, 2, 2), 1)}
 
 INPUT = """&control
  calculation='scf', prefix='x', outdir='./out', pseudo_dir='{pseudo}', disk_io='low'
