@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""The density around given atoms, as a function of position."""
+
+import warnings
+
+import numpy as np
+
+from .blocks import grid_points
+
+__all__ = ["Field"]
+
+# Points that are compared with the training data before a prediction.
+_PROBES = 512
+# Novelty (see FrozenGraph) beyond which a point counts as extrapolated.
+_FAR = 0.1
+
+
+class Field:
+    """The density around given atoms, as a function of position.
+
+    Made by :meth:`ChargeModel.field`.
+
+    Attributes
+    ----------
+    atoms : ase.Atoms
+        The structure.
+    block : int
+        Points that are best evaluated at a time.
+    threads : int
+        Threads that may evaluate at the same time.
+    """
+
+    def __init__(self, evaluator, atoms, images):
+        self.atoms = atoms
+        self.block = evaluator.block
+        self.threads = evaluator.threads
+        self._evaluator = evaluator
+        self._images = images
+
+    def __call__(self, points):
+        """Density at points (n, 3), A, anywhere: (n,), e/A^3. For n of some thousands."""
+        return self._evaluator.density(self._images, self._images.wrap(points))
+
+    def on_block(self, blocks, number):
+        """Density on a block of a grid.
+
+        Parameters
+        ----------
+        blocks : Blocks
+            The grid of the cell.
+        number : int
+            The block.
+
+        Returns
+        -------
+        np.ndarray
+            In e/A^3, of the shape that ``blocks.slices(number)`` cuts out.
+        """
+        shape = [s.stop - s.start for s in blocks.slices(number)]
+        return self(blocks.points(number, self.atoms.cell.array)).reshape(shape)
+
+    def warn_if_far(self, where, stacklevel=2):
+        """Warn if a sample of the points has surroundings unlike the training data.
+
+        Parameters
+        ----------
+        where : tuple of int or np.ndarray
+            A grid (nx, ny, nz) of the cell, or points (n, 3), A.
+        stacklevel : int
+            Of the warning.
+
+        Warns
+        -----
+        UserWarning
+            If more than 1% of them have.
+        """
+        on_grid = isinstance(where, tuple)
+        size = int(np.prod(where)) if on_grid else len(where)
+        index = np.random.default_rng(0).choice(size, min(size, _PROBES), replace=False)
+        if not len(index):
+            return
+        points = grid_points(where, index, self.atoms.cell.array) if on_grid else where[index]
+        points = self._images.wrap(points)
+        far = np.mean(self._evaluator.novelty(self._images, points) > _FAR)
+        if far > 0.01:
+            warnings.warn(
+                f"{100 * far:.0f}% of the points have surroundings unlike the training "
+                "data; do not trust the density there, or train on such structures",
+                stacklevel=stacklevel,
+            )
