@@ -6,6 +6,7 @@ from numbers import Real
 import numpy as np
 
 from .errors import ChargeError
+from .mapped import by_planes
 
 # Files print the same cell with 6 to 16 decimals; closer than this is equal.
 CELL_TOLERANCE = 1e-5  # A
@@ -71,7 +72,8 @@ class Density:
     @property
     def n_electrons(self):
         """float: Integral over the cell."""
-        return float(self.values.mean() * self.volume)
+        total = sum(float(plane.sum()) for plane in by_planes(self.values))
+        return total / self.values.size * self.volume
 
     def points(self, index=None):
         """Cartesian coordinates of grid points.

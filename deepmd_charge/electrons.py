@@ -4,6 +4,7 @@
 import math
 
 from .errors import ChargeError
+from .mapped import by_planes
 
 __all__ = ["expected_electrons", "parse_electrons", "rescale"]
 
@@ -83,6 +84,6 @@ def rescale(density, electrons):
     found = density.n_electrons
     if not found > 0:
         raise ChargeError(f"a density of {found:.4f} electrons cannot be scaled to {electrons:g}")
-    for plane in density.values:
+    for plane in by_planes(density.values):
         plane *= electrons / found
     return electrons / found

@@ -9,7 +9,7 @@ import numpy as np
 
 from .errors import ChargeError
 
-__all__ = ["allocate", "as_arrays", "release", "scratch"]
+__all__ = ["allocate", "as_arrays", "by_planes", "release", "scratch"]
 
 
 def scratch(folder, shape, order="C"):
@@ -71,3 +71,20 @@ def release(array):
         owner = owner.obj
     if isinstance(owner, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
         owner.madvise(mmap.MADV_DONTNEED)
+
+
+def by_planes(values, *others):
+    """Yield planes of a grid that lie together in memory; a file's are given back.
+
+    Parameters
+    ----------
+    values : np.ndarray
+        (nx, ny, nz)
+    *others : np.ndarray
+        Of the same shape: the same planes of each, in a tuple.
+    """
+    axis = int(np.argmax(np.abs(values.strides)))
+    for k in range(values.shape[axis]):
+        planes = [np.moveaxis(array, axis, 0)[k] for array in (values, *others)]
+        yield tuple(planes) if others else planes[0]
+        release(values)

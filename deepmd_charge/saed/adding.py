@@ -2,6 +2,7 @@
 """Adding a superposition that the model does not carry itself."""
 
 from ..errors import ChargeError
+from ..mapped import by_planes
 from .sources import FILE, matching
 
 __all__ = ["add", "check_given", "needs_file"]
@@ -54,5 +55,5 @@ def add(density, saed):
         If grids, cells or atoms differ.
     """
     values = matching(density, saed, "SAED")
-    for plane, more in zip(density.values, values):  # a file in memory may be large
+    for plane, more in by_planes(density.values, values):
         plane += more
