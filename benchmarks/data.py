@@ -27,7 +27,7 @@ SETS = {
     # trained on small cells, tested on cells 1, 2 and 4 times as large (supercells.py)
     "size": (
         [f"supercells/32-{k}" for k in (1, 2, 3, 4)],
-        [f"supercells/{n}" for n in ("32-5", "32-6", "64-1", "64-2", "128-1")],
+        [f"supercells/{n}" for n in (*(f"32-{k}" for k in range(5, 11)), "64-1", "64-2", "128-1")],
     ),
     "qe-water": ([f"qe/water/{k}" for k in (1, 2, 3, 4)], ["qe/water/5"]),
 }

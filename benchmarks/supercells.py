@@ -26,7 +26,7 @@ LATTICE, DISPLACEMENT = 5.468, 0.076  # A, as qe/si
 WAVE_CUTOFF = 8  # Ry
 BODY_CENTRED = [[-1, 1, 1], [1, -1, 1], [1, 1, -1]]  # in cubic cells of 8 atoms
 # atoms: (repeats of the body-centred cell, structures)
-CELLS = {32: ((1, 1, 1), 6), 64: ((1, 1, 2), 2), 128: ((1, 2, 2), 1)}
+CELLS = {32: ((1, 1, 1), 10), 64: ((1, 1, 2), 2), 128: ((1, 2, 2), 1)}
 
 INPUT = """&control
  calculation='scf', prefix='x', outdir='./out', pseudo_dir='{pseudo}', disk_io='low'
