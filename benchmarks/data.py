@@ -29,6 +29,7 @@ SETS = {
         [f"supercells/32-{k}" for k in (1, 2, 3, 4)],
         [f"supercells/{n}" for n in (*(f"32-{k}" for k in range(5, 11)), "64-1", "64-2", "128-1")],
     ),
+    "size-64": (["supercells/64-1"], ["supercells/64-2", "supercells/128-1"]),
     "qe-water": ([f"qe/water/{k}" for k in (1, 2, 3, 4)], ["qe/water/5"]),
 }
 
