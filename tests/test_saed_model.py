@@ -313,6 +313,7 @@ def test_test_scales_to_electrons(folder, capsys):
         ((*PREDICT, "--saed", "CHGCAR_saed", "--augmentation", "CHGCAR"), "of 0 atoms, of 4"),
         (("test", "-m", "charge.pb", "-s", "CHGCAR"), "has learnt the difference"),
         (("test", "-p", "CHGCAR", "-s", "CHGCAR", "--saed", "CHGCAR_saed"), "go with a model"),
+        (("lammps", "run", "-m", "charge.pb", "-i", "POSCAR", "--species", "Si", "--every", "1", "--grid", "4", "4", "4", "-o", "run"), "has learnt the difference"),
         (("lammps", "write", "-m", "charge.pb", "-s", "POSCAR", "--grid", "4", "4", "4", "-o", "run"), "has learnt the difference"),
     ],
 )  # fmt: skip

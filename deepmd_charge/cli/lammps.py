@@ -167,6 +167,7 @@ def run_run(args):
     from ..formats import write_density
     from ..inference import ChargeModel
     from ..lammps import new_folder, run_script
+    from ..saed.adding import check_given
     from ..sampling import GRID_TYPE
     from .predict import check_grid
 
@@ -176,6 +177,7 @@ def run_run(args):
     plane = _plane(args.plane)
     _check_script(args.script)
     model = ChargeModel(args.model)
+    check_given(args.model, model.info, None)
     if unknown := sorted(set(args.species) - set(model.elements)):
         hint = " (grid points are not atoms here)" if GRID_TYPE in unknown else ""
         raise ChargeError(
