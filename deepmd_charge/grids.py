@@ -2,8 +2,24 @@
 """Sizes of grids."""
 
 import math
+import operator
 
-__all__ = ["fft_size"]
+from .errors import ChargeError
+
+__all__ = ["check_grid", "fft_size"]
+
+
+def check_grid(atoms, grid):
+    """Return a grid as a tuple of int, or raise ChargeError where it cannot be."""
+    try:
+        shape = tuple(operator.index(n) for n in grid)
+    except TypeError:
+        shape = ()
+    if len(shape) != 3 or min(shape) < 1:
+        raise ChargeError(f"grid {grid!r}: give three counts of at least 1")
+    if atoms.cell.rank < 3:
+        raise ChargeError("the structure has no cell of three vectors; add one")
+    return shape
 
 
 def fft_size(points):

@@ -4,6 +4,7 @@
 import os
 
 from ..errors import ChargeError
+from ._grid import check_grid
 from ._inputs import add_model_argument, add_structure_arguments
 
 
@@ -137,7 +138,6 @@ def run_write(args):
     from ..lammps import write_run
     from ..saed.adding import check_given
     from ._inputs import read_structure
-    from .predict import check_grid
 
     check_grid(args.grid)
     if args.probes is not None and args.probes < 1:
@@ -169,7 +169,6 @@ def run_run(args):
     from ..lammps import new_folder, run_script
     from ..saed.adding import check_given
     from ..sampling import GRID_TYPE
-    from .predict import check_grid
 
     check_grid(args.grid)
     if args.every < 1:
@@ -207,7 +206,6 @@ def run_run(args):
 def run_average(args):
     """Carry out ``deepmd-charge lammps average``."""
     from ..lammps import average_dump, new_folder
-    from .predict import check_grid
 
     check_grid(args.grid)
     _check_script(args.dump)

@@ -1,13 +1,9 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """``deepmd-charge predict``: the density of a structure on a whole grid."""
 
-import math
-
 from ..errors import ChargeError
-from ..grids import fft_size
+from ._grid import add_grid_flags, check_grid, grid_of_spacing
 from ._inputs import add_model_argument, add_structure_arguments
-
-MOST_POINTS = 10**12  # of a grid; 8 terabytes
 
 
 def add_parser(subparsers):
@@ -34,18 +30,7 @@ def add_parser(subparsers):
         metavar="FILE",
         help="density to write; its name tells the format (CHGCAR_..., NAME.cube, NAME.xsf; .gz, .xz)",
     )
-    grid = parser.add_mutually_exclusive_group()
-    grid.add_argument(
-        "--grid", nargs=3, type=int, metavar=("NX", "NY", "NZ"), help="number of grid points"
-    )
-    grid.add_argument("--like", metavar="FILE", help="take the grid of this density file")
-    grid.add_argument(
-        "--spacing",
-        type=float,
-        metavar="H",
-        help="largest distance (A) of grid points along a cell vector; "
-        "the numbers are rounded up to products of 2, 3, 5 and 7",
-    )
+    add_grid_flags(parser)
     parser.add_argument(
         "--saed",
         metavar="FILE",
@@ -177,20 +162,6 @@ def check_numbers(args, team):
         raise ChargeError(f"--model-error {args.model_error:g}: give a positive number")
 
 
-def check_grid(grid):
-    """Raise ChargeError for a grid without points, or with absurdly many."""
-    flag = f"--grid {' '.join(map(str, grid))}"
-    if min(grid) < 1:
-        raise ChargeError(f"{flag}: this grid has no points; give three counts of at least 1")
-    check_size(math.prod(grid), flag)
-
-
-def check_size(n_points, flag):
-    """Raise ChargeError for more grid points than any computer holds."""
-    if n_points > MOST_POINTS:
-        raise ChargeError(f"{flag}: a grid of {n_points:.1e} points does not fit into memory")
-
-
 def choose_grid(args, model, atoms, saed=None):
     """Find the grid shape that the flags, or else the model, ask for.
 
@@ -210,8 +181,4 @@ def choose_grid(args, model, atoms, saed=None):
                 f"{model.path}: the model does not know the grid spacing of its training data; "
                 "give --grid, --like or --spacing"
             )
-    elif not (spacing > 0.0 and math.isfinite(spacing)):
-        raise ChargeError(f"--spacing {spacing:g}: a spacing must be a positive length in A")
-    counts = atoms.cell.lengths() / spacing
-    check_size(float(counts.prod()), f"--spacing {spacing:g}")
-    return tuple(map(fft_size, counts))
+    return grid_of_spacing(spacing, atoms)

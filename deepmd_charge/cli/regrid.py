@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """``deepmd-charge regrid``: a density on another grid."""
 
-import math
-
-from ..errors import ChargeError
+from ._grid import add_grid_flags, check_grid, grid_of_spacing
 
 
 def add_parser(subparsers):
@@ -21,18 +19,7 @@ def add_parser(subparsers):
     parser.add_argument(
         "-o", "--output", required=True, metavar="FILE", help="density file to write"
     )
-    grid = parser.add_mutually_exclusive_group(required=True)
-    grid.add_argument(
-        "--grid", nargs=3, type=int, metavar=("NX", "NY", "NZ"), help="number of grid points"
-    )
-    grid.add_argument("--like", metavar="FILE", help="take the grid of this density file")
-    grid.add_argument(
-        "--spacing",
-        type=float,
-        metavar="H",
-        help="largest distance (A) of grid points along a cell vector; "
-        "the numbers are rounded up to products of 2, 3, 5 and 7",
-    )
+    add_grid_flags(parser, required=True)
     add_format(parser)
     parser.set_defaults(run=run)
 
@@ -41,7 +28,6 @@ def run(args):
     """Carry out ``deepmd-charge regrid``."""
     from ..formats import check_writable, write_density
     from ._inputs import check_densities, format_to_write, read_quietly
-    from .predict import check_grid
 
     output_format = format_to_write(args.format)
     check_writable(args.output, output_format)
@@ -60,18 +46,12 @@ def run(args):
 def choose_grid(args, atoms):
     """Grid shape that the flags ask for."""
     from ._inputs import read_quietly
-    from ..grids import fft_size
-    from .predict import check_size
 
     if args.grid is not None:
         return tuple(args.grid)
     if args.like is not None:
         return read_quietly(args.like).shape
-    if not (args.spacing > 0.0 and math.isfinite(args.spacing)):
-        raise ChargeError(f"--spacing {args.spacing:g}: a spacing must be a positive length in A")
-    counts = atoms.cell.lengths() / args.spacing
-    check_size(float(counts.prod()), f"--spacing {args.spacing:g}")
-    return tuple(map(fft_size, counts))
+    return grid_of_spacing(args.spacing, atoms)
 
 
 def regrid(density, shape):

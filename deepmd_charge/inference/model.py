@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """ChargeModel: the density of a structure from a trained model."""
 
-import operator
 from functools import cached_property
 
 import numpy as np
 
 from ..density import Density
 from ..errors import ChargeError
+from ..grids import check_grid
 from ..saed.adding import add, check_given
 from ..sampling import GRID_TYPE
 from ..species import species_of
@@ -20,7 +20,7 @@ from .images import Images
 from .parallel import available_cores, in_order
 from .progress import progress_bar
 
-__all__ = ["ChargeModel", "check_grid"]
+__all__ = ["ChargeModel"]
 
 # Scattered points for which a thread is worth its start.
 _LEAST = 2048
@@ -250,19 +250,6 @@ class ChargeModel:
         self.check(atoms)
         types = np.array([self.type_map.index(name) for name in species_of(atoms)], dtype=int)
         return Field(self._evaluator, atoms, Images(atoms, types, self.rcut))
-
-
-def check_grid(atoms, grid):
-    """Return a grid as a tuple of int, or raise ChargeError where it cannot be."""
-    try:
-        shape = tuple(operator.index(n) for n in grid)
-    except TypeError:
-        shape = ()
-    if len(shape) != 3 or min(shape) < 1:
-        raise ChargeError(f"grid {grid!r}: give three counts of at least 1")
-    if atoms.cell.rank < 3:
-        raise ChargeError("the structure has no cell of three vectors; add one")
-    return shape
 
 
 def _points(points):

@@ -16,10 +16,11 @@ import numpy as np
 from .. import formats
 from ..density import Density
 from ..errors import ChargeError
+from ..grids import check_grid
 from ..mapped import release, scratch
 from .blocks import Blocks
 from .coarse import AddedError, added_error, coarse_shape, planes, refine
-from .model import ChargeModel, check_grid
+from .model import ChargeModel
 from .outputs import labelled, memory_order
 from .partial import Partial, read_description
 from .progress import progress_bar

@@ -48,12 +48,8 @@ def superposition(atoms, grid, source, ecutrho=None):
         damaged, lacks an element, or has another grid.
     """
     from ..density import Density
-    from ..errors import ChargeError
+    from ..grids import check_grid
     from .sources import open_source
 
-    shape = tuple(int(n) for n in grid)
-    if len(shape) != 3 or min(shape) < 1:
-        raise ChargeError(f"grid {shape}: give three counts of at least 1")
-    if atoms.cell.rank < 3:
-        raise ChargeError("the structure has no cell of three vectors; add one")
+    shape = check_grid(atoms, grid)
     return Density(atoms.copy(), open_source(source, ecutrho).on_grid(atoms, shape))
