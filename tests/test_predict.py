@@ -35,7 +35,7 @@ PREDICT = ("predict", "-m", "charge.pb", "-s", "POSCAR", "-o", "CHGCAR_p")
 def folder(tmp_path, monkeypatch):
     """A folder with models, a structure and a trajectory."""
     monkeypatch.chdir(tmp_path)
-    for module in ("deepmd_charge.inference", "deepmd_charge.inference.run"):
+    for module in ("deepmd_charge.inference", "deepmd_charge.inference.evaluation"):
         monkeypatch.setattr(f"{module}.ChargeModel", StandInModel)
     monkeypatch.setattr(StandInField, "n_calls", 0)
     for name, content in {
@@ -73,15 +73,15 @@ def files(pattern="*CHGCAR_p*"):
 
 def interrupted_at(monkeypatch, call, error=KeyboardInterrupt):
     """Let the model fail when it is called so often."""
-    whole = StandInField.__call__
+    whole = StandInField.difference
 
     def fail(self, points):
         if StandInField.n_calls == call:
             raise error
         return whole(self, points)
 
-    monkeypatch.setattr(StandInField, "__call__", fail)
-    return lambda: monkeypatch.setattr(StandInField, "__call__", whole)
+    monkeypatch.setattr(StandInField, "difference", fail)
+    return lambda: monkeypatch.setattr(StandInField, "difference", whole)
 
 
 @given(st.tuples(*[st.integers(1, 90)] * 3), st.integers(1, 5000))

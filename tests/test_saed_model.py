@@ -224,7 +224,7 @@ def test_loss_of_total_and_difference(difference):
 
 
 class Flat(StandInField):
-    def __call__(self, points):
+    def difference(self, points):
         return np.full(len(points), 1e-3)
 
 
@@ -238,7 +238,7 @@ class Difference(StandInModel):
         pass
 
     def field(self, atoms):
-        return Flat(atoms, 0.0, 0.0)
+        return Flat(atoms, 0.0)
 
     def predict(self, atoms, grid, progress=False, saed=None):
         adding.check_given(self.path, self.info, saed)
