@@ -19,6 +19,7 @@ from standin import StandInField, StandInModel, wait_for_blocks
 from deepmd_charge import Density, read_density
 from deepmd_charge.cli.main import main
 from deepmd_charge.formats import format_of
+from deepmd_charge.fourier import fourier_interpolate
 from deepmd_charge.inference import coarse
 from deepmd_charge.inference.blocks import Blocks
 from deepmd_charge.inference.outputs import labelled, memory_order
@@ -435,6 +436,51 @@ def test_coarse_predictions_are_resumed(monkeypatch, capsys):
     again()
     assert main([*argv, "--resume"]) == 0
     assert Path("CHGCAR_p").read_bytes() == Path("CHGCAR_whole").read_bytes()
+
+
+def test_only_what_was_learnt_is_interpolated(capsys):
+    """Atoms far too sharp for the coarse grid cost nothing; as part of the total they would."""
+    Path("sharp.pb").write_text("1 0 2")
+    argv = ["predict", "-m", "sharp.pb", *PREDICT[3:], *GRID]
+    assert main([*argv, "-o", "CHGCAR_fine"]) == 0
+    capsys.readouterr()
+    assert main([*argv, "--coarsen", "4"]) == 0
+    out, err = capsys.readouterr()
+    fine = read_density("CHGCAR_fine").values
+    assert np.abs(fourier_interpolate(fine[::4, ::4, ::4], fine.shape) - fine).mean() > 0.01
+    assert read_density("CHGCAR_p").values == pytest.approx(fine, abs=1e-9)
+    assert float(out.split("adds an error of ")[1].split()[5]) < 1e-12
+    assert "warning" not in err
+
+
+def test_deviation_of_coarse_predictions_with_atoms_of_each_model():
+    for name, numbers in {"charge": "1 0 2", "b": "1.5 0.1 0.7", "c": "0.8"}.items():
+        Path(f"{name}.pb").write_text(numbers)
+    test_deviation_of_coarse_predictions(None)
+
+
+def test_a_run_that_ends_among_the_atoms_is_resumed(monkeypatch, capsys):
+    Path("charge.pb").write_text("1 0.1 2")
+    argv = [*PREDICT, *GRID, "--coarsen", "2"]
+    assert main([*argv, "-o", "CHGCAR_whole"]) == 0
+    whole = StandInField.superposition
+    seen = []
+
+    def fail(self, points):
+        seen.append(len(points))
+        if len(seen) == 5:
+            raise KeyboardInterrupt
+        return whole(self, points)
+
+    monkeypatch.setattr(StandInField, "superposition", fail)
+    assert "CHGCAR_p.partial keeps what is done" in complaint(capsys, *argv)
+    assert files() == ["CHGCAR_p.partial"]
+    monkeypatch.setattr(StandInField, "superposition", whole)
+    StandInField.n_calls = 0
+    assert main([*argv, "--resume"]) == 0
+    assert StandInField.n_calls == 1  # the sample of points
+    assert Path("CHGCAR_p").read_bytes() == Path("CHGCAR_whole").read_bytes()
+    assert files() == ["CHGCAR_p"]
 
 
 def test_molecules_are_not_interpolated(capsys):
