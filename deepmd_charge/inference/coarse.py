@@ -16,8 +16,9 @@ from ..fourier import fourier_interpolate
 from ..grids import fft_size
 from ..mapped import release, scratch
 from .blocks import grid_points
+from .progress import progress_bar
 
-__all__ = ["AddedError", "added_error", "coarse_shape", "refine"]
+__all__ = ["AddedError", "added_error", "coarse_shape", "refine", "superpose"]
 
 # Points of the full grid at which interpolation and model are compared.
 _PROBES = 2048
@@ -108,6 +109,30 @@ def _planes(shape, axis):
     step = max(1, _PLANE_BYTES // (8 * (int(np.prod(shape)) // shape[axis])))
     for start in range(0, shape[axis], step):
         yield slice(start, min(start + step, shape[axis]))
+
+
+def superpose(full, team, task, evaluator):
+    """Add the atomic densities that models carry to what each has learnt, block by block.
+
+    Parameters
+    ----------
+    full : np.ndarray
+        (models, nx, ny, nz), to be completed.
+    team : Team
+        Who evaluates.
+    task : Task
+        The superpositions on the full grid.
+    evaluator : Evaluator
+        Of that task.
+    """
+    if not any(field.is_superposed for field in evaluator.fields):
+        return
+    blocks = evaluator.blocks
+    with progress_bar(blocks.size, name="atomic densities") as bar:
+        for number, values in team.evaluate(task, evaluator, range(len(blocks))):
+            full[(slice(None), *blocks.slices(number))] += values
+            release(full)
+            bar.update(values[0].size)
 
 
 def added_error(fields, values, saed=None):

@@ -7,8 +7,7 @@
 
 import hashlib
 import os
-import warnings
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,51 +16,19 @@ from .. import formats
 from ..density import Density
 from ..errors import ChargeError
 from ..grids import check_grid
-from ..mapped import by_planes, release, scratch
+from ..mapped import by_planes, scratch
 from ..saed.adding import add
-from .coarse import AddedError, added_error, coarse_shape, refine
+from .coarse import added_error, coarse_shape, refine, superpose
 from .evaluation import Evaluator, Task, mean_and_deviation
 from .outputs import labelled, memory_order
 from .partial import Partial, read_description
 from .progress import progress_bar
+from .report import Report, judge, mean_and_max
 
-__all__ = ["Report", "Run"]
+__all__ = ["Run"]
 
-# Share of the density that interpolation may add to the error without a word:
-# good models have an NMAE of 0.2 to 0.5%.
-_SMALL = 1e-3
 # What models must agree on for a mean to have a meaning.
 _SHARED = ("elements", "valence", "kind")
-
-
-@dataclass(frozen=True)
-class Report:
-    """What a user wants to know about a file that was written.
-
-    Attributes
-    ----------
-    path : str
-        File of the density.
-    shape, predicted_shape : tuple of int
-        Its grid, and the grid on which models were evaluated.
-    n_electrons : float
-        Integral of the density.
-    added : AddedError or None
-        Of the interpolation, where these grids differ.
-    deviation_path : str or None
-        File of the standard deviation, where there are several models.
-    mean_deviation, max_deviation : float or None
-        Of its values, e/A^3.
-    """
-
-    path: str
-    shape: tuple
-    predicted_shape: tuple
-    n_electrons: float
-    added: AddedError | None = None
-    deviation_path: str | None = None
-    mean_deviation: float | None = None
-    max_deviation: float | None = None
 
 
 class Run:
@@ -264,62 +231,29 @@ class Run:
         full = scratch(folder, (len(values), *shape), memory_order(output))
         for coarse, fine in zip(values, full):
             refine(coarse, fine, folder)
-        self._superpose(full, replace(task, shape=shape, part="superposition"))
+        task = replace(task, shape=shape, part="superposition")
+        superpose(full, self._team, task, Evaluator(self._models, task))
         if len(full) > 1:
             for planes in by_planes(*full):
                 planes[0][...], planes[1][...] = mean_and_deviation(planes)
         return full[:2]
-
-    def _superpose(self, full, task):
-        """Add the atomic densities that models carry to what each has learnt."""
-        evaluator = Evaluator(self._models, task)
-        if not any(field.is_superposed for field in evaluator.fields):
-            return
-        blocks = evaluator.blocks
-        with progress_bar(blocks.size, name="atomic densities") as bar:
-            for number, values in self._team.evaluate(task, evaluator, range(len(blocks))):
-                full[(slice(None), *blocks.slices(number))] += values
-                release(full)
-                bar.update(values[0].size)
 
     def _write(self, densities, predicted_shape, added, output):
         """Write the density, and the deviation of several models, and report."""
         density, *deviation = densities
         report = Report(
             output, density.shape, predicted_shape,
-            _mean_and_max(density.values)[0] * density.volume, added,
-            *(x for d in deviation for x in (self._outputs(output)[1], *_mean_and_max(d.values))),
+            density.n_electrons, added,
+            *(x for d in deviation for x in (self._outputs(output)[1], *mean_and_max(d.values))),
         )
-        if added is not None:
-            self._judge(report)
+        try:
+            judge(report, self._coarsen, self._model_error)
+        except ChargeError:
+            self.close()  # of no use
+            raise
         for path, each in zip(self._outputs(output), densities, strict=True):
             formats.write_density(path, each)
         return report
-
-    def _judge(self, report):
-        """Refuse, or warn of, an interpolation that is worse than the model."""
-        added, remedy = report.added, "take a smaller N"
-        adds = f"--coarsen {self._coarsen} adds an error of {added.mean:.1e} e/A^3 on average"
-        if self._model_error is not None:
-            if added.mean > self._model_error:
-                self.close()  # of no use
-                raise ChargeError(
-                    f"{report.path}: not written: {adds}, above --model-error "
-                    f"{self._model_error:g}: {remedy}"
-                )
-        elif report.mean_deviation is not None:
-            if added.mean > report.mean_deviation:
-                warnings.warn(
-                    f"{report.path}: {adds}, more than the models deviate from one another "
-                    f"({report.mean_deviation:.1e}): {remedy}",
-                    stacklevel=2,
-                )
-        elif added.share > _SMALL:
-            warnings.warn(
-                f"{report.path}: {adds}, {100 * added.share:.2g}% of the density, where good "
-                f"models are wrong by some 0.3%: {remedy}, or tell the model's MAE by --model-error",
-                stacklevel=2,
-            )
 
     def _outputs(self, output):
         """Files of one structure: density, and the deviation of several models."""
@@ -347,14 +281,6 @@ def _check_models_agree(models):
                     f"{first.path} and {other.path}: models of different {key} ({one} and {two}) "
                     "have no mean; give models of the same kind of data"
                 )
-
-
-def _mean_and_max(values):
-    total, largest = 0.0, -np.inf
-    for plane in by_planes(values):
-        total += float(plane.sum())
-        largest = max(largest, float(plane.max()))
-    return total / values.size, largest
 
 
 def _hash(*contents):
