@@ -64,6 +64,7 @@ def arguments():
     parser.add_argument(
         "--override", default="{}", metavar="JSON", help="merged into the configuration"
     )
+    parser.add_argument("--left-out", nargs="+", metavar="NAME", help="these folds only: qe/water/5")
     parser.add_argument("--points", type=int, default=20000, help="training points a structure")
     parser.add_argument("--points-per-frame", type=int, default=1000)
     parser.add_argument("--test-points", type=int, default=20000)
@@ -83,8 +84,10 @@ def folds(args):
             ]
         return
     names, ecutrho = SETS[args.set]
+    if unknown := set(args.left_out or ()).difference(names):
+        raise SystemExit(f"{args.set} has no {', '.join(sorted(unknown))}")
     flags = ["--saed", f"upf:{args.data / 'qe' / 'pseudo'}", "--saed-ecutrho", str(ecutrho)]
-    for name in names:
+    for name in args.left_out or names:
         files = [str(args.data / other / "CHGCAR.gz") for other in names if other != name]
         yield name, files, read_density(args.data / name / "CHGCAR.gz"), None, flags
 

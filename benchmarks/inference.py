@@ -25,7 +25,7 @@ GRID = (168, 168, 168)
 LARGE = (12, 12, 11)
 STAGES = {
     "neighbours": ["_candidates", "_neighbours"],
-    "features": ["_saed", "_moments", "_linear", "_invariants"],
+    "features": ["_moments", "_linear", "_invariants"],
     "net": ["_net"],
 }
 
@@ -192,13 +192,13 @@ class Stages:
         from ase.io import read
 
         from deepmd_charge import ChargeModel
-        from deepmd_charge.inference import kernel
+        from deepmd_charge.inference.difference import DifferenceWriter as Writer
 
         self._atoms = read(SILICON)
         self._cycles = {stage: np.zeros(1, np.int64) for stage in STAGES}
         for stage, methods in STAGES.items():
             for method in methods:
-                setattr(kernel.Writer, method, self._clocked(stage, getattr(kernel.Writer, method)))
+                setattr(Writer, method, self._clocked(stage, getattr(Writer, method)))
         self._model = ChargeModel(path)
 
     def _clocked(self, stage, method):

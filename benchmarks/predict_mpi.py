@@ -61,8 +61,9 @@ def rank(args):
     from ase.build import bulk
 
     from deepmd_charge import ChargeModel
+    from deepmd_charge.inference.evaluation import evaluator_of
     from deepmd_charge.inference.mpi import Team, serve, world
-    from deepmd_charge.inference.run import Run, evaluator_of
+    from deepmd_charge.inference.run import Run
 
     comm = world()
     if comm and comm.rank:

@@ -34,16 +34,24 @@ def wait_for_blocks(path, count):
 
 
 class StandInField:
-    """`wave` times a factor, plus a ripple that atoms shift."""
+    """`wave` times a factor plus a ripple that atoms shift, and sharp atoms if there are any."""
 
     n_calls = 0
     block = 4096
     threads = 1
 
-    def __init__(self, atoms, factor, ripple):
-        self.atoms, self.factor, self.ripple = atoms, factor, ripple
+    def __init__(self, atoms, factor, ripple=0.0, sharp=0.0):
+        self.atoms, self.factor, self.ripple, self.sharp = atoms, factor, ripple, sharp
+        self.is_superposed = bool(sharp)
 
     def __call__(self, points):
+        return self.difference(points) + self.superposition(points)
+
+    def superposition(self, points):
+        place = self.atoms.cell.scaled_positions(points - self.atoms.positions[0])
+        return self.sharp * np.exp(20.0 * (np.cos(2.0 * np.pi * place) - 1.0).sum(1))
+
+    def difference(self, points):
         type(self).n_calls += 1
         time.sleep(float(os.environ.get("STANDIN_PAUSE", 0.0)))
         if os.environ.get("STANDIN_BROKEN_RANK") == str(launched()[0]):
@@ -53,16 +61,12 @@ class StandInField:
             2.0 * np.pi * (5.0 * place[:, 0] + 4.0 * place[:, 2])
         )
 
-    def on_block(self, blocks, number):
-        shape = [s.stop - s.start for s in blocks.slices(number)]
-        return self(blocks.points(number, self.atoms.cell.array)).reshape(shape)
-
     def warn_if_far(self, where, stacklevel=2):
         pass
 
 
 class StandInModel:
-    """Its file holds a factor and, if wanted, the height of a ripple."""
+    """Its file holds a factor and, if wanted, the heights of a ripple and of sharp atoms."""
 
     type_map = ["Si", "X"]
     elements = ["Si"]
@@ -70,13 +74,14 @@ class StandInModel:
 
     def __init__(self, path, n_threads=None):
         with open(path) as file:
-            self.factor, self.ripple = [*map(float, file.read().split()), 0.0][:2]
+            self.numbers = [float(word) for word in file.read().split()]
         self.path = path
         self.n_threads = n_threads
-        self.info = {"grid_spacing": SPACING, "kind": "vasp/chgcar" if self.factor < 9 else "cube"}
+        kind = "vasp/chgcar" if self.numbers[0] < 9 else "cube"
+        self.info = {"grid_spacing": SPACING, "kind": kind}
 
     def field(self, atoms):
-        return StandInField(atoms, self.factor, self.ripple)
+        return StandInField(atoms, *self.numbers)
 
     def check(self, atoms, name="the structure"):
         from deepmd_charge.inference.model import ChargeModel
@@ -95,11 +100,11 @@ class StandInModel:
 
 if __name__ == "__main__":
     import deepmd_charge.inference
-    import deepmd_charge.inference.run
+    import deepmd_charge.inference.evaluation
     from deepmd_charge.cli.main import main
 
     if "STANDIN_PIDS" in os.environ:
         with open(f"pid.{launched()[0]}", "w") as file:
             file.write(str(os.getpid()))
-    deepmd_charge.inference.ChargeModel = deepmd_charge.inference.run.ChargeModel = StandInModel
+    deepmd_charge.inference.ChargeModel = deepmd_charge.inference.evaluation.ChargeModel = StandInModel
     sys.exit(main())

@@ -84,6 +84,16 @@ def test_ranks_give_the_same_bytes(serial):
     assert len(done.stdout.splitlines()) == 2  # rank 0 speaks
 
 
+def test_ranks_add_the_atoms_to_a_coarse_prediction():
+    Path("charge.pb").write_text("1 0.1 2")
+    assert run([sys.executable, STANDIN, *PREDICT, "--coarsen", "2"]).returncode == 0
+    serial = Path("CHGCAR_p").read_bytes()
+    Path("CHGCAR_p").unlink()
+    done = run(on_ranks(2, STANDIN, *PREDICT, "--coarsen", "2"))
+    assert done.returncode == 0, done.stderr
+    assert Path("CHGCAR_p").read_bytes() == serial
+
+
 def test_a_rank_that_fails_ends_all():
     done = run(on_ranks(3, STANDIN, *PREDICT), STANDIN_BROKEN_RANK="1", STANDIN_PAUSE="0.1")
     assert done.returncode != 0

@@ -19,6 +19,7 @@ from standin import StandInField, StandInModel, wait_for_blocks
 from deepmd_charge import Density, read_density
 from deepmd_charge.cli.main import main
 from deepmd_charge.formats import format_of
+from deepmd_charge.fourier import fourier_interpolate
 from deepmd_charge.inference import coarse
 from deepmd_charge.inference.blocks import Blocks
 from deepmd_charge.inference.outputs import labelled, memory_order
@@ -35,7 +36,7 @@ PREDICT = ("predict", "-m", "charge.pb", "-s", "POSCAR", "-o", "CHGCAR_p")
 def folder(tmp_path, monkeypatch):
     """A folder with models, a structure and a trajectory."""
     monkeypatch.chdir(tmp_path)
-    for module in ("deepmd_charge.inference", "deepmd_charge.inference.run"):
+    for module in ("deepmd_charge.inference", "deepmd_charge.inference.evaluation"):
         monkeypatch.setattr(f"{module}.ChargeModel", StandInModel)
     monkeypatch.setattr(StandInField, "n_calls", 0)
     for name, content in {
@@ -73,15 +74,15 @@ def files(pattern="*CHGCAR_p*"):
 
 def interrupted_at(monkeypatch, call, error=KeyboardInterrupt):
     """Let the model fail when it is called so often."""
-    whole = StandInField.__call__
+    whole = StandInField.difference
 
     def fail(self, points):
         if StandInField.n_calls == call:
             raise error
         return whole(self, points)
 
-    monkeypatch.setattr(StandInField, "__call__", fail)
-    return lambda: monkeypatch.setattr(StandInField, "__call__", whole)
+    monkeypatch.setattr(StandInField, "difference", fail)
+    return lambda: monkeypatch.setattr(StandInField, "difference", whole)
 
 
 @given(st.tuples(*[st.integers(1, 90)] * 3), st.integers(1, 5000))
@@ -435,6 +436,51 @@ def test_coarse_predictions_are_resumed(monkeypatch, capsys):
     again()
     assert main([*argv, "--resume"]) == 0
     assert Path("CHGCAR_p").read_bytes() == Path("CHGCAR_whole").read_bytes()
+
+
+def test_only_what_was_learnt_is_interpolated(capsys):
+    """Atoms far too sharp for the coarse grid cost nothing; as part of the total they would."""
+    Path("sharp.pb").write_text("1 0 2")
+    argv = ["predict", "-m", "sharp.pb", *PREDICT[3:], *GRID]
+    assert main([*argv, "-o", "CHGCAR_fine"]) == 0
+    capsys.readouterr()
+    assert main([*argv, "--coarsen", "4"]) == 0
+    out, err = capsys.readouterr()
+    fine = read_density("CHGCAR_fine").values
+    assert np.abs(fourier_interpolate(fine[::4, ::4, ::4], fine.shape) - fine).mean() > 0.01
+    assert read_density("CHGCAR_p").values == pytest.approx(fine, abs=1e-9)
+    assert float(out.split("adds an error of ")[1].split()[5]) < 1e-12
+    assert "warning" not in err
+
+
+def test_deviation_of_coarse_predictions_with_atoms_of_each_model():
+    for name, numbers in {"charge": "1 0 2", "b": "1.5 0.1 0.7", "c": "0.8"}.items():
+        Path(f"{name}.pb").write_text(numbers)
+    test_deviation_of_coarse_predictions(None)
+
+
+def test_a_run_that_ends_among_the_atoms_is_resumed(monkeypatch, capsys):
+    Path("charge.pb").write_text("1 0.1 2")
+    argv = [*PREDICT, *GRID, "--coarsen", "2"]
+    assert main([*argv, "-o", "CHGCAR_whole"]) == 0
+    whole = StandInField.superposition
+    seen = []
+
+    def fail(self, points):
+        seen.append(len(points))
+        if len(seen) == 5:
+            raise KeyboardInterrupt
+        return whole(self, points)
+
+    monkeypatch.setattr(StandInField, "superposition", fail)
+    assert "CHGCAR_p.partial keeps what is done" in complaint(capsys, *argv)
+    assert files() == ["CHGCAR_p.partial"]
+    monkeypatch.setattr(StandInField, "superposition", whole)
+    StandInField.n_calls = 0
+    assert main([*argv, "--resume"]) == 0
+    assert StandInField.n_calls == 1  # the sample of points
+    assert Path("CHGCAR_p").read_bytes() == Path("CHGCAR_whole").read_bytes()
+    assert files() == ["CHGCAR_p"]
 
 
 def test_molecules_are_not_interpolated(capsys):

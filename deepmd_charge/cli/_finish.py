@@ -7,12 +7,12 @@ from .. import electrons, formats
 from ..augmentation import MISSING, occupancies
 from ..density import Density
 from ..errors import ChargeError
-from ..saed.adding import add, check_given
+from ..saed.adding import check_given
 from ..saed.sources import matching
 
 
 class Finish:
-    """Adds a superposition, scales to an electron count, and adds what VASP wants.
+    """Scales to an electron count, and adds what VASP wants.
 
     Parameters
     ----------
@@ -52,7 +52,6 @@ class Finish:
         if augmentation and not is_chgcar:
             raise ChargeError(f"{output}: only a CHGCAR holds augmentation occupancies")
         first = models[0]
-        self._saed = saed
         self._scaled = bool(number)
         if number:
             self._expected = electrons.parse_electrons(number, first.path, first.info, atoms)
@@ -70,8 +69,6 @@ class Finish:
 
     def __call__(self, density):
         """Finish a density in place, and return it."""
-        if self._saed is not None:
-            add(density, self._saed)
         self._found = density.n_electrons
         if self._scaled:
             electrons.rescale(density, self._expected)

@@ -79,8 +79,8 @@ def add_parser(subparsers):
 
 def run(args):
     """Carry out ``deepmd-charge predict``, on any rank."""
+    from ..inference.evaluation import evaluator_of
     from ..inference.mpi import Team, serve, world
-    from ..inference.run import evaluator_of
 
     comm = world()
     if comm and comm.rank:
@@ -121,7 +121,7 @@ def predict(args, team):
         check_structure(path if frame is None else f"{path}@{frame}", atoms, models)
         grid = choose_grid(args, models[0], atoms, saed)
         finish = Finish(models, atoms, grid, output, saed, args.electrons, args.augmentation)
-        show(run.predict(atoms, grid, output, position, finish), finish)
+        show(run.predict(atoms, grid, output, position, saed, finish), finish)
     if position < 0:
         raise ChargeError(f"{path}: there are no frames {frames} in this file")
     run.close()

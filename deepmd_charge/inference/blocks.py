@@ -88,6 +88,26 @@ class Blocks:
         index = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
         return place(index / self.shape, cell)
 
+    def values(self, number, cell, function):
+        """Values of a function of positions on a block.
+
+        Parameters
+        ----------
+        number : int
+            The block.
+        cell : np.ndarray
+            (3, 3) cell vectors, A, as rows.
+        function : callable
+            Takes positions (n, 3), A, and gives (n,) values.
+
+        Returns
+        -------
+        np.ndarray
+            Of the shape that :meth:`slices` cuts out.
+        """
+        shape = [s.stop - s.start for s in self.slices(number)]
+        return function(self.points(number, cell)).reshape(shape)
+
 
 def grid_points(shape, index, cell):
     """Positions (n, 3), A, of the points of a grid that have flat C-order indices (n,)."""

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """Predict on a coarse grid, and interpolate to the full one.
 
-A density whose waves all fit the coarse grid is met exactly there. How far
-others are missed is measured: at some points of the full grid the model is
-evaluated as well.
+A density whose waves all fit the coarse grid is met exactly there. Of a model
+with superposed atomic densities, which are sharp, only the difference to them
+is interpolated. How far that misses is measured: at some points of the full
+grid the model is evaluated as well.
 """
 
 from dataclasses import dataclass
@@ -15,8 +16,9 @@ from ..fourier import fourier_interpolate
 from ..grids import fft_size
 from ..mapped import release, scratch
 from .blocks import grid_points
+from .progress import progress_bar
 
-__all__ = ["AddedError", "added_error", "coarse_shape", "planes", "refine"]
+__all__ = ["AddedError", "added_error", "coarse_shape", "refine", "superpose"]
 
 # Points of the full grid at which interpolation and model are compared.
 _PROBES = 2048
@@ -93,23 +95,47 @@ def refine(coarse, full, folder):
     nx, _, _ = coarse.shape
     mx, my, mz = full.shape
     half = scratch(folder, (nx, my, mz))
-    for part in planes(half.shape, 0):
+    for part in _planes(half.shape, 0):
         half[part] = fourier_interpolate(coarse[part], (part.stop - part.start, my, mz))
         release(half)
-    for part in planes(full.shape, 1):
+    for part in _planes(full.shape, 1):
         full[:, part] = fourier_interpolate(half[:, part], (mx, part.stop - part.start, mz))
         release(half)
         release(full)
 
 
-def planes(shape, axis):
+def _planes(shape, axis):
     """Cut a grid along an axis into pieces that fit into memory; yields slices."""
     step = max(1, _PLANE_BYTES // (8 * (int(np.prod(shape)) // shape[axis])))
     for start in range(0, shape[axis], step):
         yield slice(start, min(start + step, shape[axis]))
 
 
-def added_error(fields, values):
+def superpose(full, team, task, evaluator):
+    """Add the atomic densities that models carry to what each has learnt, block by block.
+
+    Parameters
+    ----------
+    full : np.ndarray
+        (models, nx, ny, nz), to be completed.
+    team : Team
+        Who evaluates.
+    task : Task
+        The superpositions on the full grid.
+    evaluator : Evaluator
+        Of that task.
+    """
+    if not any(field.is_superposed for field in evaluator.fields):
+        return
+    blocks = evaluator.blocks
+    with progress_bar(blocks.size, name="atomic densities") as bar:
+        for number, values in team.evaluate(task, evaluator, range(len(blocks))):
+            full[(slice(None), *blocks.slices(number))] += values
+            release(full)
+            bar.update(values[0].size)
+
+
+def added_error(fields, values, saed=None):
     """Compare interpolated values with the models' own.
 
     Parameters
@@ -117,7 +143,9 @@ def added_error(fields, values):
     fields : list of Field
         The models, with the structure; their mean counts.
     values : np.ndarray
-        (nx, ny, nz) interpolated values, e/A^3.
+        (nx, ny, nz) of the density that comes from interpolation, e/A^3.
+    saed : Density, optional
+        What was added to the models' values.
 
     Returns
     -------
@@ -128,7 +156,10 @@ def added_error(fields, values):
     index = np.random.default_rng(0).choice(values.size, n_points, replace=False)
     points = grid_points(values.shape, index, fields[0].atoms.cell.array)
     true = np.mean([field(points) for field in fields], axis=0)
-    error = np.abs(values[np.unravel_index(index, values.shape)] - true)
+    place = np.unravel_index(index, values.shape)
+    if saed is not None:
+        true += saed.values[place]
+    error = np.abs(values[place] - true)
     scale = np.abs(true).sum()
     return AddedError(
         float(error.mean()), float(error.max()), float(error.sum() / scale) if scale else np.inf,

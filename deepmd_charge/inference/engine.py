@@ -6,8 +6,9 @@ import numpy as np
 from ..sampling import GRID_TYPE
 from ..kernels.network import activation, skips
 from ..kernels.radial import RADIAL_BASES, cutoff, inverse_distance, switch
-from .kernel import TILE, build_kernel
+from .difference import build_difference
 from .layout import Layer, Moments
+from .superposition import Superposition
 from .tables import tabulate
 
 __all__ = ["Engine", "Unsupported"]
@@ -41,10 +42,12 @@ class Engine:
     ----------
     frozen : Frozen
         The model. The engine takes its constants under ``se_charge``,
-        ``se_charge_embedding_*`` and ``charge_fitting``, and, in a model with
-        atomic densities, ``saed/step`` (h, A) and ``saed/coefficients``
-        (elements, intervals, 4): :math:`f_z(r) = \sum_k c_{zik} t^k` with
-        :math:`r/h = i + t`, added for every atom; zero beyond the last interval.
+        ``se_charge_embedding_*`` and ``charge_fitting``.
+
+    Attributes
+    ----------
+    superposition : Superposition or None
+        Of the atomic densities that the model carries, if it does.
 
     Raises
     ------
@@ -68,10 +71,8 @@ class Engine:
         self._d = descriptor
         # the graph's own rcut covers atomic densities too
         self._rcut = float(descriptor["rcut"])
-        is_element = np.array([name != GRID_TYPE for name in frozen.type_map])
-        self._elements = np.flatnonzero(is_element)
-        # index of a type among the elements
-        self._index = np.cumsum(is_element) - 1
+        self._elements = [k for k, name in enumerate(frozen.type_map) if name != GRID_TYPE]
+        self._kinds = frozen.kinds
         wide = "float64" in (descriptor["precision"], fitting["precision"])
         self.precision = "float64" if wide else "float32"
         embedded = descriptor["radial"] == "embedding"
@@ -92,9 +93,11 @@ class Engine:
         table = tabulate(functions, self._rcut, degree, tolerance)
         # (intervals, terms, elements * functions) to one table a type
         table = table.reshape(*table.shape[:2], len(self._elements), -1).transpose(2, 0, 1, 3)
-        saed = frozen.saed and (frozen.saed[0], frozen.saed[1][self._index])
         layers = self._layers(fitting, moments)
-        self._kernel = build_kernel(moments, table[self._index], start, layers, self.precision, saed)
+        self._difference = build_difference(
+            moments, table[self._kinds], start, layers, self.precision
+        )
+        self.superposition = Superposition(frozen) if frozen.saed else None
 
     def density(self, images, points):
         """Density at points, in e/A^3.
@@ -111,14 +114,12 @@ class Engine:
         np.ndarray
             (n,)
         """
-        # tile by tile; where numbers are too large for that, it is only slower
-        cubes = np.floor(points / TILE)
-        cubes -= cubes.min(axis=0)
-        extent = cubes.max(axis=0) + 1.0
-        order = np.argsort((cubes[:, 0] * extent[1] + cubes[:, 1]) * extent[2] + cubes[:, 2])
-        values = np.empty(len(points))
-        values[order] = self._kernel(points[order], images.bins)
-        return values
+        values = self.difference(images, points)
+        return values if self.superposition is None else values + self.superposition(images, points)
+
+    def difference(self, images, points):
+        """Density less that of :attr:`superposition`; parameters as for :meth:`density`."""
+        return self._difference(points, images.bins)
 
     def novelty(self, images, points):
         """How far each point's neighbour count is outside the training range.
@@ -132,7 +133,7 @@ class Engine:
         crowding = np.zeros((len(points), len(self._elements)))
         centres, atoms, r = images.pairs(points, self._rcut)
         np.add.at(
-            crowding, (centres, self._index[images.types[atoms]]), cutoff(np, r, self._rcut)
+            crowding, (centres, self._kinds[images.types[atoms]]), cutoff(np, r, self._rcut)
         )
         outside = np.maximum(np.maximum(low - crowding, crowding - high), 0.0)
         return outside.sum(axis=1) / high.sum()

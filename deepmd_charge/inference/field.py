@@ -41,23 +41,20 @@ class Field:
         """Density at points (n, 3), A, anywhere: (n,), e/A^3. For n of some thousands."""
         return self._evaluator.density(self._images, self._images.wrap(points))
 
-    def on_block(self, blocks, number):
-        """Density on a block of a grid.
+    @property
+    def is_superposed(self):
+        """bool: Whether the model carries atomic densities, and adds them to what it has learnt."""
+        return self._evaluator.superposition is not None
 
-        Parameters
-        ----------
-        blocks : Blocks
-            The grid of the cell.
-        number : int
-            The block.
+    def difference(self, points):
+        """What the model has learnt: the density less :meth:`superposition`; as for a call."""
+        return self._evaluator.difference(self._images, self._images.wrap(points))
 
-        Returns
-        -------
-        np.ndarray
-            In e/A^3, of the shape that ``blocks.slices(number)`` cuts out.
-        """
-        shape = [s.stop - s.start for s in blocks.slices(number)]
-        return self(blocks.points(number, self.atoms.cell.array)).reshape(shape)
+    def superposition(self, points):
+        """The atomic densities that the model carries, zero if it has none; as for a call."""
+        if not self.is_superposed:
+            return np.zeros(len(points))
+        return self._evaluator.superposition(self._images, self._images.wrap(points))
 
     def warn_if_far(self, where, stacklevel=2):
         """Warn if a sample of the points has surroundings unlike the training data.

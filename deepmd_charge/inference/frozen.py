@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import ChargeError
+from ..sampling import GRID_TYPE
 
 __all__ = ["Frozen", "read_model"]
 
@@ -43,6 +44,11 @@ class Frozen:
         return self.constants["model_attr/tmap"].decode().split()
 
     @property
+    def kinds(self):
+        """np.ndarray: Place of each type among the elements; X has none, and gets any."""
+        return np.maximum(np.cumsum([name != GRID_TYPE for name in self.type_map]) - 1, 0)
+
+    @property
     def info(self):
         """dict: What the model remembers of its training data."""
         return json.loads(self.constants["model_attr/charge_info"])
@@ -54,7 +60,10 @@ class Frozen:
 
     @property
     def saed(self):
-        """tuple or None: Interval (A) and coefficients (elements, intervals, 4) of atomic densities."""
+        """tuple or None: Interval (A) and coefficients (elements, intervals, 4) of atomic densities.
+
+        See :func:`deepmd_charge.kernels.piecewise.piecewise_cubic`.
+        """
         if "saed/step" not in self.constants:
             return None
         return float(self.constants["saed/step"]), self.constants["saed/coefficients"]

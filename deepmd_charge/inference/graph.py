@@ -6,6 +6,7 @@ import os
 import numpy as np
 
 from ..sampling import GRID_TYPE
+from .superposition import Superposition
 
 __all__ = ["FrozenGraph"]
 
@@ -22,6 +23,11 @@ class FrozenGraph:
         The model.
     n_threads : int
         Threads of one operation.
+
+    Attributes
+    ----------
+    superposition : Superposition or None
+        Of the atomic densities that the model carries, if it does.
     """
 
     # points in one evaluation: enough to keep the cores busy, little memory
@@ -44,6 +50,7 @@ class FrozenGraph:
         )
         self._session = tf.Session(graph=graph, config=threads)
         self._type_map = frozen.type_map
+        self.superposition = Superposition(frozen) if frozen.saed else None
 
     def _fetch(self, name, feed=None):
         return self._session.run(f"{name}:0", feed)
@@ -64,6 +71,11 @@ class FrozenGraph:
             (n,)
         """
         return self._evaluate("o_atom_energy", images, points)[0]
+
+    def difference(self, images, points):
+        """Density less that of :attr:`superposition`; parameters as for :meth:`density`."""
+        values = self.density(images, points)
+        return values if self.superposition is None else values - self.superposition(images, points)
 
     def novelty(self, images, points):
         """How far each point's neighbour count is outside the training range.

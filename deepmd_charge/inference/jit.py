@@ -23,16 +23,14 @@ import llvmlite.binding as llvm
 import numpy as np
 from llvmlite import ir
 
+from .symbols import DOUBLE, INT32, INT64, SINGLE, Array, Value, Variable
+
 __all__ = ["Machine", "Program"]
 
-_I64, _I32 = ir.IntType(64), ir.IntType(32)
-_SINGLE, _DOUBLE = ir.FloatType(), ir.DoubleType()
-# a * b + c may be rounded once
-_FLAGS = ("contract",)
 # of a float: bits of the mantissa, bias of the exponent, range and terms of exp, terms of log1p
 _FORMATS = {
-    _SINGLE: (23, 127, (-87.0, 88.0), 8, 8),
-    _DOUBLE: (52, 1023, (-708.0, 709.0), 14, 17),
+    SINGLE: (23, 127, (-87.0, 88.0), 8, 8),
+    DOUBLE: (52, 1023, (-708.0, 709.0), 14, 17),
 }
 
 
@@ -80,167 +78,6 @@ class Machine:
         return engine
 
 
-class Value:
-    """A number, or a vector of numbers, that the program will hold."""
-
-    # numpy scalars leave ``np.float64(2) * value`` to __rmul__
-    __array_ufunc__ = None
-
-    def __init__(self, program, value):
-        self.program = program
-        self.ir = value
-
-    @property
-    def type(self):
-        return self.ir.type
-
-    @property
-    def element(self):
-        return getattr(self.type, "element", self.type)
-
-    def __add__(self, other):
-        return self._binary("add", self, other)
-
-    def __sub__(self, other):
-        return self._binary("sub", self, other)
-
-    def __mul__(self, other):
-        return self._binary("mul", self, other)
-
-    def __truediv__(self, other):
-        return self._binary("div", self, other)
-
-    def __radd__(self, other):
-        return self._binary("add", other, self)
-
-    def __rsub__(self, other):
-        return self._binary("sub", other, self)
-
-    def __rmul__(self, other):
-        return self._binary("mul", other, self)
-
-    def __rtruediv__(self, other):
-        return self._binary("div", other, self)
-
-    def __neg__(self):
-        return 0.0 - self
-
-    def __or__(self, other):
-        return self._binary("or_", self, other)
-
-    def __and__(self, other):
-        return self._binary("and_", self, other)
-
-    def __lt__(self, other):
-        return self._compare("<", other)
-
-    def __le__(self, other):
-        return self._compare("<=", other)
-
-    def __gt__(self, other):
-        return self._compare(">", other)
-
-    def __ge__(self, other):
-        return self._compare(">=", other)
-
-    def differs(self, other):
-        return self._compare("!=", other)
-
-    def _binary(self, name, a, b):
-        a, b = self.program.alike(a, b)
-        builder = self.program.builder
-        if isinstance(a.element, ir.IntType):
-            return Value(self.program, getattr(builder, name)(a.ir, b.ir))
-        return Value(self.program, getattr(builder, "f" + name)(a.ir, b.ir, flags=_FLAGS))
-
-    def _compare(self, relation, other):
-        a, b = self.program.alike(self, other)
-        builder = self.program.builder
-        if isinstance(a.element, ir.IntType):
-            return Value(self.program, builder.icmp_signed(relation, a.ir, b.ir))
-        return Value(self.program, builder.fcmp_ordered(relation, a.ir, b.ir))
-
-    def to(self, element):
-        """Converted to another element type; floats are cut to integers."""
-        builder, here = self.program.builder, self.element
-        if here == element:
-            return self
-        whole = isinstance(here, ir.IntType), isinstance(element, ir.IntType)
-        if whole == (True, True):
-            convert = builder.sext if here.width < element.width else builder.trunc
-        elif whole == (True, False):
-            convert = builder.sitofp
-        elif whole == (False, True):
-            convert = builder.fptosi
-        else:
-            convert = builder.fpext if here == _SINGLE else builder.fptrunc
-        return Value(self.program, convert(self.ir, self.program.shaped(element, self.type)))
-
-
-class Array:
-    """Numbers in memory, from a pointer on."""
-
-    def __init__(self, program, pointer, element):
-        self._program, self._pointer, self._element = program, pointer, element
-
-    def _address(self, index):
-        index = self._program.alike(index, Value(self._program, _I64(0)))[0]
-        return self._program.builder.gep(
-            self._pointer, [index.ir], inbounds=True, source_etype=self._element
-        )
-
-    def __getitem__(self, index):
-        return self._load(index, self._element)
-
-    def vector(self, index, width):
-        """Load the vector of elements index ... index + width - 1."""
-        return self._load(index, ir.VectorType(self._element, width))
-
-    def _load(self, index, kind):
-        align = self._program.size(self._element)
-        builder = self._program.builder
-        return Value(
-            self._program, builder.load(self._address(index), typ=kind, align=align)
-        )
-
-    def __setitem__(self, index, value):
-        """Store a number, or a vector from this element on."""
-        if not isinstance(value, Value):
-            value = self._program.constant(value, self._element)
-        align = self._program.size(self._element)
-        self._program.builder.store(value.ir, self._address(index), align=align)
-
-    def bytes_at(self, offset, element):
-        """An array of elements from so many bytes on."""
-        byte = self._program.builder.gep(
-            self._pointer, [offset.ir], inbounds=True, source_etype=ir.IntType(8)
-        )
-        return Array(self._program, byte, element)
-
-    def at(self, index):
-        """The array from this element on."""
-        return Array(self._program, self._address(index), self._element)
-
-
-class Variable:
-    """A value that changes as the program runs; ``value`` reads and writes it."""
-
-    def __init__(self, program, initial):
-        self._program = program
-        with program.builder.goto_entry_block():
-            self._slot = program.builder.alloca(initial.type)
-        self._type = initial.type
-        self.value = initial
-
-    @property
-    def value(self):
-        return Value(self._program, self._program.builder.load(self._slot, typ=self._type))
-
-    @value.setter
-    def value(self, value):
-        self._program.builder.store(value.ir, self._slot)
-
-
 class Program:
     """One function of pointers and integers.
 
@@ -263,15 +100,15 @@ class Program:
         Real numbers in a vector register.
     """
 
-    double, int32, int64 = _DOUBLE, _I32, _I64
+    double, int32, int64 = DOUBLE, INT32, INT64
 
     def __init__(self, name, parameters, machine=None, real="float64"):
         self.machine = machine or Machine()
-        self.real = {"float32": _SINGLE, "float64": _DOUBLE}[real]
+        self.real = {"float32": SINGLE, "float64": DOUBLE}[real]
         self.width = self.machine.vector_bytes // self.size(self.real)
         self._name = name
         self._module = ir.Module(name)
-        signature = ir.FunctionType(_I64, [_I64] * len(parameters))
+        signature = ir.FunctionType(INT64, [INT64] * len(parameters))
         self._function = ir.Function(self._module, signature, name)
         self._parameters = dict(zip(parameters, self._function.args, strict=True))
         self.builder = ir.IRBuilder(self._function.append_basic_block("entry"))
@@ -284,7 +121,7 @@ class Program:
     @staticmethod
     def size(element):
         """Bytes of an element."""
-        return {_SINGLE: 4, _DOUBLE: 8, _I32: 4, _I64: 8}[element]
+        return {SINGLE: 4, DOUBLE: 8, INT32: 4, INT64: 8}[element]
 
     @staticmethod
     def shaped(element, like):
@@ -295,7 +132,7 @@ class Program:
         """A number, or a vector of equal numbers."""
         element = getattr(kind, "element", kind)
         number = int(number) if isinstance(element, ir.IntType) else float(number)
-        if element == _SINGLE:
+        if element == SINGLE:
             number = float(np.float32(number))
         if isinstance(kind, ir.VectorType):
             return Value(self, ir.Constant(kind, [element(number)] * kind.count))
@@ -316,8 +153,8 @@ class Program:
     def spread(self, value, width):
         """A vector of equal elements."""
         kind = ir.VectorType(value.type, width)
-        one = self.builder.insert_element(kind(ir.Undefined), value.ir, _I32(0))
-        mask = ir.Constant(ir.VectorType(_I32, width), [0] * width)
+        one = self.builder.insert_element(kind(ir.Undefined), value.ir, INT32(0))
+        mask = ir.Constant(ir.VectorType(INT32, width), [0] * width)
         return Value(self, self.builder.shuffle_vector(one, kind(ir.Undefined), mask))
 
     @property
@@ -342,7 +179,7 @@ class Program:
 
     def memory(self, array, element):
         """An array that already exists, to be kept as long as the program."""
-        pointer = self.builder.inttoptr(_I64(array.ctypes.data), ir.PointerType())
+        pointer = self.builder.inttoptr(INT64(array.ctypes.data), ir.PointerType())
         return Array(self, pointer, element)
 
     # control
@@ -350,7 +187,7 @@ class Program:
     @contextmanager
     def loop(self, start, stop, step=1):
         """Run what follows for a counter from start to below stop."""
-        counter = self.variable(start, _I64)
+        counter = self.variable(start, INT64)
         head, body, end = (self._function.append_basic_block() for _ in range(3))
         self.builder.branch(head)
         self.builder.position_at_end(head)
@@ -371,14 +208,14 @@ class Program:
 
     def leave(self, value):
         """Return from the function."""
-        value = value if isinstance(value, Value) else self.constant(value, _I64)
+        value = value if isinstance(value, Value) else self.constant(value, INT64)
         self.builder.ret(value.ir)
         self.builder.position_at_end(self._function.append_basic_block())
 
     def clock(self):
         """The processor's counter of cycles, for measurements."""
         name = "llvm.readcyclecounter"
-        signature = ir.FunctionType(_I64, [])
+        signature = ir.FunctionType(INT64, [])
         function = self._module.globals.get(name) or ir.Function(self._module, signature, name)
         return Value(self, self.builder.call(function, []))
 
@@ -442,7 +279,7 @@ class Program:
         r = self.multiply_add(n, -coarse, x)
         r = self.multiply_add(n, coarse - math.log(2.0), r)
         series = [self.constant(1.0 / math.factorial(k), x.type) for k in range(terms)]
-        whole = {_SINGLE: _I32, _DOUBLE: _I64}[x.element]
+        whole = {SINGLE: INT32, DOUBLE: INT64}[x.element]
         power = n.to(whole) + bias
         kind = power.type
         shift = self.constant(mantissa, kind)
@@ -468,7 +305,7 @@ class Program:
             Takes arrays (their memory must be contiguous) and integers, gives
             an integer; other Python threads run meanwhile.
         """
-        self.builder.ret(_I64(0))
+        self.builder.ret(INT64(0))
         engine = self.machine.compile(str(self._module))
         count = len(self._parameters)
         prototype = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * count)

@@ -168,7 +168,7 @@ class ChargeModel:
 
         def fill(number):
             here = out[blocks.slices(number)]
-            here[...] = field.on_block(blocks, number)
+            here[...] = blocks.values(number, atoms.cell.array, field)
             return here.size
 
         with progress_bar(blocks.size, show=progress) as bar:

@@ -6,7 +6,7 @@ import sys
 __all__ = ["progress_bar"]
 
 
-def progress_bar(size, done=0, show=True):
+def progress_bar(size, done=0, show=True, name=None):
     """Points done, points a second and the time left, on standard error.
 
     Parameters
@@ -15,6 +15,8 @@ def progress_bar(size, done=0, show=True):
         Grid points in all, and those that an earlier run has done.
     show : bool
         False for a silent bar.
+    name : str, optional
+        What is done.
 
     Returns
     -------
@@ -25,6 +27,7 @@ def progress_bar(size, done=0, show=True):
 
     return tqdm(
         total=size,
+        desc=name,
         initial=done,
         unit="pts",
         unit_scale=True,

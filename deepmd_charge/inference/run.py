@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """Predictions from models to files: block by block, on disk all the while, resumable.
 
-    models, atoms --blocks--> OUT.partial --refine, if coarse--> whole grid --> OUT
+    models, atoms --blocks--> OUT.partial --interpolation, if coarse--> whole grid --> OUT
+                                                    ^-- atomic densities, if models carry any
 """
 
 import hashlib
 import os
-import warnings
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,51 +16,19 @@ from .. import formats
 from ..density import Density
 from ..errors import ChargeError
 from ..grids import check_grid
-from ..mapped import release, scratch
-from .blocks import Blocks
-from .coarse import AddedError, added_error, coarse_shape, planes, refine
-from .model import ChargeModel
+from ..mapped import by_planes, scratch
+from ..saed.adding import add
+from .coarse import added_error, coarse_shape, refine, superpose
+from .evaluation import Evaluator, Task, mean_and_deviation
 from .outputs import labelled, memory_order
 from .partial import Partial, read_description
 from .progress import progress_bar
+from .report import Report, judge, mean_and_max
 
-__all__ = ["Report", "Run", "evaluator_of"]
+__all__ = ["Run"]
 
-# Share of the density that interpolation may add to the error without a word:
-# good models have an NMAE of 0.2 to 0.5%.
-_SMALL = 1e-3
 # What models must agree on for a mean to have a meaning.
 _SHARED = ("elements", "valence", "kind")
-
-
-@dataclass(frozen=True)
-class Report:
-    """What a user wants to know about a file that was written.
-
-    Attributes
-    ----------
-    path : str
-        File of the density.
-    shape, predicted_shape : tuple of int
-        Its grid, and the grid on which models were evaluated.
-    n_electrons : float
-        Integral of the density.
-    added : AddedError or None
-        Of the interpolation, where these grids differ.
-    deviation_path : str or None
-        File of the standard deviation, where there are several models.
-    mean_deviation, max_deviation : float or None
-        Of its values, e/A^3.
-    """
-
-    path: str
-    shape: tuple
-    predicted_shape: tuple
-    n_electrons: float
-    added: AddedError | None = None
-    deviation_path: str | None = None
-    mean_deviation: float | None = None
-    max_deviation: float | None = None
 
 
 class Run:
@@ -133,7 +100,7 @@ class Run:
             and all(os.path.exists(path) for path in self._outputs(output))
         )
 
-    def predict(self, atoms, grid, output, position=0, finish=None):
+    def predict(self, atoms, grid, output, position=0, saed=None, finish=None):
         """Predict the density of a structure and write it.
 
         Parameters
@@ -146,6 +113,9 @@ class Run:
             File of the density.
         position : int
             Place of the structure in the order of the run.
+        saed : Density, optional
+            Superposition of atomic densities on this grid, to be added to what
+            models without a table have learnt.
         finish : callable, optional
             Makes of the density on the full grid the one to write.
 
@@ -168,22 +138,35 @@ class Run:
             adds a noticeable error.
         """
         shape = check_grid(atoms, grid)
+        coarse = coarse_shape(atoms, shape, self._coarsen)
+        # atomic densities are too sharp for a coarse grid
+        part = "density" if coarse == shape else "difference"
         paths = [os.path.abspath(model.path) for model in self._models]
-        task = _Task(paths, atoms, shape, coarse_shape(atoms, shape, self._coarsen))
-        evaluator = _Evaluator(self._models, task)
-        blocks = evaluator.blocks
-        for field in evaluator.fields:
+        task = Task(paths, atoms, coarse, part)
+        evaluator = Evaluator(self._models, task)
+        fields = evaluator.fields
+        for field in fields:
             field.warn_if_far(shape)
         partial = Partial(
             self._path,
-            self._description(atoms, blocks, shape, output, position),
-            blocks,
+            self._description(task, evaluator.blocks, shape, output, position),
+            evaluator.blocks,
             evaluator.n_arrays,
             memory_order(output),
         )
         try:
-            self._evaluate(partial, blocks, task, evaluator)
-            return self._write(partial, task, output, evaluator.fields, finish)
+            self._evaluate(partial, task, evaluator)
+            values, added = partial.values, None
+            if coarse != shape:
+                values = self._refined(values, task, shape, output)
+            density, *deviation = [Density(atoms.copy(), array) for array in values]
+            if saed is not None:
+                add(density, saed)
+            if coarse != shape:
+                added = added_error(fields, density.values, saed)
+            if finish is not None:
+                density = finish(density)
+            return self._write([density, *deviation], coarse, added, output)
         except (ChargeError, KeyboardInterrupt, MemoryError) as error:
             raise type(error)(self._with_rest(str(error), partial, position)) from None
         finally:
@@ -213,7 +196,8 @@ class Run:
                 "give the arguments of then, or remove this file"
             )
 
-    def _description(self, atoms, blocks, shape, output, position):
+    def _description(self, task, blocks, shape, output, position):
+        atoms = task.atoms
         description = {
             **self._about,
             "position": position,
@@ -223,6 +207,7 @@ class Run:
                 ))
             ),
             "grid": list(shape),
+            "part": task.part,
             "block": blocks.points_at_most,
             "order": memory_order(output),
         }
@@ -230,70 +215,45 @@ class Run:
             self._check_same(self._earlier, description)
         return description
 
-    def _evaluate(self, partial, blocks, task, evaluator):
+    def _evaluate(self, partial, task, evaluator):
         """Predict the blocks that are missing."""
-        with progress_bar(blocks.size, partial.n_done) as bar:
+        with progress_bar(evaluator.blocks.size, partial.n_done) as bar:
             for number, values in self._team.evaluate(task, evaluator, partial.missing):
                 partial.put(number, values)
                 bar.update(values[0].size)
 
-    def _write(self, partial, task, output, fields, finish):
-        """From the values on disk to the files."""
-        values, shape = partial.values, task.shape
-        added = None
-        if task.predicted_shape != shape:
-            values = self._refined(values, shape, output)
-            added = added_error(fields, values[0])
-        density, *deviation = [Density(task.atoms.copy(), array) for array in values]
-        if finish is not None:
-            density = finish(density)
-        report = Report(
-            output, shape, task.predicted_shape,
-            _mean_and_max(density.values)[0] * density.volume, added,
-            *(x for d in deviation for x in (self._outputs(output)[1], *_mean_and_max(d.values))),
-        )
-        if added is not None:
-            self._judge(report)
-        for path, each in zip(self._outputs(output), [density, *deviation], strict=True):
-            formats.write_density(path, each)
-        return report
+    def _refined(self, values, task, shape, output):
+        """Bring what was learnt to the full grid, and complete it there.
 
-    def _refined(self, values, shape, output):
-        """Bring the models' values to the full grid: one array, or mean and deviation."""
+        One array, or mean and deviation of several models.
+        """
         folder = Path(output).parent
         full = scratch(folder, (len(values), *shape), memory_order(output))
         for coarse, fine in zip(values, full):
             refine(coarse, fine, folder)
+        task = replace(task, shape=shape, part="superposition")
+        superpose(full, self._team, task, Evaluator(self._models, task))
         if len(full) > 1:
-            for part in _planes(full):
-                full[:2][part] = _mean_and_deviation(full[part])
-                release(full)
+            for planes in by_planes(*full):
+                planes[0][...], planes[1][...] = mean_and_deviation(planes)
         return full[:2]
 
-    def _judge(self, report):
-        """Refuse, or warn of, an interpolation that is worse than the model."""
-        added, remedy = report.added, "take a smaller N"
-        adds = f"--coarsen {self._coarsen} adds an error of {added.mean:.1e} e/A^3 on average"
-        if self._model_error is not None:
-            if added.mean > self._model_error:
-                self.close()  # of no use
-                raise ChargeError(
-                    f"{report.path}: not written: {adds}, above --model-error "
-                    f"{self._model_error:g}: {remedy}"
-                )
-        elif report.mean_deviation is not None:
-            if added.mean > report.mean_deviation:
-                warnings.warn(
-                    f"{report.path}: {adds}, more than the models deviate from one another "
-                    f"({report.mean_deviation:.1e}): {remedy}",
-                    stacklevel=2,
-                )
-        elif added.share > _SMALL:
-            warnings.warn(
-                f"{report.path}: {adds}, {100 * added.share:.2g}% of the density, where good "
-                f"models are wrong by some 0.3%: {remedy}, or tell the model's MAE by --model-error",
-                stacklevel=2,
-            )
+    def _write(self, densities, predicted_shape, added, output):
+        """Write the density, and the deviation of several models, and report."""
+        density, *deviation = densities
+        report = Report(
+            output, density.shape, predicted_shape,
+            density.n_electrons, added,
+            *(x for d in deviation for x in (self._outputs(output)[1], *mean_and_max(d.values))),
+        )
+        try:
+            judge(report, self._coarsen, self._model_error)
+        except ChargeError:
+            self.close()  # of no use
+            raise
+        for path, each in zip(self._outputs(output), densities, strict=True):
+            formats.write_density(path, each)
+        return report
 
     def _outputs(self, output):
         """Files of one structure: density, and the deviation of several models."""
@@ -309,54 +269,6 @@ class Run:
         return f"{message}; {kept}" if message else kept
 
 
-@dataclass(frozen=True)
-class _Task:
-    """What any rank needs to evaluate blocks: see :class:`_Evaluator`."""
-
-    model_paths: list
-    atoms: object
-    shape: tuple
-    predicted_shape: tuple
-
-
-class _Evaluator:
-    """Values of a block, (n_arrays, ...): of each model, or their mean and deviation."""
-
-    def __init__(self, models, task):
-        self.fields = [model.field(task.atoms) for model in models]
-        self.threads = max(field.threads for field in self.fields)
-        self.blocks = Blocks(task.predicted_shape, min(field.block for field in self.fields))
-        # the deviation of interpolated densities is not the interpolated deviation
-        self._reduces = len(models) > 1 and task.predicted_shape == task.shape
-        self.n_arrays = 2 if self._reduces else len(models)
-
-    def __call__(self, number):
-        values = np.stack([field.on_block(self.blocks, number) for field in self.fields])
-        if not np.isfinite(values).all():
-            raise ChargeError("the model gives values that are not finite; train it again")
-        return _mean_and_deviation(values) if self._reduces else values
-
-
-def evaluator_of(task):
-    """Make the function that a rank of several evaluates blocks with, on one core.
-
-    Parameters
-    ----------
-    task : object
-        As :class:`Run` sends it.
-
-    Returns
-    -------
-    callable
-    """
-    return _Evaluator([_load(path) for path in task.model_paths], task)
-
-
-@lru_cache(maxsize=None)
-def _load(path):
-    return ChargeModel(path, n_threads=1)
-
-
 def _check_models_agree(models):
     first = models[0]
     for other in models[1:]:
@@ -369,28 +281,6 @@ def _check_models_agree(models):
                     f"{first.path} and {other.path}: models of different {key} ({one} and {two}) "
                     "have no mean; give models of the same kind of data"
                 )
-
-
-def _mean_and_deviation(values):
-    """Mean over models (axis 0) and sqrt(mean |value - mean|^2), stacked."""
-    return np.stack([values.mean(axis=0), values.std(axis=0)])
-
-
-def _mean_and_max(values):
-    total, largest = 0.0, -np.inf
-    for part in _planes(values[None]):
-        piece = values[None][part]
-        total += float(piece.sum())
-        largest = max(largest, float(piece.max()))
-        release(values)
-    return total / values.size, largest
-
-
-def _planes(values):
-    """Pieces of arrays (n, nx, ny, nz) that lie together in memory, as indices."""
-    axis = int(np.argmax(values.strides[1:])) + 1
-    for part in planes(values.shape[1:], axis - 1):
-        yield (slice(None),) * axis + (part,)
 
 
 def _hash(*contents):
