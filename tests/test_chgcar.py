@@ -591,7 +591,8 @@ def test_lines_of_all_lengths(tmp_path, monkeypatch, layout, threads):
     if layout == 7:  # lines of other lengths that are as long together
         words[600], words[605] = " 1.5E+00", words[605] + 10 * " "
     if layout == 8:  # two words in the place of one, and none in another
-        words[600], words[700] = " 0.5E+00  0.25E+0", 17 * " "
+        words[600], words[603] = " 0.5E+00  0.25E+00", 18 * " "
+        words[606], words[640] = " 0.5E+00  0.25E+00", 18 * " "
     if layout == 9:
         words[700] = " 0.12345678901-101"
     if layout == 10:  # an empty line
