@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from ase.calculators.vasp import VaspChargeDensity
 from conftest import shared
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pymatgen.io.vasp.outputs import Chgcar
 
@@ -227,10 +227,7 @@ def test_format_and_parse(values):
     inside = (np.abs(values) > 1e-97) & (np.abs(values) < 1e97)
     np.testing.assert_allclose(printed[inside], values[inside], rtol=5.00001e-11, atol=0)
     if len(values):
-        parsed = _numbers.parse(text)
-        exact = (np.abs(values) > 1e-11) & (np.abs(values) < 1e22) | (values == 0)
-        np.testing.assert_array_equal(parsed[exact], printed[exact])
-        np.testing.assert_allclose(parsed, printed, rtol=4e-16, atol=0)
+        assert_scanned(text, printed)
 
 
 def test_printed_like_vasp():
@@ -505,20 +502,126 @@ def test_what_cannot_be_written(tmp_path, density):
     refuse(density, "no folder", tmp_path / "nowhere" / "CHGCAR")
 
 
+def assert_scanned(text, expected, divisor=1.0):
+    """Both parsers give these numbers to the last bit, and stop after the last wanted one."""
+    expected = np.asarray(expected) / divisor
+    for scan in (_numbers.scan, _numbers._scan):
+        values = np.empty(len(expected) + 1)
+        found = scan(text, values, divisor)
+        assert found == (len(expected), len(text), text.count(b"\n"))
+        np.testing.assert_array_equal(values[:-1].view(np.int64), expected.view(np.int64))
+        values = np.empty(len(expected) // 2)
+        count, end, n_lines = scan(text, values, divisor)
+        assert count == len(values)
+        np.testing.assert_array_equal(values, expected[: len(values)])
+        if count:
+            assert text[:end].split() == text.split()[:count] and text[end:].split() == text.split()[count:]
+            assert n_lines == text[:end].count(b"\n") and not text[end - 1 : end].isspace()
+
+
 @settings(deadline=None)
 @given(
-    st.lists(st.floats(-1e30, 1e30) | st.floats(-10, 10) | st.integers(-(10**6), 10**6), min_size=1),
-    st.sampled_from(["{:.5E}", "{:13.5e}", "{:.3e}", "{:.16e}", "{!r}", "{:+.8E}", "{:g}", "{:.0f}."]),
+    st.lists(
+        st.floats(-1e300, 1e300) | st.floats(-1e-25, 1e-25) | st.floats(-10, 10) | st.integers(-(10**6), 10**6),
+        min_size=1,
+    ),
+    st.sampled_from(["{:.5E}", "{:13.5e}", "{:.3e}", "{:.16e}", "{:.18e}", "{!r}", "{:+.8E}", "{:g}", "{:.0f}.", "{:.30f}"]),
     st.sampled_from([" ", "\n", "\r\n", "\t", "  \n "]),
-)
-def test_compiled_and_python_parsers_agree(values, style, blank):
-    """Both are Python's float, to the last bit unless the power of ten is beyond 1e22."""
+    st.sampled_from([1.0, 42.0, 0.3]),
+)  # fmt: skip
+def test_scan_is_float(values, style, blank, divisor):
     text = "".join(style.format(value) + blank for value in values).encode()
-    expected = np.array([float(word) for word in text.split()])
-    np.testing.assert_array_equal(_numbers.parse_words(text), expected)
-    np.testing.assert_allclose(_numbers.parse(text), expected, rtol=1e-15, atol=0)
-    usual = (np.abs(expected) > 1e-5) & (np.abs(expected) < 1e5) | (expected == 0)
-    np.testing.assert_array_equal(_numbers.parse(text)[usual], expected[usual])
+    assert_scanned(text, [float(word) for word in text.split()], divisor)
+
+
+fields = st.tuples(
+    st.sampled_from(["0.", "-."]), st.integers(0, 10**11 - 1), st.integers(-99, 99)
+).map(lambda parts: f" {parts[0]}{parts[1]:011d}E{parts[2]:+03d}")
+
+
+@settings(deadline=None)
+@given(st.lists(fields, min_size=1), st.sampled_from(["\n", "\r\n", " \n", "\t"]))
+@example([" -.00000000000E+00", " 0.00000000000E+00", " 0.00000000001E-98"], "\n")
+def test_fields_are_floats(fields, blank):
+    text = "".join(word + blank * (i % 5 == 4) for i, word in enumerate(fields)) + "\n"
+    assert_scanned(text.encode(), [float(word) for word in fields])
+
+
+@settings(deadline=None)
+@given(fields, st.integers(1, 17), st.sampled_from(list("0 .+-,*/:EeDdx_\0\n\x7f\x80\xff")))
+def test_a_bad_character_in_a_field(field, place, character):
+    """What is no number is refused by both, with its place."""
+    field = (field[:place] + character + field[place + 1 :]).encode("latin-1")
+    text = b" 0.12345678901E+00\n" + field + b" 0.50000000000E+00\n"
+    found = []
+    for scan in (_numbers.scan, _numbers._scan):
+        values = np.full(9, 7.0)
+        try:
+            found.append((scan(text, values, 1.0), values.tolist()))
+        except _numbers.NotANumber as problem:
+            found.append((problem.word, problem.index, problem.line))
+            assert problem.word == text.split()[problem.index].decode("ascii", "backslashreplace")
+            assert 1 <= problem.line <= 1 + field.count(b"\n")
+    assert found[0] == found[1]
+
+
+def test_hard_roundings():
+    """Ties, near ties, and what has less than 53 bits or more than a double's range."""
+    words = ["9007199254740993", "9007199254740992.5e0", "9007199254740995e0", "1e23", "8.5e22"]
+    words += ["2.2250738585072014e-308", "4.9e-324", "1.7976931348623157e308", "0e999", "-0e-999"]
+    words += ["6.631236846766476e-316", "3e-400", "18446744073709551615", "99999999999999999999e-30"]
+    words += ["179769313486231580793e-10", "0." + 400 * "0" + "1", "+.5", "7.", "123456789012345678e-40"]
+    assert_scanned((" ".join(words) + "\n").encode(), [float(word) for word in words])
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("layout", range(12))
+def test_lines_of_all_lengths(tmp_path, monkeypatch, layout, threads):
+    """Equal lines are read by several threads; any that differs must not shift a value."""
+    monkeypatch.setattr("deepmd_charge.formats._text.CHUNK_BYTES", 400)
+    monkeypatch.setattr("deepmd_charge.formats._text.CHUNKS", 2)
+    monkeypatch.setattr("deepmd_charge.formats._text.THREADS", threads)
+    n = (12, 10, 9)
+    values = np.random.default_rng(layout).normal(size=n[0] * n[1] * n[2])
+    words = [f" {value:17.10E}" for value in values]
+    ends = ["\r\n" if layout == 1 else " \n" if layout == 2 else "\n"] * len(words)
+    columns = {3: 10, 4: 1, 5: 7}.get(layout, 5)
+    if layout == 6:  # a longer word, and so a longer line
+        words[612] = " 1.23456789012345E+00"
+    if layout == 7:  # lines of other lengths that are as long together
+        words[600], words[605] = " 1.5E+00", words[605] + 10 * " "
+    if layout == 8:  # two words in the place of one, and none in another
+        words[600], words[603] = " 0.5E+00  0.25E+00", 18 * " "
+        words[606], words[640] = " 0.5E+00  0.25E+00", 18 * " "
+    if layout == 9:
+        words[700] = " 0.12345678901-101"
+    if layout == 10:  # an empty line
+        words[503] += "\n"
+    if layout == 11:
+        words[1] += "\n"
+    body = "".join(word + ends[i] * (i % columns == columns - 1) for i, word in enumerate(words))
+    if len(words) % columns:
+        body += "\n"
+    expected = [float(w.replace("1-101", "1e-101")) for w in body.split()]
+    if layout == 6:
+        expected[612] = 1.23456789012345
+    block = f"{n[0]} {n[1]} {n[2]}\n{body}"
+    path = tmp_path / "CHGCAR"
+    path.write_bytes((HEADER.replace(GRID, "") + block + AUGMENTATION + MOMENTS + block).encode())
+    read = read_density(path, check=False)
+    for grid in (read.values, *read.extra["spin"]):
+        np.testing.assert_array_equal(grid.reshape(-1, order="F"), np.divide(expected, read.volume))
+    assert read.extra["augmentation"] == [AUGMENTATION + MOMENTS, ""]
+    # a bad word is found where it stands
+    text = path.read_bytes()
+    place = text.rindex(words[901].encode())
+    path.write_bytes(text[:place] + b" x" + text[place + 2 :])
+    line = text[:place].count(b"\n") + 1
+    with pytest.raises(ChargeError, match=f"CHGCAR:{line}: expected value 902 of the 1080.*'x"):
+        read_density(path, check=False)
+    path.write_bytes(text[:place])
+    with pytest.raises(ChargeError, match="ends after 901 of 1080"):
+        read_density(path, check=False)
 
 
 @pytest.mark.parametrize("cut", range(1, 17))

@@ -188,8 +188,12 @@ def format_of(path, format=None):
 
 def is_valence_density(density):
     """Whether the integral of a density can be a number of valence electrons."""
+    return _is_valence(density.n_electrons, density)
+
+
+def _is_valence(electrons, density):
     protons = int(density.atoms.numbers.sum())
-    return bool(0 < density.n_electrons <= protons * (1 + NUCLEI_TOLERANCE))
+    return bool(0 < electrons <= protons * (1 + NUCLEI_TOLERANCE))
 
 
 def _by_name(path):
@@ -217,7 +221,7 @@ def _module(format):
 def _check_electrons(density, path):
     """Refuse what cannot be an electron density; wonder at odd counts."""
     electrons = density.n_electrons
-    if not is_valence_density(density):
+    if not _is_valence(electrons, density):
         raise ChargeError(
             f"{path}: not a charge density: it integrates to {electrons:.6g} electrons, where"
             f" {density.atoms.get_chemical_formula()} has between 0 and"

@@ -3,12 +3,12 @@
 
 Reading is done by a few lines of C (``_scan.c``) where these could be compiled
 when the package was installed, and else, or where they do not understand a
-word, by Python: the results are the same, ten times later.
+word, by Python: the results are the same, many times later.
 """
 
 import ctypes
 import re
-from functools import cache
+from functools import cache, partial
 from importlib.util import find_spec
 
 import numpy as np
@@ -16,6 +16,7 @@ import numpy as np
 FIELD = 18  # characters of a printed number: " 0.12345678901E+00"
 DIGITS = 11
 
+_WORD = re.compile(rb"\S+")
 # Fortran drops the E of a three-digit exponent and may write D for it.
 _FORTRAN = re.compile(r"([-+]?(?:\d+\.?\d*|\.\d+))(?:[DdEe]([-+]?\d+)|([-+]\d{3}))", re.ASCII)
 _POWERS = np.array([float(f"1e{k}") for k in range(120)])
@@ -27,66 +28,93 @@ _FOUR_DIGITS = np.array([list(f"{n:04d}".encode()) for n in range(10**4)], dtype
 
 
 class NotANumber(ValueError):
-    """Attributes ``word`` and ``index``, its place among the words of the text."""
+    """Attributes: ``word``, its ``index`` among the words and ``line``, the line ends before it."""
 
-    def __init__(self, word, index):
+    def __init__(self, word, index, line):
         super().__init__(f"{word!r} is not a finite number")
         self.word = word
         self.index = index
+        self.line = line
 
 
-def parse(text):
-    """Numbers of a text that ends in white space.
+def scan(text, values, divisor=1.0):
+    """Convert the words of a text, as many as there are places for.
 
     Parameters
     ----------
     text : bytes
+        Ends in white space.
+    values : numpy.ndarray, shape (n,), float64
+        Is filled from its start with ``float(word) / divisor``, to the last bit.
+    divisor : float, optional
 
     Returns
     -------
-    numpy.ndarray of float64
-        Correctly rounded up to powers of ten of 1e22, 1e-15 off beyond.
+    count : int
+        How many places were filled.
+    end : int
+        Where the last word ends in the text; the end of the text if it had fewer
+        words than there are places.
+    n_lines : int
+        How many line ends stand before that.
 
     Raises
     ------
     NotANumber
         If a word is none, or not finite.
     """
-    if scan := _compiled():
-        values = np.empty(len(text) // 2)
-        count = scan(text, len(text), values.ctypes.data)
-        if count >= 0:
-            return values[:count].copy()  # many of these wait at the same time
-    return parse_words(text)
+    if not (compiled := _compiled()):
+        return _scan(text, values, divisor)
+    count, place, n_lines = 0, ctypes.c_int64(0), ctypes.c_int64(0)
+    while True:
+        rest = values[count:]
+        count += compiled(
+            text, len(text), divisor, rest.ctypes, len(rest), ctypes.byref(place), ctypes.byref(n_lines)
+        )
+        if count == len(values) or place.value == len(text):
+            return count, place.value, n_lines.value
+        word = _WORD.match(text, place.value)
+        values[count] = _number(word[0], count, n_lines.value) / divisor
+        count += 1
+        place.value = word.end()
 
 
-def parse_words(text):
-    """Numbers in any notation, one word after the other; see :func:`parse`."""
-    words = text.split()
+def _scan(text, values, divisor):
+    """The same without compiled code."""
+    words = text.split(None, len(values))
+    end = len(text)
+    if len(words) > len(values):
+        end -= len(words.pop())
+    if len(words) == len(values):
+        end = len(text[:end].rstrip())
     try:
         numbers = np.array(words, dtype=np.float64)
     except ValueError:
         numbers = None
     if numbers is None or not np.isfinite(numbers).all() or b"_" in text:  # 1_0 is Python's own
-        numbers = np.array([_number(word, i) for i, word in enumerate(words)])
-    return numbers
+        places = (word.start() for word in _WORD.finditer(text))
+        numbers = np.array(
+            [_number(word, i, text.count(b"\n", 0, next(places))) for i, word in enumerate(words)]
+        )
+    np.divide(numbers, divisor, out=values[: len(numbers)])
+    return len(numbers), end, text.count(b"\n", 0, end)
 
 
-def _number(word, index):
+def _number(word, index, line):
     word = word.decode("ascii", "backslashreplace")
     match = _FORTRAN.fullmatch(word)
     try:
         value = float(f"{match[1]}e{match[2] or match[3]}" if match else word)
     except ValueError:
-        raise NotANumber(word, index) from None
+        raise NotANumber(word, index, line) from None
     if not np.isfinite(value) or "_" in word:
-        raise NotANumber(word, index)
+        raise NotANumber(word, index, line)
     return value
 
 
 @cache
 def _compiled():
-    """The function of ``_scan.c``, or None."""
+    """The function of ``_scan.c`` with its table, or None."""
     library = find_spec(f"{__package__}._scan")  # no Python module: a shared library
     if library is None:
         return None
@@ -94,9 +122,20 @@ def _compiled():
         scan = ctypes.CDLL(library.origin).deepmd_charge_scan
     except (OSError, AttributeError):
         return None
-    scan.argtypes = ctypes.c_char_p, ctypes.c_int64, ctypes.c_void_p
-    scan.restype = ctypes.c_int64
-    return scan
+    number, pointer = ctypes.c_int64, ctypes.c_void_p
+    scan.argtypes = pointer, ctypes.c_char_p, number, ctypes.c_double, pointer, number, pointer, pointer
+    scan.restype = number
+    return partial(scan, _leading_bits().ctypes)
+
+
+def _leading_bits():
+    """Leading 128 bits of the powers of ten from 1e-342 to 1e308, in two words each."""
+    bits = []
+    for k in range(-342, 309):
+        power = 5 ** abs(k)  # the twos are in the exponent
+        n = power.bit_length()
+        bits.append((power << 128) >> n if k >= 0 else (1 << (n + 127)) // power)
+    return np.array([divmod(word, 1 << 64) for word in bits], dtype=np.uint64)
 
 
 def format_values(values, columns=5):

@@ -2,7 +2,9 @@
 """Text files with large blocks of numbers, plain or compressed.
 
 Both directions work on less than a megabyte at a time: gigabytes go through
-without a second copy in memory.
+without a second copy in memory. Values in lines of equal length, as programs
+write them, are read by all cores: the place of each in the file tells its place
+in the array.
 """
 
 import gzip
@@ -10,20 +12,20 @@ import lzma
 import os
 import re
 import zlib
-from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from itertools import islice
 
 import numpy as np
 
 from ..errors import ChargeError
 from ..mapped import release
 from ..output import replacing
-from ._numbers import NotANumber, format_values, parse
+from ._numbers import NotANumber, format_values, scan
 
 COMPRESSIONS = (".gz", ".xz")
-CHUNK_BYTES = 1 << 19
+CHUNK_BYTES = 1 << 18  # stays in a core's cache
+CHUNKS = 8  # a core takes this many at a time
+LAST_WORDS = 10  # of a block of values, that tell whether the last one was cut
 CHUNK_VALUES = 1 << 15
 SLAB_VALUES = 1 << 18
 LINE_BYTES = 1 << 14  # no header or heading line is longer
@@ -110,8 +112,6 @@ class TextReader:
     def values(self, count, divisor=1.0):
         """Read ``count`` numbers, up to the end of the line that holds the last.
 
-        Threads convert, a chunk each, while this one reads.
-
         Parameters
         ----------
         count : int
@@ -135,36 +135,65 @@ class TextReader:
             values = np.empty(count)
         except (MemoryError, ValueError):
             raise self.error(f"a grid of {count} points does not fit into memory") from None
-        done, last = 0, b""
-        ahead, most_ahead = deque(), 0  # blocks in work, and how many numbers they can hold
-        with ThreadPoolExecutor(THREADS) as pool:
-            while done < count:
-                while len(ahead) < 2 * THREADS and (block := self._block()):
-                    most = -(-len(block) // 2)
-                    if most_ahead + most > count - done:
-                        if ahead:
-                            self._put_back(block)
-                            break
-                        block = self._first_words(block, count - done)
-                    ahead.append((block, most, pool.submit(_convert, block)))
-                    most_ahead += most
-                if not ahead:
-                    raise ChargeError(
-                        f"{self.path}: ends after {done} of {count} grid values (line"
-                        f" {self.number}): truncated? copy or compute it again"
-                    )
-                block, most, numbers = ahead.popleft()
-                most_ahead -= most
-                try:
-                    numbers, n_lines = numbers.result()
-                except NotANumber as problem:
-                    raise self._complaint(problem, block, done, count) from None
-                np.divide(numbers, divisor, out=values[done : done + len(numbers)])
-                done += len(numbers)
-                self.number += n_lines
-                last = last[-1000:] + block[-1000:]
-        self._finish_line(last.split()[-10:], count)
+        done, last = self._equal_lines(values, divisor), b""
+        while done < count:
+            if not (block := self._block()):
+                raise ChargeError(
+                    f"{self.path}: ends after {done} of {count} grid values (line"
+                    f" {self.number}): truncated? copy or compute it again"
+                )
+            try:
+                n_values, end, n_lines = scan(block, values[done:], divisor)
+            except NotANumber as problem:
+                raise self._complaint(problem, done, count) from None
+            self._position -= len(block) - end
+            self.number += n_lines
+            done += n_values
+            last = last[-1000:] + block[max(end - 1000, 0) : end]
+        self._finish_line(last.split()[-LAST_WORDS:], count)
         return values
+
+    def _equal_lines(self, values, divisor):
+        """Read lines that are as long as the next one, each core its part of them.
+
+        Returns how many values these were. The last lines, and the first one that
+        is different with all that follows, are left to who reads in order.
+        """
+        if _suffix(self.path) in COMPRESSIONS or not hasattr(os, "pread"):
+            return 0
+        block = self._block()
+        self._position -= len(block)
+        width = block.find(b"\n") + 1
+        columns = len(block[:width].split())
+        if not columns:
+            return 0
+        start = self._file.tell() - (len(self._buffer) - self._position)
+        step = max(CHUNK_BYTES // width, 1)
+        share = CHUNKS * step
+        n_lines = max(len(values) - LAST_WORDS, 0) // columns
+
+        def read(first):
+            """Read a share of the lines; returns which one to go on with."""
+            for line in range(first, min(first + share, n_lines), step):
+                n = min(step, n_lines - line)
+                try:
+                    text = os.pread(self._file.fileno(), n * width, start + line * width)
+                except OSError:  # met again, and named, by who reads in order
+                    return line
+                if not _fill_lines(values[line * columns : (line + n) * columns], divisor, text, n):
+                    return line
+            return min(first + share, n_lines)
+
+        end = 0
+        shares = range(0, n_lines, share)
+        with ThreadPoolExecutor(THREADS) as pool:
+            for first, end in zip(shares, pool.map(read, shares)):
+                if end < min(first + share, n_lines):
+                    break
+        self._file.seek(start + end * width)
+        self._buffer, self._position = b"", 0
+        self.number += end
+        return end * columns
 
     def _fill(self):
         """Read on; False at the end of the file."""
@@ -178,10 +207,6 @@ class TextReader:
         self._buffer = b"".join((memoryview(self._buffer)[self._position :], more))
         self._position = 0
         return bool(more)
-
-    def _put_back(self, text):
-        self._buffer = text + self._buffer[self._position :]
-        self._position = 0
 
     def _block(self):
         """Take about a chunk of text that ends in white space; empty at the end."""
@@ -204,16 +229,6 @@ class TextReader:
         end = self._buffer.rfind(b"\n", self._position)
         return max(self._buffer.rfind(c, self._position) for c in b" \t\r") if end < 0 else end
 
-    def _first_words(self, block, count):
-        """Cut a block behind that many words, and put the rest back."""
-        text = np.frombuffer(block, dtype=np.uint8) > ord(" ")
-        ends = np.flatnonzero(text[:-1] & ~text[1:]) + 1
-        if len(ends) < count:
-            return block
-        end = int(ends[count - 1])
-        self._put_back(block[end:])
-        return block[:end] + b" "
-
     def _finish_line(self, last_words, count):
         """Read what follows the values in their last line; wonder at a cut number."""
         matches = map(_EXPONENTIAL.fullmatch, last_words)
@@ -230,10 +245,9 @@ class TextReader:
         if any(word.strip("0.+-Ee") for word in rest):
             raise self.error(f"more than the {count} values that the grid line announces")
 
-    def _complaint(self, problem, block, done, count):
+    def _complaint(self, problem, done, count):
         """Make the error of a word that is no number."""
-        word = next(islice(re.finditer(rb"\S+", block), problem.index, None))
-        line = self.number + block[: word.start()].count(b"\n") + 1
+        line = self.number + problem.line + 1
         if "*" in problem.word:
             return self.error(
                 f"{problem.word[:40]!r} is a number that did not fit its field: write the file again",
@@ -248,10 +262,16 @@ class TextReader:
         )
 
 
-def _convert(block):
-    """Numbers and line ends of a text."""
-    lines = np.frombuffer(block, dtype=np.uint8) == ord("\n")
-    return parse(block), np.count_nonzero(lines)
+def _fill_lines(values, divisor, text, n_lines):
+    """Fill places from so many lines; whether the text has just these lines and words."""
+    if text[-1:] != b"\n":
+        return False
+    try:
+        count, end, lines = scan(text, values, divisor)
+    except NotANumber:
+        return False
+    rest = text[end:]
+    return count == len(values) and rest.isspace() and lines + rest.count(b"\n") == n_lines
 
 
 @contextmanager
