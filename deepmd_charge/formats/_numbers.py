@@ -119,7 +119,7 @@ def _compiled():
     if library is None:
         return None
     try:
-        scan = ctypes.CDLL(library.origin).deepmd_charge_scan
+        scan = ctypes.CDLL(library.origin).deepmd_charge_scan_into
     except (OSError, AttributeError):
         return None
     number, pointer = ctypes.c_int64, ctypes.c_void_p

@@ -167,7 +167,7 @@ static const unsigned char* word(const unsigned char* text, const unsigned char*
 #ifdef _WIN32
 __declspec(dllexport)
 #endif
-int64_t deepmd_charge_scan(const uint64_t* powers, const unsigned char* text, int64_t size,
+int64_t deepmd_charge_scan_into(const uint64_t* powers, const unsigned char* text, int64_t size,
                            double divisor, double* values, int64_t most, int64_t* place,
                            int64_t* lines) {
   const unsigned char *end = text + size, *here = text + *place, *next;
