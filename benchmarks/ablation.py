@@ -26,6 +26,8 @@ CHANGES = {
     "lmax 1": {"model": {"descriptor": {"lmax": 1}}},
     "lmax 2": {"model": {"descriptor": {"lmax": 2}}},
     "lmax 3": {"model": {"descriptor": {"lmax": 3}}},
+    "lmax 5": {"model": {"descriptor": {"lmax": 5}}},
+    "lmax 6": {"model": {"descriptor": {"lmax": 6}}},
     "radial chebyshev": {"model": {"descriptor": {"radial": "chebyshev"}}},
     "n_radial 16": {"model": {"descriptor": {"n_radial": 16}}},
     "n_channel 8": {"model": {"descriptor": {"n_channel": 8}}},
