@@ -3,12 +3,14 @@
 
     python benchmarks/ablation.py qe-si-1 --data DATA -o RUN [--config FILE] [--steps 2000]
 
-Trains ``c-si.json`` (or another file) with each change for the same number of
-steps on the same points of a set of ``accuracy.py``, and prints the errors on 20000
-points of each structure that it has not seen. Meant for the sets that choose.
+Trains the descriptor and the loss as they are by default, otherwise as in ``c-si.json``
+(or another file as it stands), with each change for the same number of steps on the
+same points of a set of ``accuracy.py``, and prints the errors on 20000 points of each
+structure that it has not seen. Meant for the sets that choose.
 """
 
 import argparse
+import copy
 import json
 from pathlib import Path
 
@@ -26,6 +28,8 @@ CHANGES = {
     "lmax 1": {"model": {"descriptor": {"lmax": 1}}},
     "lmax 2": {"model": {"descriptor": {"lmax": 2}}},
     "lmax 3": {"model": {"descriptor": {"lmax": 3}}},
+    "lmax 5": {"model": {"descriptor": {"lmax": 5}}},
+    "lmax 6": {"model": {"descriptor": {"lmax": 6}}},
     "radial chebyshev": {"model": {"descriptor": {"radial": "chebyshev"}}},
     "n_radial 16": {"model": {"descriptor": {"n_radial": 16}}},
     "n_channel 8": {"model": {"descriptor": {"n_channel": 8}}},
@@ -61,11 +65,12 @@ def main():
     type_map = write_system(
         args.output / "train", structures, args.points_per_frame, args.points, seed=1
     )
-    print(f"{args.set}, {args.config.name}, {args.steps} steps; e/A^3")
+    base = defaults() if args.config is None else json.loads(args.config.read_text())
+    print(f"{args.set}, {args.config or 'defaults'}, {args.steps} steps; e/A^3")
     print(f"{'change':>24} {'train s':>8} {'train MAE':>10} {'MAE':>10} {'RMSE':>10} {'max':>10}")
     for name in args.only or CHANGES:
         folder = args.output / name.replace(" ", "-")
-        config = merge(json.loads(args.config.read_text()), json.loads(json.dumps(CHANGES[name])))
+        config = merge(copy.deepcopy(base), copy.deepcopy(CHANGES[name]))
         steps = config["training"]["numb_steps"] if "training" in CHANGES[name] else 1
         steps = round(steps * args.steps)
         prepare(folder, config, type_map, "../train", numb_steps=steps, disp_freq=steps)
@@ -84,12 +89,21 @@ def main():
         )
 
 
+def defaults():
+    """The production configuration without what it chooses of descriptor and loss."""
+    config = json.loads((CONFIGS / "c-si.json").read_text())
+    descriptor = config["model"]["descriptor"]
+    config["model"]["descriptor"] = {key: descriptor[key] for key in ("type", "rcut", "seed")}
+    config["loss"] = {"type": "charge", "loss_func": "huber"}
+    return config
+
+
 def arguments():
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("set", choices=SETS)
     parser.add_argument("--data", type=Path, required=True, help="folder of the data sets")
-    parser.add_argument("--config", type=Path, default=CONFIGS / "c-si.json")
+    parser.add_argument("--config", type=Path, help="instead of the defaults")
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--points", type=int, default=100000, help="training points a structure")
     parser.add_argument("--points-per-frame", type=int, default=1000)

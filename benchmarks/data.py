@@ -24,12 +24,16 @@ SETS = {
     "qe-si": (["qe/si/1", "qe/si/2"], ["qe/si/3"]),
     "qe-al": (["qe/al/1", "qe/al/2"], ["qe/al/3"]),
     "qe-almg": ([f"qe/almg/{k}" for k in (1, 2, 3, 4)], ["qe/almg/5"]),
-    # trained on small cells, tested on cells 1, 2 and 4 times as large (supercells.py)
+    # trained on small cells, tested on cells of up to eight times their size (supercells.py)
     "size": (
         [f"supercells/32-{k}" for k in (1, 2, 3, 4)],
         [f"supercells/{n}" for n in (*(f"32-{k}" for k in range(5, 11)), "64-1", "64-2", "128-1")],
     ),
     "size-64": (["supercells/64-1"], ["supercells/64-2", "supercells/128-1"]),
+    "size-64-cp2k": (
+        ["supercells-cp2k/64-1"],
+        [f"supercells-cp2k/{n}" for n in ("64-2", "64-3", "64-4", "128-1", "128-2", "256-1", "512-1")],
+    ),
     "qe-water": ([f"qe/water/{k}" for k in (1, 2, 3, 4)], ["qe/water/5"]),
 }
 

@@ -7,7 +7,7 @@
 The smallest is the body-centred cell of 32 atoms, whose lattice vectors of 9.5 A
 are the longest for this number of atoms; the others are repeats of it. All atoms
 are displaced at random like those of ``qe/si``. k points are such that all cells
-sample the Brillouin zone as the largest does with Gamma: what is compared is one
+sample the Brillouin zone as 256 or 512 atoms with Gamma do: what is compared is one
 and the same DFT on cells of different size, cheap enough for a laptop. Quantum
 ESPRESSO has plane waves of a low cutoff, and needs the pseudopotential in
 ``DATA/qe/pseudo``; CP2K a minimal basis, with which 512 atoms take minutes.
@@ -30,9 +30,11 @@ BODY_CENTRED = [[-1, 1, 1], [1, -1, 1], [1, 1, -1]]  # in cubic cells of 8 atoms
 REPEATS = {32: (1, 1, 1), 64: (1, 1, 2), 128: (1, 2, 2), 256: (2, 2, 2), 512: (2, 2, 4)}
 # structures of each size
 COUNTS = {
-    "qe": {32: 10, 64: 2, 128: 1, 256: 1},
+    "qe": {32: 10, 64: 2, 128: 1},
     "cp2k": {64: 4, 128: 2, 256: 1, 512: 1},
 }
+# which cell's Gamma point sets the k points of all
+FINEST = {"qe": 256, "cp2k": 512}
 
 QE_SCF = """&control
  calculation='scf', prefix='x', outdir='./out', pseudo_dir='{pseudo}', disk_io='low'
@@ -133,18 +135,18 @@ def main():
         for k in range(1, counts.get(n_atoms, 0) + 1):
             folder = args.output / f"{n_atoms}-{k}"
             if not (folder / "CHGCAR.gz").exists():
-                compute(folder, n_atoms, k, counts, args)
+                compute(folder, n_atoms, k, args)
                 print(folder, flush=True)
 
 
-def compute(folder, n_atoms, number, counts, args):
+def compute(folder, n_atoms, number, args):
     """One structure: self-consistent density, as a CHGCAR."""
     repeats = REPEATS[n_atoms]
     atoms = make_supercell(bulk("Si", "diamond", LATTICE, cubic=True), BODY_CENTRED)
     atoms = atoms.repeat(repeats)
     rng = np.random.default_rng(100 * n_atoms + number)
     atoms.positions += rng.normal(scale=DISPLACEMENT, size=atoms.positions.shape)
-    mesh = [most // r for most, r in zip(REPEATS[max(counts)], repeats)]
+    mesh = [most // r for most, r in zip(REPEATS[FINEST[args.code]], repeats)]
     folder.mkdir(parents=True, exist_ok=True)
     mpirun = ["mpirun", "-n", str(args.ranks), "--allow-run-as-root", "--oversubscribe"]
     cube = {"qe": quantum_espresso, "cp2k": cp2k}[args.code](folder, atoms, mesh, mpirun, args)

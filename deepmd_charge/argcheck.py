@@ -16,6 +16,7 @@ from deepmd.utils.argcheck import (
 )
 
 from .kernels.coupling import TRIPLES
+from .kernels.harmonics import LMAX
 
 _TF = "(Supported Backend: TensorFlow) "
 
@@ -102,9 +103,9 @@ def se_charge_args():
             int,
             optional=True,
             default=4,
-            doc="The largest l of the spherical harmonics, 0 to 4. The paper's descriptor has 1.",
-            extra_check=lambda value: 0 <= value <= 4,
-            extra_check_errmsg="must lie between 0 and 4",
+            doc="The largest l of the spherical harmonics, 0 to 6. The paper's descriptor has 1.",
+            extra_check=lambda value: 0 <= value <= LMAX,
+            extra_check_errmsg=f"must lie between 0 and {LMAX}",
         ),
         Argument(
             "n_channel",
@@ -131,7 +132,7 @@ def se_charge_args():
             "to those of two: better on disordered structures, at some cost. Each needs an even sum, no l of zero, "
             "and no l above the sum of the two others. Not used by the embedding.",
             extra_check=lambda value: all(tuple(sorted(t)) in TRIPLES for t in value),
-            extra_check_errmsg=f"must hold triples out of {TRIPLES}",
+            extra_check_errmsg=f"must hold triples of even sum, 0 < l <= {LMAX}, none above the sum of the two others",
         ),
         Argument(
             "n_triple",

@@ -13,7 +13,7 @@ POINTS = np.array(
 EPS, CORE = 0.1, 0.5
 
 
-TRIPLES = {0: [], 2: [(1, 1, 2), (2, 2, 2)], 4: [(1, 2, 3), (3, 3, 4), (2, 4, 4)]}
+TRIPLES = {0: [], 2: [(1, 1, 2), (2, 2, 2)], 6: [(1, 2, 3), (3, 3, 4), (5, 4, 1), (2, 6, 6)]}
 
 
 def integral(l1, l2, l3):
@@ -86,7 +86,7 @@ def radial(kind, n, r):
 
 @pytest.mark.parametrize("periodic", [True, False], ids=["periodic", "molecule"])
 @pytest.mark.parametrize("kind", ["bessel", "chebyshev"])
-@pytest.mark.parametrize("lmax", [0, 2, 4])
+@pytest.mark.parametrize("lmax", [0, 2, 6])
 def test_features_are_their_equations(kind, lmax, periodic):
     atoms = structure(1)
     atoms.pbc = periodic

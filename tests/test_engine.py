@@ -23,7 +23,7 @@ from deepmd_charge.inference.parallel import in_order
 TOLERANCE = {"float32": 1e-5, "float64": 1e-9}
 WIDE = {"precision": "float64"}
 SMALL = {"n_radial": 6, "n_channel": 8}
-ALL_TRIPLES = [[1, 1, 2], [2, 2, 2], [1, 2, 3], [2, 2, 4], [2, 4, 4], [3, 3, 4], [4, 4, 4]]
+ALL_TRIPLES = [[1, 1, 2], [2, 2, 2], [1, 2, 3], [2, 2, 4], [2, 4, 4], [3, 3, 4], [4, 4, 4], [1, 5, 6]]
 
 # descriptor and fitting: all kinds of settings in few models
 SETTINGS = {
@@ -46,7 +46,7 @@ SETTINGS = {
         {"lmax": 1, "axis_neuron": 1, "n_channel": 5, **WIDE}, {"neuron": [30, 30], **WIDE},
     ),
     "all triples": (
-        {"triples": ALL_TRIPLES, "n_channel": 12, "n_triple": 8, "eps": 0.1, **WIDE}, WIDE,
+        {"lmax": 6, "triples": ALL_TRIPLES, "n_channel": 12, "n_triple": 8, "eps": 0.1, **WIDE}, WIDE,
     ),
     "17 channels": ({"lmax": 2, "n_channel": 17, "axis_neuron": 17}, {"neuron": [24]}),
     "one channel, mixed precision": (

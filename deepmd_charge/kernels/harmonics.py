@@ -5,7 +5,7 @@ import math
 
 __all__ = ["LMAX", "harmonics"]
 
-LMAX = 4
+LMAX = 6
 
 
 def harmonics(xp, x, y, z, lmax):
@@ -23,7 +23,7 @@ def harmonics(xp, x, y, z, lmax):
     x, y, z : array
         The components, any common shape.
     lmax : int
-        The largest l, 0 to 4.
+        The largest l, 0 to 6.
 
     Returns
     -------
@@ -73,5 +73,45 @@ def harmonics(xp, x, y, z, lmax):
             s(5 / 16) * c2 * p42,
             s(35 / 8) * z * c3,
             s(35 / 64) * c4,
+        ]
+    if lmax >= 5:
+        c5, s5 = x * c4 - y * s4, x * s4 + y * c4
+        zzzz, zzrr, rrrr = zz * zz, zz * rr, rr * rr
+        p51 = 21.0 * zzzz - 14.0 * zzrr + rrrr
+        p52 = z * (3.0 * zz - rr)
+        p53 = 9.0 * zz - rr
+        out += [
+            s(63 / 128) * s5,
+            s(315 / 64) * z * s4,
+            s(35 / 128) * s3 * p53,
+            s(105 / 16) * s2 * p52,
+            s(15 / 64) * y * p51,
+            z * (7.875 * zzzz - 8.75 * zzrr + 1.875 * rrrr),
+            s(15 / 64) * x * p51,
+            s(105 / 16) * c2 * p52,
+            s(35 / 128) * c3 * p53,
+            s(315 / 64) * z * c4,
+            s(63 / 128) * c5,
+        ]
+    if lmax >= 6:
+        c6, s6 = x * c5 - y * s5, x * s5 + y * c5
+        p61 = z * (33.0 * zzzz - 30.0 * zzrr + 5.0 * rrrr)
+        p62 = 33.0 * zzzz - 18.0 * zzrr + rrrr
+        p63 = z * (11.0 * zz - 3.0 * rr)
+        p64 = 11.0 * zz - rr
+        out += [
+            s(231 / 512) * s6,
+            s(693 / 128) * z * s5,
+            s(63 / 256) * s4 * p64,
+            s(105 / 128) * s3 * p63,
+            s(105 / 512) * s2 * p62,
+            s(21 / 64) * y * p61,
+            zz * (14.4375 * zzzz - 19.6875 * zzrr + 6.5625 * rrrr) - 0.3125 * rr * rrrr,
+            s(21 / 64) * x * p61,
+            s(105 / 512) * c2 * p62,
+            s(105 / 128) * c3 * p63,
+            s(63 / 256) * c4 * p64,
+            s(693 / 128) * z * c5,
+            s(231 / 512) * c6,
         ]
     return out
