@@ -30,6 +30,12 @@ SETS = {
         [f"supercells/{n}" for n in (*(f"32-{k}" for k in range(5, 11)), "64-1", "64-2", "128-1")],
     ),
     "size-64": (["supercells/64-1"], ["supercells/64-2", "supercells/128-1"]),
+    "size-cp2k": (
+        [f"supercells-cp2k/32-{k}" for k in (1, 2, 3, 4)],
+        [f"supercells-cp2k/32-{k}" for k in (5, 6, 7, 8)]
+        + [f"supercells-cp2k/64-{k}" for k in (1, 2, 3, 4)]
+        + [f"supercells-cp2k/{n}" for n in ("128-1", "128-2", "256-1", "512-1")],
+    ),
     "size-64-cp2k": (
         ["supercells-cp2k/64-1"],
         [f"supercells-cp2k/{n}" for n in ("64-2", "64-3", "64-4", "128-1", "128-2", "256-1", "512-1")],

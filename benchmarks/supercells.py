@@ -31,7 +31,7 @@ REPEATS = {32: (1, 1, 1), 64: (1, 1, 2), 128: (1, 2, 2), 256: (2, 2, 2), 512: (2
 # structures of each size
 COUNTS = {
     "qe": {32: 10, 64: 2, 128: 1},
-    "cp2k": {64: 4, 128: 2, 256: 1, 512: 1},
+    "cp2k": {32: 8, 64: 4, 128: 2, 256: 1, 512: 1},
 }
 # which cell's Gamma point sets the k points of all
 FINEST = {"qe": 256, "cp2k": 512}
