@@ -160,7 +160,7 @@ class SaedOfFiles:
                 line += f" of {table.valence[element]:g}"
             line += f" within {table.step * len(table.functions[element]):.1f} A"
             if element in self._opened.costs:
-                line += f", truncation costs about {self._opened.costs[element]:.0e} e/A^3"
+                line += f", about {self._opened.costs[element]:.0e} e/A^3 from the plane-wave code's sum"
             lines.append(line)
         return lines
 
