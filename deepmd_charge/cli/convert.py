@@ -159,8 +159,9 @@ class SaedOfFiles:
             if element in table.valence:
                 line += f" of {table.valence[element]:g}"
             line += f" within {table.step * len(table.functions[element]):.1f} A"
-            if element in self._opened.costs:
-                line += f", truncation costs about {self._opened.costs[element]:.0e} e/A^3"
+            if cost := self._opened.costs.get(element):
+                line += f", truncation costs about {cost.truncation:.0e} e/A^3"
+                line += f"; {cost.total:.0e} from the plane-wave code's sum"
             lines.append(line)
         return lines
 

@@ -40,15 +40,24 @@ class AtomicDensity:
     valence : float
         Electrons of the neutral pseudo-atom, as the file states them.
     form_factor : callable
-        From wave numbers (n,) in 1/A to electrons (n,).
+        From wave numbers (n,) in 1/A to electrons (n,), as the plane-wave code
+        integrates it.
     q_max : float
         The largest wave number (1/A) that the form factor is known for.
+    resolved : callable, optional
+        The form factor without the errors of the code's quadrature; the same
+        where there is no difference.
     """
 
     element: str
     valence: float
     form_factor: Callable
     q_max: float = math.inf
+    resolved: Callable | None = None
+
+    def __post_init__(self):
+        if self.resolved is None:
+            object.__setattr__(self, "resolved", self.form_factor)
 
 
 def wave_number(ecut):

@@ -3,8 +3,14 @@
 
 ``PP_RHOATOM`` holds 4 pi r^2 rho(r) in electrons per bohr on the radial mesh
 ``PP_R`` (bohr), of which ``PP_RAB`` is the derivative dr/di by the index.
+
+A mesh may be too coarse for short waves: at 3 bohr that of Al.pz-vbc.UPF (171
+points) has steps of 0.19 bohr, where the waves of 80 Ry are 0.70 bohr long.
+Quantum ESPRESSO's sum over it then has a form factor of 1e-3 electrons where the
+atom's own, which a spline through the mesh gives, is 5e-5.
 """
 
+import math
 import re
 from pathlib import Path
 
@@ -15,6 +21,8 @@ from .atomic import BOHR, AtomicDensity
 
 # Quantum ESPRESSO integrates the radial mesh up to here (bohr), whatever it holds.
 R_MAX = 10.0
+# Of Simpson's rule (bohr) where waves are to be resolved: those of 900 Ry have 40 points.
+STEP = 0.005
 
 _TABLES = ("PP_R", "PP_RAB", "PP_RHOATOM")
 
@@ -62,7 +70,8 @@ def read_upf(path):
     -------
     AtomicDensity
         With the form factor that Quantum ESPRESSO computes: Simpson's rule on
-        the file's own mesh, up to an odd number of points just beyond 10 bohr.
+        the file's own mesh, up to an odd number of points just beyond 10 bohr;
+        and the resolved one, of a cubic spline through the same points.
 
     Raises
     ------
@@ -80,13 +89,10 @@ def read_upf(path):
         )
     if not rho.any():
         raise ChargeError(f"{path}: PP_RHOATOM is zero everywhere; take a potential that has it")
-    weights = integration_weights(r, rab) * rho[: _n_points(r)]
-    r = r[: len(weights)] * BOHR
-
-    def form_factor(q):
-        return np.array([np.sum(weights * np.sinc(w / np.pi * r)) for w in np.atleast_1d(q)])
-
-    return AtomicDensity(element, _valence(text, path), form_factor)
+    n = _n_points(r)
+    on_mesh = _form_factor(r[:n], integration_weights(r, rab) * rho[:n])
+    resolved = _form_factor(*_resolve(r[:n], rho[:n], path))
+    return AtomicDensity(element, _valence(text, path), on_mesh, resolved=resolved)
 
 
 def integration_weights(r, rab):
@@ -103,10 +109,36 @@ def integration_weights(r, rab):
         An odd number of weights, at most n.
     """
     n = _n_points(r)
-    simpson = np.full(n, 2.0)
-    simpson[1::2] = 4.0
-    simpson[[0, -1]] = 1.0
-    return simpson * rab[:n] / 3.0
+    return _simpson(n) * rab[:n]
+
+
+def _form_factor(r, charges):
+    """The form factor of thin shells: radii in bohr, electrons of each."""
+    r = r * BOHR
+
+    def form_factor(q):
+        return np.array([charges @ np.sinc(w / np.pi * r) for w in np.atleast_1d(q)])
+
+    return form_factor
+
+
+def _resolve(r, rho, path):
+    """Radii (bohr) and electrons of thin shells, from a spline through a mesh."""
+    from scipy.interpolate import CubicSpline
+
+    if not (np.diff(r) > 0).all():
+        raise ChargeError(f"{path}: PP_R does not increase: copy the file again")
+    n = 2 * math.ceil((r[-1] - r[0]) / (2.0 * STEP)) + 1
+    fine, step = np.linspace(r[0], r[-1], n, retstep=True)
+    return fine, _simpson(n) * step * CubicSpline(r, rho)(fine)
+
+
+def _simpson(n):
+    """Simpson's weights of an odd number of points at distance 1."""
+    weights = np.full(n, 2.0)
+    weights[1::2] = 4.0
+    weights[[0, -1]] = 1.0
+    return weights / 3.0
 
 
 def _n_points(r):
