@@ -66,6 +66,7 @@ def main():
         args.output / "train", structures, args.points_per_frame, args.points, seed=1
     )
     base = defaults() if args.config is None else json.loads(args.config.read_text())
+    merge(base, json.loads(args.override))
     print(f"{args.set}, {args.config or 'defaults'}, {args.steps} steps; e/A^3")
     print(f"{'change':>24} {'train s':>8} {'train MAE':>10} {'MAE':>10} {'RMSE':>10} {'max':>10}")
     for name in args.only or CHANGES:
@@ -104,6 +105,7 @@ def arguments():
     parser.add_argument("set", choices=SETS)
     parser.add_argument("--data", type=Path, required=True, help="folder of the data sets")
     parser.add_argument("--config", type=Path, help="instead of the defaults")
+    parser.add_argument("--override", default="{}", metavar="JSON", help="merged into it first")
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--points", type=int, default=100000, help="training points a structure")
     parser.add_argument("--points-per-frame", type=int, default=1000)
