@@ -3,11 +3,15 @@
 
 from setuptools import Extension, setup
 
-# Reads density files ten times as fast; without a compiler Python does it.
+# Reads and writes density files ten times as fast; without a compiler Python does it.
+folder = "deepmd_charge/formats/"
 setup(
     ext_modules=[
         Extension(
-            "deepmd_charge.formats._scan", ["deepmd_charge/formats/_scan.c"], optional=True
+            "deepmd_charge.formats._decimal",
+            [f"{folder}_scan.c", f"{folder}_print.c"],
+            depends=[f"{folder}_decimal.h"],
+            optional=True,
         )
     ]
 )

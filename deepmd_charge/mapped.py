@@ -66,6 +66,8 @@ def release(array):
     """Give back the memory of an array if it lives in a file; its values stay there."""
     owner = array
     while isinstance(owner, np.ndarray):
+        if getattr(owner, "mode", None) == "c":  # what was changed lives nowhere else
+            return
         owner = owner.base
     if isinstance(owner, memoryview):
         owner = owner.obj

@@ -212,22 +212,65 @@ def test_padded_last_line(save):
 # the parser of fixed columns against Python's float
 
 
-numbers = st.floats(-1e300, 1e300)
+numbers = st.floats(-1e308, 1e308)
+# 11 digits and a five, most of them no double: just above or below the middle of two
+middles = st.builds(
+    "{}{}5e{}".format,
+    st.integers(10**10, 10**11 - 1),
+    st.sampled_from(["", "", "000", "99"]),
+    st.integers(-320, 295),
+).map(float)
+ties = st.builds(lambda n, k: (2 * n + 1) * 2.0**k, st.integers(10**10, 10**11), st.integers(-12, 7))
+nines = st.builds(lambda n, k: float(f"0.{'9' * n}6e{k}"), st.integers(1, 16), st.integers(-300, 300))
+
+
+def printed(value):
+    """A field by Python's own rounding."""
+    if value and not 1e-98 < abs(value) < 1e98:
+        return f"{value:18.9E}"
+    digits, exponent = f"{abs(value):.10E}".split("E")
+    power = int(exponent) + (value != 0)
+    return f" {'-' if value < 0 else '0'}.{digits[0]}{digits[2:]}E{power:+03d}"
+
+
+def assert_printed(monkeypatch, rows, columns):
+    """Compiled code and Python print the same, to the last byte."""
+    expected = ""
+    for row in rows.tolist():
+        words = [printed(value) for value in row]
+        lines = ["".join(words[i : i + columns]) for i in range(0, len(row), columns)]
+        expected += "".join(line + "\n" for line in lines)
+        if len(row) % columns:
+            expected = expected[:-1] + "  \n"
+    assert _numbers.format_values(rows, columns).decode() == expected
+    with monkeypatch.context() as patch:
+        patch.setattr(_numbers, "_compiled", lambda *arguments: None)
+        assert _numbers.format_values(rows, columns).decode() == expected
 
 
 @settings(deadline=None)
-@given(st.lists(numbers | st.floats(-1e3, 1e3) | st.sampled_from([0.0, 1.0, 1e10, 9.999999999999])))
-def test_format_and_parse(values):
-    values = np.array(values)
-    text = _numbers.format_values(values)
-    words = text.split()
-    assert len(words) == len(values)
-    printed = np.array([float(word) for word in words])
-    np.testing.assert_allclose(printed, values, rtol=5.00001e-10, atol=0)
-    inside = (np.abs(values) > 1e-97) & (np.abs(values) < 1e97)
-    np.testing.assert_allclose(printed[inside], values[inside], rtol=5.00001e-11, atol=0)
-    if len(values):
-        assert_scanned(text, printed)
+@given(st.lists(numbers | st.floats(-1e3, 1e3) | middles | ties | nines, max_size=30), st.integers(1, 3))
+@example([0.0, -0.0, 1.0, 1e10, 0.999999999996, 9.999999999999, 1e-98, -1e98, 5e-324, 1.7e308], 1)
+@example([float(f"{m}e{k}") for m in (1, 9.99999999996, 9.9999999995) for k in range(-323, 308)], 1)
+@example([12345678900.5, -12345678901.5, 123456789005.0, 123456789015.0, 3 * 2.0**-16, 5 * 2.0**-16], 1)
+def test_format_is_pythons(values, n_rows):
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        rows = np.array(values * n_rows).reshape(n_rows, -1)
+        for columns in 5, 6:
+            assert_printed(monkeypatch, rows, columns)
+        text = _numbers.format_values(rows)
+        words = text.split()
+        assert len(words) == rows.size
+        if values:
+            assert_scanned(text, [float(word) for word in words])
+
+
+def test_many_numbers_are_printed_alike(monkeypatch):
+    """Of all magnitudes, and of those of a density."""
+    generator = np.random.default_rng(0)
+    bits = generator.integers(0, 2**64, (50, 301), dtype=np.uint64).view(np.float64)
+    assert_printed(monkeypatch, np.where(np.isfinite(bits), bits, 1.0), 6)
+    assert_printed(monkeypatch, generator.normal(size=(1, 15003)), 5)
 
 
 def test_printed_like_vasp():

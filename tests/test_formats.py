@@ -58,12 +58,38 @@ def test_round_trip(tmp_path, density, molecule, name, order):
 @pytest.mark.parametrize("name", ["a.cube", "a.xsf", "CHGCAR"])
 def test_written_from_disk(tmp_path, density, name, monkeypatch):
     """A memory map is read in slabs; none is the whole grid."""
-    monkeypatch.setattr("deepmd_charge.formats._text.SLAB_VALUES", 30)
-    monkeypatch.setattr("deepmd_charge.formats._text.CHUNK_VALUES", 10)
+    monkeypatch.setattr("deepmd_charge.formats._text_writer.SLAB_VALUES", 30)
+    monkeypatch.setattr("deepmd_charge.formats._text_writer.CHUNK_VALUES", 10)
     values = np.memmap(tmp_path / "values", dtype=float, mode="w+", shape=density.shape)
     values[:] = density.values
     write_density(tmp_path / name, Density(density.atoms, values))
     assert_same(read_density(tmp_path / name), density)
+
+
+def test_a_private_map_keeps_its_changes(tmp_path, density):
+    """Of a copy-on-write map nothing is given back: the file has the old values."""
+    np.zeros(density.shape).tofile(tmp_path / "values")
+    values = np.memmap(tmp_path / "values", dtype=float, mode="c", shape=density.shape)
+    values[:] = density.values
+    copy = Density(density.atoms, values)
+    write_density(tmp_path / "a.cube", copy)
+    assert copy.n_electrons == density.n_electrons
+    np.testing.assert_array_equal(copy.values, density.values)
+
+
+@pytest.mark.parametrize("name", ["a.cube", "a.xsf", "CHGCAR"])
+def test_files_do_not_depend_on_the_parts(tmp_path, monkeypatch, name):
+    """Slabs, parts and threads leave no trace, nor does the order of memory."""
+    generator = np.random.default_rng(3)
+    values = generator.normal(size=(7, 9, 23))
+    atoms = Atoms("Si", cell=[2, 3, 4], pbc=True)
+    write_density(tmp_path / name, Density(atoms, values))
+    expected = (tmp_path / name).read_bytes()
+    for n_slab, n_chunk, order in (1, 1, "C"), (150, 40, "F"), (1500, 400, "C"), (10**6, 63, "F"):
+        monkeypatch.setattr("deepmd_charge.formats._text_writer.SLAB_VALUES", n_slab)
+        monkeypatch.setattr("deepmd_charge.formats._text_writer.CHUNK_VALUES", n_chunk)
+        write_density(tmp_path / name, Density(atoms, np.array(values, order=order)))
+        assert (tmp_path / name).read_bytes() == expected
 
 
 def test_others_read_a_cube(tmp_path, density, molecule):

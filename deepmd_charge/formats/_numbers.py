@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """Numbers to and from text, many at a time.
 
-Reading is done by a few lines of C (``_scan.c``) where these could be compiled
-when the package was installed, and else, or where they do not understand a
-word, by Python: the results are the same, many times later.
+This is done by a few lines of C (``_scan.c``, ``_print.c``) where these could be
+compiled when the package was installed, and else, or where they cannot tell, by
+Python: the results are the same, many times later.
 """
 
 import ctypes
@@ -14,17 +14,10 @@ from importlib.util import find_spec
 import numpy as np
 
 FIELD = 18  # characters of a printed number: " 0.12345678901E+00"
-DIGITS = 11
 
 _WORD = re.compile(rb"\S+")
 # Fortran drops the E of a three-digit exponent and may write D for it.
 _FORTRAN = re.compile(r"([-+]?(?:\d+\.?\d*|\.\d+))(?:[DdEe]([-+]?\d+)|([-+]\d{3}))", re.ASCII)
-_POWERS = np.array([float(f"1e{k}") for k in range(120)])
-# of 10**e, at e + _ONE: dividing by an exact power of ten rounds only once
-_ONE = len(_POWERS) - 1
-_DIVISOR = np.concatenate([_POWERS[::-1], np.ones(_ONE)])
-_FACTOR = np.concatenate([np.ones(_ONE), _POWERS])
-_FOUR_DIGITS = np.array([list(f"{n:04d}".encode()) for n in range(10**4)], dtype=np.uint8)
 
 
 class NotANumber(ValueError):
@@ -63,7 +56,7 @@ def scan(text, values, divisor=1.0):
     NotANumber
         If a word is none, or not finite.
     """
-    if not (compiled := _compiled()):
+    if not (compiled := _compiled("deepmd_charge_scan_into", "psidpipp")):
         return _scan(text, values, divisor)
     count, place, n_lines = 0, ctypes.c_int64(0), ctypes.c_int64(0)
     while True:
@@ -112,32 +105,6 @@ def _number(word, index, line):
     return value
 
 
-@cache
-def _compiled():
-    """The function of ``_scan.c`` with its table, or None."""
-    library = find_spec(f"{__package__}._scan")  # no Python module: a shared library
-    if library is None:
-        return None
-    try:
-        scan = ctypes.CDLL(library.origin).deepmd_charge_scan_into
-    except (OSError, AttributeError):
-        return None
-    number, pointer = ctypes.c_int64, ctypes.c_void_p
-    scan.argtypes = pointer, ctypes.c_char_p, number, ctypes.c_double, pointer, number, pointer, pointer
-    scan.restype = number
-    return partial(scan, _leading_bits().ctypes)
-
-
-def _leading_bits():
-    """Leading 128 bits of the powers of ten from 1e-342 to 1e308, in two words each."""
-    bits = []
-    for k in range(-342, 309):
-        power = 5 ** abs(k)  # the twos are in the exponent
-        n = power.bit_length()
-        bits.append((power << 128) >> n if k >= 0 else (1 << (n + 127)) // power)
-    return np.array([divmod(word, 1 << 64) for word in bits], dtype=np.uint64)
-
-
 def format_values(values, columns=5):
     """Print numbers in VASP's fixed columns.
 
@@ -151,35 +118,44 @@ def format_values(values, columns=5):
     Returns
     -------
     bytes
-        Lines of fields such as `` 0.12345678901E+00`` or `` -.12345678901E+00``.
+        Lines of fields such as `` 0.12345678901E+00`` or `` -.12345678901E+00``:
+        the decimal number of 11 digits that is nearest, of two the even one.
         Beyond 1e-98 and 1e98 a field has ten digits instead, to make room for
-        an exponent of three digits that every reader takes.
+        an exponent of three digits that every reader takes. An incomplete line
+        ends in two blanks, as in VASP.
     """
-    size = np.abs(values)
-    normal = (size > 1e-98) & (size < 1e98)
-    exponent = np.floor(np.log10(size, where=normal, out=np.zeros_like(size))).astype(int) + 1
-    exponent[~normal] = 0
-    power = DIGITS - exponent + _ONE
-    scaled = np.where(normal, size, 0.0) / _DIVISOR[power] * _FACTOR[power]
-    mantissa = np.rint(scaled)
-    over = mantissa >= _POWERS[DIGITS]
-    mantissa[over] = np.rint(scaled[over] / 10)
-    exponent[over] += 1
+    values = np.ascontiguousarray(np.atleast_2d(values), dtype=np.float64)
+    if not (compiled := _compiled("deepmd_charge_print", "ppiiipp")):
+        return _lines(_fields(values.ravel()).reshape(len(values), -1), columns * FIELD)
+    n_rows, n = values.shape
+    width = n * FIELD + n // columns + (3 if n % columns else 0)
+    text = np.empty(n_rows * width, dtype=np.uint8)
+    left = np.empty(values.size, dtype=np.int64)
+    n_left = compiled(values.ctypes, n_rows, n, columns, text.ctypes, left.ctypes)
+    for i in left[:n_left].tolist():
+        row, column = divmod(i, n)
+        place = row * width + column * FIELD + column // columns
+        text[place : place + FIELD] = _fields(values[row, column : column + 1])[0]
+    return text.tobytes()
 
-    text = np.empty((*values.shape, FIELD), dtype=np.uint8)
-    text[:] = np.frombuffer(b" 0.00000000000E+00", dtype=np.uint8)
-    text[..., 1] = np.where(np.signbit(values) & (mantissa > 0), ord("-"), ord("0"))
-    text[..., 15] = np.where(exponent < 0, ord("-"), ord("+"))
-    high, low = np.divmod(mantissa.astype(np.int64), 10**8)
-    text[..., 3:6] = _FOUR_DIGITS[high][..., 1:]
-    high, low = np.divmod(low, 10**4)
-    text[..., 6:10] = _FOUR_DIGITS[high]
-    text[..., 10:14] = _FOUR_DIGITS[low]
-    text[..., 16:18] = _FOUR_DIGITS[np.abs(exponent)][..., 2:]
-    for i in zip(*np.nonzero(~normal & (size > 0))):
+
+def _fields(values):
+    """The fields of numbers, (n, FIELD) characters, by Python's own printing."""
+    size = np.abs(values)
+    wide = (size > 0) & ~((size > 1e-98) & (size < 1e98))
+    others = np.where(wide, 0.0, values) + 0.0  # no negative zero
+    text = (f"%{FIELD}.10E" * len(values) % tuple(others.tolist())).encode()
+    text = np.frombuffer(text, dtype=np.uint8).reshape(-1, FIELD).copy()
+    # "  1.2345678901E+00" to " 0.12345678901E+01"
+    text[:, 1] = np.where(others < 0, ord("-"), ord("0"))
+    text[:, 2:4] = text[:, [3, 2]]
+    tens, ones = text[:, 16:].T - ord("0")
+    exponent = np.where(text[:, 15] == ord("-"), -1, 1) * (10 * tens + ones) + (others != 0)
+    text[:, 15] = np.where(exponent < 0, ord("-"), ord("+"))
+    text[:, 16:] = np.transpose(np.divmod(np.abs(exponent), 10)) + ord("0")
+    for i in np.flatnonzero(wide):
         text[i] = np.frombuffer(f"{values[i]:{FIELD}.9E}".encode(), dtype=np.uint8)
-    n_rows = 1 if values.ndim == 1 else len(values)
-    return _lines(text.reshape(n_rows, values.shape[-1] * FIELD), columns * FIELD)
+    return text
 
 
 def _lines(rows, width):
@@ -192,3 +168,32 @@ def _lines(rows, width):
     end = np.broadcast_to(end, (n_rows, len(end)))
     parts = [whole.reshape(n_rows, -1), rows[:, n_lines * width :], end]
     return np.concatenate(parts, axis=1).tobytes()
+
+
+_TYPES = {"i": ctypes.c_int64, "d": ctypes.c_double, "s": ctypes.c_char_p, "p": ctypes.c_void_p}
+
+
+@cache
+def _compiled(name, arguments):
+    """A compiled function with its table of powers, or None."""
+    library = find_spec(f"{__package__}._decimal")  # no Python module: a shared library
+    if library is None:
+        return None
+    try:
+        function = ctypes.CDLL(library.origin)[name]
+    except (OSError, AttributeError):
+        return None
+    function.argtypes = [_TYPES[letter] for letter in arguments]
+    function.restype = ctypes.c_int64
+    return partial(function, _leading_bits().ctypes)
+
+
+@cache
+def _leading_bits():
+    """Leading 128 bits of the powers of ten from 1e-342 to 1e335, in two words each."""
+    bits = []
+    for k in range(-342, 336):
+        power = 5 ** abs(k)  # the twos are in the exponent
+        n = power.bit_length()
+        bits.append((power << 128) >> n if k >= 0 else (1 << (n + 127)) // power)
+    return np.array([divmod(word, 1 << 64) for word in bits], dtype=np.uint64)

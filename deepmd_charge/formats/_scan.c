@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: LGPL-3.0-or-later
-// Numbers of a text, for _numbers.py. Plain C without Python's headers.
+// Numbers of a text, for _numbers.py.
 
-#include <stddef.h>
-#include <stdint.h>
-#include <string.h>
+#include "_decimal.h"
 #if defined(__SSE2__) || defined(_M_X64)
 #include <emmintrin.h>
 #endif
@@ -11,28 +9,17 @@
 static const double POWERS[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
                                 1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
                                 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
-enum { EXACT = 22, LEAST = -342, MOST = 308 };  // powers of ten
-enum { FIELD = 17, DIGITS = 11 };               // 0.12345678901E+03
+enum { EXACT = 22, FIELD = 17 };
 
 // White space of Python's bytes.split().
 static int is_blank(unsigned char c) { return c == ' ' || (unsigned char)(c - '\t') < 5; }
 static int is_digit(unsigned char c) { return (unsigned char)(c - '0') < 10; }
 
-// The 128 bits of a * b; returns the high 64.
-static uint64_t multiply(uint64_t a, uint64_t b, uint64_t* low) {
-  uint64_t a0 = (uint32_t)a, a1 = a >> 32, b0 = (uint32_t)b, b1 = b >> 32;
-  uint64_t middle = a1 * b0 + (a0 * b0 >> 32), other = a0 * b1 + (uint32_t)middle;
-  *low = a * b;
-  return a1 * b1 + (middle >> 32) + (other >> 32);
-}
-
 // mantissa * 10^exponent, correctly rounded; 0 where this cannot tell, or the value is
 // infinite or has less than 53 bits.
 //
-// Up to 2^53 and 1e22 both factors are exact, and IEEE rounds once. Beyond, `powers`
-// has the leading 128 bits of each power of ten, in two words, the high one first. The
-// leading 128 bits of the product are then too small by less than two in the last
-// place, which can matter only where these bits carry or decide a tie.
+// Up to 2^53 and 1e22 both factors are exact, and IEEE rounds once. Beyond, what the
+// product is too small by can matter only where its leading bits carry or decide a tie.
 static int decimal(uint64_t mantissa, int exponent, const uint64_t* powers, double* value) {
   if (mantissa <= 1ull << 53 && exponent >= -EXACT && exponent <= EXACT) {
     double number = (double)(int64_t)mantissa;
@@ -44,15 +31,10 @@ static int decimal(uint64_t mantissa, int exponent, const uint64_t* powers, doub
     return 1;
   }
   if (exponent < LEAST || exponent > MOST) return 0;
-  const uint64_t* power = powers + 2 * (exponent - LEAST);
-  int binary = (217706 * exponent >> 16) + 63 + 1023;  // floor(log2(10^exponent)), biased
+  int binary = binary_exponent(exponent) + 63 + 1023;  // biased
   for (int n = 32; n; n /= 2)
     if (!(mantissa >> (64 - n))) mantissa <<= n, binary -= n;
-  uint64_t low, ignored;
-  uint64_t high = multiply(mantissa, power[0], &low);
-  uint64_t more = multiply(mantissa, power[1], &ignored);
-  low += more;
-  high += low < more;
+  uint64_t low, high = times_power(mantissa, exponent, powers, &low);
   int one = (int)(high >> 63), dropped = 10 + one;
   uint64_t half = 1ull << (dropped - 1), rest = high & (2 * half - 1);
   binary += one;

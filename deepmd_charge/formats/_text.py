@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
-"""Text files with large blocks of numbers, plain or compressed.
+"""Reading text files with large blocks of numbers, plain or compressed.
 
-Both directions work on less than a megabyte at a time: gigabytes go through
-without a second copy in memory. Values in lines of equal length, as programs
-write them, are read by all cores: the place of each in the file tells its place
-in the array.
+Less than a megabyte at a time: gigabytes go through without a second copy in
+memory. Values in lines of equal length, as programs write them, are read by
+all cores: the place of each in the file tells its place in the array.
 """
 
 import gzip
@@ -13,21 +12,16 @@ import os
 import re
 import zlib
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 
 import numpy as np
 
 from ..errors import ChargeError
-from ..mapped import release
-from ..output import replacing
-from ._numbers import NotANumber, format_values, scan
+from ._numbers import NotANumber, scan
 
 COMPRESSIONS = (".gz", ".xz")
 CHUNK_BYTES = 1 << 18  # stays in a core's cache
 CHUNKS = 8  # a core takes this many at a time
 LAST_WORDS = 10  # of a block of values, that tell whether the last one was cut
-CHUNK_VALUES = 1 << 15
-SLAB_VALUES = 1 << 18
 LINE_BYTES = 1 << 14  # no header or heading line is longer
 # What a compressed byte becomes at most: 1032 in gzip; in xz 6900 for "0 0 0 ...".
 MOST_EXPANSION = {".gz": 1032, ".xz": 8000}
@@ -56,7 +50,7 @@ class TextReader:
         self._buffer = b""
         self._position = 0
         self._line_ends = True  # at the end of the file
-        suffix = _suffix(self.path)
+        suffix = suffix_of(self.path)
         try:
             self._file = {".gz": gzip.open, ".xz": lzma.open}.get(suffix, open)(self.path, "rb")
             self._most_bytes = os.path.getsize(self.path) * MOST_EXPANSION.get(suffix, 1)
@@ -159,7 +153,7 @@ class TextReader:
         Returns how many values these were. The last lines, and the first one that
         is different with all that follows, are left to who reads in order.
         """
-        if _suffix(self.path) in COMPRESSIONS or not hasattr(os, "pread"):
+        if suffix_of(self.path) in COMPRESSIONS or not hasattr(os, "pread"):
             return 0
         block = self._block()
         self._position -= len(block)
@@ -274,83 +268,6 @@ def _fill_lines(values, divisor, text, n_lines):
     return count == len(values) and rest.isspace() and lines + rest.count(b"\n") == n_lines
 
 
-@contextmanager
-def text_writer(path):
-    """Open a file that appears under its name when it is complete.
-
-    Parameters
-    ----------
-    path : str or os.PathLike
-        Final name; .gz and .xz compress.
-
-    Yields
-    ------
-    binary file object
-
-    Raises
-    ------
-    ChargeError
-        If the file cannot be written. What stood there before is left as it is.
-    """
-    with replacing(path) as temporary, open(temporary, "wb") as raw:
-        if _suffix(path) == ".gz":
-            # neither a name nor a time inside: equal data, equal files
-            with gzip.GzipFile("", "wb", 6, raw, mtime=0) as file:
-                yield file
-        elif _suffix(path) == ".xz":
-            with lzma.LZMAFile(raw, "wb") as file:
-                yield file
-        else:
-            yield raw
-
-
-def _suffix(path):
+def suffix_of(path):
+    """Ending of a name that tells the compression."""
     return os.path.splitext(os.fspath(path))[1].lower()
-
-
-def slabs(values, axis):
-    """Cut a grid into slabs of some megabytes, never touching all of it at once.
-
-    Parameters
-    ----------
-    values : numpy.ndarray or numpy.memmap, shape (nx, ny, nz)
-    axis : int
-        Number of the axis that is cut.
-
-    Yields
-    ------
-    numpy.ndarray
-        Views in their order.
-    """
-    n_planes = values.shape[axis]
-    step = max(1, SLAB_VALUES * n_planes // values.size)
-    for start in range(0, n_planes, step):
-        yield values[(slice(None),) * axis + (slice(start, start + step),)]
-        release(values)
-
-
-def write_values(file, path, slab, columns):
-    """Print the rows of a slab, a new line for each, some thousand numbers at a time.
-
-    Parameters
-    ----------
-    file : binary file object
-    path : str
-        Name for the complaint.
-    slab : numpy.ndarray, shape (rows, n)
-    columns : int
-        Numbers in a line.
-
-    Raises
-    ------
-    ChargeError
-        If a value is not finite.
-    """
-    if not np.isfinite(slab).all():
-        raise ChargeError(f"{path}: not written: some values are not finite")
-    n_rows = max(1, CHUNK_VALUES // slab.shape[1])
-    n_values = CHUNK_VALUES // columns * columns
-    for start in range(0, len(slab), n_rows):
-        rows = slab[start : start + n_rows]
-        for first in range(0, slab.shape[1], n_values):
-            file.write(format_values(rows[:, first : first + n_values], columns))

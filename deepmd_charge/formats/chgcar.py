@@ -20,7 +20,8 @@ import numpy as np
 from ..density import Density
 from ..errors import ChargeError
 from ..species import element_of, name_species, species_of
-from ._text import TextReader, slabs, text_writer, write_values
+from ._text import TextReader
+from ._text_writer import slabs, text_writer, write_values
 
 COLUMNS = 5
 NOT_TIMES_VOLUME = ("vasp/locpot", "vasp/elfcar")
@@ -117,14 +118,9 @@ def write(path, density, kind="vasp/chgcar"):
         file.write((_structure_text(density) + "\n").encode())
         for block, text in zip(blocks, texts):
             file.write(grid.encode())
-            rest = np.empty(0)
-            for slab in slabs(block, 2):
-                values = np.concatenate([rest, slab.reshape(-1, order="F")])
-                whole = len(values) // COLUMNS * COLUMNS
-                write_values(file, path, values[None, :whole] * unit, COLUMNS)
-                rest = values[whole:]
-            if len(rest):
-                write_values(file, path, rest[None] * unit, COLUMNS)
+            # x runs fastest, and only the last slab may end within a line
+            rows = (slab.reshape(1, -1) * unit for slab in slabs(block.T, 2 * COLUMNS))
+            write_values(file, path, rows, COLUMNS)
             file.write(text.encode())
 
 

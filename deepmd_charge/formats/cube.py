@@ -23,7 +23,8 @@ from ..density import Density
 from ..errors import ChargeError
 from ..species import name_species
 from ..units import BOHR, PER_BOHR3
-from ._text import TextReader, slabs, text_writer, write_values
+from ._text import TextReader
+from ._text_writer import slabs, text_writer, write_values
 
 COLUMNS = 6
 FACE_DENSITY = 0.01  # e/A^3; between the atoms of condensed matter there is ten times as much
@@ -130,9 +131,8 @@ def write(path, density, kind="cube"):
             *(_line(z, [z, *xyz / BOHR]) for z, xyz in zip(atoms.numbers, atoms.positions)),
         ]
         file.write(("\n".join(lines) + "\n").encode())
-        for slab in slabs(density.values, 0):
-            rows = np.ascontiguousarray(slab).reshape(-1, density.shape[2])
-            write_values(file, path, rows / PER_BOHR3, COLUMNS)
+        rows = (slab.reshape(-1, density.shape[2]) / PER_BOHR3 for slab in slabs(density.values))
+        write_values(file, path, rows, COLUMNS)
 
 
 def _line(count, numbers):

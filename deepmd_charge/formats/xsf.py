@@ -14,6 +14,7 @@ which is dropped in reading and added in writing.
 import math
 import os
 import warnings
+from itertools import chain
 
 import numpy as np
 
@@ -21,7 +22,8 @@ from ..density import Density
 from ..errors import ChargeError
 from ..species import name_species
 from ..units import PER_BOHR3
-from ._text import TextReader, slabs, text_writer, write_values
+from ._text import TextReader
+from ._text_writer import slabs, text_writer, write_values
 
 COLUMNS = 6
 # Spanning vectors are printed with six decimals, values with six digits.
@@ -140,11 +142,11 @@ def write(path, density, kind="xsf"):
     lines += ["".join(f" {n:5d}" for n in shape), *map(_line, (density.origin, *spans))]
     with text_writer(path) as file:
         file.write(("\n".join(lines) + "\n").encode())
-        first = [values[:, :, :1]] if repeat else []
-        for slab in (*slabs(values, 2), *first):
-            slab = np.pad(slab, ((0, repeat), (0, repeat), (0, 0)), mode="wrap")
-            rows = slab.reshape(shape[0], -1, order="F").T
-            write_values(file, path, rows / PER_BOHR3, COLUMNS)
+        # x runs fastest, and the general grid repeats its first planes
+        planes = chain(slabs(values.T), slabs(values.T[:repeat]))
+        padded = (np.pad(slab, ((0, 0), (0, repeat), (0, repeat)), mode="wrap") for slab in planes)
+        rows = (slab.reshape(-1, shape[0]) / PER_BOHR3 for slab in padded)
+        write_values(file, path, rows, COLUMNS)
         file.write(b" END_DATAGRID_3D\nEND_BLOCK_DATAGRID_3D\n")
 
 
