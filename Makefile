@@ -11,7 +11,7 @@ demo: $(VENV)/installed
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" examples/silicon/run.sh "$(DEMO)"
 
 test: $(VENV)/installed
-	$(VENV)/bin/python -m pytest -q
+	$(VENV)/bin/python -m pytest -q -n 2 --dist loadfile
 
 # Installed editable: changes in deepmd_charge/ need no new installation.
 $(VENV)/installed: pyproject.toml setup.py
