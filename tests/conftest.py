@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import training
 from ase import Atoms
+from hypothesis import settings
 
 from deepmd_charge import Density
 
@@ -16,6 +17,10 @@ DATA = Path(__file__).parent / "data"
 # Real densities under other licences may lie beside the repository; tests that
 # want them skip where they do not.
 SHARED = Path(__file__).parents[2] / "shared" / "data"
+
+# The same examples in every run; `pytest --hypothesis-profile default` draws others.
+settings.register_profile("reproducible", derandomize=True)
+settings.load_profile("reproducible")
 
 
 def shared(pattern):

@@ -218,7 +218,7 @@ middles = st.builds(
     "{}{}5e{}".format,
     st.integers(10**10, 10**11 - 1),
     st.sampled_from(["", "", "000", "99"]),
-    st.integers(-320, 295),
+    st.integers(-320, 293),  # finite, whatever stands before
 ).map(float)
 ties = st.builds(lambda n, k: (2 * n + 1) * 2.0**k, st.integers(10**10, 10**11), st.integers(-12, 7))
 nines = st.builds(lambda n, k: float(f"0.{'9' * n}6e{k}"), st.integers(1, 16), st.integers(-300, 300))
