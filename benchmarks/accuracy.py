@@ -54,6 +54,10 @@ def main():
     report(ChargeModel(args.output / "charge.pb"), tests)
     if args.time_to:
         time_to(args.time_to, args.output, start, subset(tests))
+    if args.models > 1:
+        folders = [args.output] + [another(args.output, k) for k in range(2, args.models + 1)]
+        print(f"mean of {args.models} models")
+        report(Mean([ChargeModel(folder / "charge.pb") for folder in folders]), tests)
     if args.stock is not None:
         model = train_stock(args, structures, args.stock or seconds)
         report(model, subset(tests))
@@ -73,6 +77,13 @@ def arguments():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("-o", "--output", type=Path, required=True, help="new folder of the run")
     parser.add_argument(
+        "--models",
+        type=int,
+        default=1,
+        metavar="N",
+        help="train N models that differ in their seeds and print the errors of their mean, too",
+    )
+    parser.add_argument(
         "--stock",
         type=float,
         nargs="?",
@@ -87,6 +98,29 @@ def arguments():
         help=f"look through {N_CHECKPOINTS} checkpoints for the first as good, in e/A^3",
     )
     return parser.parse_args()
+
+
+def another(folder, number):
+    """Train the model of a run once more, its seeds raised; returns the new folder."""
+    config = json.loads((folder / "input.json").read_text())
+    for part in (config["model"]["descriptor"], config["model"]["fitting_net"], config["training"]):
+        part["seed"] = part.get("seed", 0) + 1000 * (number - 1)
+    place = folder / f"model-{number}"
+    prepare(place, config, config["model"]["type_map"], "../train")
+    seconds = run_dp(place, "train", "input.json")
+    run_dp(place, "freeze", "-o", "charge.pb")
+    print(f"model {number}: {seconds:.0f} s of training", flush=True)
+    return place
+
+
+class Mean:
+    """Several models as one."""
+
+    def __init__(self, models):
+        self.models = models
+
+    def predict_points(self, atoms, points):
+        return np.mean([model.predict_points(atoms, points) for model in self.models], axis=0)
 
 
 def report(model, tests):
