@@ -70,13 +70,9 @@ def freeze(path, descriptor=None, fitting=None, type_map=TYPE_MAP):
                 parameters[name].load(parameters.value(name), session)
 
         # what ChargeModelTF.data_stat does, in one graph
-        weights = None
-        if descriptor.embedding:
-            flat = [tf.reshape(s, [-1]) for s in descriptor.pair_weights]
-            weights = on_sample(tf.concat(flat, 0))
         label = np.concatenate(labels)
         label = label[label != 0.0]
-        descriptor.set_statistics(on_sample(moments[0]), weights, len(label))
+        descriptor.set_statistics(on_sample(descriptor.build_sample(moments[0])), len(label))
         descriptor.set_crowding(on_sample(descriptor.build_crowding()))
         assign(descriptor.parameters)
         fitting.set_statistics(on_sample("o_descriptor:0"), label)

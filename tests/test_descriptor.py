@@ -31,7 +31,7 @@ def build(atoms, points, seed=3, **settings):
 
     descriptor = SeCharge(RCUT, ntypes=3, precision="float64", seed=seed, **settings)
     rng = np.random.default_rng(seed)
-    groups = [descriptor.parameters, *getattr(descriptor, "nets", {}).values()]
+    groups = [descriptor.parameters, *getattr(descriptor.moments, "nets", [])]
     for group in groups:
         for name in list(group._arrays):
             group.set(name, group.value(name) + 0.3 * rng.random(group.value(name).shape))
@@ -141,7 +141,7 @@ def test_embedding_is_the_descriptor_of_the_paper():
             [np.ones((len(r), 1)), vectors / np.sqrt(r**2 + EPS**2)[:, None]], axis=1
         )
         g = np.empty((len(r), 8))
-        for z, net in descriptor.nets.items():
+        for z, net in enumerate(descriptor.moments.nets):
             w = net.value
             x = ((s - p("s_mean")) / p("s_scale"))[:, None]
             x = np.tanh(x @ w("matrix_0") + w("bias_0"))

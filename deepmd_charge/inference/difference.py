@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 r"""The program of what a model has learnt: see :func:`build_difference`.
 
-The equations are those of :mod:`deepmd_charge.tf.descriptor` and
+The equations are those of :mod:`deepmd_charge.tf.mixed` and
 :mod:`deepmd_charge.tf.fitting`, regrouped. The mixing of radial functions is
 linear, so it is done before the sum over neighbours, once for all distances:
 

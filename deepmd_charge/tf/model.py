@@ -138,12 +138,12 @@ class ChargeModelTF(Model):
             -(-_STAT_POINTS // (per_batch * data.get_nsystems())),
         )
         sample = make_stat_input(data, nbatch, merge_sys=False)
-        moments, weights, density = self._on_sample(sample, self._stat_moments)
+        moments, density = self._on_sample(sample, self._stat_moments)
         if len(density) == 0:
             raise ChargeError(
                 f"the training data hold no grid point: no atom is of type {GRID_TYPE}"
             )
-        self.descrpt.set_statistics(moments, weights, len(density))
+        self.descrpt.set_statistics(moments, len(density))
         features, crowding, density = self._on_sample(sample, self._stat_features)
         if not crowding.any():
             raise ChargeError(
@@ -161,13 +161,7 @@ class ChargeModelTF(Model):
         )
 
     def _stat_moments(self, *inputs):
-        moments = self.descrpt.build_moments(*inputs)
-        if self.descrpt.embedding:
-            weights = tf.concat(
-                [tf.reshape(s, [-1]) for s in self.descrpt.pair_weights], 0
-            )
-            return tf.zeros([0]), weights
-        return moments, tf.zeros([0])
+        return [self.descrpt.build_sample(self.descrpt.build_moments(*inputs))]
 
     def _stat_features(self, *inputs):
         return self.descrpt.build(*inputs, {}), self.descrpt.build_crowding()

@@ -28,7 +28,7 @@ class Parameters:
 
     def __init__(self, scope, dtype):
         self._scope = scope
-        self._dtype = dtype
+        self.dtype = dtype
         self._arrays = {}
         self._trainable = {}
         self._variables = {}
@@ -51,7 +51,7 @@ class Parameters:
                 name: tf.get_variable(
                     name,
                     shape=array.shape,
-                    dtype=self._dtype,
+                    dtype=self.dtype,
                     initializer=tf.constant_initializer(array),
                     trainable=self._trainable[name],
                 )
