@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import stock
-from data import SETS, load, write_system
+from data import SETS, draw, load, write_system
 from runs import CONFIGS, merge, prepare, run_dp, step_time
 
 from deepmd_charge import ChargeModel
@@ -35,6 +35,9 @@ def main():
     train, test = SETS[args.set]
     args.output.mkdir(parents=True)
     structures = [load(args.data, name) for name in train]
+    if args.by_gradient:
+        drawn = args.points, args.by_gradient, args.seed
+        structures = [draw(args.data, name, *drawn) for name in train]
     tests = {name: load(args.data, name) for name in test}
 
     config = merge(json.loads(args.config.read_text()), json.loads(args.override))
@@ -75,6 +78,13 @@ def arguments():
     parser.add_argument("--points", type=int, default=100000, help="training points a structure")
     parser.add_argument("--points-per-frame", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument(
+        "--by-gradient",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="of the training points, drawn in proportion to the gradient (whole grids only)",
+    )
     parser.add_argument("-o", "--output", type=Path, required=True, help="new folder of the run")
     parser.add_argument(
         "--models",

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """The densities of the benchmarks, and DP systems of points drawn from them."""
 
+import sys
+
 import numpy as np
 from ase import Atoms
 
 from deepmd_charge import Density, read_density
+from deepmd_charge.sampling import sample_frames
 
 # name: (training structures, structures to report on). "qe/..." is a whole
 # grid, of which one structure is left out; the others are random grid points.
@@ -81,6 +84,16 @@ def load(data, name):
     with np.load(data / "deep_charge_vasp" / f"{name}.npz") as f:
         atoms = Atoms(f["numbers"], f["positions"], cell=f["cell"], pbc=True)
         return atoms, (f["grid_index"] / f["grid_shape"]) @ f["cell"], f["density"]
+
+
+def draw(data, name, n_points, by_gradient, seed):
+    """As :func:`load`, of points that ``convert --by-gradient`` would draw from a whole grid."""
+    path = data / name / "CHGCAR.gz"
+    if not path.exists():
+        sys.exit(f"{name}: --by-gradient needs a whole grid, and these are points")
+    density = read_density(path)
+    index = sample_frames(density, n_points, 1, seed, by_gradient).ravel()
+    return density.atoms, density.points(index), density.values.reshape(-1)[index]
 
 
 def load_grid(path):

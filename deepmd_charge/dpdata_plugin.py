@@ -46,6 +46,7 @@ def system_data(
     quantity="total",
     path="",
     saed=None,
+    by_gradient=0.0,
 ):
     """Sample a density into the data of a dpdata System.
 
@@ -53,7 +54,7 @@ def system_data(
     ----------
     density : Density
         Source.
-    n_points, points_per_frame, seed
+    n_points, points_per_frame, seed, by_gradient
         See :func:`deepmd_charge.sampling.sample_frames`.
     quantity : str, optional
         What to learn of a density with spin; see :mod:`deepmd_charge.quantities`.
@@ -83,7 +84,7 @@ def system_data(
 
     if saed is not None and quantity != "total":
         raise ChargeError(f"{path}: atomic densities go with the total density, not with {quantity}")
-    index = sample_frames(density.values.size, n_points, points_per_frame, seed)
+    index = sample_frames(density, n_points, points_per_frame, seed, by_gradient)
     n_frames = len(index)
     atoms = density.atoms
     symbols = species_of(atoms)
@@ -134,6 +135,7 @@ class DensityFormat(Format):
         quantity="total",
         species=None,
         check=True,
+        by_gradient=0.0,
         **kwargs,
     ):
         """Load grid points of a charge density.
@@ -142,7 +144,7 @@ class DensityFormat(Format):
         ----------
         file_name : str or os.PathLike
             Density file; plain, .gz or .xz.
-        n_points, points_per_frame, seed
+        n_points, points_per_frame, seed, by_gradient
             See :func:`deepmd_charge.sampling.sample_frames`.
         saed : str, optional
             Superposed atomic densities to note beside the density: "upf:FOLDER",
@@ -174,7 +176,9 @@ class DensityFormat(Format):
 
             saed = open_source(saed, saed_ecutrho)
         density = read_density(file_name, self.format, species, check)
-        return system_data(density, n_points, points_per_frame, seed, quantity, file_name, saed)
+        return system_data(
+            density, n_points, points_per_frame, seed, quantity, file_name, saed, by_gradient
+        )
 
 
 @Format.register("vasp/chgcar")

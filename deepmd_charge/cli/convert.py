@@ -40,6 +40,14 @@ def add_parser(subparsers):
         help="grid points in each frame (default: %(default)s); a short last frame is filled up",
     )
     parser.add_argument("--seed", type=int, metavar="S", help="draw the same points every time")
+    parser.add_argument(
+        "--by-gradient",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="share of the points, 0 to 1, to draw in proportion to the gradient of the density, "
+        "for sharp ones; all others are equally likely (default: %(default)s)",
+    )
     add_saed(parser)
     add_quantity(parser)
     add_species(parser)
@@ -70,6 +78,7 @@ def run(args):
     """Carry out ``deepmd-charge convert``."""
     from tqdm import tqdm
 
+    from ..dpdata_plugin import system_data
     from ..formats import read_density
     from ._inputs import check_densities
 
@@ -85,17 +94,17 @@ def run(args):
     # a delay, however short: no bar before the first file is done, so that its error stands alone
     for path in tqdm(args.files, desc="convert", unit="file", delay=1e-6):
         density = read(path)
-        source = saed and saed.of(path)
-        add_density(
-            systems,
+        data = system_data(
             density,
             args.points,
             args.points_per_frame,
             generator,
             args.quantity,
             path,
-            source,
+            saed and saed.of(path),
+            args.by_gradient,
         )
+        add_system(systems, data, path)
     table = saed and saed.table
     write_systems(list(systems.values()), args.output, table)
     for system in systems.values():
@@ -196,20 +205,17 @@ def check_new(folder):
         raise ChargeError(f"{folder}: is not empty; give the name of a new folder")
 
 
-def add_density(
-    systems, density, n_points, points_per_frame, generator, quantity="total", path="", saed=None
-):
-    """Sample a density into the system of its composition.
+def add_system(systems, data, path):
+    """Add the points of a density to the system of its composition.
 
     Parameters
     ----------
     systems : dict of str to dpdata.System
         Systems by composition; changed in place.
-    density : Density
-    n_points, points_per_frame, generator
-        See :func:`deepmd_charge.sampling.sample_frames`.
-    quantity, path, saed
-        See :func:`deepmd_charge.dpdata_plugin.system_data`.
+    data : dict
+        Of :func:`deepmd_charge.dpdata_plugin.system_data`.
+    path : str
+        File of the density, for complaints.
 
     Raises
     ------
@@ -218,9 +224,6 @@ def add_density(
     """
     from dpdata import System
 
-    from ..dpdata_plugin import system_data
-
-    data = system_data(density, n_points, points_per_frame, generator, quantity, path, saed)
     system = System(data=data)
     system.rot_lower_triangular()
     first = systems.setdefault(system.uniq_formula, system)
