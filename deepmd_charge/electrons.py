@@ -5,8 +5,9 @@ import math
 
 from .errors import ChargeError
 from .mapped import by_planes
+from .quantities import quantity_of
 
-__all__ = ["expected_electrons", "parse_electrons", "rescale"]
+__all__ = ["expected_electrons", "known_valences", "parse_electrons", "rescale"]
 
 AUTO = "auto"
 # Valences of potentials have two decimals at most (VASP's fractional hydrogens).
@@ -26,13 +27,22 @@ def expected_electrons(info, atoms):
     Returns
     -------
     float or None
-        None where a valence is not known.
+        None where a valence is not known, or where the model does not predict
+        the total density.
     """
-    valence = {**info.get("valence", {}), **(info.get("saed") or {}).get("valence", {})}
+    if quantity_of(info.get("kind")) != "total":
+        return None
+    valence = known_valences(info)
     symbols = atoms.get_chemical_symbols()
     if set(symbols) - set(valence):
         return None
-    return sum(round(valence[symbol], _DECIMALS) for symbol in symbols)
+    return sum(valence[symbol] for symbol in symbols)
+
+
+def known_valences(info):
+    """Valences that a model knows, {element: electrons}; see :func:`expected_electrons`."""
+    valence = {**info.get("valence", {}), **(info.get("saed") or {}).get("valence", {})}
+    return {element: round(z, _DECIMALS) for element, z in valence.items()}
 
 
 def parse_electrons(text, path, info, atoms):
@@ -48,6 +58,12 @@ def parse_electrons(text, path, info, atoms):
         If it is neither, or a valence is not known.
     """
     if text == AUTO:
+        quantity = quantity_of(info.get("kind"))
+        if quantity != "total":
+            raise ChargeError(
+                f"{path}: predicts {quantity}, whose integral does not follow from valences;"
+                " give --electrons N"
+            )
         number = expected_electrons(info, atoms)
         if number is None:
             raise ChargeError(

@@ -43,6 +43,16 @@ def kind_of(density, quantity):
     return density.kind if quantity == "total" else f"{density.kind}:{quantity}"
 
 
+def quantity_of(kind):
+    """Quantity of a kind of data: "up" of "vasp/chgcar:up", "total" where it names none."""
+    return (kind or "").partition(":")[2] or "total"
+
+
+def unit_of(quantity):
+    """Unit of a quantity's integral over the cell."""
+    return "mu_B" if quantity in ("magnetization", "magnitude") else "electrons"
+
+
 def field(density, quantity="total", index=Ellipsis, path="this density"):
     """Values of one scalar field, on the whole grid or at some of its points.
 

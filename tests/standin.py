@@ -71,6 +71,7 @@ class StandInModel:
     type_map = ["Si", "X"]
     elements = ["Si"]
     rcut = 6.0
+    facts = {}  # of each file, beyond those that all have
 
     def __init__(self, path, n_threads=None):
         with open(path) as file:
@@ -78,7 +79,7 @@ class StandInModel:
         self.path = path
         self.n_threads = n_threads
         kind = "vasp/chgcar" if self.numbers[0] < 9 else "cube"
-        self.info = {"grid_spacing": SPACING, "kind": kind}
+        self.info = {"grid_spacing": SPACING, "kind": kind, **self.facts.get(path, {})}
 
     def field(self, atoms):
         return StandInField(atoms, *self.numbers)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """Predictions to files: resumed, over several models and frames, coarsened."""
 
+import json
 import os
 import resource
 import signal
@@ -14,9 +15,9 @@ from ase.build import bulk
 from ase.io import write
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from standin import StandInField, StandInModel, wait_for_blocks
+from standin import StandInField, StandInModel, wait_for_blocks, wave
 
-from deepmd_charge import Density, read_density
+from deepmd_charge import Density, read_density, write_density
 from deepmd_charge.cli.main import main
 from deepmd_charge.formats import format_of
 from deepmd_charge.fourier import fourier_interpolate
@@ -236,6 +237,43 @@ def test_models_that_do_not_go_together(capsys):
     line = complaint(capsys, "predict", "-m", "charge.pb", "other.pb", *PREDICT[3:], *GRID)
     assert "charge.pb and other.pb: models of different kind (vasp/chgcar and cube)" in line
     assert files() == []
+
+
+def test_valences_of_several_models(monkeypatch, capsys):
+    """Those of other structures scatter, those of other potentials differ."""
+    valences = {"charge.pb": 3.9999, "b.pb": 4.0042, "c.pb": 4.96}
+    facts = {path: {"valence": {"Si": z}} for path, z in valences.items()}
+    monkeypatch.setattr(StandInModel, "facts", facts)
+    assert main(["predict", "-m", "charge.pb", "b.pb", *PREDICT[3:], *GRID]) == 0
+    capsys.readouterr()
+    line = complaint(capsys, "predict", "-m", "charge.pb", "c.pb", "-s", "POSCAR", "-o", "CHGCAR_q", *GRID)
+    assert "models of different valence ({'Si': 4.0} and {'Si': 4.96})" in line
+
+
+@pytest.mark.parametrize("quantity, unit", [("up", "electrons"), ("magnetization", "mu_B")])
+def test_valences_say_nothing_of_a_part(quantity, unit, monkeypatch, capsys):
+    """A model of one spin is not measured by, or scaled to, the electrons of both."""
+    facts = {"kind": f"vasp/chgcar:{quantity}", "valence": {"Si": 4.0}}
+    monkeypatch.setattr(StandInModel, "facts", {"charge.pb": facts})
+    assert main([*PREDICT, *GRID]) == 0
+    assert capsys.readouterr().out.splitlines()[0].endswith(f"points, 8.0000 {unit}")
+    line = complaint(capsys, *PREDICT[:-1], "CHGCAR_q", *GRID, "--electrons", "auto")
+    assert f"charge.pb: predicts {quantity}, whose integral does not follow" in line
+    assert main([*PREDICT[:-1], "CHGCAR_s", *GRID, "--electrons", "4"]) == 0
+    assert "scaled to 4, by 0.500000" in capsys.readouterr().out
+
+
+def test_test_takes_what_the_model_predicts(monkeypatch, capsys):
+    """The quantity is the model's; another one is refused."""
+    monkeypatch.setattr(StandInModel, "facts", {"charge.pb": {"kind": "vasp/chgcar:up"}})
+    atoms = bulk("Si", "diamond", 5.43)
+    empty = Density(atoms, np.zeros((8, 8, 8)))
+    up = wave(atoms, empty.points()).reshape(empty.shape)
+    write_density("CHGCAR_true", Density(atoms, up * 1.5, extra={"spin": [up * 0.5]}))
+    argv = ("test", "-m", "charge.pb", "-s", "CHGCAR_true", "--json", "errors.json")
+    assert main(argv) == 0
+    assert json.loads(Path("errors.json").read_text())["all"]["mae"] < 1e-9
+    assert "charge.pb: predicts up, not total" in complaint(capsys, *argv, "--quantity", "total")
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from .. import electrons, formats
 from ..augmentation import MISSING, occupancies
 from ..density import Density
 from ..errors import ChargeError
+from ..quantities import quantity_of, unit_of
 from ..saed.adding import check_given
 from ..saed.sources import matching
 
@@ -52,6 +53,7 @@ class Finish:
         if augmentation and not is_chgcar:
             raise ChargeError(f"{output}: only a CHGCAR holds augmentation occupancies")
         first = models[0]
+        self._unit = unit_of(quantity_of(first.info.get("kind")))
         self._scaled = bool(number)
         if number:
             self._expected = electrons.parse_electrons(number, first.path, first.info, atoms)
@@ -77,8 +79,10 @@ class Finish:
 
     def told(self):
         """Say how many electrons were predicted, and by how many that misses."""
-        text = f"{self._found:.4f} electrons"
+        text = f"{self._found:.4f} {self._unit}"
         if self._expected is None:
             return text
         text += f" ({self._found - self._expected:+.4f} of {self._expected:.10g})"
-        return f"{text}, scaled to {self._expected:.10g}" if self._scaled else text
+        if not self._scaled:
+            return text
+        return f"{text}, scaled to {self._expected:.10g}, by {self._expected / self._found:.6f}"

@@ -32,15 +32,15 @@ def add_species(parser):
     )
 
 
-def add_quantity(parser):
-    """Declare ``--quantity``."""
+def add_quantity(parser, default="total", told="total"):
+    """Declare ``--quantity``, with what its help says of the default."""
     from ..quantities import QUANTITIES
 
     parser.add_argument(
         "--quantity",
         choices=QUANTITIES,
-        default="total",
-        help="what to take of a density with spin (default: total); of a non-collinear one"
+        default=default,
+        help=f"what to take of a density with spin (default: {told}); of a non-collinear one"
         " total or magnitude",
     )
 

@@ -64,7 +64,7 @@ def add_parser(subparsers):
         help="scale predictions to N electrons, or with `auto` to the valences of the potentials, "
         "before they are compared; whole grids of a model only",
     )
-    add_quantity(parser)
+    add_quantity(parser, default=None, told="what the model predicts; with -p, total")
     add_species(parser)
     add_format(parser)
     add_unchecked(parser)
@@ -93,14 +93,14 @@ def run(args):
     check_densities(args.system, args.format)
     check_densities(args.prediction or [])
     generator = random_generator(args.seed)
-    predict = _from_model(args) if args.model else _from_files(args)
+    quantity, predict = _from_model(args) if args.model else _from_files(args)
 
     total = Comparison()
     rows = []
     for number, path in enumerate(args.system):
         reference = read_density(path, args.format, args.species, check=not args.unchecked)
         chosen = _choose_points(reference, args.points, generator)
-        true = field(reference, args.quantity, chosen, path)
+        true = field(reference, quantity, chosen, path)
         comparison = Comparison.of(
             true, predict(number, path, reference, chosen), reference.volume / true.size
         )
@@ -115,17 +115,24 @@ def run(args):
 
 
 def _from_model(args):
-    """Return a function that predicts the chosen points of a file."""
-    from .. import electrons
+    """What a model predicts, and a function that does so at the chosen points of a file."""
     import numpy as np
 
+    from .. import electrons
     from ..inference import ChargeModel
+    from ..quantities import quantity_of
     from ..saed.adding import check_given
     from ..saed.sources import matching
     from ._inputs import read_quietly
 
     model = ChargeModel(args.model)
     check_given(args.model, model.info, args.saed)
+    kind = model.info.get("kind")
+    quantity = quantity_of(kind) if kind else args.quantity or "total"
+    if args.quantity not in (None, quantity):
+        raise ChargeError(
+            f"{args.model}: predicts {quantity}, not {args.quantity}: leave --quantity out"
+        )
     superpositions = _superpositions(args)
 
     def predict(number, path, reference, chosen):
@@ -153,7 +160,7 @@ def _from_model(args):
         points = reference.points(np.ravel_multi_index(chosen, reference.shape))
         return model.predict_points(reference.atoms, points, saed=saed)
 
-    return predict
+    return quantity, predict
 
 
 def _superpositions(args):
@@ -171,7 +178,7 @@ def _superpositions(args):
 
 
 def _from_files(args):
-    """Return a function that reads the chosen points from predicted densities."""
+    """The quantity of predicted densities, and a function that reads the chosen points."""
     from ._inputs import check_same_grid, read_quietly
 
     if len(args.prediction) != len(args.system):
@@ -184,7 +191,7 @@ def _from_files(args):
         check_same_grid(path, reference, args.prediction[number], prediction)
         return prediction.values[chosen]
 
-    return predict
+    return args.quantity or "total", predict
 
 
 def _choose_points(density, n_points, generator):

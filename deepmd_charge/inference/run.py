@@ -13,7 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from .. import formats
+from ..dataset import ATOM_TOLERANCE
 from ..density import Density
+from ..electrons import known_valences
 from ..errors import ChargeError
 from ..grids import check_grid
 from ..mapped import by_planes, scratch
@@ -27,8 +29,8 @@ from .report import Report, judge, mean_and_max
 
 __all__ = ["Run"]
 
-# What models must agree on for a mean to have a meaning.
-_SHARED = ("elements", "valence", "kind")
+# Electrons; valences are rounded, and those of different data sets scatter.
+_SAME_VALENCE = 2.5 * ATOM_TOLERANCE
 
 
 class Run:
@@ -270,16 +272,22 @@ class Run:
 
 
 def _check_models_agree(models):
+    """Refuse models of different things; fitted valences may differ by what data sets scatter."""
     first = models[0]
     for other in models[1:]:
-        for key in _SHARED:
-            one, two = first.info.get(key), other.info.get(key)
-            if key == "elements":
-                one, two = sorted(first.elements), sorted(other.elements)
-            if one != two:
+        one, two = known_valences(first.info), known_valences(other.info)
+        valences_agree = all(abs(one[e] - two[e]) < _SAME_VALENCE for e in one.keys() & two.keys())
+        elements = sorted(first.elements), sorted(other.elements)
+        kinds = first.info.get("kind"), other.info.get("kind")
+        for name, values, agree in (
+            ("elements", elements, elements[0] == elements[1]),
+            ("valence", (one, two), valences_agree),
+            ("kind", kinds, kinds[0] == kinds[1]),
+        ):
+            if not agree:
                 raise ChargeError(
-                    f"{first.path} and {other.path}: models of different {key} ({one} and {two}) "
-                    "have no mean; give models of the same kind of data"
+                    f"{first.path} and {other.path}: models of different {name} ({values[0]} and"
+                    f" {values[1]}) have no mean; give models of the same kind of data"
                 )
 
 
