@@ -61,7 +61,7 @@ class StandInField:
             2.0 * np.pi * (5.0 * place[:, 0] + 4.0 * place[:, 2])
         )
 
-    def warn_if_far(self, where, stacklevel=2):
+    def warn_if_far(self, where, stacklevel=2, name=""):
         pass
 
 

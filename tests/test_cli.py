@@ -259,7 +259,7 @@ def test_odd_electron_counts_are_mentioned_where_they_matter(capsys, recwarn):
 
 
 def test_warnings_are_one_line(monkeypatch, capsys):
-    def warn_if_far(self, where, stacklevel=2):
+    def warn_if_far(self, where, stacklevel=2, name=""):
         warnings.warn("far away", stacklevel=2)
 
     monkeypatch.setattr(StandInField, "warn_if_far", warn_if_far)

@@ -225,16 +225,17 @@ def test_refusals(trained, charge_model, tmp_path):
     for grid in [(2, 0, 2), (2.5, 2, 2), "abc", None, 7, (2, 2), (2, 2, float("nan"))]:
         with pytest.raises(ChargeError, match="counts of at least 1"):
             charge_model.predict(structure(1), grid=grid)
-    for wrong in ([[0.0, 0.0, np.nan]], [[np.inf, 0, 0]]):
+    for wrong in ([[0.0, 0.0, np.nan]], [[np.inf, 0, 0]], [[0, 1e200, 0]]):
         with pytest.raises(ChargeError, match="points: number 0.* not finite"):
             charge_model.predict_points(structure(1), wrong)
-    for wrong in ([1.0, 2.0], "abc", None):
+    for wrong in ([1.0, 2.0], "abc", None, np.zeros((3, 5)), np.zeros((3, 4)), np.zeros((2, 2, 3))):
         with pytest.raises(ChargeError, match="three coordinates"):
             charge_model.predict_points(structure(1), wrong)
     lost = structure(1)
-    lost.positions[2, 1] = np.nan
-    with pytest.raises(ChargeError, match="POSCAR: the position of atom 2"):
-        charge_model.check(lost, "POSCAR")
+    for wrong in (1e200, np.nan):
+        lost.positions[2, 1] = wrong
+        with pytest.raises(ChargeError, match="POSCAR: the position of atom 2"):
+            charge_model.check(lost, "POSCAR")
     with pytest.raises(ChargeError, match="position of atom 2"):
         charge_model.predict_points(lost, [[0, 0, 0]])
     endless = Atoms("Si", cell=[np.inf, 1, 1], pbc=True)

@@ -117,6 +117,8 @@ def test_points_of_blocks(density):
         ("a.b/CHGCAR_pred.gz", "a.b/CHGCAR_pred_std.gz", "F"),
         ("Si.CHGCAR.xz", "Si_std.CHGCAR.xz", "F"),
         ("h_0.2.cube", "h_0.2_std.cube", "C"),
+        ("CHG", "CHG_std", "F"),
+        ("a.b/si_CHG.gz", "a.b/std_si_CHG.gz", "F"),
     ],
 )
 def test_names_of_files_that_belong_together(name, labelled_name, order):
@@ -334,7 +336,9 @@ def test_a_frame_that_cannot_be_read(capsys):
     lines = Path("t.xyz").read_text().splitlines()
     Path("t.xyz").write_text("\n".join([*lines[:10], "Si 0.0 zero 0.0", *lines[11:]]) + "\n")
     argv = ["predict", "-m", "charge.pb", "-s", "t.xyz", "-o", "CHGCAR_p", "--grid", 3, 3, 3]
-    assert "t.xyz: ase cannot read a structure from this file (frame 2: " in complaint(capsys, *argv)
+    line = complaint(capsys, *argv)
+    assert "t.xyz: ase cannot read a structure from this file (frame 2: " in line
+    assert "CHGCAR_p.partial keeps what is done: go on with --resume" in line
     assert files() == ["CHGCAR_p.partial", "CHGCAR_p_0000", "CHGCAR_p_0001"]
     Path("t.xyz").write_text("\n".join(lines) + "\n")
     assert main([*map(str, argv), "--resume"]) == 0
@@ -346,7 +350,7 @@ def test_a_frame_that_cannot_be_read(capsys):
     [
         (["--frames", "x"], "t.xyz: 'x' are no frames"),
         (["-s", "t.xyz@2", "--frames", "1"], "t.xyz@2: frames are given here and by --frames"),
-        (["--frames", "7"], "t.xyz: ase cannot read a structure from this file (frame 7: "),
+        (["--frames", "7"], "t.xyz: there is no frame 7 in this file"),
         (["--frames", "7:"], "t.xyz: there are no frames 7: in this file"),
         (["--frames", "::-1"], "t.xyz: frames ::-1: give a step of at least 1"),
         (["--species", "Ge"], "t.xyz: 'Ge' is no name for atoms of Si"),
@@ -544,3 +548,41 @@ def test_predict_fills_an_array(charge_model, tmp_path):
     for bad in (np.empty((1, 2, 3)), np.empty(shape, np.float32)):
         with pytest.raises(ValueError, match="give a float64 array"):
             charge_model.predict(atoms, shape, out=bad)
+
+
+def test_options_of_an_unfinished_run(finished, monkeypatch, capsys):
+    """What would make other files is not gone on with."""
+    interrupted_at(monkeypatch, 5)
+    complaint(capsys, *PREDICT, *GRID)
+    for flags, name in [(["--electrons", "4"], "electrons"), (["--augmentation", "CHGCAR_whole"], "augmentation")]:
+        line = complaint(capsys, *PREDICT, *GRID, "--resume", *flags)
+        assert f"an unfinished prediction with other {name}" in line
+
+
+def test_out_of_memory(monkeypatch, capsys):
+    """Numpy's own error takes a shape and a type, not a message."""
+
+    def full(self, points):
+        raise np._core._exceptions._ArrayMemoryError((8, 8), np.dtype(float))
+
+    monkeypatch.setattr(StandInField, "difference", full)
+    line = complaint(capsys, *PREDICT, *GRID)
+    assert "out of memory: Unable to allocate" in line
+    assert files() == []
+
+
+def test_a_truncated_frame_names_its_file(capsys):
+    lines = Path("t.xyz").read_text().splitlines()
+    Path("t.xyz").write_text("\n".join(lines[:-1]) + "\n")
+    argv = ["predict", "-m", "charge.pb", "-s", "t.xyz", "-o", "CHGCAR_p", "--grid", 3, 3, 3]
+    assert "t.xyz: ase cannot read a structure from this file (frame 3: " in complaint(capsys, *argv)
+
+
+def test_each_frame_is_warned_of(monkeypatch):
+    """In the words that `Field` chooses, with the name of the file."""
+    named = []
+    monkeypatch.setattr(
+        StandInField, "warn_if_far", lambda self, where, stacklevel=2, name="": named.append(name)
+    )
+    assert main(["predict", "-m", "charge.pb", "-s", "t.xyz", "-o", "CHGCAR_p", "--grid", "3", "3", "3"]) == 0
+    assert named == [f"CHGCAR_p_{k:04d}" for k in range(4)]

@@ -125,8 +125,6 @@ def _read_all(path, options):
     for number in count():
         try:
             atoms = next(frames, None)
-        except OSError:
-            raise
         except Exception as error:  # ase's readers raise all kinds
             raise _unreadable(path, f"frame {number}", options, error) from error
         if atoms is None:
@@ -141,13 +139,15 @@ def _read_one(path, number, options):
 
     try:
         return read(path, number, parallel=False, do_not_split_by_at_sign=True, **options)
-    except OSError:
-        raise
     except Exception as error:  # as above; StopIteration and IndexError where there is none
         raise _unreadable(path, f"frame {number}", options, error) from error
 
 
 def _unreadable(path, frame, options, error):
+    if isinstance(error, OSError) and error.filename:
+        return error  # of the system, which names the file
+    if isinstance(error, StopIteration):
+        return ChargeError(f"{path}: there is no {frame} in this file")
     if options and isinstance(error, IndexError):
         return ChargeError(f"{path}: {frame} has more atom types than --species has elements")
     reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]

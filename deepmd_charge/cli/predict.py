@@ -110,21 +110,24 @@ def predict(args, team):
     n_threads = args.jobs or (1 if team.size > 1 else available_cores())
     models = [ChargeModel(name, n_threads) for name in args.model]
     saed = read_quietly(args.saed) if args.saed else None
-    run = Run(
-        models, args.output, team, args.resume, args.coarsen, args.model_error, frames
-    )
-    position = -1
-    for position, (frame, atoms) in enumerate(iterate_structures(path, frames, args.species)):
-        output = args.output if frame is None else labelled(args.output, f"{frame:04d}")
-        if run.has_written(position, output):
-            continue
-        check_structure(path if frame is None else f"{path}@{frame}", atoms, models)
-        grid = choose_grid(args, models[0], atoms, saed)
-        finish = Finish(models, atoms, grid, output, saed, args.electrons, args.augmentation)
-        show(run.predict(atoms, grid, output, position, saed, finish), finish)
-    if position < 0:
-        raise ChargeError(f"{path}: there are no frames {frames} in this file")
-    run.close()
+    options = {
+        "frames": frames,
+        **{name: getattr(args, name) for name in ("saed", "electrons", "augmentation")},
+    }
+    with Run(
+        models, args.output, team, args.resume, args.coarsen, args.model_error, options
+    ) as run:
+        position = -1
+        for position, (frame, atoms) in enumerate(iterate_structures(path, frames, args.species)):
+            output = args.output if frame is None else labelled(args.output, f"{frame:04d}")
+            if run.has_written(position, output):
+                continue
+            check_structure(path if frame is None else f"{path}@{frame}", atoms, models)
+            grid = choose_grid(args, models[0], atoms, saed)
+            finish = Finish(models, atoms, grid, output, saed, args.electrons, args.augmentation)
+            show(run.predict(atoms, grid, output, position, saed, finish), finish)
+        if position < 0:
+            raise ChargeError(f"{path}: there are no frames {frames} in this file")
 
 
 def show(report, finish):

@@ -56,7 +56,7 @@ class Field:
             return np.zeros(len(points))
         return self._evaluator.superposition(self._images, self._images.wrap(points))
 
-    def warn_if_far(self, where, stacklevel=2):
+    def warn_if_far(self, where, stacklevel=2, name=""):
         """Warn if a sample of the points has surroundings unlike the training data.
 
         Parameters
@@ -65,6 +65,8 @@ class Field:
             A grid (nx, ny, nz) of the cell, or points (n, 3), A.
         stacklevel : int
             Of the warning.
+        name : str
+            What the warning is about, if it has to say so.
 
         Warns
         -----
@@ -80,8 +82,9 @@ class Field:
         points = self._images.wrap(points)
         far = np.mean(self._evaluator.novelty(self._images, points) > _FAR)
         if far > 0.01:
+            about = f"{name}: " if name else ""
             warnings.warn(
-                f"{100 * far:.0f}% of the points have surroundings unlike the training "
+                f"{about}{100 * far:.0f}% of the points have surroundings unlike the training "
                 "data; do not trust the density there, or train on such structures",
                 stacklevel=stacklevel,
             )

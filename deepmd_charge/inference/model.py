@@ -24,6 +24,8 @@ __all__ = ["ChargeModel"]
 
 # Scattered points for which a thread is worth its start.
 _LEAST = 2048
+# A; farther from the origin places are known to less than 1e-7 A.
+_FARTHEST = 1e9
 
 
 class ChargeModel:
@@ -95,7 +97,8 @@ class ChargeModel:
         ------
         ChargeError
             If an element is unknown to the model, a position or cell vector
-            is not a finite number, or the cell has no volume.
+            is not a finite number, a position is absurdly far away, or the cell
+            has no volume.
         """
         unknown = sorted(set(species_of(atoms)) - set(self.elements))
         if unknown:
@@ -103,11 +106,11 @@ class ChargeModel:
                 f"{name}: the model has not seen {', '.join(unknown)}, only "
                 f"{', '.join(self.elements)} ({self.path}); train on densities that have them"
             )
-        bad = np.flatnonzero(~np.isfinite(atoms.positions).all(axis=1))
+        bad = _misplaced(atoms.positions)
         if len(bad):
             raise ChargeError(
                 f"{name}: the position of atom {bad[0]}, {atoms.positions[bad[0]]}, is not "
-                "finite; correct it"
+                f"finite, or farther than {_FARTHEST:.0e} A away; correct it"
             )
         if not np.isfinite(atoms.cell.array).all():
             raise ChargeError(f"{name}: a cell vector is not finite; correct it")
@@ -255,10 +258,22 @@ class ChargeModel:
 def _points(points):
     """Points (n, 3), checked."""
     try:
-        points = np.asarray(points, dtype=np.float64).reshape(-1, 3)
+        points = np.asarray(points, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise ChargeError("points: give three coordinates (A) for each") from error
-    bad = np.flatnonzero(~np.isfinite(points).all(axis=1))
+    if points.size and (points.ndim not in (1, 2) or points.shape[-1] != 3):
+        raise ChargeError(f"points: give three coordinates (A) for each, (n, 3), not {points.shape}")
+    points = points.reshape(-1, 3)
+    bad = _misplaced(points)
     if len(bad):
-        raise ChargeError(f"points: number {bad[0]}, {points[bad[0]]}, is not finite; correct it")
+        raise ChargeError(
+            f"points: number {bad[0]}, {points[bad[0]]}, is not finite, or farther than"
+            f" {_FARTHEST:.0e} A away; correct it"
+        )
     return points
+
+
+def _misplaced(positions):
+    """Which positions (n, 3) are no places that float64 resolves."""
+    with np.errstate(invalid="ignore"):
+        return np.flatnonzero(~(np.abs(positions) <= _FARTHEST).all(axis=1))

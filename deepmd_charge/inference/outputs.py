@@ -3,6 +3,7 @@
 
 import os
 
+from ..errors import ChargeError
 from ..formats import FORMATS, format_of
 from ..formats._text import COMPRESSIONS
 
@@ -22,13 +23,21 @@ def labelled(path, label):
     Returns
     -------
     str
-        With the label before the ending: ``CHGCAR_std``, ``Si_std.cube.gz``.
+        With the label before the ending, ``CHGCAR_std``, ``Si_std.cube.gz``,
+        or in front, ``std_Si_CHG``, where the ending has to stay.
     """
     stem, compression = os.path.splitext(os.fspath(path))
     if compression.lower() not in COMPRESSIONS:
         stem, compression = os.fspath(path), ""
     stem, ending = os.path.splitext(stem)
-    return f"{stem}_{label}{ending}{compression}"
+    name = f"{stem}_{label}{ending}{compression}"
+    try:
+        if format_of(name) == format_of(path):
+            return name
+    except ChargeError:
+        pass
+    folder, name = os.path.split(os.fspath(path))
+    return os.path.join(folder, f"{label}_{name}")
 
 
 def memory_order(path):

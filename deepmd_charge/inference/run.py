@@ -20,6 +20,7 @@ from ..errors import ChargeError
 from ..grids import check_grid
 from ..mapped import by_planes, scratch
 from ..saed.adding import add
+from ..species import species_of
 from .coarse import added_error, coarse_shape, refine, superpose
 from .evaluation import Evaluator, Task, mean_and_deviation
 from .outputs import labelled, memory_order
@@ -38,7 +39,8 @@ class Run:
 
     The values live in ``OUTPUT.partial`` until all files are written. A run
     that ended early, in whatever way, is gone on with by another one with
-    `resume`, and ends with the same bytes.
+    `resume`, and ends with the same bytes. In a ``with`` statement the partial
+    file goes at the end, and an error tells what it keeps.
 
     Parameters
     ----------
@@ -56,8 +58,9 @@ class Run:
     model_error : float, optional
         The models' mean error, e/A^3, which that of the interpolation must not
         exceed.
-    frames : str, optional
-        Which frames of a trajectory this run is about.
+    options : dict, optional
+        What else the files depend on, in JSON's types: an unfinished run with
+        others is another one.
 
     Raises
     ------
@@ -67,7 +70,7 @@ class Run:
     """
 
     def __init__(
-        self, models, output, team, resume=False, coarsen=1, model_error=None, frames=None
+        self, models, output, team, resume=False, coarsen=1, model_error=None, options=None
     ):
         _check_models_agree(models)
         self._models = models
@@ -78,9 +81,21 @@ class Run:
         self._about = {
             "models": [_hash(Path(model.path).read_bytes()) for model in models],
             "coarsen": coarsen,
-            "frames": frames,
+            **(options or {}),
         }
         self._earlier = self._find_earlier(resume)
+        self._keeps_work = self._earlier is not None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, _):
+        if error is None or not self._keeps_work:
+            self.close()
+        if isinstance(error, (ChargeError, KeyboardInterrupt, MemoryError)):
+            # numpy's own MemoryError is not made of a message
+            kind = MemoryError if isinstance(error, MemoryError) else kind
+            raise kind(self._with_rest(str(error))) from None
 
     def has_written(self, position, output):
         """Whether the earlier run that this one resumes has written a structure.
@@ -130,8 +145,6 @@ class Run:
         ChargeError
             If something is in the way of the prediction or of its files, or
             interpolation adds more than `model_error`.
-        KeyboardInterrupt
-            With a word about what is kept.
 
         Warns
         -----
@@ -148,7 +161,7 @@ class Run:
         evaluator = Evaluator(self._models, task)
         fields = evaluator.fields
         for field in fields:
-            field.warn_if_far(shape)
+            field.warn_if_far(shape, name=output)
         partial = Partial(
             self._path,
             self._description(task, evaluator.blocks, shape, output, position),
@@ -169,9 +182,8 @@ class Run:
             if finish is not None:
                 density = finish(density)
             return self._write([density, *deviation], coarse, added, output)
-        except (ChargeError, KeyboardInterrupt, MemoryError) as error:
-            raise type(error)(self._with_rest(str(error), partial, position)) from None
         finally:
+            self._keeps_work |= position > 0 or partial.n_done > 0
             partial.close()
 
     def close(self):
@@ -206,7 +218,8 @@ class Run:
             "structure": _hash(
                 *(np.ascontiguousarray(a) for a in (
                     atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc
-                ))
+                )),
+                " ".join(species_of(atoms)).encode(),
             ),
             "grid": list(shape),
             "part": task.part,
@@ -261,10 +274,8 @@ class Run:
         """Files of one structure: density, and the deviation of several models."""
         return [output, labelled(output, "std")][: len(self._models)]
 
-    def _with_rest(self, message, partial, position):
-        """Add to a complaint what is kept; nothing is, where nothing was done."""
-        if not partial.n_done and not position:
-            self.close()
+    def _with_rest(self, message):
+        """Add to a complaint what is kept."""
         if not self._path.exists():
             return message
         kept = f"{self._path} keeps what is done: go on with --resume"
