@@ -5,6 +5,7 @@ import math
 
 from .errors import ChargeError
 from .mapped import by_planes
+from .species import species_of
 
 __all__ = ["expected_electrons", "parse_electrons", "rescale"]
 
@@ -29,10 +30,10 @@ def expected_electrons(info, atoms):
         None where a valence is not known.
     """
     valence = {**info.get("valence", {}), **(info.get("saed") or {}).get("valence", {})}
-    symbols = atoms.get_chemical_symbols()
-    if set(symbols) - set(valence):
+    names = species_of(atoms)
+    if set(names) - set(valence):
         return None
-    return sum(round(valence[symbol], _DECIMALS) for symbol in symbols)
+    return sum(round(valence[name], _DECIMALS) for name in names)
 
 
 def parse_electrons(text, path, info, atoms):

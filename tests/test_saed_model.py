@@ -16,6 +16,7 @@ from deepmd_charge.cli.main import main
 from deepmd_charge.electrons import expected_electrons, rescale
 from deepmd_charge.lammps import read_run, write_run
 from deepmd_charge.saed import RadialTable, adding
+from deepmd_charge.species import name_species
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
@@ -241,6 +242,39 @@ def test_data_in_float32_are_taken(facts):
 def test_wrong_tables_are_refused(facts, table, data_table, message):
     with pytest.raises(ChargeError, match=message):
         facts(table, data_table)
+
+
+def test_sublattices_share_the_function_of_their_element(tmp_path):
+    """In the data, in the graph that training checks them by, and in the engine."""
+    from deepmd_charge.inference.frozen import Frozen
+    from deepmd_charge.inference.images import Images
+    from deepmd_charge.inference.superposition import Superposition
+    from deepmd_charge.tf.model import training_facts
+
+    atoms, names = structure(3), ["Si1", "C", "Si2", "C_b"]
+    density = Density(atoms, np.zeros((8, 9, 10)))
+    density.values.flat = true_density(atoms, density.points())
+    write_density(tmp_path / "CHGCAR", density)
+    table, made = gaussian_table(), str(tmp_path / "made.npz")
+    table.save(made)
+    data, argv = str(tmp_path / "dp"), ["convert", str(tmp_path / "CHGCAR"), "--unchecked"]
+    assert main([*argv, "-o", data, "--species", *names, "--saed", made]) == 0
+    type_map = ["C_b", "Si2", "X", "Si1", "C"]
+    facts = training_facts([data], type_map, f"{data}/saed.npz")
+    assert facts["saed"]["valence"] == dict.fromkeys(names, 4.0)
+    name_species("", atoms, names)
+    assert expected_electrons(facts, atoms) == 16.0
+    with pytest.raises(ChargeError, match="saed: has Si, not C;"):
+        without_carbon().check(names, "saed")
+
+    stored = table.coefficients([name for name in type_map if name != "X"])
+    nodes = {"saed/step": table.step, "saed/coefficients": stored}
+    frozen = Frozen("", {"model_attr/tmap": " ".join(type_map).encode(), **nodes})
+    images = Images(atoms, [type_map.index(name) for name in names], table.reach)
+    points = images.wrap(density.points()[:200])
+    assert Superposition(frozen)(images, points) == pytest.approx(
+        table.evaluate(atoms, points), abs=1e-12
+    )
 
 
 def test_mixed_sources_are_refused(facts):
