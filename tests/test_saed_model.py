@@ -258,6 +258,7 @@ def test_sublattices_share_the_function_of_their_element(tmp_path):
     table, made = gaussian_table(), str(tmp_path / "made.npz")
     table.save(made)
     data, argv = str(tmp_path / "dp"), ["convert", str(tmp_path / "CHGCAR"), "--unchecked"]
+    argv += ["--points", "100", "--points-per-frame", "50"]
     assert main([*argv, "-o", data, "--species", *names, "--saed", made]) == 0
     type_map = ["C_b", "Si2", "X", "Si1", "C"]
     facts = training_facts([data], type_map, f"{data}/saed.npz")
