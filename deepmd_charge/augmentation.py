@@ -9,7 +9,7 @@ import numpy as np
 
 from .errors import ChargeError
 from .formats.augmentation import format_occupancies, parse_occupancies, spherical_entries
-from .formats.quiet import read_quietly
+from .formats.quiet import read_companion
 from .structures import same_places
 
 __all__ = ["MISSING", "occupancies"]
@@ -17,7 +17,7 @@ __all__ = ["MISSING", "occupancies"]
 MISSING = "no PAW augmentation occupancies"  # in the first line of the file
 
 
-def occupancies(atoms, paths):
+def occupancies(atoms, paths, species=None):
     """Make the text that VASP writes after the grid.
 
     Parameters
@@ -28,6 +28,8 @@ def occupancies(atoms, paths):
         CHGCARs. One of the same atoms is copied, in the order of ``atoms``.
         Else each element gets the mean of the L = 0 values over all its atoms
         in the files, and zero for the others.
+    species : list of str, optional
+        Names of the types in files that tell no elements.
 
     Returns
     -------
@@ -41,7 +43,7 @@ def occupancies(atoms, paths):
         If a file has no occupancies, an element is missing, or its occupancies
         are not of one kind.
     """
-    files = [_read(path) for path in paths]
+    files = [_read(path, species) for path in paths]
     if len(files) == 1:
         place = same_places(atoms, files[0][0])
         if place is not None:
@@ -78,9 +80,9 @@ def _spherical_mean(element, samples, where):
     return np.where(spherical, samples.mean(axis=0), 0.0)
 
 
-def _read(path):
+def _read(path, species):
     """Atoms of a CHGCAR, and the occupancies of its total density."""
-    density = read_quietly(path)
+    density = read_companion(path, species)
     texts = density.extra.get("augmentation") or [""]
     try:
         values = parse_occupancies(texts[0])

@@ -146,10 +146,10 @@ class DensityFormat(Format):
             Density file; plain, .gz or .xz.
         n_points, points_per_frame, seed, by_gradient
             See :func:`deepmd_charge.sampling.sample_frames`.
-        saed : str, optional
+        saed : str, os.PathLike or RadialTable, optional
             Superposed atomic densities to note beside the density: "upf:FOLDER",
-            "potcar:FILE", the "saed.npz" of an earlier conversion, or a density
-            file on the same grid.
+            "potcar:FILE", a table or its "saed.npz", or a density file on the
+            same grid, which is looked for beside this one first.
         saed_ecutrho : float, optional
             Cutoff of \\|G\\|^2 of the run in Ry; needed for UPF files.
         quantity : str, optional
@@ -171,11 +171,13 @@ class DensityFormat(Format):
         """
         from .formats import read_density
 
-        if saed is not None:
-            from .saed import open_source
-
-            saed = open_source(saed, saed_ecutrho)
         density = read_density(file_name, self.format, species, check)
+        if saed is not None:
+            from .saed.sources import beside, is_density_file, open_source
+
+            if is_density_file(saed):
+                saed = beside(file_name, saed)
+            saed = open_source(saed, saed_ecutrho, species)
         return system_data(
             density, n_points, points_per_frame, seed, quantity, file_name, saed, by_gradient
         )

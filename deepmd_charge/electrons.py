@@ -6,6 +6,7 @@ import math
 from .errors import ChargeError
 from .mapped import by_planes
 from .quantities import quantity_of
+from .species import species_of
 
 __all__ = ["expected_electrons", "known_valences", "parse_electrons", "rescale"]
 
@@ -33,16 +34,16 @@ def expected_electrons(info, atoms):
     if quantity_of(info.get("kind")) != "total":
         return None
     valence = known_valences(info)
-    symbols = atoms.get_chemical_symbols()
-    if set(symbols) - set(valence):
+    names = species_of(atoms)
+    if set(names) - set(valence):
         return None
-    return sum(valence[symbol] for symbol in symbols)
+    return sum(valence[name] for name in names)
 
 
 def known_valences(info):
-    """Valences that a model knows, {element: electrons}; see :func:`expected_electrons`."""
+    """Valences that a model knows, {type: electrons}; see :func:`expected_electrons`."""
     valence = {**info.get("valence", {}), **(info.get("saed") or {}).get("valence", {})}
-    return {element: round(z, _DECIMALS) for element, z in valence.items()}
+    return {name: round(z, _DECIMALS) for name, z in valence.items()}
 
 
 def parse_electrons(text, path, info, atoms):

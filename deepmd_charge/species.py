@@ -40,6 +40,37 @@ def element_of(name):
     return match[1] if match and atomic_numbers.get(match[1], 0) > 0 else None
 
 
+def named_atoms(names, positions, **options):
+    """Make atoms whose types have names.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Of the types, one for each atom.
+    positions : np.ndarray
+        (n, 3), A.
+    **options : dict
+        Of ``ase.Atoms``: the cell and the pbc.
+
+    Returns
+    -------
+    ase.Atoms
+
+    Raises
+    ------
+    ChargeError
+        If a name does not begin with an element.
+    """
+    from ase import Atoms
+
+    for name in dict.fromkeys(names):
+        if element_of(name) is None:
+            raise ChargeError(f"{name} names no element; call a type Fe, or Fe1, Fe2, ...")
+    atoms = Atoms(list(map(element_of, names)), positions, **options)
+    atoms.set_array(ARRAY, names, dtype="U32")
+    return atoms
+
+
 def name_species(path, atoms, names, counts=None):
     """Set the names of the types of atoms.
 

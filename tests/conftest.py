@@ -30,6 +30,13 @@ def shared(pattern):
     return [pytest.param(f, id=f.name) for f in files] or [pytest.param(None, marks=skip)]
 
 
+def without_elements(path):
+    """Write a copy of a CHGCAR as VASP 4 does, and return its name."""
+    lines = Path(path).read_text().splitlines(keepends=True)
+    Path(f"{path}_4").write_text("".join([*lines[:5], *lines[6:]]))
+    return f"{path}_4"
+
+
 @pytest.fixture
 def al32():
     """A Quantum ESPRESSO density of 32 Al atoms, 96 electrons, 45^3 points."""

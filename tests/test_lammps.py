@@ -13,6 +13,7 @@ from deepmd_charge import ChargeError
 from deepmd_charge.lammps import read_run, write_run
 from deepmd_charge.lammps.box import Box
 from deepmd_charge.lammps.sweep import Sweep, choose_stride
+from deepmd_charge.species import name_species
 
 TYPE_MAP = ["C", "Na", "Cl", "X"]
 GRID = (3, 4, 5)
@@ -106,6 +107,17 @@ def test_ase_reads_the_same_structure_from_the_data_file(folder, crystal):
     n = len(crystal)
     assert data.get_masses()[:n] == pytest.approx(crystal.get_masses(), abs=0.01)
     assert np.all(data.get_masses()[n:] == pytest.approx(1.0))
+
+
+def test_types_beyond_the_elements_have_the_masses_of_theirs(tmp_path):
+    atoms = skew_crystal()
+    name_species("", atoms, ["Na1", "Cl", "Na2", "Cl"])
+    (tmp_path / "model.pb").write_bytes(b"a model")
+    type_map = ["Na2", "X", "Cl", "Na1"]
+    write_run(tmp_path / "run", tmp_path / "model.pb", type_map, 6.5, atoms, GRID, probes=20)
+    data = read(tmp_path / "run/data.lammps", format="lammps-data", atom_style="atomic")
+    assert data.arrays["type"][:4].tolist() == [3, 2, 1, 2]
+    assert data.get_masses()[:4] == pytest.approx(atoms.get_masses(), abs=0.01)
 
 
 def test_script(folder):

@@ -14,6 +14,7 @@ from running import bare_lmp, lmp
 from deepmd_charge import ChargeError, Density, read_density
 from deepmd_charge.cli.main import main
 from deepmd_charge.lammps import Average, average_dump
+from deepmd_charge.species import species_of
 
 CELL = np.array([[4.0, 0, 0], [0.7, 4.2, 0], [-0.6, 0.5, 4.4]])
 GRID = (3, 2, 4)
@@ -79,6 +80,9 @@ def test_a_dump_is_averaged(tmp_path):
     assert found.mean().values == pytest.approx(expected.mean().values, abs=1e-12)
     assert found.deviation().values == pytest.approx(expected.deviation().values, abs=1e-12)
     assert found.mean().atoms.symbols.get_chemical_formula() == "CSi"
+    named = average_dump(tmp_path / "d.dump", ["C", "X", "Si_b"], GRID).mean()
+    assert named.values == pytest.approx(found.mean().values)
+    assert species_of(named.atoms) == ["Si_b", "C"]
     assert found.mean().atoms.get_distance(0, 1, mic=True) == pytest.approx(
         expected.mean().atoms.get_distance(0, 1, mic=True), abs=1e-9
     )
@@ -94,6 +98,7 @@ def test_a_dump_is_averaged(tmp_path):
         (lambda t: t, "C X Si", (3, 4, 2), "not the points"),
         (lambda t: t, "C X", GRID, "type 3; name an element for each type"),
         (lambda t: t, "C Si Si", GRID, "name X for the type"),
+        (lambda t: t, "C X Zz", GRID, "Zz names no element"),
         (lambda t: "", "C X Si", GRID, "no frame"),
     ],
 )

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk
-from conftest import shared
+from conftest import shared, without_elements
 from pymatgen.io.vasp.outputs import Chgcar
 
 import deepmd_charge.dpdata_plugin  # noqa: F401  (where it is not installed)
 from deepmd_charge import ChargeError, Density, read_density, write_density
 from deepmd_charge.cli.main import main
 from deepmd_charge.dataset import dataset_info
+from deepmd_charge.formats.quiet import read_companion
 from deepmd_charge.quantities import select
 from deepmd_charge.species import name_species, species_of
 
@@ -154,6 +155,19 @@ def test_vasp_4(tmp_path):
         read_density(path, species=["Fe", "O"])
 
 
+def test_vasp_4_beside_a_structure_with_names(tmp_path):
+    """The names stand for elements that a file lacks, whatever groups other files have."""
+    path = tmp_path / "CHGCAR"
+    path.write_text((HEADER + BODY).replace(" Fe Fe O\n", "").replace("afm", "Co Ni S"))
+    names = ["Fe1", "Fe2", "O"]
+    assert species_of(read_companion(path, names).atoms) == names
+    assert species_of(read_companion(path).atoms) == ["Co", "Ni", "S"]
+    path.write_text(HEADER + BODY)
+    assert species_of(read_companion(path, ["Fe1", "O"]).atoms) == ["Fe", "Fe", "O"]
+    write_density(tmp_path / "a.cube", read_density(path))
+    assert species_of(read_companion(tmp_path / "a.cube", ["Fe1", "O"]).atoms) == ["Fe", "Fe", "O"]
+
+
 # commands
 
 
@@ -217,6 +231,23 @@ def test_potentials(folder, capsys, spin_density):
     assert moved.values.mean() == pytest.approx(potential.values.mean())
     assert "by its name a potential" in complaint(capsys, "regrid", "CHGCAR", "-o", "LOCPOT_9", "--spacing", 1)
     assert "unknown format 'x'" in complaint(capsys, "info", "CHGCAR", "--format", "x")
+
+
+def test_commands_take_files_of_vasp_4(folder, capsys):
+    path, names = without_elements("CHGCAR"), ["--species", "Fe1", "O"]
+    for command, *rest in (
+        ["diff", path, "-o", "CHGCAR_d"],
+        ["regrid", "-o", "CHGCAR_r", "--like", path],
+        ["plot", path, "-o", "p.png"],
+        ["info"],
+    ):
+        assert "--species" in complaint(capsys, command, path, *rest)
+        run(command, path, *rest, *names)
+    atoms = read_density("CHGCAR").atoms
+    assert f"5, {atoms.get_chemical_formula()}" in capsys.readouterr().out
+    assert read_density("CHGCAR_r").atoms.get_chemical_symbols() == atoms.get_chemical_symbols()
+    assert not read_density("CHGCAR_d", check=False).values.any()
+    run("test", "-s", "CHGCAR", "-p", path, *names)
 
 
 def test_unchecked(folder, capsys):

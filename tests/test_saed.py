@@ -3,11 +3,12 @@
 
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
 from ase import Atoms
-from conftest import SHARED
+from conftest import SHARED, without_elements
 from scipy.integrate import quad
 from scipy.special import kv
 from training import gaussian_table, structure
@@ -467,6 +468,53 @@ def test_dpdata_takes_the_same_sources(crystal, pseudo):
     assert system["saed"][:, x] == pytest.approx(system["density"][:, x] / 1.02, abs=1e-4)
     system.to("deepmd/npy", str(crystal / "dp"), set_size=len(system), prec=float)
     assert np.load(crystal / "dp" / "set.000" / "saed.npy") == pytest.approx(system["saed"])
+
+
+def test_dpdata_looks_beside_the_file(crystal, monkeypatch):
+    """As convert does, for every density its own; also where VASP 4 wrote both."""
+    import dpdata
+
+    def load(name, saed, **options):
+        sizes = {"n_points": 60, "points_per_frame": 30}
+        return dpdata.System(name, fmt="vasp/chgcar", saed=saed, **sizes, **options)
+
+    monkeypatch.chdir(crystal)
+    for folder in "12":
+        data = load(f"{folder}/CHGCAR", "CHGCAR_saed")
+        assert 1.02 * data["saed"] == pytest.approx(data["density"], abs=1e-8)
+    one, saed = (without_elements(f"1/{name}") for name in ("CHGCAR", "CHGCAR_saed"))
+    data = load(one, "CHGCAR_saed_4", species=["Si1", "C"])
+    assert data["atom_names"][:2] == ["Si1", "C"]
+    assert 1.02 * data["saed"] == pytest.approx(data["density"], abs=1e-8)
+    assert load(one, Path(saed).resolve(), species=["Si", "C"])["saed"].any()
+    found = superposition(read_density("1/CHGCAR").atoms, (10, 9, 11), saed, species=["Si", "C"])
+    assert np.array_equal(found.values, read_density("1/CHGCAR_saed").values)
+    argv = ["convert", one, "-o", "dp", "--saed", "CHGCAR_saed_4", "--species", "Si1", "C"]
+    assert main([*argv, "--points", "60", "--points-per-frame", "30"]) == 0
+    stored = [np.load(f"dp/set.000/{name}.npy") for name in ("saed", "density")]
+    assert 1.02 * stored[0] == pytest.approx(stored[1], abs=1e-8)
+    for source, message in {
+        "CHGCAR": "the density itself",
+        "CHGCAR_none": "CHGCAR_none: no such file, nor 1/CHGCAR_none",
+        "fit": "convert --saed fit`, or fit with deepmd_charge.saed.RadialFit",
+    }.items():
+        with pytest.raises(ChargeError, match=message):
+            load("1/CHGCAR", source)
+    with pytest.raises(ChargeError, match="none/CHGCAR: "):
+        load("none/CHGCAR", "1/CHGCAR_saed")
+
+
+def test_dpdata_takes_what_was_fitted(crystal):
+    """The route to training with a fit: its table is saved, and stands for all files."""
+    import dpdata
+
+    path, table = str(crystal / "1" / "CHGCAR"), crystal / "saed.npz"
+    fit = RadialFit(seed=1)
+    fit.add(read_density(path))
+    fit.table().save(table)
+    data = dpdata.System(path, fmt="vasp/chgcar", n_points=60, points_per_frame=30, saed=table)
+    assert data["saed"] == pytest.approx(data["density"], abs=3e-3)
+    assert set(data["saed_source"].astype(str)) == {"fit"}
 
 
 @pytest.mark.parametrize(

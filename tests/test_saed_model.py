@@ -8,14 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import without_elements
 from standin import StandInField, StandInModel
 from training import CELL, TYPE_MAP, configuration, gaussian_table, structure, true_density, write_system
 
-from deepmd_charge import ChargeError, ChargeModel, Density, write_density
+from deepmd_charge import ChargeError, ChargeModel, Density, read_density, write_density
 from deepmd_charge.cli.main import main
 from deepmd_charge.electrons import expected_electrons, rescale
+from deepmd_charge.formats.augmentation import format_occupancies
 from deepmd_charge.lammps import read_run, write_run
 from deepmd_charge.saed import RadialTable, adding
+from deepmd_charge.species import name_species
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
@@ -104,8 +107,6 @@ def test_the_parts_by_the_graph(model):
 
 def test_coarse_predictions(differed, tmp_path, monkeypatch, capsys):
     """What was learnt from the coarse grid, interpolated by numpy, and the table on the full one."""
-    from deepmd_charge import read_density
-
     monkeypatch.chdir(tmp_path)
     # the same net beside sharper atoms
     own, sharp = gaussian_table(), gaussian_table(Si=0.2, C=0.15)
@@ -243,6 +244,40 @@ def test_wrong_tables_are_refused(facts, table, data_table, message):
         facts(table, data_table)
 
 
+def test_sublattices_share_the_function_of_their_element(tmp_path):
+    """In the data, in the graph that training checks them by, and in the engine."""
+    from deepmd_charge.inference.frozen import Frozen
+    from deepmd_charge.inference.images import Images
+    from deepmd_charge.inference.superposition import Superposition
+    from deepmd_charge.tf.model import training_facts
+
+    atoms, names = structure(3), ["Si1", "C", "Si2", "C_b"]
+    density = Density(atoms, np.zeros((8, 9, 10)))
+    density.values.flat = true_density(atoms, density.points())
+    write_density(tmp_path / "CHGCAR", density)
+    table, made = gaussian_table(), str(tmp_path / "made.npz")
+    table.save(made)
+    data, argv = str(tmp_path / "dp"), ["convert", str(tmp_path / "CHGCAR"), "--unchecked"]
+    argv += ["--points", "100", "--points-per-frame", "50"]
+    assert main([*argv, "-o", data, "--species", *names, "--saed", made]) == 0
+    type_map = ["C_b", "Si2", "X", "Si1", "C"]
+    facts = training_facts([data], type_map, f"{data}/saed.npz")
+    assert facts["saed"]["valence"] == dict.fromkeys(names, 4.0)
+    name_species("", atoms, names)
+    assert expected_electrons(facts, atoms) == 16.0
+    with pytest.raises(ChargeError, match="saed: has Si, not C;"):
+        without_carbon().check(names, "saed")
+
+    stored = table.coefficients([name for name in type_map if name != "X"])
+    nodes = {"saed/step": table.step, "saed/coefficients": stored}
+    frozen = Frozen("", {"model_attr/tmap": " ".join(type_map).encode(), **nodes})
+    images = Images(atoms, [type_map.index(name) for name in names], table.reach)
+    points = images.wrap(density.points()[:200])
+    assert Superposition(frozen)(images, points) == pytest.approx(
+        table.evaluate(atoms, points), abs=1e-12
+    )
+
+
 def test_mixed_sources_are_refused(facts):
     def mix(data):
         np.save(data / "set.000" / "saed_source.npy", [b"upf", b"file"])
@@ -355,8 +390,6 @@ PREDICT = ("predict", "-m", "charge.pb", "-s", "POSCAR", "-o", "CHGCAR_pred")
 
 
 def test_predict_adds_a_file(folder, capsys):
-    from deepmd_charge import read_density
-
     assert main([*PREDICT, "--saed", "CHGCAR_saed"]) == 0  # on its grid
     found, saed = read_density("CHGCAR_pred"), read_density("CHGCAR_saed")
     assert found.values - saed.values == pytest.approx(1e-3, abs=1e-9)
@@ -366,10 +399,24 @@ def test_predict_adds_a_file(folder, capsys):
     assert "no PAW augmentation occupancies" in Path("CHGCAR_pred").read_text().splitlines()[0]
 
 
+def test_predict_takes_files_of_vasp_4(folder, capsys):
+    """The names of the structure serve for the other files, too."""
+    saed = read_density("CHGCAR_saed")
+    saed.extra["augmentation"] = [format_occupancies(np.arange(60.0).reshape(4, 15))]
+    write_density("CHGCAR_saed", saed)
+    name = without_elements("CHGCAR_saed")
+    argv = ["predict", "-m", "charge.pb", "-s", name, "-o", "CHGCAR_pred"]
+    argv += ["--saed", name, "--like", name, "--augmentation", name]
+    assert main([*argv, "--species", "Si", "C", "Si", "C"]) == 0, capsys.readouterr().err
+    found = read_density("CHGCAR_pred")
+    assert found.values - saed.values == pytest.approx(1e-3, abs=1e-9)
+    assert found.extra["augmentation"] == read_density("CHGCAR_saed").extra["augmentation"]
+    argv = ["test", "-m", "charge.pb", "-s", without_elements("CHGCAR"), "--saed", "CHGCAR_saed_4"]
+    assert main([*argv, "--species", "Si", "C", "Si", "C"]) == 0, capsys.readouterr().err
+
+
 def test_predict_adds_a_file_to_a_coarse_prediction(folder, capsys, monkeypatch):
     """The difference alone is interpolated; what that adds is a share of the total."""
-    from deepmd_charge import read_density
-
     def rippled(self, points):
         return 1e-3 + 2e-4 * np.cos(6.0 * np.pi * self.atoms.cell.scaled_positions(points)[:, 0])
 
@@ -394,8 +441,6 @@ def test_predict_adds_a_file_to_a_coarse_prediction(folder, capsys, monkeypatch)
 
 @pytest.mark.parametrize("number, electrons", [("auto", 16.0), ("15.5", 15.5)])
 def test_predict_scales_to_electrons(folder, capsys, number, electrons):
-    from deepmd_charge import read_density
-
     assert main([*PREDICT, "--saed", "CHGCAR_saed", "--electrons", number]) == 0
     assert read_density("CHGCAR_pred").n_electrons == pytest.approx(electrons, abs=1e-6)
     assert f"scaled to {electrons:g}" in capsys.readouterr().out

@@ -32,6 +32,8 @@ class Finish:
         Electrons to scale to, or "auto".
     augmentation : list of str
         Files with augmentation occupancies.
+    species : list of str, optional
+        Names of the types in those of them that tell no elements.
 
     Attributes
     ----------
@@ -44,7 +46,7 @@ class Finish:
         If any of this does not go together.
     """
 
-    def __init__(self, models, atoms, grid, output, saed, number, augmentation):
+    def __init__(self, models, atoms, grid, output, saed, number, augmentation, species=None):
         for model in models:
             check_given(model.path, model.info, saed)
         if saed is not None:
@@ -62,7 +64,7 @@ class Finish:
         self.occupancies, self._extra = "", {}
         if is_chgcar:
             text, self.occupancies = (
-                occupancies(atoms, augmentation) if augmentation else (None, MISSING)
+                occupancies(atoms, augmentation, species) if augmentation else (None, MISSING)
             )
             name = f"{atoms.get_chemical_formula()} predicted by deepmd-charge"
             self._extra["comment"] = f"{name}: {self.occupancies}"

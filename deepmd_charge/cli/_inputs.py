@@ -3,10 +3,9 @@
 
 import os
 import warnings
-from pathlib import Path
 
 from ..errors import ChargeError
-from ..formats.quiet import read_quietly  # noqa: F401  (for the subcommands)
+from ..formats.quiet import read_companion, read_quietly  # noqa: F401  (for the subcommands)
 from ..structures import same_atoms
 
 
@@ -139,34 +138,6 @@ def check_structure(name, atoms, models):
         raise ChargeError(f"{name}: the structure has no cell of three vectors; add one")
     for model in models:
         model.check(atoms, name)
-
-
-def beside(path, source):
-    """Find the superposition of atomic densities that belongs to a density.
-
-    Parameters
-    ----------
-    path : str
-        The density.
-    source : str
-        A file; looked for beside the density first.
-
-    Returns
-    -------
-    Path
-
-    Raises
-    ------
-    ChargeError
-        If there is none, or it is the density itself.
-    """
-    near = Path(path).parent / source
-    found = near if near.exists() else Path(source)
-    if not found.exists():
-        raise ChargeError(f"{found}: no such file, nor {near}; give the SAED of {path}")
-    if found.samefile(path):
-        raise ChargeError(f"{found}: the density itself; give that of the superposed atoms")
-    return found
 
 
 def check_same_grid(path, reference, other_path, other):

@@ -89,7 +89,9 @@ def run(args):
     def read(path):
         return read_density(path, args.format, args.species, check=not args.unchecked)
 
-    saed = SaedOfFiles(args.saed, args.saed_ecutrho, args.files, read) if args.saed else None
+    saed = None
+    if args.saed:
+        saed = SaedOfFiles(args.saed, args.saed_ecutrho, args.files, read, args.species)
     systems = {}
     # a delay, however short: no bar before the first file is done, so that its error stands alone
     for path in tqdm(args.files, desc="convert", unit="file", delay=1e-6):
@@ -126,14 +128,15 @@ class SaedOfFiles:
         All densities of the conversion.
     read : callable
         Reads one of them.
+    species : list of str or None
+        Names of the types in superpositions that tell no elements.
     """
 
-    def __init__(self, source, ecutrho, files, read):
-        from ..saed.sources import FIT, open_source
-        from ._inputs import beside
+    def __init__(self, source, ecutrho, files, read, species):
+        from ..saed.sources import FIT, beside, is_density_file, open_source
 
         self._per_file = is_density_file(source)
-        self._source, self._ecutrho = source, ecutrho
+        self._source, self._ecutrho, self._species = source, ecutrho, species
         if self._per_file:
             self._opened = None
             for path in files:
@@ -150,11 +153,11 @@ class SaedOfFiles:
 
     def of(self, path):
         """Return the open source for a density file."""
-        from ..saed.sources import open_source
-        from ._inputs import beside
+        from ..saed.sources import beside, open_source
 
         if self._per_file:
-            self._opened = open_source(beside(path, self._source), self._ecutrho)
+            found = beside(path, self._source)
+            self._opened = open_source(found, self._ecutrho, self._species)
         return self._opened
 
     def report(self, path):
@@ -173,13 +176,6 @@ class SaedOfFiles:
                 line += f"; {cost.total:.0e} from the plane-wave code's sum"
             lines.append(line)
         return lines
-
-
-def is_density_file(source):
-    """Whether a SOURCE is a density file, one for each density."""
-    from ..saed.sources import FIT
-
-    return source != FIT and not source.startswith(("upf:", "potcar:")) and not source.endswith(".npz")
 
 
 def fit_table(files, read):

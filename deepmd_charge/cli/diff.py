@@ -4,7 +4,7 @@
 
 def add_parser(subparsers):
     """Add the subcommand to the command line."""
-    from ._inputs import add_format, add_quantity
+    from ._inputs import add_format, add_quantity, add_species
 
     parser = subparsers.add_parser(
         "diff",
@@ -16,6 +16,7 @@ def add_parser(subparsers):
         "-o", "--output", required=True, metavar="FILE", help="density file to write"
     )
     add_quantity(parser)
+    add_species(parser)
     add_format(parser)
     parser.set_defaults(run=run)
 
@@ -26,15 +27,22 @@ def run(args):
 
     from ..formats import check_writable, write_density
     from ..quantities import select
-    from ._inputs import check_densities, check_same_grid, format_to_write, read_quietly
+    from ._inputs import (
+        check_densities,
+        check_same_grid,
+        format_to_write,
+        read_companion,
+        read_quietly,
+    )
 
     output_format = format_to_write(args.format)
     check_writable(args.output, output_format)
     check_densities(args.files, args.format)
-    one, other = (
-        select(read_quietly(path, args.format), args.quantity, path) for path in args.files
-    )
-    check_same_grid(args.files[0], one, args.files[1], other)
+    path, other_path = args.files
+    one = select(read_quietly(path, args.format, args.species), args.quantity, path)
+    other = read_companion(other_path, args.species, args.format)
+    other = select(other, args.quantity, other_path)
+    check_same_grid(path, one, other_path, other)
     difference = one - other
     write_density(args.output, difference, output_format)
     largest = np.abs(difference.values).max()

@@ -6,7 +6,7 @@ import json
 
 def add_parser(subparsers):
     """Add the subcommand to the command line."""
-    from ._inputs import add_format
+    from ._inputs import add_format, add_species
 
     parser = subparsers.add_parser(
         "info",
@@ -16,6 +16,7 @@ def add_parser(subparsers):
     )
     parser.add_argument("files", nargs="+", metavar="FILE", help="density file")
     parser.add_argument("--json", action="store_true", help="print JSON: a list, one object a file")
+    add_species(parser)
     add_format(parser)
     parser.set_defaults(run=run)
 
@@ -27,7 +28,7 @@ def run(args):
     check_densities(args.files, args.format)
     facts = []
     for path in args.files:
-        facts.append(describe(path, read_quietly(path, args.format)))
+        facts.append(describe(path, read_quietly(path, args.format, args.species)))
         if not args.json:
             print(as_text(facts[-1]))
     if args.json:

@@ -8,7 +8,7 @@ from ..errors import ChargeError
 
 def add_parser(subparsers):
     """Add the subcommand to the command line."""
-    from ._inputs import add_format, add_quantity
+    from ._inputs import add_format, add_quantity, add_species
 
     parser = subparsers.add_parser(
         "plot",
@@ -39,6 +39,7 @@ def add_parser(subparsers):
     )
     parser.add_argument("--title", metavar="TEXT", help="heading of the picture")
     add_quantity(parser)
+    add_species(parser)
     add_format(parser)
     parser.set_defaults(run=run)
 
@@ -48,19 +49,20 @@ def run(args):
     from .. import plots
     from ..output import check_output, replacing
     from ..quantities import select
-    from ._inputs import check_densities, check_same_grid, read_quietly
+    from ._inputs import check_densities, check_same_grid, read_companion, read_quietly
 
     check_output(args.output)
     form = plots.picture_format(args.output)
     check_densities(filter(None, (args.density, args.prediction)), args.format)
-    density = select(read_quietly(args.density, args.format), args.quantity, args.density)
+    density = read_quietly(args.density, args.format, args.species)
+    density = select(density, args.quantity, args.density)
     where = {"axis": "abc".index(args.axis), "title": args.title}
     where["index"] = slice_index(args, density.shape[where["axis"]])
     if args.prediction is None:
         figure = plots.plot_density(density, **where)
     else:
         # a prediction of the magnetisation is a file's only grid
-        prediction = read_quietly(args.prediction, args.format)
+        prediction = read_companion(args.prediction, args.species, args.format)
         check_same_grid(args.density, density, args.prediction, prediction)
         figure = plots.plot_comparison(density, prediction, **where)
     with replacing(args.output) as temporary:

@@ -99,17 +99,17 @@ def predict(args, team):
     from ..inference.run import Run
     from ._finish import Finish
     from ._frames import iterate_structures, split_frames
-    from ._inputs import check_densities, check_structure, read_quietly
+    from ._inputs import check_densities, check_structure, read_companion
 
     formats.check_writable(args.output)
     check_numbers(args, team)
     check_densities([path for path in (args.like, args.saed, *args.augmentation) if path])
     if args.like is not None:
-        args.grid = read_quietly(args.like).shape
+        args.grid = read_companion(args.like, args.species).shape
     path, frames = split_frames(args.structure, args.frames)
     n_threads = args.jobs or (1 if team.size > 1 else available_cores())
     models = [ChargeModel(name, n_threads) for name in args.model]
-    saed = read_quietly(args.saed) if args.saed else None
+    saed = read_companion(args.saed, args.species) if args.saed else None
     options = {
         "frames": frames,
         **{name: getattr(args, name) for name in ("saed", "electrons", "augmentation")},
@@ -124,7 +124,9 @@ def predict(args, team):
                 continue
             check_structure(path if frame is None else f"{path}@{frame}", atoms, models)
             grid = choose_grid(args, models[0], atoms, saed)
-            finish = Finish(models, atoms, grid, output, saed, args.electrons, args.augmentation)
+            finish = Finish(
+                models, atoms, grid, output, saed, args.electrons, args.augmentation, args.species
+            )
             show(run.predict(atoms, grid, output, position, saed, finish), finish)
         if position < 0:
             raise ChargeError(f"{path}: there are no frames {frames} in this file")

@@ -6,7 +6,7 @@ from ._grid import add_grid_flags, check_grid, grid_of_spacing
 
 def add_parser(subparsers):
     """Add the subcommand to the command line."""
-    from ._inputs import add_format
+    from ._inputs import add_format, add_species
 
     parser = subparsers.add_parser(
         "regrid",
@@ -20,6 +20,7 @@ def add_parser(subparsers):
         "-o", "--output", required=True, metavar="FILE", help="density file to write"
     )
     add_grid_flags(parser, required=True)
+    add_species(parser)
     add_format(parser)
     parser.set_defaults(run=run)
 
@@ -36,7 +37,7 @@ def run(args):
         check_densities([args.like])
     if args.grid is not None:
         check_grid(args.grid)
-    density = read_quietly(args.file, args.format)
+    density = read_quietly(args.file, args.format, args.species)
     moved = regrid(density, choose_grid(args, density.atoms))
     write_density(args.output, moved, output_format)
     shape = " x ".join(map(str, moved.shape))
@@ -45,12 +46,12 @@ def run(args):
 
 def choose_grid(args, atoms):
     """Grid shape that the flags ask for."""
-    from ._inputs import read_quietly
+    from ._inputs import read_companion
 
     if args.grid is not None:
         return tuple(args.grid)
     if args.like is not None:
-        return read_quietly(args.like).shape
+        return read_companion(args.like, args.species).shape
     return grid_of_spacing(args.spacing, atoms)
 
 

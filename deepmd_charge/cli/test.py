@@ -123,7 +123,7 @@ def _from_model(args):
     from ..quantities import quantity_of
     from ..saed.adding import check_given
     from ..saed.sources import matching
-    from ._inputs import read_quietly
+    from ._inputs import read_companion
 
     model = ChargeModel(args.model)
     check_given(args.model, model.info, args.saed)
@@ -139,7 +139,7 @@ def _from_model(args):
         model.check(reference.atoms, path)
         saed = None
         if superpositions:
-            saed = read_quietly(superpositions[number])
+            saed = read_companion(superpositions[number], args.species)
             matching(reference, saed, superpositions[number])
         if args.points is None and not reference.origin.any():
             density = model.predict(
@@ -165,7 +165,7 @@ def _from_model(args):
 
 def _superpositions(args):
     """The file of superposed atomic densities for each true density."""
-    from ._inputs import beside
+    from ..saed.sources import beside
 
     if not args.saed:
         return []
@@ -179,7 +179,7 @@ def _superpositions(args):
 
 def _from_files(args):
     """The quantity of predicted densities, and a function that reads the chosen points."""
-    from ._inputs import check_same_grid, read_quietly
+    from ._inputs import check_same_grid, read_companion
 
     if len(args.prediction) != len(args.system):
         raise ChargeError(
@@ -187,7 +187,7 @@ def _from_files(args):
         )
 
     def predict(number, path, reference, chosen):
-        prediction = read_quietly(args.prediction[number])
+        prediction = read_companion(args.prediction[number], args.species)
         check_same_grid(path, reference, args.prediction[number], prediction)
         return prediction.values[chosen]
 

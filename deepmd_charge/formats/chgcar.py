@@ -77,6 +77,13 @@ def read(path, kind="vasp/chgcar", species=None):
     return Density(atoms, blocks[0], kind=kind, extra=extra)
 
 
+def lacks_elements(path):
+    """Whether a file has the header of VASP 4, in which no line tells the elements."""
+    with TextReader(path) as reader:
+        *_, line = (reader.line() for _ in range(6))
+    return _is_vasp_4((line or "").split())
+
+
 def write(path, density, kind="vasp/chgcar"):
     """Write a CHGCAR that reads back to the last digit.
 
@@ -169,7 +176,7 @@ def _read_species(reader, names):
     labels = reader.words("element symbols")
     if not labels:
         raise reader.error("expected element symbols, found an empty line")
-    if all(label.isdecimal() for label in labels):
+    if _is_vasp_4(labels):
         words = labels
         elements = [element_of(name) for name in names]
         if len(elements) != len(words) or None in elements:
@@ -190,6 +197,11 @@ def _read_species(reader, names):
     if len(words) != len(elements):
         raise reader.error(f"{len(words)} counts for {len(elements)} elements")
     return elements, [int(word) for word in words]
+
+
+def _is_vasp_4(labels):
+    """Whether the words after the cell are the counts of the atoms."""
+    return all(label.isdecimal() for label in labels)
 
 
 def _read_grid(reader):

@@ -45,7 +45,7 @@ class Frozen:
 
     @property
     def kinds(self):
-        """np.ndarray: Place of each type among the elements; X has none, and gets any."""
+        """np.ndarray: Place of each type among those but X, which gets any."""
         return np.maximum(np.cumsum([name != GRID_TYPE for name in self.type_map]) - 1, 0)
 
     @property
@@ -60,7 +60,7 @@ class Frozen:
 
     @property
     def saed(self):
-        """tuple or None: Interval (A) and coefficients (elements, intervals, 4) of atomic densities.
+        """tuple or None: Interval (A) and coefficients (types but X, intervals, 4) of atomic densities.
 
         See :func:`deepmd_charge.kernels.piecewise.piecewise_cubic`.
         """

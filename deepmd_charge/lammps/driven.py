@@ -16,6 +16,7 @@ import numpy as np
 
 from ..density import Density
 from ..errors import ChargeError
+from ..species import named_atoms
 from .average import Average
 
 __all__ = ["run_script"]
@@ -175,14 +176,12 @@ class _Sampler:
 
     def _atoms(self, local):
         """All atoms of all ranks, in the order of their numbers."""
-        from ase import Atoms
-
         ranks = [local] if self._comm is None else self._comm.allgather(local)
         tags, types, positions = (np.concatenate(part) for part in zip(*ranks))
         order = np.argsort(tags)
         low, high, xy, yz, xz, periodic, _ = self._lmp.extract_box()
         lx, ly, lz = np.subtract(high, low)
-        return Atoms(
+        return named_atoms(
             self._species[types[order] - 1],
             positions[order] - low,
             cell=[[lx, 0, 0], [xy, ly, 0], [xz, yz, lz]],

@@ -8,6 +8,7 @@ import numpy as np
 from ..density import Density
 from ..errors import ChargeError
 from ..sampling import GRID_TYPE
+from ..species import named_atoms
 from .average import Average
 
 __all__ = ["average_dump"]
@@ -56,8 +57,6 @@ def average_dump(path, species, grid):
 
 def _density(cell, table, species, grid):
     """Sort one frame (n, 6) into atoms and the values of a grid."""
-    from ase import Atoms
-
     kinds = table[:, 1].astype(int) - 1
     if kinds.max() >= len(species):
         raise ChargeError(
@@ -80,7 +79,8 @@ def _density(cell, table, species, grid):
         raise ChargeError(f"some points of type {GRID_TYPE} coincide, or their density is not finite")
     order = np.argsort(table[~is_grid, 0])
     real = table[~is_grid][order]
-    return Density(Atoms(names[~is_grid][order], real[:, 2:5], cell=cell, pbc=True), values)
+    atoms = named_atoms(names[~is_grid][order], real[:, 2:5], cell=cell, pbc=True)
+    return Density(atoms, values)
 
 
 def _frames(path):

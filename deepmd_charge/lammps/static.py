@@ -15,7 +15,7 @@ from ..density import Density
 from ..errors import ChargeError
 from ..output import replacing
 from ..sampling import GRID_TYPE
-from ..species import species_of
+from ..species import element_of, species_of
 from .average import new_folder
 from .box import Box
 from .sweep import Sweep, choose_stride
@@ -221,7 +221,8 @@ def _write_data(file, names, atoms, sweep, box):
     """Write a LAMMPS data file: the real atoms, then the probes where they start."""
     from ase.data import atomic_masses, atomic_numbers
 
-    masses = [atomic_masses[atomic_numbers[name]] for name in names[:-1]] + [GRID_MASS]
+    masses = [atomic_masses[atomic_numbers[element_of(name)]] for name in names[:-1]]
+    masses.append(GRID_MASS)
     types = [names.index(symbol) + 1 for symbol in species_of(atoms)]
     cell = box.cell
     count = len(atoms) + sweep.n_probes

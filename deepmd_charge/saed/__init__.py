@@ -19,7 +19,7 @@ def __getattr__(name):
     return getattr(import_module(f".{_HOME[name]}", __name__), name)
 
 
-def superposition(atoms, grid, source, ecutrho=None):
+def superposition(atoms, grid, source, ecutrho=None, species=None):
     """Superpose the densities of free atoms on a grid.
 
     Parameters
@@ -35,6 +35,8 @@ def superposition(atoms, grid, source, ecutrho=None):
     ecutrho : float, optional
         Cutoff of \\|G\\|^2 in Ry: that of the run; needed for UPF files. Of a
         POTCAR the whole table is taken by default.
+    species : sequence of str, optional
+        Names of the types in a density file that tells no elements (VASP 4).
 
     Returns
     -------
@@ -52,4 +54,4 @@ def superposition(atoms, grid, source, ecutrho=None):
     from .sources import open_source
 
     shape = check_grid(atoms, grid)
-    return Density(atoms.copy(), open_source(source, ecutrho).on_grid(atoms, shape))
+    return Density(atoms.copy(), open_source(source, ecutrho, species).on_grid(atoms, shape))

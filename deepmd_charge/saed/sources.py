@@ -12,6 +12,7 @@ a density file         the superposition on the grid of the density, of the
 """
 
 import os
+from pathlib import Path
 
 import numpy as np
 
@@ -98,13 +99,20 @@ class TableSource:
 
 
 class FileSource:
-    """A density file that holds the superposition itself."""
+    """A density file that holds the superposition itself.
 
-    def __init__(self, path):
-        from ..formats.quiet import read_quietly
+    Parameters
+    ----------
+    path : str
+    species : sequence of str, optional
+        See :func:`open_source`.
+    """
+
+    def __init__(self, path, species=None):
+        from ..formats.quiet import read_companion
 
         self._path = path
-        self._density = read_quietly(path)
+        self._density = read_companion(path, species)
         self.table = RadialTable({}, FILE)
         self.costs = {}
 
@@ -155,7 +163,44 @@ def matching(density, saed, name):
     return saed.values
 
 
-def open_source(source, ecutrho=None):
+def is_density_file(source):
+    """Whether a SOURCE is a density file, of which each density has its own."""
+    if isinstance(source, RadialTable):
+        return False
+    source = os.fspath(source)
+    kind, _, path = source.partition(":")
+    return source != FIT and not source.endswith(".npz") and not (kind in _READERS and path)
+
+
+def beside(path, source):
+    """Find the superposition of atomic densities that belongs to a density.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        The density.
+    source : str or os.PathLike
+        A file; looked for beside the density first.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    ChargeError
+        If there is none, or it is the density itself.
+    """
+    near = Path(path).parent / source
+    found = near if near.exists() else Path(source)
+    if not found.exists():
+        raise ChargeError(f"{found}: no such file, nor {near}; give the SAED of {path}")
+    if found.samefile(path):
+        raise ChargeError(f"{found}: the density itself; give that of the superposed atoms")
+    return found
+
+
+def open_source(source, ecutrho=None, species=None):
     """Open a SOURCE of superposed atomic densities.
 
     Parameters
@@ -164,6 +209,8 @@ def open_source(source, ecutrho=None):
         See the module.
     ecutrho : float, optional
         Cutoff of \\|G\\|^2 in Ry; needed for UPF files.
+    species : sequence of str, optional
+        Names of the types in a density file that tells no elements (VASP 4).
 
     Returns
     -------
@@ -184,15 +231,15 @@ def open_source(source, ecutrho=None):
         raise ChargeError(f"{source}: ecutrho is for upf: and potcar: only; leave it out")
     if source == FIT:
         raise ChargeError(
-            "fit: needs the densities to fit to: run `deepmd-charge convert --saed fit` and give"
-            " the saed.npz that it writes"
+            "fit: needs all the densities to fit to: run `deepmd-charge convert --saed fit`, or fit"
+            " with deepmd_charge.saed.RadialFit and save its table(), and give that saed.npz"
         )
     if source.endswith(".npz"):
         table = RadialTable.load(source)
         if not table.functions:
             raise ChargeError(f"{source}: made from density files, it holds no table; give those")
         return TableSource(table)
-    return FileSource(source)
+    return FileSource(source, species)
 
 
 def _read_all(kind, path):

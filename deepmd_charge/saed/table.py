@@ -29,6 +29,7 @@ import numpy as np
 from ..errors import ChargeError
 from ..kernels.piecewise import piecewise_cubic
 from ..output import replacing
+from ..species import element_of
 
 STEP = 0.002  # A
 TAPER = 1.0  # A, the width of the smooth end of w
@@ -76,17 +77,23 @@ class RadialTable:
         """float: Where the longest function ends, A."""
         return self.step * max((len(c) for c in self.functions.values()), default=0)
 
-    def coefficients(self, elements):
-        """Stack the functions of elements; those not in the table are zero.
+    def coefficients(self, types):
+        """Stack the functions of the elements of types; those not in the table are zero.
+
+        Parameters
+        ----------
+        types : sequence of str
+            Elements, or names of types such as "Fe1" and "Fe2", which share a
+            function: see :func:`deepmd_charge.species.element_of`.
 
         Returns
         -------
         np.ndarray
-            (len(elements), intervals, 4)
+            (len(types), intervals, 4)
         """
         n = max((len(c) for c in self.functions.values()), default=1)
-        stacked = np.zeros((len(elements), n, 4))
-        for row, element in zip(stacked, elements):
+        stacked = np.zeros((len(types), n, 4))
+        for row, element in zip(stacked, map(element_of, types)):
             if element in self.functions:
                 row[: len(self.functions[element])] = self.functions[element]
         return stacked
@@ -143,10 +150,10 @@ class RadialTable:
             values[start : start + _BLOCK] = np.bincount(which, f, minlength=len(block))
         return values
 
-    def check(self, elements, name="the table of superposed atomic densities"):
-        """Raise ChargeError unless all of these elements are in the table."""
-        missing = [e for e in elements if e not in self.functions]
-        if missing:
+    def check(self, types, name="the table of superposed atomic densities"):
+        """Raise ChargeError unless the elements of all of these types are in the table."""
+        elements = dict.fromkeys(element_of(kind) or kind for kind in types)
+        if missing := [e for e in elements if e not in self.functions]:
             raise ChargeError(
                 f"{name}: has {', '.join(self.functions)}, not {', '.join(missing)};"
                 " make it with all elements of the data"

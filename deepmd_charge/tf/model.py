@@ -26,6 +26,7 @@ from ..dataset import check_systems, dataset_info
 from ..errors import ChargeError
 from ..saed import RadialTable
 from ..sampling import GRID_TYPE
+from ..species import element_of
 from . import descriptor as _descriptor  # noqa: F401  (registers se_charge)
 from . import fitting as _fitting  # noqa: F401  (registers charge)
 from .saed import Superposition, check_dataset
@@ -303,5 +304,10 @@ def training_facts(system_dirs, type_map, saed=None):
     if table.functions:
         table.check(facts["elements"], saed)
         check_dataset(system_dirs, table, type_map, saed)
-    facts["saed"] = {"source": table.source, "ecutrho": table.ecutrho, "valence": table.valence}
+    valence = {
+        name: table.valence[element]
+        for name in facts["elements"]
+        if (element := element_of(name)) in table.valence
+    }
+    facts["saed"] = {"source": table.source, "ecutrho": table.ecutrho, "valence": valence}
     return facts

@@ -2,7 +2,7 @@
 """Superposed atomic densities in the graph: a radial table in float64.
 
 The frozen graph carries the table in the nodes ``saed/step`` (A) and
-``saed/coefficients`` (elements of the type map without X, intervals, 4).
+``saed/coefficients`` (types of the type map without X, intervals, 4).
 """
 
 import numpy as np
@@ -37,12 +37,12 @@ class Superposition:
     """
 
     def __init__(self, table, type_map):
-        elements = [name for name in type_map if name != GRID_TYPE]
+        types = [name for name in type_map if name != GRID_TYPE]
         self.reach = table.reach
-        self._kinds = [elements.index(name) if name in elements else 0 for name in type_map]
+        self._kinds = [types.index(name) if name in types else 0 for name in type_map]
         self.parameters = Parameters("saed", tf.float64)
         self.parameters.add("step", table.step, False)
-        self.parameters.add("coefficients", table.coefficients(elements), False)
+        self.parameters.add("coefficients", table.coefficients(types), False)
 
     def build(self, pairs, n_centers, suffix=""):
         """Build the superposition at the centres.
