@@ -498,6 +498,19 @@ def test_refusals(crystal, pseudo, flags, message, capsys):
     assert sorted(crystal.rglob("*")) == there
 
 
+@pytest.mark.parametrize("kind", ["upf", "npz", "file"])
+def test_superposition_on_a_grid_that_begins_elsewhere(pseudo, tmp_path, kind):
+    atoms = structure(3)
+    density = Density(atoms, np.zeros((10, 9, 11)), (0.3, -1.1, 5.2))
+    density.values.flat = gaussian_sum(atoms, density.points())
+    write_density(tmp_path / "a.cube", density)
+    source = {"upf": f"upf:{pseudo}", "npz": gaussian_table(**WIDTH), "file": tmp_path / "a.cube"}
+    ecutrho = 150 if kind == "upf" else None
+    found = superposition(atoms, density.shape, source[kind], ecutrho, density.origin)
+    assert (density - found).values == pytest.approx(0.0, abs=1e-4)
+    assert (found.atoms.positions == atoms.positions).all()
+
+
 def test_ambiguous_and_unusable_sources(pseudo, tmp_path):
     write_upf(pseudo / "Si.other.upf", "Si", 0.5)
     atoms = Atoms("Si", cell=[4, 4, 4], pbc=True)

@@ -325,9 +325,9 @@ class Difference(StandInModel):
     def field(self, atoms):
         return Flat(atoms, 0.0)
 
-    def predict(self, atoms, grid, progress=False, saed=None):
+    def predict(self, atoms, grid, progress=False, saed=None, origin=(0.0, 0.0, 0.0)):
         adding.check_given(self.path, self.info, saed)
-        density = Density(atoms, np.full(grid, 1e-3))
+        density = Density(atoms, np.full(grid, 1e-3), origin)
         if saed is not None:
             adding.add(density, saed)
         return density
@@ -364,6 +364,16 @@ def test_predict_adds_a_file(folder, capsys):
     assert f"{found.n_electrons:.4f} electrons ({found.n_electrons - 16:+.4f} of 16)" in out
     assert "no PAW augmentation occupancies" in out
     assert "no PAW augmentation occupancies" in Path("CHGCAR_pred").read_text().splitlines()[0]
+
+
+def test_predict_adds_a_file_that_begins_elsewhere(folder):
+    from deepmd_charge import read_density
+
+    atoms = structure(8)
+    saed = Density(atoms, np.random.default_rng(0).uniform(0.1, 0.2, (8, 7, 9)), (0.4, -0.2, 0.1))
+    write_density("saed.cube", saed)
+    assert main([*PREDICT[:-1], "p.cube", "--saed", "saed.cube"]) == 0
+    assert (read_density("p.cube") - saed).values == pytest.approx(1e-3, abs=1e-9)
 
 
 def test_predict_adds_a_file_to_a_coarse_prediction(folder, capsys, monkeypatch):
@@ -417,7 +427,7 @@ def test_test_scales_to_electrons(folder, capsys):
     "argv, message",
     [
         (PREDICT, "has learnt the difference"),
-        ((*PREDICT, "--saed", "CHGCAR_saed", "--grid", "4", "4", "4"), "different grids"),
+        ((*PREDICT, "--saed", "CHGCAR_saed", "--grid", "4", "4", "4"), "CHGCAR_saed: densities on different grids"),
         ((*PREDICT, "--saed", "CHGCAR_other"), "no such file"),
         ((*PREDICT, "--saed", "CHGCAR_saed", "--electrons", "many"), "positive number, or auto"),
         ((*PREDICT, "--saed", "CHGCAR_saed", "--electrons", "-4"), "positive number, or auto"),

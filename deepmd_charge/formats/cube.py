@@ -118,8 +118,7 @@ def write(path, density, kind="cube"):
     """
     path = os.fspath(path)
     atoms = density.atoms
-    if not len(atoms) or (atoms.numbers < 1).any():
-        raise ChargeError(f"{path}: a cube needs atoms, and elements for all of them")
+    check(path, density)
     comment = (density.extra.get("comment", "").splitlines() + ["", ""])[:2]
     steps = atoms.cell.array / np.reshape(density.shape, (3, 1)) / BOHR
     with text_writer(path) as file:
@@ -133,6 +132,12 @@ def write(path, density, kind="cube"):
         file.write(("\n".join(lines) + "\n").encode())
         rows = (slab.reshape(-1, density.shape[2]) / PER_BOHR3 for slab in slabs(density.values))
         write_values(file, path, rows, COLUMNS)
+
+
+def check(path, density):
+    """Raise ChargeError unless the atoms of a density have a place in a cube."""
+    if not len(density.atoms) or (density.atoms.numbers < 1).any():
+        raise ChargeError(f"{path}: a cube needs atoms, and elements for all of them")
 
 
 def _line(count, numbers):

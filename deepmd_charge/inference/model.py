@@ -11,6 +11,7 @@ from ..grids import check_grid
 from ..saed.adding import add, check_given
 from ..sampling import GRID_TYPE
 from ..species import species_of
+from ..structures import seen_from
 from .blocks import Blocks
 from .engine import Engine, Unsupported
 from .field import Field
@@ -118,7 +119,9 @@ class ChargeModel:
                 "cell vector; correct the cell, or the pbc"
             )
 
-    def predict(self, atoms, grid, progress=False, saed=None, out=None):
+    def predict(
+        self, atoms, grid, progress=False, saed=None, out=None, origin=(0.0, 0.0, 0.0)
+    ):
         """Predict the total density on a whole grid.
 
         Parameters
@@ -127,7 +130,7 @@ class ChargeModel:
             The structure; periodic along the axes of its own ``pbc``.
         grid : tuple of int
             (nx, ny, nz); the value at [i, j, k] belongs to
-            (i/nx) a + (j/ny) b + (k/nz) c.
+            origin + (i/nx) a + (j/ny) b + (k/nz) c.
         progress : bool
             Show a progress bar.
         saed : Density, optional
@@ -136,6 +139,8 @@ class ChargeModel:
         out : np.ndarray, optional
             (nx, ny, nz) float64 array to fill, such as a ``numpy.memmap``: the
             values of the result. Made in memory by default.
+        origin : array_like, optional
+            (3,) position of the grid's first point, A: of a density its ``origin``.
 
         Returns
         -------
@@ -146,8 +151,9 @@ class ChargeModel:
         ------
         ChargeError
             If the grid is not three counts of at least 1 or `out` does not fit
-            it, the cell has no volume, the model cannot evaluate the structure
-            (:meth:`check`), or a SAED is missing, needless or on another grid.
+            it, the origin is no point, the cell has no volume, the model cannot
+            evaluate the structure (:meth:`check`), or a SAED is missing, needless
+            or on another grid.
 
         Warns
         -----
@@ -160,7 +166,8 @@ class ChargeModel:
             out = np.empty(shape)
         elif out.shape != shape or out.dtype != np.float64:
             raise ChargeError(f"out is {out.dtype} {out.shape}; give a float64 array {shape}")
-        field = self.field(atoms)
+        field = self.field(seen_from(atoms, origin))
+        density = Density(atoms.copy(), out, origin)
         field.warn_if_far(shape, stacklevel=3)
         # work for all threads, also where the grid is small
         share = -(-out.size // (4 * field.threads))
@@ -174,7 +181,6 @@ class ChargeModel:
         with progress_bar(blocks.size, show=progress) as bar:
             for n_points in in_order(fill, range(len(blocks)), field.threads):
                 bar.update(n_points)
-        density = Density(atoms.copy(), out)
         if saed is not None:
             add(density, saed)
         return density

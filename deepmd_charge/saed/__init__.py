@@ -8,6 +8,8 @@ subtracted from the data is added back by the model.
 
 from importlib import import_module
 
+import numpy as np
+
 __all__ = ["RadialFit", "RadialTable", "open_source", "superposition"]
 
 _HOME = {"RadialFit": "fit", "RadialTable": "table", "open_source": "sources"}
@@ -19,7 +21,7 @@ def __getattr__(name):
     return getattr(import_module(f".{_HOME[name]}", __name__), name)
 
 
-def superposition(atoms, grid, source, ecutrho=None):
+def superposition(atoms, grid, source, ecutrho=None, origin=(0.0, 0.0, 0.0)):
     """Superpose the densities of free atoms on a grid.
 
     Parameters
@@ -35,6 +37,8 @@ def superposition(atoms, grid, source, ecutrho=None):
     ecutrho : float, optional
         Cutoff of \\|G\\|^2 in Ry: that of the run; needed for UPF files. Of a
         POTCAR the whole table is taken by default.
+    origin : array_like, optional
+        (3,) position of the grid's first point, A: of a density ``density.origin``.
 
     Returns
     -------
@@ -44,12 +48,13 @@ def superposition(atoms, grid, source, ecutrho=None):
     Raises
     ------
     ChargeError
-        If the grid is empty, the cell has no volume, or the source is missing,
-        damaged, lacks an element, or has another grid.
+        If the grid is empty, the origin is no point, the cell has no volume, or the
+        source is missing, damaged, lacks an element, or has another grid.
     """
     from ..density import Density
     from ..grids import check_grid
     from .sources import open_source
 
     shape = check_grid(atoms, grid)
-    return Density(atoms.copy(), open_source(source, ecutrho).on_grid(atoms, shape))
+    empty = Density(atoms.copy(), np.broadcast_to(0.0, shape), origin)
+    return Density(empty.atoms, open_source(source, ecutrho).on_grid(empty), origin)

@@ -16,6 +16,7 @@ import os
 import numpy as np
 
 from ..errors import ChargeError
+from ..structures import same_atoms, seen_from
 from .atomic import superpose, wave_number
 from .table import RadialTable, tabulate
 
@@ -60,11 +61,12 @@ class AtomSource:
                 self.table.valence[element] = atom.valence
         return self.table.evaluate(density.atoms, density.points(index))
 
-    def on_grid(self, atoms, shape):
-        """Superposition on a grid, summed in reciprocal space."""
+    def on_grid(self, density):
+        """Superposition on the grid of a density, summed in reciprocal space."""
+        atoms = seen_from(density.atoms, density.origin)
         densities = {e: self._density(e) for e in dict.fromkeys(atoms.get_chemical_symbols())}
         q_max = min(map(self._q_max, densities.values()))
-        return superpose(atoms, shape, densities, q_max)
+        return superpose(atoms, density.shape, densities, q_max)
 
     def _q_max(self, atom):
         return min(atom.q_max, np.inf if self._ecutrho is None else wave_number(self._ecutrho))
@@ -91,10 +93,9 @@ class TableSource:
         """Superposition at grid points of a density, (n,) e/A^3."""
         return self.table.evaluate(density.atoms, density.points(index))
 
-    def on_grid(self, atoms, shape):
-        """Superposition on a grid, in real space."""
-        fractions = np.stack(np.indices(shape), axis=-1).reshape(-1, 3) / shape
-        return self.table.evaluate(atoms, fractions @ atoms.cell.array).reshape(shape)
+    def on_grid(self, density):
+        """Superposition on the grid of a density, in real space."""
+        return self.table.evaluate(density.atoms, density.points()).reshape(density.shape)
 
 
 class FileSource:
@@ -119,11 +120,9 @@ class FileSource:
         values = matching(density, self._density, self._path)
         return values[np.unravel_index(index, values.shape)]
 
-    def on_grid(self, atoms, shape):
-        """The values of the file; grid, cell and atoms must be its own."""
-        from ..density import Density
-
-        return matching(Density(atoms, np.broadcast_to(0.0, shape)), self._density, self._path)
+    def on_grid(self, density):
+        """The values of the file; grid, cell and atoms of the density must be its own."""
+        return matching(density, self._density, self._path)
 
 
 def matching(density, saed, name):
@@ -144,10 +143,8 @@ def matching(density, saed, name):
     ChargeError
         If grids, cells or atoms differ.
     """
-    from ..structures import same_atoms
-
     try:
-        density - saed
+        density.matching(saed)
     except ChargeError as error:
         raise ChargeError(f"{name}: {error}") from None
     if not same_atoms(density.atoms, saed.atoms):
