@@ -164,9 +164,14 @@ def beside(path, source):
     found = near if near.exists() else Path(source)
     if not found.exists():
         raise ChargeError(f"{found}: no such file, nor {near}; give the SAED of {path}")
-    if found.samefile(path):
-        raise ChargeError(f"{found}: the density itself; give that of the superposed atoms")
+    check_other(found, path)
     return found
+
+
+def check_other(saed, path):
+    """Raise ChargeError where the file of a superposition is that of the density itself."""
+    if os.path.samefile(saed, path):
+        raise ChargeError(f"{saed}: the density itself; give that of the superposed atoms")
 
 
 def check_same_grid(path, reference, other_path, other):

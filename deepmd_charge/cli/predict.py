@@ -102,12 +102,14 @@ def predict(args, team):
     from ..inference.run import Run
     from ._finish import Finish
     from ._frames import iterate_structures, split_frames
-    from ._inputs import check_densities, check_structure, read_quietly
+    from ._inputs import check_densities, check_other, check_structure, read_quietly
 
     formats.check_writable(args.output)
     check_numbers(args, team)
     check_densities([path for path in (args.like, args.saed, *args.augmentation) if path])
     path, frames = split_frames(args.structure, args.frames)
+    if args.saed:
+        check_other(args.saed, path)
     n_threads = args.jobs or (1 if team.size > 1 else available_cores())
     models = [ChargeModel(name, n_threads) for name in args.model]
     saed = read_quietly(args.saed) if args.saed else None

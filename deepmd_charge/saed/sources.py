@@ -146,7 +146,10 @@ def matching(density, saed, name):
     try:
         density.matching(saed)
     except ChargeError as error:
-        raise ChargeError(f"{name}: {error}") from None
+        raise ChargeError(
+            f"{name}: {error}; give the superposition on the grid of the density"
+            " (predict takes its grid where no other is asked for)"
+        ) from None
     if not same_atoms(density.atoms, saed.atoms):
         raise ChargeError(f"{name}: the superposition of other atoms; give that of these")
     return saed.values
@@ -174,8 +177,10 @@ def open_source(source, ecutrho=None):
     if isinstance(source, RadialTable):
         return TableSource(source)
     source = os.fspath(source)
-    kind, _, path = source.partition(":")
-    if kind in _READERS and path:
+    kind, colon, path = source.partition(":")
+    if kind in _READERS and colon:
+        if not path:
+            raise ChargeError(f"{source} names no potentials: give {source}PATH of those of the run")
         return AtomSource(kind, path, ecutrho)
     if ecutrho is not None:
         raise ChargeError(f"{source}: ecutrho is for upf: and potcar: only; leave it out")
