@@ -141,7 +141,8 @@ class Density:
         """
         if not isinstance(other, Density):
             raise ChargeError(
-                f"only a density can be added to a density, not {other!r}"
+                f"only a density can be added to a density, not {type(other).__name__}:"
+                " make it a Density on the same grid"
             )
         if other.shape != self.shape:
             raise ChargeError(f"densities on different grids: {self.shape} and {other.shape}")

@@ -14,6 +14,7 @@ from training import CELL, TYPE_MAP, configuration, gaussian_table, structure, t
 from deepmd_charge import ChargeError, ChargeModel, Density, write_density
 from deepmd_charge.cli.main import main
 from deepmd_charge.electrons import expected_electrons, rescale
+from deepmd_charge.inference.field import Field
 from deepmd_charge.lammps import read_run, write_run
 from deepmd_charge.saed import RadialTable, adding
 
@@ -454,6 +455,28 @@ def test_a_needless_file_is_refused(model):
         model.predict(atoms, (4, 4, 4), saed=Density(atoms, np.zeros((4, 4, 4))))
     with pytest.raises(ChargeError, match="total density by itself"):
         model.predict_points(atoms, [[0, 0, 0]], saed=[0.0])
+
+
+def test_a_file_in_python(charge_model, monkeypatch):
+    """What is added is checked before anything is predicted, and complaints have one line."""
+    monkeypatch.setitem(charge_model.info, "saed", {"source": "file"})
+    atoms, shape = structure(8), (3, 4, 5)
+    saed = Density(atoms, np.random.default_rng(0).uniform(size=shape), (0.1, 0.2, 0.3))
+    found = charge_model.predict(atoms, shape, saed=saed, origin=saed.origin)
+    points = saed.points()
+    at_points = charge_model.predict_points(atoms, points, saed=saed.values.ravel())
+    assert found.values.ravel() == pytest.approx(at_points, abs=1e-5)
+    monkeypatch.setattr(Field, "__call__", lambda *_: pytest.fail("predicts first"))
+    for call, message in (
+        (lambda: charge_model.predict(atoms, shape, saed=saed), "saed: .*different origins"),
+        (lambda: charge_model.predict(atoms, shape, saed=saed.values), "saed: .*not ndarray"),
+        (lambda: charge_model.predict_points(atoms, points, saed=[0.0]), r"\(1,\) for 60 points"),
+        (lambda: charge_model.predict_points(atoms, points, saed=saed), "saed: Density is no array"),
+        (lambda: charge_model.predict_points(atoms, points, saed=saed.values), r"\(3, 4, 5\) for"),
+    ):
+        with pytest.raises(ChargeError, match=message) as error:
+            call()
+        assert "\n" not in str(error.value)
 
 
 def test_electrons():

@@ -9,6 +9,7 @@ from ..density import Density
 from ..errors import ChargeError
 from ..grids import check_grid
 from ..saed.adding import add, check_given
+from ..saed.sources import matching
 from ..sampling import GRID_TYPE
 from ..species import species_of
 from ..structures import seen_from
@@ -168,6 +169,8 @@ class ChargeModel:
             raise ChargeError(f"out is {out.dtype} {out.shape}; give a float64 array {shape}")
         field = self.field(seen_from(atoms, origin))
         density = Density(atoms.copy(), out, origin)
+        if saed is not None:
+            matching(density, saed, "saed")
         field.warn_if_far(shape, stacklevel=3)
         # work for all threads, also where the grid is small
         share = -(-out.size // (4 * field.threads))
@@ -209,7 +212,8 @@ class ChargeModel:
         ------
         ChargeError
             If a point is not three finite numbers, the model cannot evaluate
-            the structure (:meth:`check`), or a SAED is missing or needless.
+            the structure (:meth:`check`), or a SAED is missing, needless or not a
+            number for each point.
 
         Warns
         -----
@@ -218,6 +222,7 @@ class ChargeModel:
         """
         check_given(self.path, self.info, saed)
         points = _points(points)
+        saed = None if saed is None else _at_points(saed, len(points))
         field = self.field(atoms)
         field.warn_if_far(points, stacklevel=3)
         values = np.empty(len(points))
@@ -232,7 +237,7 @@ class ChargeModel:
         with progress_bar(len(points), show=progress) as bar:
             for n_points in in_order(fill, range(0, len(points), block), field.threads):
                 bar.update(n_points)
-        return values if saed is None else values + np.asarray(saed, dtype=np.float64)
+        return values if saed is None else values + saed
 
     def field(self, atoms):
         """Density around given atoms, ready to be evaluated piece by piece.
@@ -268,3 +273,18 @@ def _points(points):
     if len(bad):
         raise ChargeError(f"points: number {bad[0]}, {points[bad[0]]}, is not finite; correct it")
     return points
+
+
+def _at_points(saed, n_points):
+    """Superposed densities (n,) at as many points, checked."""
+    try:
+        values = np.asarray(saed, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ChargeError(
+            f"saed: {type(saed).__name__} is no array of numbers; give the value at each point"
+        ) from None
+    if values.shape != (n_points,):
+        raise ChargeError(
+            f"saed: an array {values.shape} for {n_points} points; give one value for each"
+        )
+    return values
