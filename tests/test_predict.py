@@ -544,7 +544,8 @@ def test_a_grid_that_begins_elsewhere_is_not_resumed(displaced, monkeypatch, cap
     complaint(capsys, *displaced, "p.cube")
     again()
     argv = [*displaced, "p.cube", "--resume"]
-    assert "unfinished prediction with other grid;" in complaint(capsys, *argv, "--like", "other.cube")
+    line = complaint(capsys, *argv, "--like", "other.cube")
+    assert "unfinished prediction with other grid;" in line
     assert main(argv) == 0
     assert main([*displaced, "whole.cube"]) == 0
     assert Path("p.cube").read_bytes() == Path("whole.cube").read_bytes()

@@ -476,7 +476,7 @@ def test_dpdata_takes_the_same_sources(crystal, pseudo):
         (("--saed", "upf:PSEUDO", "--saed-ecutrho", -3), "positive number of Ry"),
         (("--saed", "upf:nowhere", "--saed-ecutrho", 9), "nowhere: no such file or folder"),
         (("--saed", "upf:"), "upf: names no potentials: give upf:PATH"),
-        (("--saed", "potcar:", "--saed-ecutrho", 9), "potcar: names no potentials: give potcar:PATH"),
+        (("--saed", "potcar:", "--saed-ecutrho", 9), "potcar: names no potentials: give potcar:"),
         (("--saed", "potcar:nowhere"), "nowhere: no such file or folder"),
         (("--saed", "CHGCAR_none"), "CHGCAR_none: no such file, nor"),
         (("--saed", "CHGCAR"), "the density itself"),

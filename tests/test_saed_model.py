@@ -428,7 +428,7 @@ def test_test_scales_to_electrons(folder, capsys):
     "argv, message",
     [
         (PREDICT, "has learnt the difference"),
-        ((*PREDICT, "--saed", "CHGCAR_saed", "--grid", "4", "4", "4"), "CHGCAR_saed: densities on different grids: (4, 4, 4) and (8, 7, 9); give the superposition on the grid of the density (predict takes its grid"),
+        ((*PREDICT, "--saed", "CHGCAR_saed", "--grid", "4", "4", "4"), "CHGCAR_saed: densities on different grids: (4, 4, 4) and (8, 7, 9); give the"),
         ((*PREDICT, "-s", "CHGCAR", "--saed", "CHGCAR"), "CHGCAR: the density itself; give that"),
         ((*PREDICT, "--saed", "CHGCAR_other"), "no such file"),
         ((*PREDICT, "--saed", "CHGCAR_saed", "--electrons", "many"), "positive number, or auto"),
@@ -471,7 +471,7 @@ def test_a_file_in_python(charge_model, monkeypatch):
         (lambda: charge_model.predict(atoms, shape, saed=saed), "saed: .*different origins"),
         (lambda: charge_model.predict(atoms, shape, saed=saed.values), "saed: .*not ndarray"),
         (lambda: charge_model.predict_points(atoms, points, saed=[0.0]), r"\(1,\) for 60 points"),
-        (lambda: charge_model.predict_points(atoms, points, saed=saed), "saed: Density is no array"),
+        (lambda: charge_model.predict_points(atoms, points, saed=saed), "Density is no array"),
         (lambda: charge_model.predict_points(atoms, points, saed=saed.values), r"\(3, 4, 5\) for"),
     ):
         with pytest.raises(ChargeError, match=message) as error:

@@ -171,7 +171,9 @@ def beside(path, source):
 def check_other(saed, path):
     """Raise ChargeError where the file of a superposition is that of the density itself."""
     if os.path.samefile(saed, path):
-        raise ChargeError(f"{saed}: the density itself; give that of the superposed atoms")
+        raise ChargeError(
+            f"{saed}: the density itself; give that of the superposed atoms, a file of its own"
+        )
 
 
 def check_same_grid(path, reference, other_path, other):

@@ -180,7 +180,7 @@ def open_source(source, ecutrho=None):
     kind, colon, path = source.partition(":")
     if kind in _READERS and colon:
         if not path:
-            raise ChargeError(f"{source} names no potentials: give {source}PATH of those of the run")
+            raise ChargeError(f"{source} names no potentials: give {source}PATH of the run's")
         return AtomSource(kind, path, ecutrho)
     if ecutrho is not None:
         raise ChargeError(f"{source}: ecutrho is for upf: and potcar: only; leave it out")
