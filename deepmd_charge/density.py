@@ -6,6 +6,7 @@ from numbers import Real
 import numpy as np
 
 from .errors import ChargeError
+from .grids import check_origin
 from .mapped import by_planes
 
 # Files print the same cell with 6 to 16 decimals; closer than this is equal.
@@ -37,7 +38,7 @@ class Density:
     ------
     ChargeError
         If the values are not a three-dimensional grid of at least one point,
-        or the cell has no volume.
+        the origin is no point, or the cell has no volume.
     """
 
     # numpy scalars leave ``2.0 * density`` to __rmul__ instead of looping over it
@@ -46,7 +47,7 @@ class Density:
     def __init__(self, atoms, values, origin=(0.0, 0.0, 0.0), kind="", extra=None):
         self.atoms = atoms
         self.values = np.asarray(values, dtype=np.float64)
-        self.origin = np.array(origin, dtype=np.float64)
+        self.origin = check_origin(origin)
         self.kind = kind
         self.extra = dict(extra or {})
         if self.values.ndim != 3 or not self.values.size:
@@ -54,8 +55,6 @@ class Density:
                 "a density needs a grid (nx, ny, nz) of at least one point,"
                 f" not {self.values.shape}"
             )
-        if self.origin.shape != (3,):
-            raise ChargeError(f"an origin is three numbers in A, not {origin!r}")
         if not self.volume > 0:
             raise ChargeError("a density needs a cell with three independent vectors")
 
@@ -95,10 +94,10 @@ class Density:
         return fractional @ self.atoms.cell.array + self.origin
 
     def __add__(self, other):
-        return self._with(self.values + self._matching(other), other.kind)
+        return self._with(self.values + self.matching(other), other.kind)
 
     def __sub__(self, other):
-        return self._with(self.values - self._matching(other), other.kind)
+        return self._with(self.values - self.matching(other), other.kind)
 
     def __mul__(self, factor):
         if not isinstance(factor, Real):
@@ -124,10 +123,27 @@ class Density:
         kind = self.kind if other_kind == self.kind else ""
         return Density(self.atoms.copy(), values, self.origin, kind)
 
-    def _matching(self, other):
-        """Values of ``other``, once it is known to live on the same grid."""
+    def matching(self, other):
+        """Values of another density, once it is known to live on the same grid.
+
+        Parameters
+        ----------
+        other : Density
+
+        Returns
+        -------
+        np.ndarray
+
+        Raises
+        ------
+        ChargeError
+            If it is none, or grids, cells or origins differ.
+        """
         if not isinstance(other, Density):
-            raise ChargeError(f"only a density can be added to a density, not {other!r}")
+            raise ChargeError(
+                f"only a density can be added to a density, not {type(other).__name__}:"
+                " make it a Density on the same grid"
+            )
         if other.shape != self.shape:
             raise ChargeError(f"densities on different grids: {self.shape} and {other.shape}")
         for name, mine, its in (

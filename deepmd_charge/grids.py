@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
-"""Sizes of grids."""
+"""Sizes and origins of grids."""
 
 import math
 import operator
 
+import numpy as np
+
 from .errors import ChargeError
 
-__all__ = ["check_grid", "fft_size"]
+__all__ = ["check_grid", "check_origin", "fft_size"]
 
 
 def check_grid(atoms, grid):
@@ -20,6 +22,17 @@ def check_grid(atoms, grid):
     if atoms.cell.rank < 3:
         raise ChargeError("the structure has no cell of three vectors; add one")
     return shape
+
+
+def check_origin(origin):
+    """Return an origin as an array (3,), A, or raise ChargeError where it cannot be."""
+    try:
+        point = np.array(origin, dtype=np.float64)
+    except (TypeError, ValueError):
+        point = np.empty(0)
+    if point.shape != (3,) or not np.isfinite(point).all():
+        raise ChargeError("an origin is three finite numbers in A: give x, y and z")
+    return point
 
 
 def fft_size(points):

@@ -89,11 +89,12 @@ class StandInModel:
 
         ChargeModel.check(self, atoms, name)
 
-    def predict(self, atoms, grid, progress=False, saed=None):
+    def predict(self, atoms, grid, progress=False, saed=None, origin=(0.0, 0.0, 0.0)):
         from deepmd_charge import Density
 
-        empty = Density(atoms, np.zeros(grid))
-        return Density(atoms, self.predict_points(atoms, empty.points()).reshape(grid))
+        density = Density(atoms, np.zeros(grid), origin)
+        density.values.flat = self.predict_points(atoms, density.points())
+        return density
 
     def predict_points(self, atoms, points, progress=False, saed=None):
         return self.field(atoms)(points)

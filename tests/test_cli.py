@@ -180,6 +180,18 @@ def test_test(capsys):
     assert results["all"]["electrons_true"] == pytest.approx(12.0)
 
 
+def test_test_on_a_grid_that_begins_elsewhere(capsys):
+    atoms = read_density("CHGCAR").atoms
+    density = Density(atoms, np.zeros((8, 9, 10)), (0.3, -0.1, 0.2))
+    density.values.flat = wave(atoms, density.points())
+    write_density("o.cube", density)
+    for flags, electrons in ((), "8.080"), (("--electrons", "8"), "8.000"):
+        assert main(["test", "-m", "charge.pb", "-s", "o.cube", *flags]) == 0
+        numbers = capsys.readouterr().out.splitlines()[1].split()
+        assert numbers[5] == ("0.000" if flags else "1.000")  # NMAE
+        assert numbers[-2] == electrons
+
+
 def test_test_on_some_points(capsys):
     argv = ["test", "-m", "charge.pb", "-s", "CHGCAR", "--points", "50", "--json", "t.json"]
     results = []

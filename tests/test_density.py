@@ -57,7 +57,7 @@ def test_mismatches(density):
         density - Density(strained, density.values)
     with pytest.raises(ChargeError, match="origins"):
         density - Density(density.atoms, density.values, origin=(0, 0, 0.1))
-    with pytest.raises(ChargeError, match="not 3"):
+    with pytest.raises(ChargeError, match="not int: make it a Density"):
         density + 3
     with pytest.raises(TypeError):
         density * density

@@ -55,6 +55,21 @@ def test_round_trip(tmp_path, density, molecule, name, order):
         assert again.kind == format_of(name)
 
 
+@pytest.mark.parametrize("pbc", [(False,) * 3, (True, True, False), (False, True, False)])
+def test_a_cube_says_what_is_periodic(tmp_path, density, molecule, pbc):
+    """Whatever there is on the faces; the comment comes back as it was."""
+    for one in (density, molecule):
+        for comment in ("one\ntwo", 'pbc="T T T"\nOUTER LOOP: X, MIDDLE LOOP: Y, INNER LOOP: Z'):
+            one.atoms.pbc, one.extra = pbc, {"comment": comment}
+            for name in ("a.cube", "b.cube"):
+                write_density(tmp_path / name, one)
+                one = read_density(tmp_path / name)
+                assert (one.atoms.pbc == pbc).all()
+                assert one.extra["comment"] == comment
+            with open(tmp_path / "b.cube") as file:
+                assert ase.io.cube.read_cube(file)["data"].shape == one.shape
+
+
 @pytest.mark.parametrize("name", ["a.cube", "a.xsf", "CHGCAR"])
 def test_written_from_disk(tmp_path, density, name, monkeypatch):
     """A memory map is read in slabs; none is the whole grid."""

@@ -534,6 +534,79 @@ def test_molecules_are_not_interpolated(capsys):
     assert files() == []
 
 
+ORIGIN = (0.3, -1.1, 0.2)
+
+
+@pytest.fixture
+def displaced(folder):
+    """Density files whose grids begin elsewhere, and a model whose density goes with the atoms."""
+    Path("sharp.pb").write_text("0 0.5 3")
+    atoms = bulk("Si", "diamond", 5.43)
+    for name, origin in {"like.cube": ORIGIN, "other.cube": (0.3, -1.1, 0.3)}.items():
+        write_density(name, Density(atoms, np.full((24, 12, 20), 0.2), origin))
+    atoms.pbc = False
+    write_density("molecule.xsf", Density(atoms, np.full((4, 4, 4), 0.2), ORIGIN))
+    return ("predict", "-m", "sharp.pb", "-s", "POSCAR", "--like", "like.cube", "-o")
+
+
+@pytest.mark.parametrize("flags", [(), ("--coarsen", "2"), ("-m", "sharp.pb", "sharp.pb")])
+@pytest.mark.parametrize("name", ["p.cube", "p.xsf"])
+@pytest.mark.filterwarnings("ignore:.*--coarsen")
+def test_a_prediction_begins_where_like_does(displaced, flags, name):
+    assert main([*displaced, name, *flags]) == 0
+    for path in (name, labelled(name, "std"))[: 2 if "-m" in flags else 1]:
+        density = read_density(path, check=False)
+        assert density.origin == pytest.approx(ORIGIN, abs=1e-9)
+        assert density.atoms.positions == pytest.approx(bulk("Si", "diamond", 5.43).positions)
+    field = StandInField(density.atoms, 0.0, 0.5, 3.0)
+    true = 0.0 if "-m" in flags else field(density.points()).reshape(density.shape)
+    assert density.values == pytest.approx(true, abs=1e-8)
+
+
+def test_a_molecule_is_predicted_in_its_box(displaced):
+    argv = [*displaced[:3], "-s", "molecule.xsf", "-o", "p.xsf"]
+    for flags in (), ("--grid", "5", "6", "7"), ("--spacing", "0.5"):
+        assert main([*argv, *flags]) == 0
+        assert read_density("p.xsf", check=False).origin == pytest.approx(ORIGIN)
+
+
+def test_what_a_file_cannot_hold_is_said_before(displaced, capsys):
+    line = complaint(capsys, *displaced, "CHGCAR_p")
+    assert "CHGCAR_p: a CHGCAR has its origin at zero, this density at (0.3, -1.1, 0.2) A" in line
+    write("bc.xyz", bulk("Si"), format="extxyz")
+    Path("bc.xyz").write_text(Path("bc.xyz").read_text().replace("T T T", "F T T"))
+    argv = [*displaced[:3], "-s", "bc.xyz", "--grid", "4", "4", "4", "-o", "p.xsf"]
+    assert "p.xsf: an xsf is periodic along a, or" in complaint(capsys, *argv)
+    assert StandInField.n_calls == 0
+    assert files("*p*.partial") == []
+
+
+def test_a_grid_that_begins_elsewhere_is_not_resumed(displaced, monkeypatch, capsys):
+    again = interrupted_at(monkeypatch, 2)
+    complaint(capsys, *displaced, "p.cube")
+    again()
+    argv = [*displaced, "p.cube", "--resume"]
+    line = complaint(capsys, *argv, "--like", "other.cube")
+    assert "unfinished prediction with other grid;" in line
+    assert main(argv) == 0
+    assert main([*displaced, "whole.cube"]) == 0
+    assert Path("p.cube").read_bytes() == Path("whole.cube").read_bytes()
+
+
+@pytest.mark.parametrize("pbc", [True, False, (True, False, True)])
+def test_the_real_model_begins_anywhere(charge_model, pbc):
+    from training import structure
+
+    atoms = structure(8)
+    atoms.pbc = pbc
+    empty = Density(atoms, np.zeros((9, 7, 8)), (-1.3, 0.4, 7.7))
+    density = charge_model.predict(atoms, empty.shape, origin=empty.origin)
+    expected = charge_model.predict_points(atoms, empty.points()).reshape(empty.shape)
+    assert (density - empty).values == pytest.approx(expected, abs=1e-5)
+    with pytest.raises(ValueError, match="three finite numbers"):
+        charge_model.predict(atoms, (2, 2, 2), origin=(0.0, np.nan, 0.0))
+
+
 def test_predict_fills_an_array(charge_model, tmp_path):
     """The real model, on a grid of several blocks: as on points, wherever the values go."""
     from training import structure

@@ -523,6 +523,8 @@ def test_dpdata_takes_what_was_fitted(crystal):
         (("--saed", "upf:PSEUDO"), "ecutrho"),
         (("--saed", "upf:PSEUDO", "--saed-ecutrho", -3), "positive number of Ry"),
         (("--saed", "upf:nowhere", "--saed-ecutrho", 9), "nowhere: no such file or folder"),
+        (("--saed", "upf:"), "upf: names no potentials: give upf:PATH"),
+        (("--saed", "potcar:", "--saed-ecutrho", 9), "potcar: names no potentials: give potcar:"),
         (("--saed", "potcar:nowhere"), "nowhere: no such file or folder"),
         (("--saed", "CHGCAR_none"), "CHGCAR_none: no such file, nor"),
         (("--saed", "CHGCAR"), "the density itself"),
@@ -544,6 +546,19 @@ def test_refusals(crystal, pseudo, flags, message, capsys):
     assert line.startswith("deepmd-charge: error: ")
     assert message in line or message == "only"
     assert sorted(crystal.rglob("*")) == there
+
+
+@pytest.mark.parametrize("kind", ["upf", "npz", "file"])
+def test_superposition_on_a_grid_that_begins_elsewhere(pseudo, tmp_path, kind):
+    atoms = structure(3)
+    density = Density(atoms, np.zeros((10, 9, 11)), (0.3, -1.1, 5.2))
+    density.values.flat = gaussian_sum(atoms, density.points())
+    write_density(tmp_path / "a.cube", density)
+    source = {"upf": f"upf:{pseudo}", "npz": gaussian_table(**WIDTH), "file": tmp_path / "a.cube"}
+    ecutrho = 150 if kind == "upf" else None
+    found = superposition(atoms, density.shape, source[kind], ecutrho, density.origin)
+    assert (density - found).values == pytest.approx(0.0, abs=1e-4)
+    assert (found.atoms.positions == atoms.positions).all()
 
 
 def test_ambiguous_and_unusable_sources(pseudo, tmp_path):

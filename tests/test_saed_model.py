@@ -16,6 +16,7 @@ from deepmd_charge import ChargeError, ChargeModel, Density, read_density, write
 from deepmd_charge.cli.main import main
 from deepmd_charge.electrons import expected_electrons, rescale
 from deepmd_charge.formats.augmentation import format_occupancies
+from deepmd_charge.inference.field import Field
 from deepmd_charge.lammps import read_run, write_run
 from deepmd_charge.saed import RadialTable, adding
 from deepmd_charge.species import name_species
@@ -360,9 +361,9 @@ class Difference(StandInModel):
     def field(self, atoms):
         return Flat(atoms, 0.0)
 
-    def predict(self, atoms, grid, progress=False, saed=None):
+    def predict(self, atoms, grid, progress=False, saed=None, origin=(0.0, 0.0, 0.0)):
         adding.check_given(self.path, self.info, saed)
-        density = Density(atoms, np.full(grid, 1e-3))
+        density = Density(atoms, np.full(grid, 1e-3), origin)
         if saed is not None:
             adding.add(density, saed)
         return density
@@ -415,6 +416,16 @@ def test_predict_takes_files_of_vasp_4(folder, capsys):
     assert main([*argv, "--species", "Si", "C", "Si", "C"]) == 0, capsys.readouterr().err
 
 
+def test_predict_adds_a_file_that_begins_elsewhere(folder):
+    from deepmd_charge import read_density
+
+    atoms = structure(8)
+    saed = Density(atoms, np.random.default_rng(0).uniform(0.1, 0.2, (8, 7, 9)), (0.4, -0.2, 0.1))
+    write_density("saed.cube", saed)
+    assert main([*PREDICT[:-1], "p.cube", "--saed", "saed.cube"]) == 0
+    assert (read_density("p.cube") - saed).values == pytest.approx(1e-3, abs=1e-9)
+
+
 def test_predict_adds_a_file_to_a_coarse_prediction(folder, capsys, monkeypatch):
     """The difference alone is interpolated; what that adds is a share of the total."""
     def rippled(self, points):
@@ -462,7 +473,8 @@ def test_test_scales_to_electrons(folder, capsys):
     "argv, message",
     [
         (PREDICT, "has learnt the difference"),
-        ((*PREDICT, "--saed", "CHGCAR_saed", "--grid", "4", "4", "4"), "different grids"),
+        ((*PREDICT, "--saed", "CHGCAR_saed", "--grid", "4", "4", "4"), "CHGCAR_saed: densities on different grids: (4, 4, 4) and (8, 7, 9); give the"),
+        ((*PREDICT, "-s", "CHGCAR", "--saed", "CHGCAR"), "CHGCAR: the density itself; give that"),
         ((*PREDICT, "--saed", "CHGCAR_other"), "no such file"),
         ((*PREDICT, "--saed", "CHGCAR_saed", "--electrons", "many"), "positive number, or auto"),
         ((*PREDICT, "--saed", "CHGCAR_saed", "--electrons", "-4"), "positive number, or auto"),
@@ -488,6 +500,28 @@ def test_a_needless_file_is_refused(model):
         model.predict(atoms, (4, 4, 4), saed=Density(atoms, np.zeros((4, 4, 4))))
     with pytest.raises(ChargeError, match="total density by itself"):
         model.predict_points(atoms, [[0, 0, 0]], saed=[0.0])
+
+
+def test_a_file_in_python(charge_model, monkeypatch):
+    """What is added is checked before anything is predicted, and complaints have one line."""
+    monkeypatch.setitem(charge_model.info, "saed", {"source": "file"})
+    atoms, shape = structure(8), (3, 4, 5)
+    saed = Density(atoms, np.random.default_rng(0).uniform(size=shape), (0.1, 0.2, 0.3))
+    found = charge_model.predict(atoms, shape, saed=saed, origin=saed.origin)
+    points = saed.points()
+    at_points = charge_model.predict_points(atoms, points, saed=saed.values.ravel())
+    assert found.values.ravel() == pytest.approx(at_points, abs=1e-5)
+    monkeypatch.setattr(Field, "__call__", lambda *_: pytest.fail("predicts first"))
+    for call, message in (
+        (lambda: charge_model.predict(atoms, shape, saed=saed), "saed: .*different origins"),
+        (lambda: charge_model.predict(atoms, shape, saed=saed.values), "saed: .*not ndarray"),
+        (lambda: charge_model.predict_points(atoms, points, saed=[0.0]), r"\(1,\) for 60 points"),
+        (lambda: charge_model.predict_points(atoms, points, saed=saed), "Density is no array"),
+        (lambda: charge_model.predict_points(atoms, points, saed=saed.values), r"\(3, 4, 5\) for"),
+    ):
+        with pytest.raises(ChargeError, match=message) as error:
+            call()
+        assert "\n" not in str(error.value)
 
 
 def test_electrons():

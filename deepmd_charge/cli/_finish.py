@@ -1,15 +1,10 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """What ``predict`` does to a density once all its values are there."""
 
-import numpy as np
-
 from .. import electrons, formats
 from ..augmentation import MISSING, occupancies
-from ..density import Density
 from ..errors import ChargeError
 from ..quantities import quantity_of, unit_of
-from ..saed.adding import check_given
-from ..saed.sources import matching
 
 
 class Finish:
@@ -19,15 +14,10 @@ class Finish:
     ----------
     models : list of ChargeModel
         That predict it.
-    atoms : ase.Atoms
-        The structure.
-    grid : tuple of int
-        (nx, ny, nz)
+    empty : Density
+        The structure and the grid, without values.
     output : str
         File to write.
-    saed : Density or None
-        Superposition of atomic densities, for models that were trained with
-        such files.
     number : str or None
         Electrons to scale to, or "auto".
     augmentation : list of str
@@ -46,11 +36,9 @@ class Finish:
         If any of this does not go together.
     """
 
-    def __init__(self, models, atoms, grid, output, saed, number, augmentation, species=None):
-        for model in models:
-            check_given(model.path, model.info, saed)
-        if saed is not None:
-            matching(Density(atoms, np.broadcast_to(0.0, grid)), saed, "SAED")
+    def __init__(self, models, empty, output, number, augmentation, species=None):
+        formats.check_holds(output, empty)
+        atoms = empty.atoms
         is_chgcar = formats.format_of(output) == "vasp/chgcar"
         if augmentation and not is_chgcar:
             raise ChargeError(f"{output}: only a CHGCAR holds augmentation occupancies")

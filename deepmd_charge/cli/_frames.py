@@ -5,6 +5,8 @@ import os
 import re
 from itertools import chain, count, islice
 
+import numpy as np
+
 from ..errors import ChargeError
 from ..species import name_species
 
@@ -66,6 +68,8 @@ def iterate_structures(path, frames=None, species=None):
         Number of the frame, from 0; None where the file has one frame, or one
         was asked for.
     atoms : ase.Atoms
+    origin : np.ndarray
+        (3,) where its cell begins, A: zero, but for density files.
 
     Raises
     ------
@@ -77,13 +81,14 @@ def iterate_structures(path, frames=None, species=None):
 
         if frames not in (None, "0", "-1", ":"):
             raise ChargeError(f"{path}: a density file has one structure, not frames {frames}")
-        yield None, read_density(path, species=species, check=False).atoms
+        density = read_density(path, species=species, check=False)
+        yield None, density.atoms, density.origin
         return
     is_dump = _is_dump(path)
     options = _dump_options(path, species) if is_dump else {}
     for number, atoms in _chosen(path, frames, options):
         name_species(path, atoms, None if is_dump else species)
-        yield number, atoms
+        yield number, atoms, np.zeros(3)
 
 
 def _chosen(path, frames, options):

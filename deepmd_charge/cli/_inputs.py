@@ -122,7 +122,7 @@ def read_structure(path, model, species=None):
 
     file, frames = split_frames(path, None)
     atoms = None
-    for _, atoms in iterate_structures(file, "-1" if frames is None else frames, species):
+    for _, atoms, _ in iterate_structures(file, "-1" if frames is None else frames, species):
         pass
     if atoms is None:
         raise ChargeError(f"{path}: there are no such frames in this file")
@@ -149,7 +149,7 @@ def check_same_grid(path, reference, other_path, other):
         When the atoms are not the same.
     """
     try:
-        reference - other
+        reference.matching(other)
     except ChargeError as error:
         raise ChargeError(f"{path} and {other_path}: {error}") from None
     if not same_atoms(reference.atoms, other.atoms):

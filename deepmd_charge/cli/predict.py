@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """``deepmd-charge predict``: the density of a structure on a whole grid."""
 
+import numpy as np
+
 from ..errors import ChargeError
 from ._grid import add_grid_flags, check_grid, grid_of_spacing
 from ._inputs import add_model_argument, add_structure_arguments
@@ -93,10 +95,12 @@ def run(args):
 def predict(args, team):
     """Predict all frames, on rank 0."""
     from .. import formats
+    from ..density import Density
     from ..inference import ChargeModel
     from ..inference.outputs import labelled
     from ..inference.parallel import available_cores
     from ..inference.run import Run
+    from ..saed.sources import check_other
     from ._finish import Finish
     from ._frames import iterate_structures, split_frames
     from ._inputs import check_densities, check_structure, read_companion
@@ -104,12 +108,14 @@ def predict(args, team):
     formats.check_writable(args.output)
     check_numbers(args, team)
     check_densities([path for path in (args.like, args.saed, *args.augmentation) if path])
-    if args.like is not None:
-        args.grid = read_companion(args.like, args.species).shape
     path, frames = split_frames(args.structure, args.frames)
+    if args.saed:
+        check_other(args.saed, path)
     n_threads = args.jobs or (1 if team.size > 1 else available_cores())
     models = [ChargeModel(name, n_threads) for name in args.model]
     saed = read_companion(args.saed, args.species) if args.saed else None
+    given = read_companion(args.like, args.species) if args.like else saed
+    given = None if given is None else (given.shape, given.origin)
     options = {
         "frames": frames,
         **{name: getattr(args, name) for name in ("saed", "electrons", "augmentation")},
@@ -118,16 +124,17 @@ def predict(args, team):
         models, args.output, team, args.resume, args.coarsen, args.model_error, options
     ) as run:
         position = -1
-        for position, (frame, atoms) in enumerate(iterate_structures(path, frames, args.species)):
+        structures = iterate_structures(path, frames, args.species)
+        for position, (frame, atoms, corner) in enumerate(structures):
             output = args.output if frame is None else labelled(args.output, f"{frame:04d}")
             if run.has_written(position, output):
                 continue
             check_structure(path if frame is None else f"{path}@{frame}", atoms, models)
-            grid = choose_grid(args, models[0], atoms, saed)
-            finish = Finish(
-                models, atoms, grid, output, saed, args.electrons, args.augmentation, args.species
-            )
-            show(run.predict(atoms, grid, output, position, saed, finish), finish)
+            grid, origin = choose_grid(args, models[0], atoms, corner, given)
+            empty = Density(atoms, np.broadcast_to(0.0, grid), origin)
+            check_saed(args.saed, models, empty, saed)
+            finish = Finish(models, empty, output, args.electrons, args.augmentation, args.species)
+            show(run.predict(atoms, grid, output, position, saed, finish, origin), finish)
         if position < 0:
             raise ChargeError(f"{path}: there are no frames {frames} in this file")
 
@@ -167,18 +174,43 @@ def check_numbers(args, team):
         raise ChargeError(f"--model-error {args.model_error:g}: give a positive number")
 
 
-def choose_grid(args, model, atoms, saed=None):
-    """Find the grid shape that the flags, or else the model, ask for.
+def check_saed(path, models, density, saed):
+    """Raise ChargeError unless models want a superposition that is given, or none, on this grid."""
+    from ..saed.adding import check_given
+    from ..saed.sources import matching
+
+    for model in models:
+        check_given(model.path, model.info, saed)
+    if saed is not None:
+        matching(density, saed, path)
+
+
+def choose_grid(args, model, atoms, corner, given):
+    """Find the grid that the flags, or else the model, ask for.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+    model : ChargeModel
+    atoms : ase.Atoms
+        The structure.
+    corner : np.ndarray
+        (3,) where its cell begins, A: a molecule is in the box there.
+    given : tuple or None
+        Shape and origin of the grid of ``--like``, or else of ``--saed``.
 
     Returns
     -------
-    tuple of int
+    shape : tuple of int
+    origin : np.ndarray
+        (3,), A
     """
+    shape, origin = given or (None, np.zeros(3) if atoms.pbc.all() else corner)
     if args.grid is not None:
-        return tuple(args.grid)
+        return tuple(args.grid), origin
     spacing = args.spacing
-    if spacing is None and saed is not None:
-        return tuple(saed.shape)
+    if spacing is None and shape is not None:
+        return shape, origin
     if spacing is None:
         spacing = model.info.get("grid_spacing")
         if spacing is None:
@@ -186,4 +218,4 @@ def choose_grid(args, model, atoms, saed=None):
                 f"{model.path}: the model does not know the grid spacing of its training data; "
                 "give --grid, --like or --spacing"
             )
-    return grid_of_spacing(spacing, atoms)
+    return grid_of_spacing(spacing, atoms), origin

@@ -141,9 +141,9 @@ def _from_model(args):
         if superpositions:
             saed = read_companion(superpositions[number], args.species)
             matching(reference, saed, superpositions[number])
-        if args.points is None and not reference.origin.any():
+        if chosen is Ellipsis:
             density = model.predict(
-                reference.atoms, grid=reference.shape, progress=True, saed=saed
+                reference.atoms, reference.shape, progress=True, saed=saed, origin=reference.origin
             )
             if args.electrons:
                 wanted = electrons.parse_electrons(
@@ -152,11 +152,7 @@ def _from_model(args):
                 electrons.rescale(density, wanted)
             return density.values
         if saed is not None:
-            saed = saed.values[chosen].ravel()
-        if chosen is Ellipsis:
-            points = reference.points()
-            values = model.predict_points(reference.atoms, points, saed=saed)
-            return values.reshape(reference.shape)
+            saed = saed.values[chosen]
         points = reference.points(np.ravel_multi_index(chosen, reference.shape))
         return model.predict_points(reference.atoms, points, saed=saed)
 

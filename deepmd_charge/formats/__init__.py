@@ -2,8 +2,9 @@
 """Density files: one module a layout, found by name or by file name.
 
 A module has ``read(path, kind, species) -> Density`` and, where it can,
-``write(path, density, kind)``, where ``kind`` is the name of the format. Names
-of files that end in .gz or .xz are compressed.
+``write(path, density, kind)``, where ``kind`` is the name of the format, and
+``check(path, density)``, which refuses what the format cannot hold. Names of
+files that end in .gz or .xz are compressed.
 """
 
 import os
@@ -18,6 +19,7 @@ from ._text import COMPRESSIONS
 
 __all__ = [
     "FORMATS",
+    "check_holds",
     "check_writable",
     "format_of",
     "is_valence_density",
@@ -146,6 +148,25 @@ def check_writable(path, format=None):
     """
     check_output(path)
     _writable(path, format)
+
+
+def check_holds(path, density, format=None):
+    """Refuse, before any work is done, a density that a format cannot hold.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+    density : Density
+        With whatever values: what counts are its atoms and its grid.
+    format : str, optional
+        As for :func:`write_density`.
+
+    Raises
+    ------
+    ChargeError
+        If the format has no place for the atoms, their periodicity or the origin.
+    """
+    _module(_writable(path, format)).check(os.fspath(path), density)
 
 
 def format_of(path, format=None):

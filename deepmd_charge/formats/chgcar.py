@@ -111,12 +111,7 @@ def write(path, density, kind="vasp/chgcar"):
     path = os.fspath(path)
     blocks = [density.values, *density.extra.get("spin", [])]
     texts = density.extra.get("augmentation", [""] * len(blocks))
-    if density.origin.any():
-        raise ChargeError(
-            f"{path}: a CHGCAR has its origin at zero, this density at {density.origin.tolist()} A"
-        )
-    if not len(density.atoms) or (density.atoms.numbers < 1).any():
-        raise ChargeError(f"{path}: a CHGCAR needs atoms, and elements for all of them")
+    check(path, density)
     if any(block.shape != density.shape for block in blocks) or len(texts) != len(blocks):
         raise ChargeError(f"{path}: the spin grids or augmentation texts do not match the density")
     unit = 1.0 if kind in NOT_TIMES_VOLUME else density.volume
@@ -129,6 +124,18 @@ def write(path, density, kind="vasp/chgcar"):
             rows = (slab.reshape(1, -1) * unit for slab in slabs(block.T, 2 * COLUMNS))
             write_values(file, path, rows, COLUMNS)
             file.write(text.encode())
+
+
+def check(path, density):
+    """Raise ChargeError unless origin and atoms of a density have a place in a CHGCAR."""
+    if density.origin.any():
+        origin = ", ".join(f"{x:g}" for x in density.origin)
+        raise ChargeError(
+            f"{path}: a CHGCAR has its origin at zero, this density at ({origin}) A;"
+            " write a cube or an xsf"
+        )
+    if not len(density.atoms) or (density.atoms.numbers < 1).any():
+        raise ChargeError(f"{path}: a CHGCAR needs atoms, and elements for all of them")
 
 
 def augmentation_counts(text):

@@ -8,13 +8,15 @@ Lengths are in bohr, or in A where the numbers of points are negative. The
 values are in e/bohr^3 always. A negative number of atoms announces a line with
 the number of datasets and their labels before the values.
 
-The file does not say whether it is periodic. It is read as periodic, unless
-the density stays below ``FACE_DENSITY`` on all six faces of the grid: then it
-is a molecule in a box, and ``atoms.pbc`` is False.
+The format does not say whether the atoms are periodic. Files that are written
+here do, by ``pbc="T T F"`` at the end of the first line. Any other is read as
+periodic, unless the density stays below ``FACE_DENSITY`` on all six faces of the
+grid: then it is a molecule in a box, and ``atoms.pbc`` is False.
 """
 
 import math
 import os
+import re
 import warnings
 
 import numpy as np
@@ -28,6 +30,7 @@ from ._text_writer import slabs, text_writer, write_values
 
 COLUMNS = 6
 FACE_DENSITY = 0.01  # e/A^3; between the atoms of condensed matter there is ten times as much
+_PBC = re.compile(r' pbc="([TF]) ([TF]) ([TF])"\s*$')  # as in extxyz
 
 
 def read(path, kind="cube", species=None):
@@ -82,9 +85,12 @@ def read(path, kind="cube", species=None):
         values = reader.values(math.prod(shape) * n_sets, 1.0 / PER_BOHR3)
         _expect_end(reader)
     sets = [np.ascontiguousarray(one) for one in np.moveaxis(values.reshape(*shape, n_sets), -1, 0)]
-    faces = [np.moveaxis(sets[0], axis, 0)[k] for axis in range(3) for k in (0, -1)]
-    is_open = max(np.abs(face).max() for face in faces) < FACE_DENSITY
-    atoms = Atoms(numbers, positions=positions * unit, cell=cell, pbc=not is_open)
+    if said := _PBC.search(comment[0]):
+        comment[0] = comment[0][: said.start()]
+        pbc = [letter == "T" for letter in said.groups()]
+    else:
+        pbc = not _is_open(sets[0])
+    atoms = Atoms(numbers, positions=positions * unit, cell=cell, pbc=pbc)
     name_species(reader.path, atoms, species)
     extra = {"comment": "\n".join(comment)}
     if n_sets > 1:
@@ -118,13 +124,13 @@ def write(path, density, kind="cube"):
     """
     path = os.fspath(path)
     atoms = density.atoms
-    if not len(atoms) or (atoms.numbers < 1).any():
-        raise ChargeError(f"{path}: a cube needs atoms, and elements for all of them")
+    check(path, density)
     comment = (density.extra.get("comment", "").splitlines() + ["", ""])[:2]
+    periodicity = " ".join("FT"[int(is_periodic)] for is_periodic in atoms.pbc)
     steps = atoms.cell.array / np.reshape(density.shape, (3, 1)) / BOHR
     with text_writer(path) as file:
         lines = [
-            comment[0] or atoms.get_chemical_formula(),
+            f'{comment[0] or atoms.get_chemical_formula()} pbc="{periodicity}"',
             comment[1] or "electron density in e/bohr^3",
             _line(len(atoms), density.origin / BOHR),
             *(_line(n, step) for n, step in zip(density.shape, steps)),
@@ -133,6 +139,18 @@ def write(path, density, kind="cube"):
         file.write(("\n".join(lines) + "\n").encode())
         rows = (slab.reshape(-1, density.shape[2]) / PER_BOHR3 for slab in slabs(density.values))
         write_values(file, path, rows, COLUMNS)
+
+
+def _is_open(values):
+    """Whether there is next to nothing on the faces of a grid."""
+    faces = [np.moveaxis(values, axis, 0)[k] for axis in range(3) for k in (0, -1)]
+    return max(np.abs(face).max() for face in faces) < FACE_DENSITY
+
+
+def check(path, density):
+    """Raise ChargeError unless the atoms of a density have a place in a cube."""
+    if not len(density.atoms) or (density.atoms.numbers < 1).any():
+        raise ChargeError(f"{path}: a cube needs atoms, and elements for all of them")
 
 
 def _line(count, numbers):

@@ -121,15 +121,10 @@ def write(path, density, kind="xsf"):
     """
     path = os.fspath(path)
     atoms, values = density.atoms, density.values
+    check(path, density)
     n_periodic = int(atoms.pbc.sum())
-    if not len(atoms) or (atoms.numbers < 1).any():
-        raise ChargeError(f"{path}: an xsf needs atoms, and elements for all of them")
-    if not atoms.pbc[:n_periodic].all():
-        raise ChargeError(f"{path}: an xsf is periodic along a, or a and b, or all axes")
     repeat = 1 if n_periodic else 0
     shape = np.array(density.shape) + repeat
-    if shape.min() < 2:
-        raise ChargeError(f"{path}: a molecule's grid needs two points on each axis")
     spans = atoms.cell.array * ((shape - 1) / density.shape)[:, None]
     lines = ["# density in e/bohr^3"]
     if n_periodic:
@@ -148,6 +143,17 @@ def write(path, density, kind="xsf"):
         rows = (slab.reshape(-1, shape[0]) / PER_BOHR3 for slab in padded)
         write_values(file, path, rows, COLUMNS)
         file.write(b" END_DATAGRID_3D\nEND_BLOCK_DATAGRID_3D\n")
+
+
+def check(path, density):
+    """Raise ChargeError unless atoms, periodicity and grid of a density have a place in an xsf."""
+    atoms = density.atoms
+    if not len(atoms) or (atoms.numbers < 1).any():
+        raise ChargeError(f"{path}: an xsf needs atoms, and elements for all of them")
+    if not atoms.pbc[: atoms.pbc.sum()].all():
+        raise ChargeError(f"{path}: an xsf is periodic along a, or a and b, or all axes")
+    if not atoms.pbc.any() and min(density.shape) < 2:
+        raise ChargeError(f"{path}: a molecule's grid needs two points on each axis")
 
 
 def _line(numbers):

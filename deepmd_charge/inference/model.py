@@ -9,8 +9,10 @@ from ..density import Density
 from ..errors import ChargeError
 from ..grids import check_grid
 from ..saed.adding import add, check_given
+from ..saed.sources import matching
 from ..sampling import GRID_TYPE
 from ..species import species_of
+from ..structures import seen_from
 from .blocks import Blocks
 from .engine import Engine, Unsupported
 from .field import Field
@@ -121,7 +123,9 @@ class ChargeModel:
                 "cell vector; correct the cell, or the pbc"
             )
 
-    def predict(self, atoms, grid, progress=False, saed=None, out=None):
+    def predict(
+        self, atoms, grid, progress=False, saed=None, out=None, origin=(0.0, 0.0, 0.0)
+    ):
         """Predict the total density on a whole grid.
 
         Parameters
@@ -130,7 +134,7 @@ class ChargeModel:
             The structure; periodic along the axes of its own ``pbc``.
         grid : tuple of int
             (nx, ny, nz); the value at [i, j, k] belongs to
-            (i/nx) a + (j/ny) b + (k/nz) c.
+            origin + (i/nx) a + (j/ny) b + (k/nz) c.
         progress : bool
             Show a progress bar.
         saed : Density, optional
@@ -139,6 +143,8 @@ class ChargeModel:
         out : np.ndarray, optional
             (nx, ny, nz) float64 array to fill, such as a ``numpy.memmap``: the
             values of the result. Made in memory by default.
+        origin : array_like, optional
+            (3,) position of the grid's first point, A: of a density its ``origin``.
 
         Returns
         -------
@@ -149,8 +155,9 @@ class ChargeModel:
         ------
         ChargeError
             If the grid is not three counts of at least 1 or `out` does not fit
-            it, the cell has no volume, the model cannot evaluate the structure
-            (:meth:`check`), or a SAED is missing, needless or on another grid.
+            it, the origin is no point, the cell has no volume, the model cannot
+            evaluate the structure (:meth:`check`), or a SAED is missing, needless
+            or on another grid.
 
         Warns
         -----
@@ -163,7 +170,10 @@ class ChargeModel:
             out = np.empty(shape)
         elif out.shape != shape or out.dtype != np.float64:
             raise ChargeError(f"out is {out.dtype} {out.shape}; give a float64 array {shape}")
-        field = self.field(atoms)
+        field = self.field(seen_from(atoms, origin))
+        density = Density(atoms.copy(), out, origin)
+        if saed is not None:
+            matching(density, saed, "saed")
         field.warn_if_far(shape, stacklevel=3)
         # work for all threads, also where the grid is small
         share = -(-out.size // (4 * field.threads))
@@ -177,7 +187,6 @@ class ChargeModel:
         with progress_bar(blocks.size, show=progress) as bar:
             for n_points in in_order(fill, range(len(blocks)), field.threads):
                 bar.update(n_points)
-        density = Density(atoms.copy(), out)
         if saed is not None:
             add(density, saed)
         return density
@@ -206,7 +215,8 @@ class ChargeModel:
         ------
         ChargeError
             If a point is not three finite numbers, the model cannot evaluate
-            the structure (:meth:`check`), or a SAED is missing or needless.
+            the structure (:meth:`check`), or a SAED is missing, needless or not a
+            number for each point.
 
         Warns
         -----
@@ -215,6 +225,7 @@ class ChargeModel:
         """
         check_given(self.path, self.info, saed)
         points = _points(points)
+        saed = None if saed is None else _at_points(saed, len(points))
         field = self.field(atoms)
         field.warn_if_far(points, stacklevel=3)
         values = np.empty(len(points))
@@ -229,7 +240,7 @@ class ChargeModel:
         with progress_bar(len(points), show=progress) as bar:
             for n_points in in_order(fill, range(0, len(points), block), field.threads):
                 bar.update(n_points)
-        return values if saed is None else values + np.asarray(saed, dtype=np.float64)
+        return values if saed is None else values + saed
 
     def field(self, atoms):
         """Density around given atoms, ready to be evaluated piece by piece.
@@ -277,3 +288,18 @@ def _misplaced(positions):
     """Which positions (n, 3) are no places that float64 resolves."""
     with np.errstate(invalid="ignore"):
         return np.flatnonzero(~(np.abs(positions) <= _FARTHEST).all(axis=1))
+
+
+def _at_points(saed, n_points):
+    """Superposed densities (n,) at as many points, checked."""
+    try:
+        values = np.asarray(saed, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ChargeError(
+            f"saed: {type(saed).__name__} is no array of numbers; give the value at each point"
+        ) from None
+    if values.shape != (n_points,):
+        raise ChargeError(
+            f"saed: an array {values.shape} for {n_points} points; give one value for each"
+        )
+    return values

@@ -21,6 +21,7 @@ from ..grids import check_grid
 from ..mapped import by_planes, scratch
 from ..saed.adding import add
 from ..species import species_of
+from ..structures import seen_from
 from .coarse import added_error, coarse_shape, refine, superpose
 from .evaluation import Evaluator, Task, mean_and_deviation
 from .outputs import labelled, memory_order
@@ -117,7 +118,9 @@ class Run:
             and all(os.path.exists(path) for path in self._outputs(output))
         )
 
-    def predict(self, atoms, grid, output, position=0, saed=None, finish=None):
+    def predict(
+        self, atoms, grid, output, position=0, saed=None, finish=None, origin=(0.0, 0.0, 0.0)
+    ):
         """Predict the density of a structure and write it.
 
         Parameters
@@ -135,6 +138,8 @@ class Run:
             models without a table have learnt.
         finish : callable, optional
             Makes of the density on the full grid the one to write.
+        origin : array_like, optional
+            (3,) position of the grid's first point, A.
 
         Returns
         -------
@@ -157,14 +162,14 @@ class Run:
         # atomic densities are too sharp for a coarse grid
         part = "density" if coarse == shape else "difference"
         paths = [os.path.abspath(model.path) for model in self._models]
-        task = Task(paths, atoms, coarse, part)
+        task = Task(paths, seen_from(atoms, origin), coarse, part)
         evaluator = Evaluator(self._models, task)
         fields = evaluator.fields
         for field in fields:
             field.warn_if_far(shape, name=output)
         partial = Partial(
             self._path,
-            self._description(task, evaluator.blocks, shape, output, position),
+            self._description(atoms, part, evaluator.blocks, (*shape, *origin), output, position),
             evaluator.blocks,
             evaluator.n_arrays,
             memory_order(output),
@@ -174,7 +179,9 @@ class Run:
             values, added = partial.values, None
             if coarse != shape:
                 values = self._refined(values, task, shape, output)
-            density, *deviation = [Density(atoms.copy(), array) for array in values]
+            density, *deviation = [
+                Density(atoms.copy(), array, origin) for array in values
+            ]
             if saed is not None:
                 add(density, saed)
             if coarse != shape:
@@ -210,8 +217,7 @@ class Run:
                 "give the arguments of then, or remove this file"
             )
 
-    def _description(self, task, blocks, shape, output, position):
-        atoms = task.atoms
+    def _description(self, atoms, part, blocks, grid, output, position):
         description = {
             **self._about,
             "position": position,
@@ -221,8 +227,8 @@ class Run:
                 )),
                 " ".join(species_of(atoms)).encode(),
             ),
-            "grid": list(shape),
-            "part": task.part,
+            "grid": list(map(float, grid)),
+            "part": part,
             "block": blocks.points_at_most,
             "order": memory_order(output),
         }

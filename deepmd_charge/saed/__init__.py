@@ -8,6 +8,8 @@ subtracted from the data is added back by the model.
 
 from importlib import import_module
 
+import numpy as np
+
 __all__ = ["RadialFit", "RadialTable", "open_source", "superposition"]
 
 _HOME = {"RadialFit": "fit", "RadialTable": "table", "open_source": "sources"}
@@ -19,7 +21,9 @@ def __getattr__(name):
     return getattr(import_module(f".{_HOME[name]}", __name__), name)
 
 
-def superposition(atoms, grid, source, ecutrho=None, species=None):
+def superposition(
+    atoms, grid, source, ecutrho=None, species=None, origin=(0.0, 0.0, 0.0)
+):
     """Superpose the densities of free atoms on a grid.
 
     Parameters
@@ -37,6 +41,8 @@ def superposition(atoms, grid, source, ecutrho=None, species=None):
         POTCAR the whole table is taken by default.
     species : sequence of str, optional
         Names of the types in a density file that tells no elements (VASP 4).
+    origin : array_like, optional
+        (3,) position of the grid's first point, A: of a density ``density.origin``.
 
     Returns
     -------
@@ -46,12 +52,13 @@ def superposition(atoms, grid, source, ecutrho=None, species=None):
     Raises
     ------
     ChargeError
-        If the grid is empty, the cell has no volume, or the source is missing,
-        damaged, lacks an element, or has another grid.
+        If the grid is empty, the origin is no point, the cell has no volume, or the
+        source is missing, damaged, lacks an element, or has another grid.
     """
     from ..density import Density
     from ..grids import check_grid
     from .sources import open_source
 
     shape = check_grid(atoms, grid)
-    return Density(atoms.copy(), open_source(source, ecutrho, species).on_grid(atoms, shape))
+    empty = Density(atoms.copy(), np.broadcast_to(0.0, shape), origin)
+    return Density(empty.atoms, open_source(source, ecutrho, species).on_grid(empty), origin)

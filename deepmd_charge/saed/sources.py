@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import ChargeError
+from ..structures import same_atoms, seen_from
 from .atomic import superpose, wave_number
 from .table import RadialTable, tabulate
 
@@ -61,11 +62,12 @@ class AtomSource:
                 self.table.valence[element] = atom.valence
         return self.table.evaluate(density.atoms, density.points(index))
 
-    def on_grid(self, atoms, shape):
-        """Superposition on a grid, summed in reciprocal space."""
+    def on_grid(self, density):
+        """Superposition on the grid of a density, summed in reciprocal space."""
+        atoms = seen_from(density.atoms, density.origin)
         densities = {e: self._density(e) for e in dict.fromkeys(atoms.get_chemical_symbols())}
         q_max = min(map(self._q_max, densities.values()))
-        return superpose(atoms, shape, densities, q_max)
+        return superpose(atoms, density.shape, densities, q_max)
 
     def _q_max(self, atom):
         return min(atom.q_max, np.inf if self._ecutrho is None else wave_number(self._ecutrho))
@@ -92,10 +94,9 @@ class TableSource:
         """Superposition at grid points of a density, (n,) e/A^3."""
         return self.table.evaluate(density.atoms, density.points(index))
 
-    def on_grid(self, atoms, shape):
-        """Superposition on a grid, in real space."""
-        fractions = np.stack(np.indices(shape), axis=-1).reshape(-1, 3) / shape
-        return self.table.evaluate(atoms, fractions @ atoms.cell.array).reshape(shape)
+    def on_grid(self, density):
+        """Superposition on the grid of a density, in real space."""
+        return self.table.evaluate(density.atoms, density.points()).reshape(density.shape)
 
 
 class FileSource:
@@ -127,11 +128,9 @@ class FileSource:
         values = matching(density, self._density, self._path)
         return values[np.unravel_index(index, values.shape)]
 
-    def on_grid(self, atoms, shape):
-        """The values of the file; grid, cell and atoms must be its own."""
-        from ..density import Density
-
-        return matching(Density(atoms, np.broadcast_to(0.0, shape)), self._density, self._path)
+    def on_grid(self, density):
+        """The values of the file; grid, cell and atoms of the density must be its own."""
+        return matching(density, self._density, self._path)
 
 
 def matching(density, saed, name):
@@ -152,12 +151,13 @@ def matching(density, saed, name):
     ChargeError
         If grids, cells or atoms differ.
     """
-    from ..structures import same_atoms
-
     try:
-        density - saed
+        density.matching(saed)
     except ChargeError as error:
-        raise ChargeError(f"{name}: {error}") from None
+        raise ChargeError(
+            f"{name}: {error}; give the superposition on the grid of the density"
+            " (predict takes its grid where no other is asked for)"
+        ) from None
     if not same_atoms(density.atoms, saed.atoms):
         raise ChargeError(f"{name}: the superposition of other atoms; give that of these")
     return saed.values
@@ -195,9 +195,16 @@ def beside(path, source):
     found = near if near.exists() else Path(source)
     if not found.exists():
         raise ChargeError(f"{found}: no such file, nor {near}; give the SAED of {path}")
-    if found.samefile(path):
-        raise ChargeError(f"{found}: the density itself; give that of the superposed atoms")
+    check_other(found, path)
     return found
+
+
+def check_other(saed, path):
+    """Raise ChargeError where the file of a superposition is that of the density itself."""
+    if os.path.samefile(saed, path):
+        raise ChargeError(
+            f"{saed}: the density itself; give that of the superposed atoms, a file of its own"
+        )
 
 
 def open_source(source, ecutrho=None, species=None):
@@ -224,8 +231,10 @@ def open_source(source, ecutrho=None, species=None):
     if isinstance(source, RadialTable):
         return TableSource(source)
     source = os.fspath(source)
-    kind, _, path = source.partition(":")
-    if kind in _READERS and path:
+    kind, colon, path = source.partition(":")
+    if kind in _READERS and colon:
+        if not path:
+            raise ChargeError(f"{source} names no potentials: give {source}PATH of the run's")
         return AtomSource(kind, path, ecutrho)
     if ecutrho is not None:
         raise ChargeError(f"{source}: ecutrho is for upf: and potcar: only; leave it out")
