@@ -2,12 +2,12 @@
 """Superposed atomic densities: sources, sums in reciprocal space, the radial table."""
 
 from dataclasses import replace
-from functools import cache
 
 import numpy as np
 import pytest
 from ase import Atoms
 from conftest import SHARED
+from potentials import gaussian, potcar_set, upf_of, write_upf
 from scipy.integrate import quad
 from scipy.special import kv
 from training import gaussian_table, structure
@@ -25,10 +25,6 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*not a whole number")
 WIDTH = {"Si": 0.55, "C": 0.4}  # A, of Gaussian atoms with 4 electrons
 
 
-def gaussian(r, width, n=4.0):
-    return n / (2 * np.pi * width**2) ** 1.5 * np.exp(-0.5 * (r / width) ** 2)
-
-
 def gaussian_sum(atoms, points, widths=WIDTH):
     """The superposition by brute force over images."""
     shifts = np.array(list(np.ndindex(9, 9, 9))) - 4
@@ -40,39 +36,6 @@ def gaussian_sum(atoms, points, widths=WIDTH):
     return total
 
 
-def table_text(values):
-    rows = [" ".join(f"{x:.14e}" for x in values[k : k + 4]) for k in range(0, len(values), 4)]
-    return "\n".join(rows)
-
-
-def write_upf(path, element, width, version=2):
-    path.write_text(upf_text(element, width, version))
-
-
-@cache
-def upf_text(element, width, version):
-    """A potential of a Gaussian atom."""
-    return upf_of(element, lambda r: gaussian(r, width / BOHR), version)
-
-
-def upf_of(element, density, version=2, spacing=0.0125):
-    """A potential with nothing but what is read, on a logarithmic mesh in bohr."""
-    r = 1e-4 * np.exp(spacing * np.arange(round(12.5 / spacing) + 1))
-    rab = spacing * r
-    rho = 4 * np.pi * r**2 * density(r)
-    if version == 1:
-        head = f"<PP_HEADER>\n   0  Version Number\n   {element}  Element\n   4.000  Z valence\n</PP_HEADER>"
-    else:
-        head = f'<UPF version="2.0.1">\n<PP_HEADER\n element="{element:>2}"\n z_valence="4.0D0"/>'
-    size = ' type="real" columns="4"' if version == 2 else ""
-    blocks = [
-        f"<{name}{size}>\n{table_text(values)}\n</{name}>"
-        for name, values in (("PP_R", r), ("PP_RAB", rab), ("PP_RHOATOM", rho))
-    ]
-    mesh = "<PP_MESH>\n" + "\n".join(blocks[:2]) + "\n</PP_MESH>\n"
-    return f"<PP_INFO>\nElement: none\n</PP_INFO>\n{head}\n{mesh}{blocks[2]}\n"
-
-
 @pytest.fixture
 def pseudo(tmp_path):
     folder = tmp_path / "pseudo"
@@ -80,22 +43,6 @@ def pseudo(tmp_path):
     write_upf(folder / "Si.gauss.UPF", "Si", WIDTH["Si"])
     write_upf(folder / "c.upf", "C", WIDTH["C"], version=1)
     return folder
-
-
-@cache
-def potcar_set(element, width, zval=4.0, q_max=40.0, first=None):
-    q = np.arange(1000) * q_max / 1000
-    rho = 4.0 * np.exp(-0.5 * (q * width) ** 2)
-    rho[0] = rho[0] if first is None else first
-    body = [table_text(np.full(1000, 7.0)), table_text(rho)]
-    return (
-        f"  PAW_PBE {element} made-up\n   {zval}\n parameters from PSCTR are:\n"
-        f"   VRHFIN ={element}: s2p2\n   POMASS =   28.085; ZVAL   =    {zval:.3f}    mass and valenz\n"
-        f" END of PSCTR-controll parameters\n local part\n   {q_max:.10f}\n{body[0]}\n"
-        " gradient corrections used for XC\n    5\n core charge-density (partial)\n"
-        f"{body[0]}\n atomic pseudo charge-density\n{body[1]}\n   12.28   T\n Non local Part\n  0 2 1.9\n"
-        " End of Dataset\n"
-    )
 
 
 # UPF

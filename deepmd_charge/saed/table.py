@@ -43,6 +43,10 @@ _CROWD = 0.06
 # Densities of free atoms end about here, A.
 _R_MAX = 6.0
 
+# No table that is read reaches farther (A), nor is larger: all elements take 12 MB.
+_MOST_REACH = 100.0
+_MOST_BYTES = 1 << 26
+
 # Points whose atoms are looked at together.
 _BLOCK = 2048
 
@@ -182,33 +186,45 @@ class RadialTable:
             If the file is missing or damaged.
         """
         path = os.fspath(path)
+        again = "make it again with `deepmd-charge convert --saed`"
         try:
-            with np.load(path, allow_pickle=False) as f:
-                elements = [str(e) for e in f["elements"]]
-                rows = zip(elements, f["coefficients"], f["intervals"])
-                functions = {e: np.array(c[:n], dtype=np.float64) for e, c, n in rows}
-                valence = {e: float(z) for e, z in zip(elements, f["valence"]) if np.isfinite(z)}
-                ecutrho = float(f["ecutrho"])
-                table = cls(
-                    functions,
-                    str(f["source"]),
-                    valence,
-                    ecutrho if np.isfinite(ecutrho) else None,
-                    float(f["step"]),
-                )
+            table = cls._read(path)
         except FileNotFoundError:
             raise ChargeError(
                 f"{path}: no such file; name the saed.npz that `deepmd-charge convert --saed` wrote"
             ) from None
-        except (OSError, ValueError, KeyError, EOFError, IndexError, zipfile.BadZipFile) as error:
+        except Exception as error:  # zip, its compressions and numpy's headers have any of them
+            what = " ".join(str(error).split())
             raise ChargeError(
-                f"{path}: not a table of superposed atomic densities ({error}); make it again with"
-                " `deepmd-charge convert --saed`"
+                f"{path}: not a table of superposed atomic densities ({what}); {again}"
             ) from None
-        good = all(c.ndim == 2 and c.shape[1:] == (4,) and len(c) for c in functions.values())
-        if not (table.step > 0 and good and len(functions) == len(elements)):
-            raise ChargeError(f"{path}: damaged; make it again with `deepmd-charge convert --saed`")
+        good = all(
+            c.shape[1:] == (4,) and len(c) and np.isfinite(c).all() for c in table.functions.values()
+        )
+        if not (good and table.step > 0 and table.reach < _MOST_REACH):
+            raise ChargeError(f"{path}: damaged; {again}")
         return table
+
+    @classmethod
+    def _read(cls, path):
+        with zipfile.ZipFile(path) as packed:
+            if sum(member.file_size for member in packed.infolist()) > _MOST_BYTES:
+                raise ValueError("too large for one")
+        with np.load(path, allow_pickle=False) as f:
+            elements = [str(e) for e in f["elements"]]
+            rows = zip(elements, f["coefficients"], f["intervals"], strict=True)
+            functions = {e: np.array(c[:n], dtype=np.float64) for e, c, n in rows}
+            if len(functions) < len(elements):
+                raise ValueError("an element twice")
+            valence = {e: float(z) for e, z in zip(elements, f["valence"]) if np.isfinite(z)}
+            ecutrho = float(f["ecutrho"])
+            return cls(
+                functions,
+                str(f["source"]),
+                valence,
+                ecutrho if np.isfinite(ecutrho) else None,
+                float(f["step"]),
+            )
 
 
 @dataclass(frozen=True)
