@@ -348,6 +348,39 @@ def test_fit_finds_the_atoms():
         assert table.electrons(element) == pytest.approx(4.0, abs=0.1)
 
 
+@pytest.mark.parametrize("periodic", [False, True])
+def test_fit_does_not_trade_electrons(periodic):
+    """One proportion of elements in a small cell, and bonds that no sphere describes: tails decay."""
+    if periodic:  # the primitive cell of a zincblende crystal
+        cell = 2.18 * (1.0 - np.eye(3))
+        atoms = Atoms("SiC", [[0, 0, 0], [1.09, 1.09, 1.09]], cell=cell, pbc=True)
+        bonds = np.array([[0.5, 0.5, 0.5], [0.5, -0.5, -0.5], [-0.5, 0.5, -0.5], [-0.5, -0.5, 0.5]]) * 1.09
+        valence = {"Si": 3.6, "C": 4.4}
+    else:
+        positions = [[0, 0, 0], [0.94, 0, 0.38], [-0.47, 0.81, 0.38], [-0.47, -0.81, 0.38]]
+        atoms = Atoms("NH3", positions, cell=[6, 6, 6])
+        atoms.center()
+        bonds = 0.6 * atoms.positions[1:] + 0.4 * atoms.positions[:1]
+        valence = {"N": 5.0, "H": 1.0}
+    symbols = [*atoms.get_chemical_symbols(), *["bond"] * len(bonds)]
+    centres = np.concatenate([atoms.positions, bonds])
+    electrons = {e: n - 0.2 * len(bonds) / symbols.count(e) for e, n in valence.items()} | {"bond": 0.4}
+    density = Density(atoms, np.zeros((20, 20, 20)))
+    shifts = np.array(list(np.ndindex(5, 5, 5))) - 2 if periodic else np.zeros((1, 3))
+    for symbol, centre in zip(symbols, centres):
+        for shift in shifts @ atoms.cell.array:
+            r = np.linalg.norm(density.points() - centre - shift, axis=1)
+            density.values.flat += gaussian(r, 0.35, electrons[symbol])
+    fit = RadialFit(seed=1)
+    fit.add(density)
+    table = fit.table()
+    for element, n in valence.items():
+        assert table.electrons(element) == pytest.approx(n, rel=0.4), element
+    assert table.total(atoms) == pytest.approx(density.n_electrons, rel=1e-2)
+    rest = density.values.reshape(-1) - table.evaluate(atoms, density.points())
+    assert np.sqrt(np.mean(rest**2)) < 0.15 * np.sqrt(np.mean(density.values**2))
+
+
 # superposition(), convert, dpdata
 
 

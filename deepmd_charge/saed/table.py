@@ -22,6 +22,7 @@ ripples of wavelength :math:`2 \pi / q_c`, which no model can learn, in the rest
 
 import os
 import zipfile
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -104,6 +105,11 @@ class RadialTable:
         f = c[:, 0] + t * (c[:, 1] + t * (c[:, 2] + t * c[:, 3]))
         shells = 4.0 * np.pi * ((k + t) * self.step) ** 2 * f
         return float(weight @ shells.sum(axis=1)) * self.step / 2.0
+
+    def total(self, atoms):
+        """Electrons of all atoms of a structure, each with its whole function."""
+        counts = Counter(atoms.get_chemical_symbols())
+        return sum(n * self.electrons(e) for e, n in counts.items())
 
     def evaluate(self, atoms, points):
         """Superpose the functions at points.
