@@ -377,6 +377,10 @@ def test_fit_does_not_trade_electrons(periodic):
     for element, n in valence.items():
         assert table.electrons(element) == pytest.approx(n, rel=0.4), element
     assert table.total(atoms) == pytest.approx(density.n_electrons, rel=1e-2)
+    other = RadialFit(seed=1)
+    other.add(density * -1)
+    with pytest.warns(UserWarning, match="do not tell their elements apart"):
+        other.table()
     rest = density.values.reshape(-1) - table.evaluate(atoms, density.points())
     assert np.sqrt(np.mean(rest**2)) < 0.15 * np.sqrt(np.mean(density.values**2))
 
@@ -434,6 +438,9 @@ def test_convert(crystal, pseudo, kind, capsys):
     assert "saed.npz" in out
     if kind == "upf":
         assert "Si 4.0000 electrons of 4 within" in out
+    given = read_density(crystal / "1" / "CHGCAR").n_electrons
+    held = given if kind == "fit" else given / 1.02
+    assert f"superposed atoms hold {held:.3f} of {given:.3f} electrons (the farthest of 2 files)" in out
 
 
 def test_dpdata_takes_the_same_sources(crystal, pseudo):
@@ -452,6 +459,8 @@ def test_dpdata_takes_the_same_sources(crystal, pseudo):
 @pytest.mark.parametrize(
     "flags, message",
     [
+        (("--saed", ""), "--saed: the SOURCE is empty"),
+        (("--saed-ecutrho", 9), "there is no --saed"),
         (("--saed", "upf:PSEUDO"), "ecutrho"),
         (("--saed", "upf:PSEUDO", "--saed-ecutrho", -3), "positive number of Ry"),
         (("--saed", "upf:nowhere", "--saed-ecutrho", 9), "nowhere: no such file or folder"),

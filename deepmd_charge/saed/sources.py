@@ -60,6 +60,10 @@ class AtomSource:
                 self.table.valence[element] = atom.valence
         return self.table.evaluate(density.atoms, density.points(index))
 
+    def electrons(self, atoms):
+        """Electrons of the superposition that :meth:`at` gives."""
+        return self.table.total(atoms)
+
     def on_grid(self, atoms, shape):
         """Superposition on a grid, summed in reciprocal space."""
         densities = {e: self._density(e) for e in dict.fromkeys(atoms.get_chemical_symbols())}
@@ -91,6 +95,10 @@ class TableSource:
         """Superposition at grid points of a density, (n,) e/A^3."""
         return self.table.evaluate(density.atoms, density.points(index))
 
+    def electrons(self, atoms):
+        """Electrons of the superposition."""
+        return self.table.total(atoms)
+
     def on_grid(self, atoms, shape):
         """Superposition on a grid, in real space."""
         fractions = np.stack(np.indices(shape), axis=-1).reshape(-1, 3) / shape
@@ -118,6 +126,10 @@ class FileSource:
         """
         values = matching(density, self._density, self._path)
         return values[np.unravel_index(index, values.shape)]
+
+    def electrons(self, atoms):
+        """Electrons of the file."""
+        return self._density.n_electrons
 
     def on_grid(self, atoms, shape):
         """The values of the file; grid, cell and atoms must be its own."""
