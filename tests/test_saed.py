@@ -75,6 +75,7 @@ def test_the_mesh_ends_as_in_quantum_espresso():
         ("e-01", "e-0x", "is no number|holds what"),
         ('element="Si"', "", "no element in PP_HEADER"),
         ('z_valence="4.0D0"', "", "no valence"),
+        ('z_valence="4.0D0"', 'z_valence="4.0D999"', "no valence"),
         ("e-04 1.0", "e-03 1.0", "does not increase"),
         ("e-02", "e+999", "not finite"),
     ],
@@ -85,6 +86,14 @@ def test_damaged_upf(pseudo, old, new, message):
     atoms = Atoms("Si", cell=[4, 4, 4], pbc=True)
     with pytest.raises(ChargeError, match=message):
         superposition(atoms, (4, 4, 4), f"upf:{pseudo}", ecutrho=20)
+
+
+@pytest.mark.parametrize("electrons", [-4.0, 40.0, 1e300])
+def test_no_atom_has_such_a_density(tmp_path, electrons):
+    path = tmp_path / "Si.UPF"
+    path.write_text(upf_of("Si", lambda r: gaussian(r, 1.0, electrons)))
+    with pytest.raises(ChargeError, match="Si.UPF: PP_RHOATOM holds .* electrons, Si has 0 to 15"):
+        read_upf(path)
 
 
 def test_a_coarse_mesh_does_not_reach_the_table(tmp_path):

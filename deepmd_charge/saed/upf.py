@@ -201,9 +201,12 @@ def _valence(text, path):
         r"^[ \t]*([-+.\dEeDd]+)[ \t]+Z valence", header, re.M
     )
     try:
-        return float(match[1].translate(_EXPONENT))
+        valence = float(match[1].translate(_EXPONENT))
     except (TypeError, ValueError):
-        raise ChargeError(f"{path}: no valence (z_valence) in PP_HEADER: copy it again") from None
+        valence = math.nan
+    if not math.isfinite(valence):
+        raise ChargeError(f"{path}: no valence (z_valence) in PP_HEADER: copy it again")
+    return valence
 
 
 def _header(text):
