@@ -82,6 +82,7 @@ def read(path, size):
     except ChargeError as error:
         assert str(path) in str(error)
         assert "\n" not in str(error)
+        assert len(str(error)) < len(str(path)) + 300
         values = None
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()

@@ -93,7 +93,8 @@ def _read_set(text, where):
     try:
         table = np.array(words, dtype=float)
     except ValueError as error:
-        raise ChargeError(f"{where}: in 'atomic pseudo charge-density': {error}") from None
+        reason = str(error)[:80]
+        raise ChargeError(f"{where}: in 'atomic pseudo charge-density': {reason}") from None
     if not 0 < q_max < _MOST_Q:
         raise ChargeError(f"{where}: the tables end at {q_max:g} 1/A ('local part'): copy it again")
     if len(table) < N_VALUES or not np.isfinite(table).all():

@@ -200,7 +200,7 @@ class RadialTable:
                 f"{path}: no such file; name the saed.npz that `deepmd-charge convert --saed` wrote"
             ) from None
         except Exception as error:  # zip, its compressions and numpy's headers have any of them
-            what = " ".join(str(error).split())
+            what = " ".join(str(error).split())[:80]
             raise ChargeError(
                 f"{path}: not a table of superposed atomic densities ({what}); {again}"
             ) from None
