@@ -139,7 +139,7 @@ class SaedOfFiles:
         from ._inputs import beside
 
         if not source:
-            raise ChargeError("--saed: the SOURCE is empty; name one (docs/saed.md) or leave it out")
+            raise ChargeError("--saed: the SOURCE is empty; name one, or leave --saed out")
         self._counts = []  # of electrons
         self._per_file = is_density_file(source)
         self._source, self._ecutrho = source, ecutrho

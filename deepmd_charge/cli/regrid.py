@@ -39,8 +39,10 @@ def run(args):
     moved = regrid(density, choose_grid(args, density.atoms))
     write_density(args.output, moved)
     shape = " x ".join(map(str, moved.shape))
-    other = holds(moved.kind)
-    what = f"{other}, mean {moved.values.mean():.6g}" if other else f"{moved.n_electrons:.6f} electrons"
+    if other := holds(moved.kind):
+        what = f"{other}, mean {moved.values.mean():.6g}"
+    else:
+        what = f"{moved.n_electrons:.6f} electrons"
     print(f"{args.output}: {shape} points, {what}")
 
 

@@ -225,7 +225,8 @@ def _writable(path, format, kind=""):
         if format is None or (format != own and FORMATS[format].module == FORMATS[own].module):
             name = own.removeprefix("vasp/").upper()
             raise ChargeError(
-                f"{os.fspath(path)}: not a name for {other}: call it {name}_..., NAME.cube or NAME.xsf"
+                f"{os.fspath(path)}: not a name for {other}:"
+                f" call it {name}_..., NAME.cube or NAME.xsf"
             )
     format = format_of(path, format)
     if not hasattr(_module(format), "write"):

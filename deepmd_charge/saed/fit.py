@@ -11,9 +11,9 @@ for each density, by linear least squares with the Chebyshev functions of
 The first integral is taken over sampled grid points. Alone it leaves much open:
 where the elements stand in one proportion, in a small cell or a molecule, long
 tails of one and of another cancel, with hundreds of electrons in each. The second
-makes what the data leave open decay: at the reach :math:`r_c` a function costs what
-it does to the density of a lone atom, far inside nothing. The third is the wave 0
-of the first, which the sample knows worst, with more weight: the atoms hold the
+makes what the data leave open decay: at the reach :math:`r_c` a function costs as
+much as an error of its size, far inside next to nothing. The third is the wave 0 of
+the first, which the sample knows worst, with more weight: the atoms hold the
 electrons of the density.
 """
 
@@ -112,7 +112,7 @@ class RadialFit:
             if not (electrons := table.electrons(element)) > 0:
                 warnings.warn(
                     f"fit: {element} holds {electrons:.2f} electrons: these densities do not tell"
-                    " their elements apart: add some of other compositions, or take upf: or potcar:",
+                    " their elements apart: add other compositions, or take upf: or potcar:",
                     stacklevel=2,
                 )
         return table

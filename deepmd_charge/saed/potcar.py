@@ -72,7 +72,7 @@ def _sets(reader):
             yield "\n".join(lines) + "\n"
             lines = []
         elif len(lines) == _MOST_LINES:
-            raise reader.error(f"a data set of {_MOST_LINES} lines: no {_END!r}? Give a whole POTCAR")
+            raise reader.error(f"{_MOST_LINES} lines and no {_END!r}: give a whole POTCAR")
         else:
             lines.append(line)
 

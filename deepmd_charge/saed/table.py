@@ -204,9 +204,8 @@ class RadialTable:
             raise ChargeError(
                 f"{path}: not a table of superposed atomic densities ({what}); {again}"
             ) from None
-        good = all(
-            c.shape[1:] == (4,) and len(c) and np.isfinite(c).all() for c in table.functions.values()
-        )
+        functions = table.functions.values()
+        good = all(c.shape[1:] == (4,) and len(c) and np.isfinite(c).all() for c in functions)
         if not (good and table.step > 0 and table.reach < _MOST_REACH):
             raise ChargeError(f"{path}: damaged; {again}")
         return table
