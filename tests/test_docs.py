@@ -5,6 +5,7 @@ import argparse
 import os
 import re
 import shlex
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -107,3 +108,22 @@ def test_links_lead_to_files(document):
     path = ROOT / document
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", path.read_text()):
         assert "://" in target or (path.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("source", ["upf:pseudo", "potcar:pseudo/POTCAR", "pseudo/saed.npz", "fit"])
+def test_the_example_of_saed_takes_relative_paths(tmp_path, source):
+    """As its README has them, from the folder in which it is called: programs that only say so."""
+    (tmp_path / "bin").mkdir()
+    for name in ("dp", "deepmd-charge"):
+        (tmp_path / "bin" / name).write_text('#!/bin/sh\necho "called: $*"\n')
+        (tmp_path / "bin" / name).chmod(0o755)
+    path = f"{tmp_path / 'bin'}:{os.environ['PATH']}"
+    done = subprocess.run(
+        [ROOT / "examples" / "delta_saed" / "run.sh", "delta", source],
+        cwd=tmp_path, env={**os.environ, "PATH": path}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    kind, _, file = source.rpartition(":")
+    given = source if source == "fit" else f"{kind}{':' if kind else ''}{tmp_path / file}"
+    (line,) = (line for line in done.stdout.splitlines() if line.startswith("called: convert"))
+    assert f"--saed {given}" in line
+    assert ("--saed-ecutrho 100" in line) == (kind == "upf")

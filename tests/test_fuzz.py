@@ -7,13 +7,17 @@ import time
 import tracemalloc
 import warnings
 
+import h5py
 import numpy as np
 import pytest
 from ase import Atoms
+from conftest import DATA
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from potentials import gaussian, potcar_set, upf_of
 
 from deepmd_charge import ChargeError, Density, read_density, write_density
+from deepmd_charge.saed import RadialTable, superposition
 
 WORDS = [
     *(b"0", b"-1", b"1", b"3", b"7", b"1000000", b"99999999999999999999", b"1e400", b"1e308", b"-1e308"),
@@ -38,29 +42,53 @@ def files(tmp_path_factory):
     write_density(folder / "a.xsf", Density(atoms, values))
     atoms.pbc = False
     write_density(folder / "b.xsf", Density(atoms, values))
+    with h5py.File(folder / "a.h5", "w") as file:
+        file["charge/charge"] = (values * 27).T[None]
+        file["structure/positions/lattice_vectors"] = atoms.cell.array
+        file["structure/positions/ion_types"] = np.array([b"Si", b"C "])
+        file["structure/positions/number_ion_types"] = [1, 1]
+        file["structure/positions/position_ions"] = atoms.get_scaled_positions()
+    RadialTable({"Si": np.random.default_rng(1).random((20, 4))}, "fit").save(folder / "a.npz")
+    (folder / "a.UPF").write_text(upf_of("Si", lambda r: gaussian(r, 1.0), spacing=0.1))
+    (folder / "b.UPF").write_text(upf_of("Si", lambda r: gaussian(r, 1.0), version=1, spacing=0.1))
+    (folder / "POTCAR").write_text(potcar_set("Si", 0.5))
+    for path in folder.iterdir():  # and imports, which take memory
+        assert np.isfinite(values_of(path)).all()
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
 NAMES = ["CHGCAR", "a.cube", "a.xsf", "b.xsf"]
+OTHERS = ["a.h5", "a.npz", "a.UPF", "b.UPF", "POTCAR"]
+
+
+def values_of(path):
+    """The numbers that a file stands for: a density, or that of an atom."""
+    if path.suffix == ".npz":
+        return RadialTable.load(path).coefficients(["Si"])
+    kind = {".UPF": "upf:"}.get(path.suffix, "potcar:" if "POTCAR" in path.name else None)
+    if kind is None:
+        return read_density(path).values
+    return superposition(Atoms("Si", cell=[3, 3, 3], pbc=True), (3, 2, 4), f"{kind}{path}", 2.0).values
 
 
 def read(path, size):
-    """A density, or None after a proper complaint."""
+    """The numbers of a file, or None after a proper complaint."""
     tracemalloc.start()
     start = time.process_time()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            density = read_density(path)
+            values = values_of(path)
     except ChargeError as error:
         assert str(path) in str(error)
         assert "\n" not in str(error)
-        density = None
+        assert len(str(error)) < len(str(path)) + 300
+        values = None
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 20_000_000 + 20 * size  # chunks of a megabyte, the dictionary of xz
     assert time.process_time() - start < 10
-    return density
+    return values
 
 
 edits = st.lists(
@@ -74,6 +102,13 @@ edits = st.lists(
 )
 
 
+def damage(good, edits, end, in_place=False):
+    for place, n_gone, new in edits:
+        i = int(place * len(good))
+        good = good[:i] + new + good[i + (len(new) if in_place else n_gone) :]
+    return good[: int(end * len(good))]
+
+
 @settings(
     max_examples=250,
     deadline=None,
@@ -83,16 +118,36 @@ edits = st.lists(
 @example(name="CHGCAR", edits=[(0.0, 0, b"\0")], end=2.0)
 @example(name="CHGCAR", edits=[(0.0, 0, "\u0663".encode())], end=0.5)
 def test_damaged(files, tmp_path, name, edits, end):
-    text = files[name]
-    for place, n_gone, new in edits:
-        i = int(place * len(text))
-        text = text[:i] + new + text[i + n_gone :]
-    text = text[: int(end * len(text))]
+    text = damage(files[name], edits, end)
     path = tmp_path / name
     path.write_bytes(text)
-    density = read(path, len(text))
-    if density is not None:
-        assert np.isfinite(density.values).all()
+    values = read(path, len(text))
+    if values is not None:
+        assert np.isfinite(values).all()
+
+
+@settings(
+    max_examples=150,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(name=st.sampled_from(OTHERS), edits=edits, end=st.floats(0.8, 2), in_place=st.booleans())
+def test_damaged_otherwise(files, tmp_path, name, edits, end, in_place):
+    """HDF5, and where atomic densities come from; offsets in binary files stay true in place."""
+    content = damage(files[name], edits, end, in_place)
+    path = tmp_path / name
+    path.write_bytes(content)
+    values = read(path, len(content))
+    if values is not None:
+        assert np.isfinite(values).all()
+
+
+@pytest.mark.parametrize("packed", sorted((DATA / "damaged").iterdir()), ids=lambda p: p.stem)
+def test_damaged_once(tmp_path, packed):
+    """Files that ended in a traceback, or asked for 279 GiB."""
+    path = tmp_path / packed.stem
+    path.write_bytes(gzip.decompress(packed.read_bytes()))
+    assert read(path, path.stat().st_size) is None
 
 
 @settings(
@@ -135,7 +190,7 @@ def test_more_points_than_the_file_can_hold(files, tmp_path, name, suffix, n):
 
 
 @pytest.mark.parametrize("blank", [b"\0", b" ", b"\n", b"1", b"1 "])
-@pytest.mark.parametrize("name", ["CHGCAR.gz", "a.cube.xz"])
+@pytest.mark.parametrize("name", ["CHGCAR.gz", "a.cube.xz", "POTCAR.gz", "a.h5.gz"])
 def test_a_bomb(tmp_path, name, blank):
     """Much of nothing: memory stays small and time is that of unpacking it."""
     path = tmp_path / name

@@ -19,6 +19,7 @@ from deepmd_charge.dataset import dataset_info
 from deepmd_charge.formats.quiet import read_companion
 from deepmd_charge.quantities import select
 from deepmd_charge.species import name_species, species_of
+from deepmd_charge.units import PER_BOHR3
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*not a whole number")
 
@@ -230,6 +231,22 @@ def test_potentials(folder, capsys, spin_density):
     moved = read_density("LOCPOT_8", format="vasp/locpot")
     assert moved.values.mean() == pytest.approx(potential.values.mean())
     assert "by its name a potential" in complaint(capsys, "regrid", "CHGCAR", "-o", "LOCPOT_9", "--spacing", 1)
+    capsys.readouterr()
+    as_read = ["LOCPOT", "--grid", *potential.shape, "--format", "vasp/locpot"]
+    for name in ("loc.cube", "loc.xsf"):  # by their readers, in units of their own
+        run("regrid", *as_read, "-o", name)
+        run("diff", "LOCPOT", "LOCPOT_zero", "-o", f"same_{name}", "--format", "vasp/locpot")
+        for path in (name, f"same_{name}"):
+            values = read_density(path, check=False).values / PER_BOHR3
+            np.testing.assert_allclose(values, potential.values, rtol=1e-9)
+            assert "a potential" in "".join((folder / path).read_text().splitlines(True)[:2])
+    assert "electrons" not in capsys.readouterr().out
+    for name in ("CHGCAR_fine", "CHG", "ELFCAR_fine", "x.dat"):
+        message = complaint(capsys, "regrid", *as_read, "-o", name)
+        assert f"{name}: not a name for a potential: call it LOCPOT_..., " in message
+        assert not (folder / name).exists()
+        with pytest.raises(ChargeError, match="not a name for a potential"):
+            write_density(name, potential)
     assert "unknown format 'x'" in complaint(capsys, "info", "CHGCAR", "--format", "x")
 
 

@@ -2,13 +2,13 @@
 """Superposed atomic densities: sources, sums in reciprocal space, the radial table."""
 
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 from ase import Atoms
 from conftest import SHARED, without_elements
+from potentials import gaussian, potcar_set, upf_of, write_upf
 from scipy.integrate import quad
 from scipy.special import kv
 from training import gaussian_table, structure
@@ -26,10 +26,6 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*not a whole number")
 WIDTH = {"Si": 0.55, "C": 0.4}  # A, of Gaussian atoms with 4 electrons
 
 
-def gaussian(r, width, n=4.0):
-    return n / (2 * np.pi * width**2) ** 1.5 * np.exp(-0.5 * (r / width) ** 2)
-
-
 def gaussian_sum(atoms, points, widths=WIDTH):
     """The superposition by brute force over images."""
     shifts = np.array(list(np.ndindex(9, 9, 9))) - 4
@@ -41,39 +37,6 @@ def gaussian_sum(atoms, points, widths=WIDTH):
     return total
 
 
-def table_text(values):
-    rows = [" ".join(f"{x:.14e}" for x in values[k : k + 4]) for k in range(0, len(values), 4)]
-    return "\n".join(rows)
-
-
-def write_upf(path, element, width, version=2):
-    path.write_text(upf_text(element, width, version))
-
-
-@cache
-def upf_text(element, width, version):
-    """A potential of a Gaussian atom."""
-    return upf_of(element, lambda r: gaussian(r, width / BOHR), version)
-
-
-def upf_of(element, density, version=2, spacing=0.0125):
-    """A potential with nothing but what is read, on a logarithmic mesh in bohr."""
-    r = 1e-4 * np.exp(spacing * np.arange(round(12.5 / spacing) + 1))
-    rab = spacing * r
-    rho = 4 * np.pi * r**2 * density(r)
-    if version == 1:
-        head = f"<PP_HEADER>\n   0  Version Number\n   {element}  Element\n   4.000  Z valence\n</PP_HEADER>"
-    else:
-        head = f'<UPF version="2.0.1">\n<PP_HEADER\n element="{element:>2}"\n z_valence="4.0D0"/>'
-    size = ' type="real" columns="4"' if version == 2 else ""
-    blocks = [
-        f"<{name}{size}>\n{table_text(values)}\n</{name}>"
-        for name, values in (("PP_R", r), ("PP_RAB", rab), ("PP_RHOATOM", rho))
-    ]
-    mesh = "<PP_MESH>\n" + "\n".join(blocks[:2]) + "\n</PP_MESH>\n"
-    return f"<PP_INFO>\nElement: none\n</PP_INFO>\n{head}\n{mesh}{blocks[2]}\n"
-
-
 @pytest.fixture
 def pseudo(tmp_path):
     folder = tmp_path / "pseudo"
@@ -81,22 +44,6 @@ def pseudo(tmp_path):
     write_upf(folder / "Si.gauss.UPF", "Si", WIDTH["Si"])
     write_upf(folder / "c.upf", "C", WIDTH["C"], version=1)
     return folder
-
-
-@cache
-def potcar_set(element, width, zval=4.0, q_max=40.0, first=None):
-    q = np.arange(1000) * q_max / 1000
-    rho = 4.0 * np.exp(-0.5 * (q * width) ** 2)
-    rho[0] = rho[0] if first is None else first
-    body = [table_text(np.full(1000, 7.0)), table_text(rho)]
-    return (
-        f"  PAW_PBE {element} made-up\n   {zval}\n parameters from PSCTR are:\n"
-        f"   VRHFIN ={element}: s2p2\n   POMASS =   28.085; ZVAL   =    {zval:.3f}    mass and valenz\n"
-        f" END of PSCTR-controll parameters\n local part\n   {q_max:.10f}\n{body[0]}\n"
-        " gradient corrections used for XC\n    5\n core charge-density (partial)\n"
-        f"{body[0]}\n atomic pseudo charge-density\n{body[1]}\n   12.28   T\n Non local Part\n  0 2 1.9\n"
-        " End of Dataset\n"
-    )
 
 
 # UPF
@@ -129,6 +76,7 @@ def test_the_mesh_ends_as_in_quantum_espresso():
         ("e-01", "e-0x", "is no number|holds what"),
         ('element="Si"', "", "no element in PP_HEADER"),
         ('z_valence="4.0D0"', "", "no valence"),
+        ('z_valence="4.0D0"', 'z_valence="4.0D999"', "no valence"),
         ("e-04 1.0", "e-03 1.0", "does not increase"),
         ("e-02", "e+999", "not finite"),
     ],
@@ -139,6 +87,14 @@ def test_damaged_upf(pseudo, old, new, message):
     atoms = Atoms("Si", cell=[4, 4, 4], pbc=True)
     with pytest.raises(ChargeError, match=message):
         superposition(atoms, (4, 4, 4), f"upf:{pseudo}", ecutrho=20)
+
+
+@pytest.mark.parametrize("electrons", [-4.0, 40.0, 1e300])
+def test_no_atom_has_such_a_density(tmp_path, electrons):
+    path = tmp_path / "Si.UPF"
+    path.write_text(upf_of("Si", lambda r: gaussian(r, 1.0, electrons)))
+    with pytest.raises(ChargeError, match="Si.UPF: PP_RHOATOM holds .* electrons, Si has 0 to 15"):
+        read_upf(path)
 
 
 def test_a_coarse_mesh_does_not_reach_the_table(tmp_path):
@@ -402,6 +358,43 @@ def test_fit_finds_the_atoms():
         assert table.electrons(element) == pytest.approx(4.0, abs=0.1)
 
 
+@pytest.mark.parametrize("periodic", [False, True])
+def test_fit_does_not_trade_electrons(periodic):
+    """One proportion of elements in a small cell, and bonds that no sphere describes: tails decay."""
+    if periodic:  # the primitive cell of a zincblende crystal
+        cell = 2.18 * (1.0 - np.eye(3))
+        atoms = Atoms("SiC", [[0, 0, 0], [1.09, 1.09, 1.09]], cell=cell, pbc=True)
+        bonds = np.array([[0.5, 0.5, 0.5], [0.5, -0.5, -0.5], [-0.5, 0.5, -0.5], [-0.5, -0.5, 0.5]]) * 1.09
+        valence = {"Si": 3.6, "C": 4.4}
+    else:
+        positions = [[0, 0, 0], [0.94, 0, 0.38], [-0.47, 0.81, 0.38], [-0.47, -0.81, 0.38]]
+        atoms = Atoms("NH3", positions, cell=[6, 6, 6])
+        atoms.center()
+        bonds = 0.6 * atoms.positions[1:] + 0.4 * atoms.positions[:1]
+        valence = {"N": 5.0, "H": 1.0}
+    symbols = [*atoms.get_chemical_symbols(), *["bond"] * len(bonds)]
+    centres = np.concatenate([atoms.positions, bonds])
+    electrons = {e: n - 0.2 * len(bonds) / symbols.count(e) for e, n in valence.items()} | {"bond": 0.4}
+    density = Density(atoms, np.zeros((20, 20, 20)))
+    shifts = np.array(list(np.ndindex(5, 5, 5))) - 2 if periodic else np.zeros((1, 3))
+    for symbol, centre in zip(symbols, centres):
+        for shift in shifts @ atoms.cell.array:
+            r = np.linalg.norm(density.points() - centre - shift, axis=1)
+            density.values.flat += gaussian(r, 0.35, electrons[symbol])
+    fit = RadialFit(seed=1)
+    fit.add(density)
+    table = fit.table()
+    for element, n in valence.items():
+        assert table.electrons(element) == pytest.approx(n, rel=0.4), element
+    assert table.total(atoms) == pytest.approx(density.n_electrons, rel=1e-2)
+    other = RadialFit(seed=1)
+    other.add(density * -1)
+    with pytest.warns(UserWarning, match="do not tell their elements apart"):
+        other.table()
+    rest = density.values.reshape(-1) - table.evaluate(atoms, density.points())
+    assert np.sqrt(np.mean(rest**2)) < 0.15 * np.sqrt(np.mean(density.values**2))
+
+
 # superposition(), convert, dpdata
 
 
@@ -455,6 +448,9 @@ def test_convert(crystal, pseudo, kind, capsys):
     assert "saed.npz" in out
     if kind == "upf":
         assert "Si 4.0000 electrons of 4 within" in out
+    given = read_density(crystal / "1" / "CHGCAR").n_electrons
+    held = given if kind == "fit" else given / 1.02
+    assert f"superposed atoms hold {held:.3f} of {given:.3f} electrons (the farthest of 2 files)" in out
 
 
 def test_dpdata_takes_the_same_sources(crystal, pseudo):
@@ -520,6 +516,8 @@ def test_dpdata_takes_what_was_fitted(crystal):
 @pytest.mark.parametrize(
     "flags, message",
     [
+        (("--saed", ""), "--saed: the SOURCE is empty"),
+        (("--saed-ecutrho", 9), "there is no --saed"),
         (("--saed", "upf:PSEUDO"), "ecutrho"),
         (("--saed", "upf:PSEUDO", "--saed-ecutrho", -3), "positive number of Ry"),
         (("--saed", "upf:nowhere", "--saed-ecutrho", 9), "nowhere: no such file or folder"),

@@ -53,13 +53,6 @@ def add_unchecked(parser):
     )
 
 
-def format_to_write(format):
-    """Format of what is made from files of a format: a potential stays one, for the rest see the name."""
-    from ..formats import FORMATS
-
-    return format if format in FORMATS and FORMATS[format].other else None
-
-
 def check_densities(paths, format=None):
     """Refuse, before any work is done, files that cannot be densities.
 

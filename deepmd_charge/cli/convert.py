@@ -90,8 +90,10 @@ def run(args):
         return read_density(path, args.format, args.species, check=not args.unchecked)
 
     saed = None
-    if args.saed:
+    if args.saed is not None:
         saed = SaedOfFiles(args.saed, args.saed_ecutrho, args.files, read, args.species)
+    elif args.saed_ecutrho is not None:
+        raise ChargeError("--saed-ecutrho: there is no --saed; add it (upf:... or potcar:...)")
     systems = {}
     # a delay, however short: no bar before the first file is done, so that its error stands alone
     for path in tqdm(args.files, desc="convert", unit="file", delay=1e-6):
@@ -107,6 +109,8 @@ def run(args):
             args.by_gradient,
         )
         add_system(systems, data, path)
+        if saed:
+            saed.count(path, density)
     table = saed and saed.table
     write_systems(list(systems.values()), args.output, table)
     for system in systems.values():
@@ -135,6 +139,9 @@ class SaedOfFiles:
     def __init__(self, source, ecutrho, files, read, species):
         from ..saed.sources import FIT, beside, is_density_file, open_source
 
+        if not source:
+            raise ChargeError("--saed: the SOURCE is empty; name one, or leave --saed out")
+        self._counts = []  # of electrons
         self._per_file = is_density_file(source)
         self._source, self._ecutrho, self._species = source, ecutrho, species
         if self._per_file:
@@ -160,12 +167,17 @@ class SaedOfFiles:
             self._opened = open_source(found, self._ecutrho, self._species)
         return self._opened
 
+    def count(self, path, density):
+        """Note the electrons of the superposition, and of its density."""
+        electrons = self._opened.electrons(density.atoms)
+        self._counts.append((path, electrons, density.n_electrons))
+
     def report(self, path):
         """Lines on what was subtracted."""
         table = self.table
-        if not table.functions:
-            return [f"{path}: superpositions from density files; predict needs one as well"]
         lines = []
+        if not table.functions:
+            lines.append(f"{path}: superpositions from density files; predict needs one as well")
         for element in table.functions:
             line = f"{path}: {element} {table.electrons(element):.4f} electrons"
             if element in table.valence:
@@ -175,7 +187,11 @@ class SaedOfFiles:
                 line += f", truncation costs about {cost.truncation:.0e} e/A^3"
                 line += f"; {cost.total:.0e} from the plane-wave code's sum"
             lines.append(line)
-        return lines
+        file, atoms, total = max(self._counts, key=lambda count: abs(count[1] - count[2]))
+        line = f"{file}: superposed atoms hold {atoms:.3f} of {total:.3f} electrons"
+        if len(self._counts) > 1:
+            line += f" (the farthest of {len(self._counts)} files)"
+        return [*lines, line]
 
 
 def fit_table(files, read):

@@ -25,18 +25,11 @@ def run(args):
     """Carry out ``deepmd-charge diff``."""
     import numpy as np
 
-    from ..formats import check_writable, write_density
+    from ..formats import check_writable, holds, write_density
     from ..quantities import select
-    from ._inputs import (
-        check_densities,
-        check_same_grid,
-        format_to_write,
-        read_companion,
-        read_quietly,
-    )
+    from ._inputs import check_densities, check_same_grid, read_companion, read_quietly
 
-    output_format = format_to_write(args.format)
-    check_writable(args.output, output_format)
+    check_writable(args.output, kind=args.format or "")
     check_densities(args.files, args.format)
     path, other_path = args.files
     one = select(read_quietly(path, args.format, args.species), args.quantity, path)
@@ -44,9 +37,9 @@ def run(args):
     other = select(other, args.quantity, other_path)
     check_same_grid(path, one, other_path, other)
     difference = one - other
-    write_density(args.output, difference, output_format)
-    largest = np.abs(difference.values).max()
-    print(
-        f"{args.output}: {difference.n_electrons:.6f} electrons, mean |d|"
-        f" {np.abs(difference.values).mean():.6g}, largest {largest:.6g} e/A^3"
-    )
+    write_density(args.output, difference)
+    size = np.abs(difference.values)
+    other = holds(difference.kind)
+    what = other or f"{difference.n_electrons:.6f} electrons"
+    unit = "" if other else " e/A^3"
+    print(f"{args.output}: {what}, mean |d| {size.mean():.6g}, largest {size.max():.6g}{unit}")

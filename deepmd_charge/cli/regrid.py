@@ -27,11 +27,10 @@ def add_parser(subparsers):
 
 def run(args):
     """Carry out ``deepmd-charge regrid``."""
-    from ..formats import check_writable, write_density
-    from ._inputs import check_densities, format_to_write, read_quietly
+    from ..formats import check_writable, holds, write_density
+    from ._inputs import check_densities, read_quietly
 
-    output_format = format_to_write(args.format)
-    check_writable(args.output, output_format)
+    check_writable(args.output, kind=args.format or "")
     check_densities([args.file], args.format)
     if args.like is not None:
         check_densities([args.like])
@@ -39,9 +38,13 @@ def run(args):
         check_grid(args.grid)
     density = read_quietly(args.file, args.format, args.species)
     moved = regrid(density, choose_grid(args, density.atoms))
-    write_density(args.output, moved, output_format)
+    write_density(args.output, moved)
     shape = " x ".join(map(str, moved.shape))
-    print(f"{args.output}: {shape} points, {moved.n_electrons:.6f} electrons")
+    if other := holds(moved.kind):
+        what = f"{other}, mean {moved.values.mean():.6g}"
+    else:
+        what = f"{moved.n_electrons:.6f} electrons"
+    print(f"{args.output}: {shape} points, {what}")
 
 
 def choose_grid(args, atoms):

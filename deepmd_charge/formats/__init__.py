@@ -22,6 +22,7 @@ __all__ = [
     "check_holds",
     "check_writable",
     "format_of",
+    "holds",
     "is_valence_density",
     "read_density",
     "write_density",
@@ -110,7 +111,9 @@ def write_density(path, density, format=None):
     density : Density
         In e/A^3.
     format : str, optional
-        Name of a format; found from the file's name by default.
+        Name of a format; found from the file's name by default. What was read
+        from a LOCPOT or ELFCAR is written as one, or with its values as they
+        are to the formats without a name for what they hold.
 
     Raises
     ------
@@ -122,7 +125,7 @@ def write_density(path, density, format=None):
     UserWarning
         If the density has spin grids and the format has no place for them.
     """
-    format = _writable(path, format)
+    format = _writable(path, format, density.kind)
     if density.extra.get("spin") and FORMATS[format].module != "chgcar":
         warnings.warn(
             f"{os.fspath(path)}: holds the total density only, the magnetisation is left out",
@@ -131,7 +134,7 @@ def write_density(path, density, format=None):
     _module(format).write(path, density, format)
 
 
-def check_writable(path, format=None):
+def check_writable(path, format=None, kind=""):
     """Refuse, before any work is done, a density file that cannot be written.
 
     Parameters
@@ -139,6 +142,8 @@ def check_writable(path, format=None):
     path : str or os.PathLike
     format : str, optional
         As for :func:`write_density`.
+    kind : str, optional
+        That of the density.
 
     Raises
     ------
@@ -147,7 +152,7 @@ def check_writable(path, format=None):
         can be written.
     """
     check_output(path)
-    _writable(path, format)
+    _writable(path, format, kind)
 
 
 def check_holds(path, density, format=None):
@@ -207,6 +212,12 @@ def format_of(path, format=None):
     )
 
 
+def holds(kind):
+    """What something of a kind is in place of a charge density, or an empty text."""
+    format = kind.partition(":")[0]
+    return FORMATS[format].other if format in FORMATS else ""
+
+
 def is_valence_density(density):
     """Whether the integral of a density can be a number of valence electrons."""
     return _is_valence(density.n_electrons, density)
@@ -228,7 +239,16 @@ def _by_name(path):
     return None
 
 
-def _writable(path, format):
+def _writable(path, format, kind=""):
+    if other := holds(kind):
+        own = kind.partition(":")[0]
+        format = format or _by_name(os.fspath(path))
+        if format is None or (format != own and FORMATS[format].module == FORMATS[own].module):
+            name = own.removeprefix("vasp/").upper()
+            raise ChargeError(
+                f"{os.fspath(path)}: not a name for {other}:"
+                f" call it {name}_..., NAME.cube or NAME.xsf"
+            )
     format = format_of(path, format)
     if not hasattr(_module(format), "write"):
         raise ChargeError(f"{os.fspath(path)}: {format} can only be read: call it {_NAMES}")

@@ -25,6 +25,7 @@ from ..density import Density
 from ..errors import ChargeError
 from ..species import name_species
 from ..units import BOHR, PER_BOHR3
+from . import holds
 from ._text import TextReader
 from ._text_writer import slabs, text_writer, write_values
 
@@ -113,7 +114,8 @@ def write(path, density, kind="cube"):
     path : str or os.PathLike
         File; .gz and .xz compress.
     density : Density
-        In e/A^3. The file holds its values only, no spin grids.
+        In e/A^3 (or what LOCPOT and ELFCAR hold, written as it is). The file holds
+        its values only, no spin grids.
     kind : str
         Not used.
 
@@ -131,13 +133,14 @@ def write(path, density, kind="cube"):
     with text_writer(path) as file:
         lines = [
             f'{comment[0] or atoms.get_chemical_formula()} pbc="{periodicity}"',
-            comment[1] or "electron density in e/bohr^3",
+            comment[1] or holds(density.kind) or "electron density in e/bohr^3",
             _line(len(atoms), density.origin / BOHR),
             *(_line(n, step) for n, step in zip(density.shape, steps)),
             *(_line(z, [z, *xyz / BOHR]) for z, xyz in zip(atoms.numbers, atoms.positions)),
         ]
         file.write(("\n".join(lines) + "\n").encode())
-        rows = (slab.reshape(-1, density.shape[2]) / PER_BOHR3 for slab in slabs(density.values))
+        unit = 1.0 if holds(density.kind) else PER_BOHR3
+        rows = (slab.reshape(-1, density.shape[2]) / unit for slab in slabs(density.values))
         write_values(file, path, rows, COLUMNS)
 
 

@@ -8,10 +8,10 @@ occupancies. VASP does not document this layout; it is that of its own py4vasp.
 """
 
 import gzip
-import io
 import lzma
 import os
-import zlib
+import shutil
+import tempfile
 
 import numpy as np
 
@@ -29,7 +29,7 @@ def read(path, kind="vasp/h5", species=None):
     Parameters
     ----------
     path : str or os.PathLike
-        File; a compressed one is decompressed in memory.
+        File; a compressed one is decompressed to a temporary one.
     kind : str
         Becomes the density's kind.
     species : sequence of str, optional
@@ -48,33 +48,35 @@ def read(path, kind="vasp/h5", species=None):
     import h5py
 
     path = os.fspath(path)
+    opener = {".gz": gzip.open, ".xz": lzma.open}.get(os.path.splitext(path)[1].lower())
     try:
-        opener = {".gz": gzip.open, ".xz": lzma.open}.get(os.path.splitext(path)[1].lower())
-        source = path
-        if opener is None:
-            open(path, "rb").close()  # says what h5py wraps in jargon
-        else:
-            with opener(path) as compressed:
-                source = io.BytesIO(compressed.read())
-        with h5py.File(source, "r") as file:
+        source = open(path, "rb") if opener is None else _unpacked(path, opener)
+        with source, h5py.File(source, "r") as file:
             return _read(path, file, kind, species)
-    except (OSError, EOFError, RuntimeError, lzma.LZMAError, zlib.error) as error:
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-        raise ChargeError(f"{path}: cannot be read: {reason}") from None
+    except ChargeError:
+        raise
+    except Exception as error:  # HDF5 and h5py have any of them for a damaged file
+        reason = getattr(error, "strerror", None) or next(iter(error.args), type(error).__name__)
+        raise ChargeError(f"{path}: cannot be read: {' '.join(str(reason).split())}") from None
+
+
+def _unpacked(path, opener):
+    """A temporary file with what a compressed one holds, open."""
+    with opener(path) as compressed:
+        file = tempfile.TemporaryFile()
+        shutil.copyfileobj(compressed, file)
+        return file
 
 
 def _read(path, file, kind, species):
     import h5py
 
-    charge = file.get("charge/charge")
-    if not isinstance(charge, h5py.Dataset):
+    if not isinstance(file.get("charge/charge"), h5py.Dataset):
         raise ChargeError(f"{path}: there is no charge/charge in this file: set LCHARGH5 = .TRUE.")
+    charge = _dataset(file, "charge/charge")
     shape = charge.shape
     if len(shape) != 4 or shape[0] not in (1, 2, 4) or not charge.size or charge.dtype.kind != "f":
         raise ChargeError(f"{path}: charge/charge is no grid of 1, 2 or 4 densities: {shape}")
-    stored = charge.id.get_storage_size()
-    if charge.nbytes > MOST_EXPANSION[".gz"] * stored:
-        raise ChargeError(f"{path}: charge/charge holds {stored} bytes, too few for {shape}")
     atoms = _read_atoms(path, file, species)
     blocks = []
     for i in range(shape[0]):
@@ -87,6 +89,15 @@ def _read(path, file, kind, species):
     return Density(atoms, blocks[0], kind=kind, extra={"spin": blocks[1:]})
 
 
+def _dataset(group, name):
+    """A dataset, no larger than what the file has of it can be."""
+    data = group[name]
+    stored = data.id.get_storage_size()
+    if data.nbytes > MOST_EXPANSION[".gz"] * stored:
+        raise ValueError(f"{name} holds {stored} bytes, too few for {data.shape}")
+    return data
+
+
 def _read_atoms(path, file, species):
     from ase import Atoms
     from ase.data import atomic_numbers
@@ -95,22 +106,26 @@ def _read_atoms(path, file, species):
     if group is None:
         raise ChargeError(f"{path}: there is no structure in this file")
     try:
-        scale = float(np.ravel(group["scale"][()])[0]) if "scale" in group else 1.0
-        cell = np.array(group["lattice_vectors"], dtype=float).reshape(3, 3)
-        labels = [label.decode().split("_")[0].strip() for label in group["ion_types"][()]]
-        counts = np.array(group["number_ion_types"], dtype=int)
-        positions = np.array(group["position_ions"], dtype=float).reshape(-1, 3)
+        scale = float(np.ravel(_dataset(group, "scale")[()])[0]) if "scale" in group else 1.0
+        cell = np.array(_dataset(group, "lattice_vectors"), dtype=float).reshape(3, 3)
+        types = _dataset(group, "ion_types")[()]
+        labels = [label.decode().split("_")[0].strip() for label in types]
+        counts = np.array(_dataset(group, "number_ion_types"), dtype=int)
+        positions = np.array(_dataset(group, "position_ions"), dtype=float).reshape(-1, 3)
         if scale < 0:  # the volume of the cell
             scale = np.cbrt(-scale / abs(np.linalg.det(cell)))
         if (counts < 1).any() or counts.sum() != len(positions) or len(counts) != len(labels):
             raise ValueError("counts of atoms that do not match")
         if any(atomic_numbers.get(label, 0) < 1 for label in labels):
             raise ValueError("an unknown element")
-        if not (np.isfinite(cell).all() and abs(np.linalg.det(cell * scale)) > 1e-12):
+        cell *= scale
+        if not (np.isfinite(cell).all() and abs(np.linalg.det(cell)) > 1e-12):
             raise ValueError("a cell without volume")
+        if not np.isfinite(positions).all():
+            raise ValueError("positions that are not finite")
         symbols = np.repeat(labels, counts)
     except (KeyError, ValueError, TypeError, AttributeError, np.linalg.LinAlgError) as error:
         raise ChargeError(f"{path}: the structure cannot be read: {error}") from None
-    atoms = Atoms(symbols, scaled_positions=positions, cell=cell * scale, pbc=True)
+    atoms = Atoms(symbols, scaled_positions=positions, cell=cell, pbc=True)
     name_species(path, atoms, species, counts)
     return atoms

@@ -22,6 +22,7 @@ from ..density import Density
 from ..errors import ChargeError
 from ..species import name_species
 from ..units import PER_BOHR3
+from . import holds
 from ._text import TextReader
 from ._text_writer import slabs, text_writer, write_values
 
@@ -108,8 +109,9 @@ def write(path, density, kind="xsf"):
     path : str or os.PathLike
         File; .gz and .xz compress.
     density : Density
-        In e/A^3. The file holds its values only, no spin grids. Periodicity
-        must be along none, a, a and b, or all axes.
+        In e/A^3 (or what LOCPOT and ELFCAR hold, written as it is). The file holds
+        its values only, no spin grids. Periodicity must be along none, a, a and
+        b, or all axes.
     kind : str
         Not used.
 
@@ -126,7 +128,7 @@ def write(path, density, kind="xsf"):
     repeat = 1 if n_periodic else 0
     shape = np.array(density.shape) + repeat
     spans = atoms.cell.array * ((shape - 1) / density.shape)[:, None]
-    lines = ["# density in e/bohr^3"]
+    lines = [f"# {holds(density.kind) or 'density in e/bohr^3'}"]
     if n_periodic:
         lines += [name for name, n in _PERIODIC.items() if n == n_periodic]
         lines += ["PRIMVEC", *map(_line, atoms.cell.array), "PRIMCOORD", f" {len(atoms)} 1"]
@@ -140,7 +142,8 @@ def write(path, density, kind="xsf"):
         # x runs fastest, and the general grid repeats its first planes
         planes = chain(slabs(values.T), slabs(values.T[:repeat]))
         padded = (np.pad(slab, ((0, 0), (0, repeat), (0, repeat)), mode="wrap") for slab in planes)
-        rows = (slab.reshape(-1, shape[0]) / PER_BOHR3 for slab in padded)
+        unit = 1.0 if holds(density.kind) else PER_BOHR3
+        rows = (slab.reshape(-1, shape[0]) / unit for slab in padded)
         write_values(file, path, rows, COLUMNS)
         file.write(b" END_DATAGRID_3D\nEND_BLOCK_DATAGRID_3D\n")
 

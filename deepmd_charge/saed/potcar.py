@@ -19,9 +19,13 @@ N_VALUES = 1000
 # Electrons by which the table may miss ZVAL.
 VALENCE_TOLERANCE = 0.01
 
+# The tables of real ones end at 50 to 200 1/A, and their data sets have a few thousand lines.
+_MOST_Q = 500.0
+_MOST_LINES = 10**5
+
 _END = "End of Dataset"
-_LOCAL = re.compile(r"^\s*local part\s*\n\s*(\S+)", re.M)
-_DENSITY = re.compile(r"^\s*atomic pseudo charge-density\s*\n", re.M)
+_LOCAL = re.compile(r"^[ \t]*local part\s*?\n\s*(\S+)", re.M)
+_DENSITY = re.compile(r"^[ \t]*atomic pseudo charge-density\s*?\n", re.M)
 _ZVAL = re.compile(r"\bZVAL\s*=\s*([\d.]+)")
 _VRHFIN = re.compile(r"\bVRHFIN\s*=\s*([A-Z][a-z]?)\b")
 
@@ -46,20 +50,31 @@ def read_potcar(path):
     """
     from ..formats._text import TextReader
 
-    with TextReader(path) as reader:
-        text = "\n".join(iter(reader.line, None)) + "\n"
     found, tables = {}, {}
-    sets = text.split(_END)
-    for number, part in enumerate(sets[:-1], start=1):
-        density, table = _read_set(part, f"{path}, data set {number}")
-        if not np.array_equal(tables.setdefault(density.element, table), table):
-            raise ChargeError(
-                f"{path}: two different data sets of {density.element}; keep the one of the run"
-            )
-        found[density.element] = density
+    with TextReader(path) as reader:
+        for number, part in enumerate(_sets(reader), start=1):
+            density, table = _read_set(part, f"{path}, data set {number}")
+            if not np.array_equal(tables.setdefault(density.element, table), table):
+                raise ChargeError(
+                    f"{path}: two different data sets of {density.element}; keep the one of the run"
+                )
+            found[density.element] = density
     if not found:
         raise ChargeError(f"{path}: no line {_END!r}; give a whole POTCAR")
     return found
+
+
+def _sets(reader):
+    """The texts of the data sets that have an end."""
+    lines = []
+    for line in iter(reader.line, None):
+        if _END in line:
+            yield "\n".join(lines) + "\n"
+            lines = []
+        elif len(lines) == _MOST_LINES:
+            raise reader.error(f"{_MOST_LINES} lines and no {_END!r}: give a whole POTCAR")
+        else:
+            lines.append(line)
 
 
 def _read_set(text, where):
@@ -78,8 +93,11 @@ def _read_set(text, where):
     try:
         table = np.array(words, dtype=float)
     except ValueError as error:
-        raise ChargeError(f"{where}: in 'atomic pseudo charge-density': {error}") from None
-    if len(table) < N_VALUES or not np.isfinite(table).all() or not q_max > 0:
+        reason = str(error)[:80]
+        raise ChargeError(f"{where}: in 'atomic pseudo charge-density': {reason}") from None
+    if not 0 < q_max < _MOST_Q:
+        raise ChargeError(f"{where}: the tables end at {q_max:g} 1/A ('local part'): copy it again")
+    if len(table) < N_VALUES or not np.isfinite(table).all():
         raise ChargeError(
             f"{where}: 'atomic pseudo charge-density' has {len(table)} values of {N_VALUES}: truncated?"
         )

@@ -62,6 +62,10 @@ class AtomSource:
                 self.table.valence[element] = atom.valence
         return self.table.evaluate(density.atoms, density.points(index))
 
+    def electrons(self, atoms):
+        """Electrons of the superposition that :meth:`at` gives."""
+        return self.table.total(atoms)
+
     def on_grid(self, density):
         """Superposition on the grid of a density, summed in reciprocal space."""
         atoms = seen_from(density.atoms, density.origin)
@@ -93,6 +97,10 @@ class TableSource:
     def at(self, density, index):
         """Superposition at grid points of a density, (n,) e/A^3."""
         return self.table.evaluate(density.atoms, density.points(index))
+
+    def electrons(self, atoms):
+        """Electrons of the superposition."""
+        return self.table.total(atoms)
 
     def on_grid(self, density):
         """Superposition on the grid of a density, in real space."""
@@ -127,6 +135,10 @@ class FileSource:
         """
         values = matching(density, self._density, self._path)
         return values[np.unravel_index(index, values.shape)]
+
+    def electrons(self, atoms):
+        """Electrons of the file."""
+        return self._density.n_electrons
 
     def on_grid(self, density):
         """The values of the file; grid, cell and atoms of the density must be its own."""

@@ -22,6 +22,7 @@ ripples of wavelength :math:`2 \pi / q_c`, which no model can learn, in the rest
 
 import os
 import zipfile
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,6 +44,10 @@ _CROWD = 0.06
 
 # Densities of free atoms end about here, A.
 _R_MAX = 6.0
+
+# No table that is read reaches farther (A), nor is larger: all elements take 12 MB.
+_MOST_REACH = 100.0
+_MOST_BYTES = 1 << 26
 
 # Points whose atoms are looked at together.
 _BLOCK = 2048
@@ -107,6 +112,11 @@ class RadialTable:
         f = c[:, 0] + t * (c[:, 1] + t * (c[:, 2] + t * c[:, 3]))
         shells = 4.0 * np.pi * ((k + t) * self.step) ** 2 * f
         return float(weight @ shells.sum(axis=1)) * self.step / 2.0
+
+    def total(self, atoms):
+        """Electrons of all atoms of a structure, each with its whole function."""
+        counts = Counter(atoms.get_chemical_symbols())
+        return sum(n * self.electrons(e) for e, n in counts.items())
 
     def evaluate(self, atoms, points):
         """Superpose the functions at points.
@@ -189,33 +199,44 @@ class RadialTable:
             If the file is missing or damaged.
         """
         path = os.fspath(path)
+        again = "make it again with `deepmd-charge convert --saed`"
         try:
-            with np.load(path, allow_pickle=False) as f:
-                elements = [str(e) for e in f["elements"]]
-                rows = zip(elements, f["coefficients"], f["intervals"])
-                functions = {e: np.array(c[:n], dtype=np.float64) for e, c, n in rows}
-                valence = {e: float(z) for e, z in zip(elements, f["valence"]) if np.isfinite(z)}
-                ecutrho = float(f["ecutrho"])
-                table = cls(
-                    functions,
-                    str(f["source"]),
-                    valence,
-                    ecutrho if np.isfinite(ecutrho) else None,
-                    float(f["step"]),
-                )
+            table = cls._read(path)
         except FileNotFoundError:
             raise ChargeError(
                 f"{path}: no such file; name the saed.npz that `deepmd-charge convert --saed` wrote"
             ) from None
-        except (OSError, ValueError, KeyError, EOFError, IndexError, zipfile.BadZipFile) as error:
+        except Exception as error:  # zip, its compressions and numpy's headers have any of them
+            what = " ".join(str(error).split())[:80]
             raise ChargeError(
-                f"{path}: not a table of superposed atomic densities ({error}); make it again with"
-                " `deepmd-charge convert --saed`"
+                f"{path}: not a table of superposed atomic densities ({what}); {again}"
             ) from None
-        good = all(c.ndim == 2 and c.shape[1:] == (4,) and len(c) for c in functions.values())
-        if not (table.step > 0 and good and len(functions) == len(elements)):
-            raise ChargeError(f"{path}: damaged; make it again with `deepmd-charge convert --saed`")
+        functions = table.functions.values()
+        good = all(c.shape[1:] == (4,) and len(c) and np.isfinite(c).all() for c in functions)
+        if not (good and table.step > 0 and table.reach < _MOST_REACH):
+            raise ChargeError(f"{path}: damaged; {again}")
         return table
+
+    @classmethod
+    def _read(cls, path):
+        with zipfile.ZipFile(path) as packed:
+            if sum(member.file_size for member in packed.infolist()) > _MOST_BYTES:
+                raise ValueError("too large for one")
+        with np.load(path, allow_pickle=False) as f:
+            elements = [str(e) for e in f["elements"]]
+            rows = zip(elements, f["coefficients"], f["intervals"], strict=True)
+            functions = {e: np.array(c[:n], dtype=np.float64) for e, c, n in rows}
+            if len(functions) < len(elements):
+                raise ValueError("an element twice")
+            valence = {e: float(z) for e, z in zip(elements, f["valence"]) if np.isfinite(z)}
+            ecutrho = float(f["ecutrho"])
+            return cls(
+                functions,
+                str(f["source"]),
+                valence,
+                ecutrho if np.isfinite(ecutrho) else None,
+                float(f["step"]),
+            )
 
 
 @dataclass(frozen=True)

@@ -90,9 +90,37 @@ def read_upf(path):
     if not rho.any():
         raise ChargeError(f"{path}: PP_RHOATOM is zero everywhere; take a potential that has it")
     n = _n_points(r)
+    _check_mesh(r[:n], path)
     on_mesh = _form_factor(r[:n], integration_weights(r, rab) * rho[:n])
-    resolved = _form_factor(*_resolve(r[:n], rho[:n], path))
-    return AtomicDensity(element, _valence(text, path), on_mesh, resolved=resolved)
+    resolved = _form_factor(*_resolve(r[:n], rho[:n]))
+    atom = AtomicDensity(element, _valence(text, path), on_mesh, resolved=resolved)
+    _check_electrons(atom, path)
+    return atom
+
+
+def _check_mesh(r, path):
+    """Refuse radii in which a number is damaged."""
+    if not (r[0] >= 0.0 and (np.diff(r) > 0).all()):
+        raise ChargeError(f"{path}: PP_R does not increase from 0: copy the file again")
+    if len(r) < 3 or r[-1] > 2.0 * R_MAX:
+        raise ChargeError(
+            f"{path}: of PP_R {len(r)} points are used, up to {r[-1]:g} bohr, where many up to"
+            f" about {R_MAX:g} bohr are due: copy the file again"
+        )
+
+
+def _check_electrons(atom, path):
+    """Refuse a density that no atom has, whichever of its numbers is damaged."""
+    from ase.data import atomic_numbers
+
+    most = atomic_numbers[atom.element] + 1
+    for form_factor in (atom.form_factor, atom.resolved):
+        electrons = form_factor(0.0)[0]
+        if not 0.0 < electrons <= most:
+            raise ChargeError(
+                f"{path}: PP_RHOATOM holds {electrons:g} electrons, {atom.element} has 0 to {most}:"
+                " copy the file again"
+            )
 
 
 def integration_weights(r, rab):
@@ -122,12 +150,10 @@ def _form_factor(r, charges):
     return form_factor
 
 
-def _resolve(r, rho, path):
+def _resolve(r, rho):
     """Radii (bohr) and electrons of thin shells, from a spline through a mesh."""
     from scipy.interpolate import CubicSpline
 
-    if not (np.diff(r) > 0).all():
-        raise ChargeError(f"{path}: PP_R does not increase: copy the file again")
     n = 2 * math.ceil((r[-1] - r[0]) / (2.0 * STEP)) + 1
     fine, step = np.linspace(r[0], r[-1], n, retstep=True)
     return fine, _simpson(n) * step * CubicSpline(r, rho)(fine)
@@ -144,7 +170,7 @@ def _simpson(n):
 def _n_points(r):
     """Points up to the first one beyond R_MAX, made odd by leaving out at most one."""
     beyond = np.flatnonzero(r > R_MAX)
-    n = beyond[0] + 1 if len(beyond) else len(r)
+    n = int(beyond[0]) + 1 if len(beyond) else len(r)
     return (n + 1) // 2 * 2 - 1
 
 
@@ -159,36 +185,50 @@ def _element(text, path):
     """The element: an attribute in version 2, a line in version 1."""
     from ase.data import atomic_numbers
 
-    match = re.search(r"<PP_HEADER[^>]*\belement\s*=\s*[\"']\s*(\w+)", text) or re.search(
-        r"<PP_HEADER>.*?^\s*([A-Za-z]{1,2})\s+Element", text, re.S | re.M
+    header = _header(text)
+    match = re.search(r"\belement\s*=\s*[\"']\s*(\w+)", header) or re.search(
+        r"^[ \t]*([A-Za-z]{1,2})[ \t]+Element", header, re.M
     )
     name = match[1].capitalize() if match else ""
-    if name not in atomic_numbers:
+    if atomic_numbers.get(name, 0) < 1:
         raise ChargeError(f"{path}: no element in PP_HEADER; is this a UPF file?")
     return name
 
 
 def _valence(text, path):
-    match = re.search(r"<PP_HEADER[^>]*\bz_valence\s*=\s*[\"']\s*([-+.\dEeDd]+)", text) or re.search(
-        r"<PP_HEADER>.*?^\s*([-+.\dEeDd]+)\s+Z valence", text, re.S | re.M
+    header = _header(text)
+    match = re.search(r"\bz_valence\s*=\s*[\"']\s*([-+.\dEeDd]+)", header) or re.search(
+        r"^[ \t]*([-+.\dEeDd]+)[ \t]+Z valence", header, re.M
     )
     try:
-        return float(match[1].translate(_EXPONENT))
+        valence = float(match[1].translate(_EXPONENT))
     except (TypeError, ValueError):
-        raise ChargeError(f"{path}: no valence (z_valence) in PP_HEADER: copy it again") from None
+        valence = math.nan
+    if not math.isfinite(valence):
+        raise ChargeError(f"{path}: no valence (z_valence) in PP_HEADER: copy it again")
+    return valence
+
+
+def _header(text):
+    """What stands in PP_HEADER: attributes of the tag in version 2, lines in version 1."""
+    rest = text.partition("<PP_HEADER")[2]
+    return re.split("/>|</PP_HEADER>", rest, maxsplit=1)[0]
 
 
 _EXPONENT = str.maketrans("Dd", "Ee")  # Fortran's
 
 
 def _table(text, name, path):
-    match = re.search(rf"<{name}(?:\s[^>]*)?>(.*?)</{name}>", text, re.S)
-    if not match:
+    start = re.search(rf"<{name}(?=[\s>])", text)
+    rest = text[start.end() :].partition(">")[2] if start else ""
+    body, end, _ = rest.partition(f"</{name}>")
+    if not end:
         raise ChargeError(f"{path}: no {name}; give a UPF file with an atomic density (PP_RHOATOM)")
+    words = re.finditer(r"\S+", body.translate(_EXPONENT))
     try:
-        values = np.array(match[1].translate(_EXPONENT).split(), dtype=float)
+        values = np.fromiter((float(word[0]) for word in words), dtype=float)
     except ValueError as error:
-        raise ChargeError(f"{path}: {name} holds what is no number ({error})") from None
+        raise ChargeError(f"{path}: {name} holds what is no number ({str(error)[:80]})") from None
     if not np.isfinite(values).all():
         raise ChargeError(f"{path}: {name} holds values that are not finite: copy it again")
     return values

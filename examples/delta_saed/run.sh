@@ -8,6 +8,12 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 data=$(cd "$here/../silicon/data" && pwd)
 source=${2:-fit}
+# a relative path is one from here
+case $source in
+upf:/* | potcar:/* | /*) ;;
+upf:* | potcar:*) source=${source%%:*}:$PWD/${source#*:} ;;
+*/* | *.npz) source=$PWD/$source ;;
+esac
 mkdir -p "${1:-delta}"
 cd "${1:-delta}"
 export TF_CPP_MIN_LOG_LEVEL=2
