@@ -554,7 +554,7 @@ def test_superposition_on_a_grid_that_begins_elsewhere(pseudo, tmp_path, kind):
     write_density(tmp_path / "a.cube", density)
     source = {"upf": f"upf:{pseudo}", "npz": gaussian_table(**WIDTH), "file": tmp_path / "a.cube"}
     ecutrho = 150 if kind == "upf" else None
-    found = superposition(atoms, density.shape, source[kind], ecutrho, density.origin)
+    found = superposition(atoms, density.shape, source[kind], ecutrho, origin=density.origin)
     assert (density - found).values == pytest.approx(0.0, abs=1e-4)
     assert (found.atoms.positions == atoms.positions).all()
 

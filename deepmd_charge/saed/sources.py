@@ -180,8 +180,8 @@ def is_density_file(source):
     if isinstance(source, RadialTable):
         return False
     source = os.fspath(source)
-    kind, _, path = source.partition(":")
-    return source != FIT and not source.endswith(".npz") and not (kind in _READERS and path)
+    kind, colon, _ = source.partition(":")
+    return source != FIT and not source.endswith(".npz") and not (kind in _READERS and colon)
 
 
 def beside(path, source):
