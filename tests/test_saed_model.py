@@ -474,7 +474,6 @@ def test_test_scales_to_electrons(folder, capsys):
     [
         (PREDICT, "has learnt the difference"),
         ((*PREDICT, "--saed", "CHGCAR_saed", "--grid", "4", "4", "4"), "CHGCAR_saed: densities on different grids: (4, 4, 4) and (8, 7, 9); give the"),
-        ((*PREDICT, "-s", "CHGCAR", "--saed", "CHGCAR"), "CHGCAR: the density itself; give that"),
         ((*PREDICT, "--saed", "CHGCAR_other"), "no such file"),
         ((*PREDICT, "--saed", "CHGCAR_saed", "--electrons", "many"), "positive number, or auto"),
         ((*PREDICT, "--saed", "CHGCAR_saed", "--electrons", "-4"), "positive number, or auto"),

@@ -100,7 +100,6 @@ def predict(args, team):
     from ..inference.outputs import labelled
     from ..inference.parallel import available_cores
     from ..inference.run import Run
-    from ..saed.sources import check_other
     from ._finish import Finish
     from ._frames import iterate_structures, split_frames
     from ._inputs import check_densities, check_structure, read_companion
@@ -109,8 +108,6 @@ def predict(args, team):
     check_numbers(args, team)
     check_densities([path for path in (args.like, args.saed, *args.augmentation) if path])
     path, frames = split_frames(args.structure, args.frames)
-    if args.saed:
-        check_other(args.saed, path)
     n_threads = args.jobs or (1 if team.size > 1 else available_cores())
     models = [ChargeModel(name, n_threads) for name in args.model]
     saed = read_companion(args.saed, args.species) if args.saed else None

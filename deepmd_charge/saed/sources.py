@@ -207,16 +207,9 @@ def beside(path, source):
     found = near if near.exists() else Path(source)
     if not found.exists():
         raise ChargeError(f"{found}: no such file, nor {near}; give the SAED of {path}")
-    check_other(found, path)
+    if found.samefile(path):
+        raise ChargeError(f"{found}: the density itself; give that of the superposed atoms")
     return found
-
-
-def check_other(saed, path):
-    """Raise ChargeError where the file of a superposition is that of the density itself."""
-    if os.path.samefile(saed, path):
-        raise ChargeError(
-            f"{saed}: the density itself; give that of the superposed atoms, a file of its own"
-        )
 
 
 def open_source(source, ecutrho=None, species=None):
