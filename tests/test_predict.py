@@ -12,18 +12,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ase.build import bulk
-from ase.io import write
+from ase.io import read, write
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from standin import StandInField, StandInModel, wait_for_blocks, wave
 
-from deepmd_charge import Density, read_density, write_density
+from deepmd_charge import ChargeError, Density, read_density, write_density
 from deepmd_charge.cli.main import main
 from deepmd_charge.formats import format_of
 from deepmd_charge.fourier import fourier_interpolate
 from deepmd_charge.inference import coarse
 from deepmd_charge.inference.blocks import Blocks
 from deepmd_charge.inference.outputs import labelled, memory_order
+from deepmd_charge.inference.run import Run
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*not a whole number")
 
@@ -629,7 +630,7 @@ def test_options_of_an_unfinished_run(finished, monkeypatch, capsys):
     complaint(capsys, *PREDICT, *GRID)
     for flags, name in [(["--electrons", "4"], "electrons"), (["--augmentation", "CHGCAR_whole"], "augmentation")]:
         line = complaint(capsys, *PREDICT, *GRID, "--resume", *flags)
-        assert f"an unfinished prediction with other {name}" in line
+        assert line.endswith(f"an unfinished prediction with other {name}; give the arguments of then, or remove this file")
 
 
 def test_out_of_memory(monkeypatch, capsys):
@@ -659,3 +660,23 @@ def test_each_frame_is_warned_of(monkeypatch):
     )
     assert main(["predict", "-m", "charge.pb", "-s", "t.xyz", "-o", "CHGCAR_p", "--grid", "3", "3", "3"]) == 0
     assert named == [f"CHGCAR_p_{k:04d}" for k in range(4)]
+
+
+def test_two_runs_of_one_file(monkeypatch):
+    """One that finds the other at work takes nothing away from it."""
+    options = {"frames": None, "saed": None, "electrons": None, "augmentation": []}
+    second = Run([StandInModel("charge.pb")], "CHGCAR_p", None, options=options)
+    seen = []
+
+    def with_the_second(self, points):
+        if not seen:
+            seen.append("partial")
+            with pytest.raises(ChargeError, match="at work on this prediction$"), second as run:
+                run.predict(read("POSCAR"), (36, 40, 32), "CHGCAR_p")
+            seen.extend(files())
+        return difference(self, points)
+
+    difference = StandInField.difference
+    monkeypatch.setattr(StandInField, "difference", with_the_second)
+    assert main([*PREDICT, *GRID]) == 0
+    assert seen == ["partial", "CHGCAR_p.partial"]

@@ -85,13 +85,12 @@ class Run:
             **(options or {}),
         }
         self._earlier = self._find_earlier(resume)
-        self._keeps_work = self._earlier is not None
 
     def __enter__(self):
         return self
 
     def __exit__(self, kind, error, _):
-        if error is None or not self._keeps_work:
+        if error is None:
             self.close()
         if isinstance(error, (ChargeError, KeyboardInterrupt, MemoryError)):
             # numpy's own MemoryError is not made of a message
@@ -189,8 +188,11 @@ class Run:
             if finish is not None:
                 density = finish(density)
             return self._write([density, *deviation], coarse, added, output)
+        except BaseException:
+            if not partial.n_done and not position:
+                self.close()  # nothing was done
+            raise
         finally:
-            self._keeps_work |= position > 0 or partial.n_done > 0
             partial.close()
 
     def close(self):
@@ -281,8 +283,8 @@ class Run:
         return [output, labelled(output, "std")][: len(self._models)]
 
     def _with_rest(self, message):
-        """Add to a complaint what is kept."""
-        if not self._path.exists():
+        """Add to a complaint what is kept, unless it is about that."""
+        if not self._path.exists() or str(self._path) in message:
             return message
         kept = f"{self._path} keeps what is done: go on with --resume"
         return f"{message}; {kept}" if message else kept
