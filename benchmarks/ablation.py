@@ -15,7 +15,7 @@ import json
 from pathlib import Path
 
 from accuracy import compare, subset
-from data import SETS, draw, load, write_system
+from data import SETS, add_sampling, load, load_training, write_system
 from runs import CONFIGS, merge, prepare, run_dp
 
 from deepmd_charge import ChargeModel
@@ -59,14 +59,13 @@ def main():
     """Train and evaluate one change after another."""
     args = arguments()
     train, test = SETS[args.set]
-    structures = [load(args.data, name) for name in train]
+    structures = load_training(args, train, seed=1)
+    whole = [load(args.data, name) for name in train] if args.by_gradient else structures
+    seen = subset(dict(enumerate(whole)))
     tests = subset({name: load(args.data, name) for name in test})
-    drawn = structures
-    if args.by_gradient:
-        drawn = [draw(args.data, name, args.points, args.by_gradient, 1) for name in train]
     args.output.mkdir(parents=True)
     type_map = write_system(
-        args.output / "train", drawn, args.points_per_frame, args.points, seed=1
+        args.output / "train", structures, args.points_per_frame, args.points, seed=1
     )
     base = defaults() if args.config is None else json.loads(args.config.read_text())
     merge(base, json.loads(args.override))
@@ -81,7 +80,6 @@ def main():
         seconds = run_dp(folder, "train", "input.json")
         run_dp(folder, "freeze", "-o", "charge.pb")
         model = ChargeModel(folder / "charge.pb")
-        seen = subset(dict(enumerate(structures)))
         errors, learnt = (
             sum((compare(model, s) for s in part.values()), Comparison()).summary()
             for part in (tests, seen)
@@ -110,15 +108,7 @@ def arguments():
     parser.add_argument("--config", type=Path, help="instead of the defaults")
     parser.add_argument("--override", default="{}", metavar="JSON", help="merged into it first")
     parser.add_argument("--steps", type=int, default=2000)
-    parser.add_argument("--points", type=int, default=100000, help="training points a structure")
-    parser.add_argument("--points-per-frame", type=int, default=1000)
-    parser.add_argument(
-        "--by-gradient",
-        type=float,
-        default=0.0,
-        metavar="SHARE",
-        help="of the training points, drawn in proportion to the gradient (whole grids only)",
-    )
+    add_sampling(parser)
     parser.add_argument("--only", nargs="+", choices=CHANGES, metavar="CHANGE", help="these alone")
     parser.add_argument("-o", "--output", type=Path, required=True, help="new folder of the runs")
     return parser.parse_args()

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import stock
-from data import SETS, draw, load, write_system
+from data import SETS, add_sampling, load, load_training, write_system
 from runs import CONFIGS, merge, prepare, run_dp, step_time
 
 from deepmd_charge import ChargeModel
@@ -34,10 +34,7 @@ def main():
     args = arguments()
     train, test = SETS[args.set]
     args.output.mkdir(parents=True)
-    structures = [load(args.data, name) for name in train]
-    if args.by_gradient:
-        drawn = args.points, args.by_gradient, args.seed
-        structures = [draw(args.data, name, *drawn) for name in train]
+    structures = load_training(args, train, args.seed)
     tests = {name: load(args.data, name) for name in test}
 
     config = merge(json.loads(args.config.read_text()), json.loads(args.override))
@@ -75,16 +72,8 @@ def arguments():
     parser.add_argument(
         "--override", default="{}", metavar="JSON", help="merged into the configuration"
     )
-    parser.add_argument("--points", type=int, default=100000, help="training points a structure")
-    parser.add_argument("--points-per-frame", type=int, default=1000)
+    add_sampling(parser)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument(
-        "--by-gradient",
-        type=float,
-        default=0.0,
-        metavar="SHARE",
-        help="of the training points, drawn in proportion to the gradient (whole grids only)",
-    )
     parser.add_argument("-o", "--output", type=Path, required=True, help="new folder of the run")
     parser.add_argument(
         "--models",

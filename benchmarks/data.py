@@ -86,6 +86,26 @@ def load(data, name):
         return atoms, (f["grid_index"] / f["grid_shape"]) @ f["cell"], f["density"]
 
 
+def add_sampling(parser):
+    """Declare which points are learnt from."""
+    parser.add_argument("--points", type=int, default=100000, help="training points a structure")
+    parser.add_argument("--points-per-frame", type=int, default=1000)
+    parser.add_argument(
+        "--by-gradient",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="of the training points, drawn in proportion to the gradient (whole grids only)",
+    )
+
+
+def load_training(args, names, seed):
+    """As :func:`load`, of training structures: the points that the flags may choose from."""
+    if not args.by_gradient:
+        return [load(args.data, name) for name in names]
+    return [draw(args.data, name, args.points, args.by_gradient, seed) for name in names]
+
+
 def draw(data, name, n_points, by_gradient, seed):
     """As :func:`load`, of points that ``convert --by-gradient`` would draw from a whole grid."""
     path = data / name / "CHGCAR.gz"

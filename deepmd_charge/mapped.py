@@ -9,7 +9,7 @@ import numpy as np
 
 from .errors import ChargeError
 
-__all__ = ["allocate", "as_arrays", "by_planes", "release", "scratch"]
+__all__ = ["allocate", "as_arrays", "by_planes", "release", "scratch", "slow_axis"]
 
 
 def scratch(folder, shape, order="C"):
@@ -75,6 +75,11 @@ def release(array):
         owner.madvise(mmap.MADV_DONTNEED)
 
 
+def slow_axis(values):
+    """Axis of a grid across which its planes lie together in memory."""
+    return int(np.argmax(np.abs(values.strides)))
+
+
 def by_planes(values, *others):
     """Yield planes of a grid that lie together in memory; a file's are given back.
 
@@ -85,7 +90,7 @@ def by_planes(values, *others):
     *others : np.ndarray
         Of the same shape: the same planes of each, in a tuple.
     """
-    axis = int(np.argmax(np.abs(values.strides)))
+    axis = slow_axis(values)
     for k in range(values.shape[axis]):
         planes = [np.moveaxis(array, axis, 0)[k] for array in (values, *others)]
         yield tuple(planes) if others else planes[0]

@@ -6,7 +6,7 @@ import math
 import numpy as np
 
 from .errors import ChargeError
-from .mapped import release
+from .mapped import release, slow_axis
 
 GRID_TYPE = "X"  # name of the pseudo-atoms that stand for grid points
 N_POINTS = 100_000
@@ -89,7 +89,7 @@ def _by_gradient(density, n_points, generator):
     best, index = np.empty(0), np.empty(0, int)
     if not n_points:
         return index
-    axis = int(np.argmax(np.abs(density.values.strides)))
+    axis = slow_axis(density.values)
     for k, weight in enumerate(_gradients(density, axis)):
         with np.errstate(divide="ignore"):
             key = generator.exponential(size=weight.shape) / weight

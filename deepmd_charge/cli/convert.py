@@ -110,7 +110,7 @@ def run(args):
         )
         add_system(systems, data, path)
         if saed:
-            saed.count(path, density)
+            saed.count(path, density.atoms, data["n_electrons"][0])
     table = saed and saed.table
     write_systems(list(systems.values()), args.output, table)
     for system in systems.values():
@@ -167,10 +167,9 @@ class SaedOfFiles:
             self._opened = open_source(found, self._ecutrho, self._species)
         return self._opened
 
-    def count(self, path, density):
+    def count(self, path, atoms, electrons):
         """Note the electrons of the superposition, and of its density."""
-        electrons = self._opened.electrons(density.atoms)
-        self._counts.append((path, electrons, density.n_electrons))
+        self._counts.append((path, self._opened.electrons(atoms), electrons))
 
     def report(self, path):
         """Lines on what was subtracted."""

@@ -178,9 +178,7 @@ class Run:
             values, added = partial.values, None
             if coarse != shape:
                 values = self._refined(values, task, shape, output)
-            density, *deviation = [
-                Density(atoms.copy(), array, origin) for array in values
-            ]
+            density, *deviation = [Density(atoms.copy(), array, origin) for array in values]
             if saed is not None:
                 add(density, saed)
             if coarse != shape:
