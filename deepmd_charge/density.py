@@ -8,9 +8,28 @@ import numpy as np
 from .errors import ChargeError
 from .grids import check_origin
 from .mapped import by_planes
+from .quantities import QUANTITIES, compose_kind, split_kind
 
 # Files print the same cell with 6 to 16 decimals; closer than this is equal.
 CELL_TOLERANCE = 1e-5  # A
+
+_UNIT_OF_FORMAT = {"vasp/locpot": "eV"}
+
+# What sums and differences of two quantities are; of two other equals, what these are.
+_SUMS = {
+    ("up", "down"): "total",
+    ("down", "up"): "total",
+    ("total", "difference"): "total",
+    ("difference", "total"): "total",
+}
+_DIFFERENCES = {
+    ("total", "up"): "down",
+    ("total", "down"): "up",
+    ("up", "down"): "magnetization",
+    **{(name, name): "difference" for name in ("total", "up", "down", "partial", "difference")},
+    ("total", "difference"): "total",
+    ("total", "partial"): "partial",
+}
 
 
 class Density:
@@ -29,10 +48,18 @@ class Density:
     origin : array_like, shape (3,), optional
         Position of grid point (0, 0, 0), A.
     kind : str, optional
-        Name of the format that the values came from, such as "vasp/chgcar".
+        Name of the format that the values came from, such as "vasp/chgcar", and what they
+        are if that is not the total density: "vasp/chgcar:up", "cube:difference".
     extra : dict, optional
         What the format carries besides (spin grids, augmentation text, ...).
         Arithmetic drops it: it describes the file, not the new values.
+
+    Attributes
+    ----------
+    format : str
+        Name of the format; empty where there is none.
+    quantity : Quantity
+        What the values are.
 
     Raises
     ------
@@ -48,7 +75,7 @@ class Density:
         self.atoms = atoms
         self.values = np.asarray(values, dtype=np.float64)
         self.origin = check_origin(origin)
-        self.kind = kind
+        self.format, self.quantity = split_kind(kind)
         self.extra = dict(extra or {})
         if self.values.ndim != 3 or not self.values.size:
             raise ChargeError(
@@ -57,6 +84,20 @@ class Density:
             )
         if not self.volume > 0:
             raise ChargeError("a density needs a cell with three independent vectors")
+
+    @property
+    def kind(self):
+        """str: Format and quantity in one word, as data sets note them."""
+        return compose_kind(self.format, self.quantity)
+
+    def declare(self, kind):
+        """Say anew of what kind the values are, which stay as they are."""
+        self.format, self.quantity = split_kind(kind)
+
+    @property
+    def unit(self):
+        """str: Unit of the values; empty where they have none, or it is not known."""
+        return _UNIT_OF_FORMAT.get(self.format, self.quantity.unit)
 
     @property
     def shape(self):
@@ -94,22 +135,22 @@ class Density:
         return fractional @ self.atoms.cell.array + self.origin
 
     def __add__(self, other):
-        return self._with(self.values + self.matching(other), other.kind)
+        return self._with(self.values + self.matching(other), other, _SUMS)
 
     def __sub__(self, other):
-        return self._with(self.values - self.matching(other), other.kind)
+        return self._with(self.values - self.matching(other), other, _DIFFERENCES)
 
     def __mul__(self, factor):
         if not isinstance(factor, Real):
             return NotImplemented
-        return self._with(self.values * float(factor), self.kind)
+        return self._with(self.values * float(factor))
 
     __rmul__ = __mul__
 
     def __truediv__(self, divisor):
         if not isinstance(divisor, Real):
             return NotImplemented
-        return self._with(self.values / float(divisor), self.kind)
+        return self._with(self.values / float(divisor))
 
     def __neg__(self):
         return self * -1.0
@@ -118,10 +159,15 @@ class Density:
         grid = "x".join(map(str, self.shape))
         return f"Density({self.atoms.get_chemical_formula()}, {grid}, {self.n_electrons:.6g} e)"
 
-    def _with(self, values, other_kind):
-        """A density on this grid; its kind is known only where both agree."""
-        kind = self.kind if other_kind == self.kind else ""
-        return Density(self.atoms.copy(), values, self.origin, kind)
+    def _with(self, values, other=None, results=None):
+        """A density on this grid; its format is known only where both agree."""
+        format, quantity = self.format, self.quantity
+        if other is not None:
+            format = format if other.format == format else ""
+            pair = quantity.name, other.quantity.name
+            otherwise = pair[0] if pair[0] == pair[1] else "other"
+            quantity = QUANTITIES[results.get(pair, otherwise)]
+        return Density(self.atoms.copy(), values, self.origin, compose_kind(format, quantity))
 
     def matching(self, other):
         """Values of another density, once it is known to live on the same grid.

@@ -79,11 +79,14 @@ def system_data(
         that atomic densities are to be subtracted from.
     """
     from .errors import ChargeError
-    from .quantities import field, kind_of
+    from .quantities import channel, compose_kind, find_quantity
     from .species import species_of
 
-    if saed is not None and quantity != "total":
-        raise ChargeError(f"{path}: atomic densities go with the total density, not with {quantity}")
+    learnt = density.quantity if quantity == "total" else find_quantity(quantity)
+    if saed is not None and not learnt.is_total:
+        raise ChargeError(
+            f"{path}: atomic densities go with the total density, not with {learnt.name}"
+        )
     index = sample_frames(density, n_points, points_per_frame, seed, by_gradient)
     n_frames = len(index)
     atoms = density.atoms
@@ -93,7 +96,7 @@ def system_data(
 
     real = np.broadcast_to(atoms.positions, (n_frames, len(atoms), 3))
     points = density.points(index.reshape(-1)).reshape(n_frames, points_per_frame, 3)
-    at_points = field(density, quantity, np.unravel_index(index, density.shape), path)
+    at_points = channel(density, quantity, np.unravel_index(index, density.shape), path)
     data = {
         "atom_names": names,
         "atom_numbs": [int(n) for n in np.bincount(types)],
@@ -104,7 +107,8 @@ def system_data(
         "density": np.pad(at_points, ((0, 0), (len(atoms), 0))),
         "n_electrons": np.full(n_frames, density.n_electrons),
         "grid_shape": np.tile(density.shape, (n_frames, 1)),
-        "density_kind": np.full(n_frames, kind_of(density, quantity).encode()),  # HDF5 takes no str
+        # HDF5 takes no str
+        "density_kind": np.full(n_frames, compose_kind(density.format, learnt).encode()),
         **({} if atoms.pbc.any() else {"nopbc": True}),
     }
     if saed is not None:
@@ -136,6 +140,9 @@ class DensityFormat(Format):
         species=None,
         check=True,
         by_gradient=0.0,
+        pbc=None,
+        unit=None,
+        holds=None,
         **kwargs,
     ):
         """Load grid points of a charge density.
@@ -154,7 +161,7 @@ class DensityFormat(Format):
             Cutoff of \\|G\\|^2 of the run in Ry; needed for UPF files.
         quantity : str, optional
             What to learn of a density with spin; see :mod:`deepmd_charge.quantities`.
-        species, check
+        species, check, pbc, unit, holds
             See :func:`deepmd_charge.read_density`.
         **kwargs : dict
             Arguments that dpdata passes to every format.
@@ -171,7 +178,9 @@ class DensityFormat(Format):
         """
         from .formats import read_density
 
-        density = read_density(file_name, self.format, species, check)
+        density = read_density(
+            file_name, self.format, species, check, pbc=pbc, unit=unit, holds=holds
+        )
         if saed is not None:
             from .saed.sources import beside, is_density_file, open_source
 

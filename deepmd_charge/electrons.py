@@ -5,7 +5,7 @@ import math
 
 from .errors import ChargeError
 from .mapped import by_planes
-from .quantities import quantity_of
+from .quantities import split_kind
 from .species import species_of
 
 __all__ = ["expected_electrons", "known_valences", "parse_electrons", "rescale"]
@@ -31,7 +31,7 @@ def expected_electrons(info, atoms):
         None where a valence is not known, or where the model does not predict
         the total density.
     """
-    if quantity_of(info.get("kind")) != "total":
+    if not split_kind(info.get("kind"))[1].is_total:
         return None
     valence = known_valences(info)
     names = species_of(atoms)
@@ -59,10 +59,10 @@ def parse_electrons(text, path, info, atoms):
         If it is neither, or a valence is not known.
     """
     if text == AUTO:
-        quantity = quantity_of(info.get("kind"))
-        if quantity != "total":
+        quantity = split_kind(info.get("kind"))[1]
+        if not quantity.is_total:
             raise ChargeError(
-                f"{path}: predicts {quantity}, whose integral does not follow from valences;"
+                f"{path}: predicts {quantity.name}, whose integral does not follow from valences;"
                 " give --electrons N"
             )
         number = expected_electrons(info, atoms)

@@ -15,7 +15,6 @@ from matplotlib.lines import Line2D
 from .errors import ChargeError
 from .metrics import Comparison
 
-UNIT = "e/Å$^3$"
 AXES = "abc"
 NEAR_PLANE = 0.5  # A; atoms closer than this to a slice are marked
 
@@ -43,9 +42,9 @@ def plot_density(density, axis=2, index=None, title=None):
     left, right = figure.subplots(1, 2, width_ratios=(1.0, 1.2))
     plane = Plane(density, axis, index)
     image = plane.draw(left, density.values, _shared_norm(plane, density.values), "viridis")
-    _colorbar(figure, image, left, f"density ({UNIT})")
-    left.set_title("density")
-    _averages(right, density, axis, {"density": density.values})
+    _colorbar(figure, image, left, _label(density))
+    left.set_title(_name(density))
+    _averages(right, density, axis, {_name(density): density.values})
     _heading(figure, title, plane)
     return figure
 
@@ -81,10 +80,10 @@ def plot_comparison(reference, prediction, axis=2, index=None, title=None):
     for axes, values, name in zip(slices, (true, predicted), ("reference", "prediction")):
         image = plane.draw(axes, values, density_norm, "viridis")
         axes.set_title(name)
-    _colorbar(top, image, slices[:2], f"density ({UNIT})")
+    _colorbar(top, image, slices[:2], _label(reference))
     image = plane.draw(slices[2], error, _symmetric_norm(plane, error), "RdBu_r")
     slices[2].set_title("prediction \N{MINUS SIGN} reference")
-    _colorbar(top, image, slices[2], f"error ({UNIT})")
+    _colorbar(top, image, slices[2], _label(reference, "error"))
     for axes in slices[1:]:
         axes.set_ylabel("")
         axes.tick_params(left=False)
@@ -96,7 +95,7 @@ def plot_comparison(reference, prediction, axis=2, index=None, title=None):
     upper.set_xlabel("")
     _averages(lower, reference, axis, {"error": error}, colour="tab:red")
     lower.axhline(0.0, color="0.6", linewidth=0.8, zorder=0)
-    lower.set(title="", ylabel=f"error ({UNIT})")
+    lower.set(title="", ylabel=_label(reference, "error"))
     _heading(figure, title, plane)
     return figure
 
@@ -253,6 +252,22 @@ class Plane:
             )
 
 
+def _name(density):
+    """What is drawn, without an article."""
+    quantity = density.quantity
+    return "density" if quantity.is_total else quantity.description.partition(" ")[2]
+
+
+def _unit(density):
+    return density.unit.replace("mu_B", "µ$_B$").replace("A^3", "Å$^3$")
+
+
+def _label(density, name=None):
+    """A label with the unit of the values, where they have one."""
+    unit = _unit(density)
+    return (name or _name(density)) + (f" ({unit})" if unit else "")
+
+
 def _heights(density, axis, index):
     """Return the signed distances (A) of the atoms from grid planes, (..., natoms)."""
     atoms = density.atoms
@@ -310,13 +325,13 @@ def _parity(figure, reference, prediction):
         xlim=limits,
         ylim=limits,
         title="parity",
-        xlabel=f"reference ({UNIT})",
-        ylabel=f"prediction ({UNIT})",
+        xlabel=_label(reference, "reference"),
+        ylabel=_label(reference, "prediction"),
     )
     point_volume = reference.volume / true.size
     summary = Comparison.of(true, predicted, point_volume).summary()
     lines = [f"{name.upper()} {summary[name]:.2e}" for name in ("mae", "rmse", "max")]
-    lines = [f"{line} {UNIT}" for line in lines] + [f"NMAE {summary['nmae']:.3g}%"]
+    lines = [f"{line} {_unit(reference)}" for line in lines] + [f"NMAE {summary['nmae']:.3g}%"]
     axes.text(0.04, 0.96, "\n".join(lines), transform=axes.transAxes, va="top", family="monospace")
 
 
@@ -337,7 +352,7 @@ def _averages(axes, density, axis, curves, colour=None):
     axes.set(
         title="planar average",
         xlabel=f"distance normal to the {AXES[others[0]]}{AXES[others[1]]} plane (Å)",
-        ylabel=f"density ({UNIT})",
+        ylabel=_label(density),
     )
     axes.margins(x=0)
     axes.spines[["top", "right"]].set_visible(False)

@@ -111,3 +111,28 @@ def test_picture_format():
     assert picture_format("a/b.PNG") == "png"
     with pytest.raises(ChargeError, match="picture.txt: not a picture's name"):
         picture_format("picture.txt")
+
+
+@pytest.mark.parametrize(
+    "kind, label",
+    [
+        ("vasp/chgcar", "density (e/Å$^3$)"),
+        ("vasp/chgcar:up", "density of the electrons with spin up (e/Å$^3$)"),
+        ("vasp/chgcar:magnetization", "magnetisation (µ$_B$/Å$^3$)"),
+        ("cube:difference", "difference of densities (e/Å$^3$)"),
+        ("vasp/locpot", "potential (eV)"),
+        ("cube:potential", "potential"),
+        ("vasp/elfcar", "electron localisation function"),
+    ],
+)
+def test_labels_say_what_is_drawn(density, kind, label):
+    density.declare(kind)
+    one, two = plot_density(density), plot_comparison(density, density)
+    for figure in (one, two):
+        axes = [a for part in (figure, *figure.subfigs) for a in part.axes]
+        axes += [a for part in figure.subfigs for sub in part.subfigs for a in sub.axes]
+        labels = {text for a in axes for text in (a.get_xlabel(), a.get_ylabel())}
+        assert label in labels
+        unit = label.partition(" (")[2]
+        others = {text.partition(" (")[2] for text in labels if "in the plane" not in text}
+        assert {text for text in others if "Å$^3$" in text or "eV" in text} <= {unit}

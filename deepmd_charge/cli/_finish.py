@@ -4,7 +4,7 @@
 from .. import electrons, formats
 from ..augmentation import MISSING, occupancies
 from ..errors import ChargeError
-from ..quantities import quantity_of, unit_of
+from ..quantities import split_kind
 
 
 class Finish:
@@ -43,7 +43,7 @@ class Finish:
         if augmentation and not is_chgcar:
             raise ChargeError(f"{output}: only a CHGCAR holds augmentation occupancies")
         first = models[0]
-        self._unit = unit_of(quantity_of(first.info.get("kind")))
+        self._unit = split_kind(first.info.get("kind"))[1].integral
         self._scaled = bool(number)
         if number:
             self._expected = electrons.parse_electrons(number, first.path, first.info, atoms)

@@ -33,15 +33,57 @@ def add_species(parser):
 
 def add_quantity(parser, default="total", told="total"):
     """Declare ``--quantity``, with what its help says of the default."""
-    from ..quantities import QUANTITIES
+    from ..quantities import CHANNELS
 
     parser.add_argument(
         "--quantity",
-        choices=QUANTITIES,
+        choices=CHANNELS,
         default=default,
         help=f"what to take of a density with spin (default: {told}); of a non-collinear one"
         " total or magnitude",
     )
+
+
+def add_declarations(parser):
+    """Declare ``--pbc``, ``--unit`` and ``--is``, which overrule what files say of themselves."""
+    from ..formats.declared import LENGTHS, VALUES
+    from ..quantities import QUANTITIES
+
+    parser.add_argument(
+        "--pbc",
+        nargs=3,
+        choices="TF",
+        metavar=("A", "B", "C"),
+        help="T or F for each axis: whether the structures are periodic along it",
+    )
+    parser.add_argument(
+        "--unit",
+        nargs="+",
+        choices=[*VALUES, *LENGTHS],
+        metavar="UNIT",
+        help=f"of the values ({', '.join(VALUES)}; e: times the volume of the cell), of lengths"
+        f" ({', '.join(LENGTHS)}), or of both, where they are not those of the format",
+    )
+    parser.add_argument(
+        "--is",
+        dest="holds",
+        choices=QUANTITIES,
+        metavar="QUANTITY",
+        help=f"what files with one grid hold: {', '.join(QUANTITIES)}",
+    )
+
+
+def declared(args):
+    """Options of :func:`deepmd_charge.read_density` from these flags."""
+    pbc = args.pbc and [letter == "T" for letter in args.pbc]
+    return {"pbc": pbc, "unit": args.unit, "holds": args.holds}
+
+
+def content(density):
+    """Say in a word what a density integrates to, or what else it is."""
+    if density.quantity.integral:
+        return f"{density.n_electrons:.6f} {density.quantity.integral}"
+    return f"{density.quantity.description}, mean {density.values.mean():.6g}"
 
 
 def add_unchecked(parser):

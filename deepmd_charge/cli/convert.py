@@ -14,7 +14,7 @@ TABLE = "saed.npz"  # beside the systems; input.json names it (model.saed)
 
 def add_parser(subparsers):
     """Add the subcommand to the command line."""
-    from ._inputs import add_format, add_quantity, add_species, add_unchecked
+    from ._inputs import add_declarations, add_format, add_quantity, add_species, add_unchecked
 
     parser = subparsers.add_parser(
         "convert",
@@ -52,6 +52,7 @@ def add_parser(subparsers):
     add_quantity(parser)
     add_species(parser)
     add_format(parser)
+    add_declarations(parser)
     add_unchecked(parser)
     parser.set_defaults(run=run)
 
@@ -80,14 +81,16 @@ def run(args):
 
     from ..dpdata_plugin import system_data
     from ..formats import read_density
-    from ._inputs import check_densities
+    from ._inputs import check_densities, declared
 
     check_new(args.output)
     check_densities(args.files, args.format)
     generator = random_generator(args.seed)
 
     def read(path):
-        return read_density(path, args.format, args.species, check=not args.unchecked)
+        return read_density(
+            path, args.format, args.species, check=not args.unchecked, **declared(args)
+        )
 
     saed = None
     if args.saed is not None:

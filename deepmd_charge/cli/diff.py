@@ -4,7 +4,7 @@
 
 def add_parser(subparsers):
     """Add the subcommand to the command line."""
-    from ._inputs import add_format, add_quantity, add_species
+    from ._inputs import add_declarations, add_format, add_quantity, add_species
 
     parser = subparsers.add_parser(
         "diff",
@@ -18,6 +18,7 @@ def add_parser(subparsers):
     add_quantity(parser)
     add_species(parser)
     add_format(parser)
+    add_declarations(parser)
     parser.set_defaults(run=run)
 
 
@@ -25,21 +26,22 @@ def run(args):
     """Carry out ``deepmd-charge diff``."""
     import numpy as np
 
-    from ..formats import check_writable, holds, write_density
+    from ..formats import check_writable, write_density
     from ..quantities import select
-    from ._inputs import check_densities, check_same_grid, read_companion, read_quietly
+    from ._inputs import check_densities, check_same_grid, content, declared, read_companion, read_quietly
 
     check_writable(args.output, kind=args.format or "")
     check_densities(args.files, args.format)
     path, other_path = args.files
-    one = select(read_quietly(path, args.format, args.species), args.quantity, path)
-    other = read_companion(other_path, args.species, args.format)
+    said = declared(args)
+    one = select(read_quietly(path, args.format, args.species, **said), args.quantity, path)
+    other = read_companion(other_path, args.species, args.format, **said)
     other = select(other, args.quantity, other_path)
     check_same_grid(path, one, other_path, other)
     difference = one - other
     write_density(args.output, difference)
     size = np.abs(difference.values)
-    other = holds(difference.kind)
-    what = other or f"{difference.n_electrons:.6f} electrons"
-    unit = "" if other else " e/A^3"
-    print(f"{args.output}: {what}, mean |d| {size.mean():.6g}, largest {size.max():.6g}{unit}")
+    print(
+        f"{args.output}: {content(difference)}, mean |d| {size.mean():.6g},"
+        f" largest {size.max():.6g} {one.unit}".rstrip()
+    )

@@ -6,7 +6,7 @@ import json
 
 def add_parser(subparsers):
     """Add the subcommand to the command line."""
-    from ._inputs import add_format, add_species
+    from ._inputs import add_declarations, add_format, add_species
 
     parser = subparsers.add_parser(
         "info",
@@ -18,17 +18,18 @@ def add_parser(subparsers):
     parser.add_argument("--json", action="store_true", help="print JSON: a list, one object a file")
     add_species(parser)
     add_format(parser)
+    add_declarations(parser)
     parser.set_defaults(run=run)
 
 
 def run(args):
     """Carry out ``deepmd-charge info``."""
-    from ._inputs import check_densities, read_quietly
+    from ._inputs import check_densities, declared, read_quietly
 
     check_densities(args.files, args.format)
     facts = []
     for path in args.files:
-        facts.append(describe(path, read_quietly(path, args.format, args.species)))
+        facts.append(describe(path, read_quietly(path, args.format, args.species, **declared(args))))
         if not args.json:
             print(as_text(facts[-1]))
     if args.json:
@@ -52,18 +53,20 @@ def describe(path, density):
     """
     import numpy as np
 
-    from ..formats import FORMATS, is_valence_density
     from ..formats.chgcar import augmentation_counts
+    from ..formats.judge import is_valence_density
 
     atoms, values = density.atoms, density.values
     spin = density.extra.get("spin", [])
     moment = [float(block.mean() * density.volume) for block in spin]
     counts = [augmentation_counts(text) for text in density.extra.get("augmentation", [])]
-    is_density = not FORMATS[density.kind].other
+    quantity = density.quantity
     return {
         "file": str(path),
-        "format": density.kind,
-        "holds": "a charge density" if is_density else FORMATS[density.kind].other,
+        "format": density.format,
+        "quantity": quantity.name,
+        "holds": quantity.description,
+        "unit": density.unit,
         "formula": atoms.get_chemical_formula(),
         "n_atoms": len(atoms),
         "cell": atoms.cell.array.tolist(),
@@ -74,8 +77,9 @@ def describe(path, density):
         "origin": density.origin.tolist(),
         "grid": list(density.shape),
         "spacing": (atoms.cell.lengths() / density.shape).tolist(),
-        "electrons": density.n_electrons if is_density else None,
-        "can_be_valence_density": is_density and is_valence_density(density),
+        "electrons": density.n_electrons if quantity.integral == "electrons" else None,
+        "integral": density.n_electrons if quantity.integral else None,
+        "can_be_valence_density": quantity.is_total and is_valence_density(density),
         "mean": float(values.mean()),
         "min": float(values.min()),
         "max": float(values.max()),
@@ -87,6 +91,7 @@ def describe(path, density):
         else 0.0,
         "augmentation": [{"atoms": len(each), "values": sum(each)} for each in counts if each],
         "further_datasets": len(density.extra.get("datasets", [])),
+        "notes": density.extra.get("notes", []),
     }
 
 
@@ -106,9 +111,10 @@ def as_text(facts):
     ]
     if any(facts["origin"]):
         lines.append(("origin", f"{row(facts['origin'], '.5f')} A"))
-    unit = ""
+    unit = f" {facts['unit']}".rstrip()
+    if facts["electrons"] is None and facts["integral"] is not None:
+        lines.append(("integral", f"{facts['integral']:.6f} mu_B"))
     if facts["electrons"] is not None:
-        unit = " e/A^3"
         note = "" if facts["can_be_valence_density"] else ", no number of valence electrons"
         lines.append(("electrons", f"{facts['electrons']:.6f}{note}"))
     lines.append(("values", f"{facts['min']:.6g} to {facts['max']:.6g}{unit}, mean {facts['mean']:.6g}"))
@@ -132,4 +138,5 @@ def as_text(facts):
         )
     if facts["further_datasets"]:
         lines.append(("datasets", f"{facts['further_datasets']} more, which are not described"))
+    lines += [("note", note) for note in facts["notes"]]
     return "\n".join([f"{facts['file']}:", *(f"  {name:<10}{text}" for name, text in lines)])

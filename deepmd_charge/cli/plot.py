@@ -8,7 +8,7 @@ from ..errors import ChargeError
 
 def add_parser(subparsers):
     """Add the subcommand to the command line."""
-    from ._inputs import add_format, add_quantity, add_species
+    from ._inputs import add_declarations, add_format, add_quantity, add_species
 
     parser = subparsers.add_parser(
         "plot",
@@ -41,6 +41,7 @@ def add_parser(subparsers):
     add_quantity(parser)
     add_species(parser)
     add_format(parser)
+    add_declarations(parser)
     parser.set_defaults(run=run)
 
 
@@ -49,12 +50,13 @@ def run(args):
     from .. import plots
     from ..output import check_output, replacing
     from ..quantities import select
-    from ._inputs import check_densities, check_same_grid, read_companion, read_quietly
+    from ._inputs import check_densities, check_same_grid, declared, read_companion, read_quietly
 
     check_output(args.output)
     form = plots.picture_format(args.output)
     check_densities(filter(None, (args.density, args.prediction)), args.format)
-    density = read_quietly(args.density, args.format, args.species)
+    said = declared(args)
+    density = read_quietly(args.density, args.format, args.species, **said)
     density = select(density, args.quantity, args.density)
     where = {"axis": "abc".index(args.axis), "title": args.title}
     where["index"] = slice_index(args, density.shape[where["axis"]])
@@ -62,7 +64,7 @@ def run(args):
         figure = plots.plot_density(density, **where)
     else:
         # a prediction of the magnetisation is a file's only grid
-        prediction = read_companion(args.prediction, args.species, args.format)
+        prediction = read_companion(args.prediction, args.species, args.format, **said)
         check_same_grid(args.density, density, args.prediction, prediction)
         figure = plots.plot_comparison(density, prediction, **where)
     with replacing(args.output) as temporary:

@@ -6,7 +6,7 @@ from ._grid import add_grid_flags, check_grid, grid_of_spacing
 
 def add_parser(subparsers):
     """Add the subcommand to the command line."""
-    from ._inputs import add_format, add_species
+    from ._inputs import add_declarations, add_format, add_species
 
     parser = subparsers.add_parser(
         "regrid",
@@ -22,13 +22,14 @@ def add_parser(subparsers):
     add_grid_flags(parser, required=True)
     add_species(parser)
     add_format(parser)
+    add_declarations(parser)
     parser.set_defaults(run=run)
 
 
 def run(args):
     """Carry out ``deepmd-charge regrid``."""
-    from ..formats import check_writable, holds, write_density
-    from ._inputs import check_densities, read_quietly
+    from ..formats import check_writable, write_density
+    from ._inputs import check_densities, content, declared, read_quietly
 
     check_writable(args.output, kind=args.format or "")
     check_densities([args.file], args.format)
@@ -36,15 +37,11 @@ def run(args):
         check_densities([args.like])
     if args.grid is not None:
         check_grid(args.grid)
-    density = read_quietly(args.file, args.format, args.species)
+    density = read_quietly(args.file, args.format, args.species, **declared(args))
     moved = regrid(density, choose_grid(args, density.atoms))
     write_density(args.output, moved)
     shape = " x ".join(map(str, moved.shape))
-    if other := holds(moved.kind):
-        what = f"{other}, mean {moved.values.mean():.6g}"
-    else:
-        what = f"{moved.n_electrons:.6f} electrons"
-    print(f"{args.output}: {shape} points, {what}")
+    print(f"{args.output}: {shape} points, {content(moved)}")
 
 
 def choose_grid(args, atoms):

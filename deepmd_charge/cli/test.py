@@ -23,7 +23,7 @@ COLUMNS = (
 
 def add_parser(subparsers):
     """Add the subcommand to the command line."""
-    from ._inputs import add_format, add_quantity, add_species, add_unchecked
+    from ._inputs import add_declarations, add_format, add_quantity, add_species, add_unchecked
 
     parser = subparsers.add_parser(
         "test",
@@ -67,6 +67,7 @@ def add_parser(subparsers):
     add_quantity(parser, default=None, told="what the model predicts; with -p, total")
     add_species(parser)
     add_format(parser)
+    add_declarations(parser)
     add_unchecked(parser)
     parser.set_defaults(run=run)
 
@@ -75,10 +76,10 @@ def run(args):
     """Carry out ``deepmd-charge test``."""
     from ..formats import read_density
     from ..metrics import Comparison
-    from ..quantities import field
+    from ..quantities import channel
     from ..output import check_output, replacing
     from ..sampling import random_generator
-    from ._inputs import check_densities
+    from ._inputs import check_densities, declared
 
     if (args.model is None) == (args.prediction is None):
         raise ChargeError("give either a model (-m) or predicted densities (-p)")
@@ -98,9 +99,11 @@ def run(args):
     total = Comparison()
     rows = []
     for number, path in enumerate(args.system):
-        reference = read_density(path, args.format, args.species, check=not args.unchecked)
+        reference = read_density(
+            path, args.format, args.species, check=not args.unchecked, **declared(args)
+        )
         chosen = _choose_points(reference, args.points, generator)
-        true = field(reference, quantity, chosen, path)
+        true = channel(reference, quantity, chosen, path)
         comparison = Comparison.of(
             true, predict(number, path, reference, chosen), reference.volume / true.size
         )
@@ -120,7 +123,7 @@ def _from_model(args):
 
     from .. import electrons
     from ..inference import ChargeModel
-    from ..quantities import quantity_of
+    from ..quantities import split_kind
     from ..saed.adding import check_given
     from ..saed.sources import matching
     from ._inputs import read_companion
@@ -128,7 +131,7 @@ def _from_model(args):
     model = ChargeModel(args.model)
     check_given(args.model, model.info, args.saed)
     kind = model.info.get("kind")
-    quantity = quantity_of(kind) if kind else args.quantity or "total"
+    quantity = split_kind(kind)[1].name if kind else args.quantity or "total"
     if args.quantity not in (None, quantity):
         raise ChargeError(
             f"{args.model}: predicts {quantity}, not {args.quantity}: leave --quantity out"

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """Density files: one module a layout, found by name or by file name.
 
-A module has ``read(path, kind, species) -> Density`` and, where it can,
+A module has ``read(path, kind, declared) -> Density`` and, where it can,
 ``write(path, density, kind)``, where ``kind`` is the name of the format, and
 ``check(path, density)``, which refuses what the format cannot hold. Names of
 files that end in .gz or .xz are compressed.
@@ -13,25 +13,21 @@ from fnmatch import fnmatchcase
 from importlib import import_module
 from typing import NamedTuple
 
-from ..errors import ChargeError, ElectronCountWarning
+from ..errors import ChargeError
 from ..output import check_output
+from ..quantities import split_kind
 from ._text import COMPRESSIONS
+from .declared import Declared
+from .judge import check_total
 
 __all__ = [
     "FORMATS",
     "check_holds",
     "check_writable",
     "format_of",
-    "holds",
-    "is_valence_density",
     "read_density",
     "write_density",
 ]
-
-# An integral this far (electrons) from a whole number earns a warning, one this
-# far (as a fraction) above the sum of atomic numbers an error.
-INTEGRAL_TOLERANCE = 0.01
-NUCLEI_TOLERANCE = 1e-3
 
 
 class Format(NamedTuple):
@@ -39,7 +35,6 @@ class Format(NamedTuple):
 
     module: str
     patterns: tuple  # of file names without compression suffix, in capitals
-    other: str = ""  # what it holds in place of a charge density
 
 
 # The first pattern that fits decides.
@@ -47,8 +42,8 @@ FORMATS = {
     "cube": Format("cube", ("*.CUBE", "*.CUB")),
     "xsf": Format("xsf", ("*.XSF",)),
     "vasp/h5": Format("vaspwave", ("*.H5", "*.HDF5")),
-    "vasp/locpot": Format("chgcar", ("*LOCPOT*",), "a potential"),
-    "vasp/elfcar": Format("chgcar", ("*ELFCAR*",), "an electron localisation function"),
+    "vasp/locpot": Format("chgcar", ("*LOCPOT*",)),
+    "vasp/elfcar": Format("chgcar", ("*ELFCAR*",)),
     "vasp/aeccar0": Format("chgcar", ("*AECCAR0*",)),
     "vasp/aeccar1": Format("chgcar", ("*AECCAR1*",)),
     "vasp/aeccar2": Format("chgcar", ("*AECCAR2*",)),
@@ -59,7 +54,9 @@ _OTHER_COMPRESSIONS = (".bz2", ".zst", ".zip", ".z", ".lz4", ".7z")
 _NAMES = "CHGCAR_..., NAME.cube or NAME.xsf"
 
 
-def read_density(path, format=None, species=None, check=True):
+def read_density(
+    path, format=None, species=None, check=True, *, pbc=None, unit=None, holds=None
+):
     """Read a charge density.
 
     Parameters
@@ -75,12 +72,21 @@ def read_density(path, format=None, species=None, check=True):
         sublattices of an antiferromagnet. They also name the elements of a
         CHGCAR of VASP 4.
     check : bool, optional
-        Refuse what cannot be an electron density by its integral.
+        Refuse what is no total density: by what the file says of itself, or by its integral.
+    pbc : sequence of bool, optional
+        Along which axes the structure is periodic, where the file does not say, or not rightly.
+    unit : str or sequence of str, optional
+        Of the values ("e/bohr^3", "e/A^3", or "e" for density times volume of the cell) and of
+        lengths ("bohr", "A"), where the file's are not those of its format.
+    holds : str, optional
+        What a file with one grid holds, a name of :data:`deepmd_charge.quantities.QUANTITIES`,
+        whatever the file says: "total", "difference", "magnetization", "potential", ...
 
     Returns
     -------
     Density
-        In e/A^3, with ``kind`` the name of the format.
+        In e/A^3, or the unit of its ``quantity``. ``extra["notes"]`` is a list of lines on
+        what was found out of the file that its format does not say.
 
     Raises
     ------
@@ -95,9 +101,10 @@ def read_density(path, format=None, species=None, check=True):
         If `check` and the integral is not a whole number of electrons.
     """
     format = format_of(path, format)
-    density = _module(format).read(path, format, species)
-    if check and not FORMATS[format].other:
-        _check_electrons(density, os.fspath(path))
+    declared = Declared.of(os.fspath(path), species, pbc, unit, holds)
+    density = declared.overrule(_module(format).read(path, format, declared), os.fspath(path))
+    if check and not declared.quantity:
+        check_total(density, os.fspath(path))
     return density
 
 
@@ -143,7 +150,7 @@ def check_writable(path, format=None, kind=""):
     format : str, optional
         As for :func:`write_density`.
     kind : str, optional
-        That of the density.
+        That of the density, see :func:`deepmd_charge.quantities.split_kind`.
 
     Raises
     ------
@@ -199,9 +206,9 @@ def format_of(path, format=None):
     if format is not None and format not in FORMATS:
         raise ChargeError(f"{path}: unknown format {format!r}: give one of {', '.join(FORMATS)}")
     found = _by_name(path)
-    if found and FORMATS[found].other and format in (None, "vasp/chgcar"):
+    if found and _holds_other(found) and format in (None, "vasp/chgcar"):
         raise ChargeError(
-            f"{path}: by its name {FORMATS[found].other}, not a charge density: give a CHGCAR"
+            f"{path}: by its name {split_kind(found)[1].description}, not a charge density: give a CHGCAR"
             f" (or its format, {found}, to handle it as it is)"
         )
     if format or found:
@@ -212,20 +219,9 @@ def format_of(path, format=None):
     )
 
 
-def holds(kind):
-    """What something of a kind is in place of a charge density, or an empty text."""
-    format = kind.partition(":")[0]
-    return FORMATS[format].other if format in FORMATS else ""
-
-
-def is_valence_density(density):
-    """Whether the integral of a density can be a number of valence electrons."""
-    return _is_valence(density.n_electrons, density)
-
-
-def _is_valence(electrons, density):
-    protons = int(density.atoms.numbers.sum())
-    return bool(0 < electrons <= protons * (1 + NUCLEI_TOLERANCE))
+def _holds_other(format):
+    """Whether a format is that of files which hold no charge density."""
+    return not split_kind(format)[1].is_total
 
 
 def _by_name(path):
@@ -240,15 +236,17 @@ def _by_name(path):
 
 
 def _writable(path, format, kind=""):
-    if other := holds(kind):
-        own = kind.partition(":")[0]
-        format = format or _by_name(os.fspath(path))
-        if format is None or (format != own and FORMATS[format].module == FORMATS[own].module):
-            name = own.removeprefix("vasp/").upper()
+    own, quantity = split_kind(kind)
+    if not quantity.is_per_volume:
+        found = format or _by_name(os.fspath(path))
+        # a CHGCAR is density times volume, and VASP has other names for other fields
+        if found is None or (FORMATS[found].module == "chgcar" and found != own):
+            name = f"{own.removeprefix('vasp/').upper()}_..., " if _holds_other(own) else ""
             raise ChargeError(
-                f"{os.fspath(path)}: not a name for {other}:"
-                f" call it {name}_..., NAME.cube or NAME.xsf"
+                f"{os.fspath(path)}: not a name for {quantity.description}:"
+                f" call it {name}NAME.cube or NAME.xsf"
             )
+        format = found
     format = format_of(path, format)
     if not hasattr(_module(format), "write"):
         raise ChargeError(f"{os.fspath(path)}: {format} can only be read: call it {_NAMES}")
@@ -257,20 +255,3 @@ def _writable(path, format, kind=""):
 
 def _module(format):
     return import_module(f".{FORMATS[format].module}", __name__)
-
-
-def _check_electrons(density, path):
-    """Refuse what cannot be an electron density; wonder at odd counts."""
-    electrons = density.n_electrons
-    if not _is_valence(electrons, density):
-        raise ChargeError(
-            f"{path}: not a charge density: it integrates to {electrons:.6g} electrons, where"
-            f" {density.atoms.get_chemical_formula()} has between 0 and"
-            f" {density.atoms.numbers.sum()}: give a CHGCAR (or take it unchecked)"
-        )
-    if abs(electrons - round(electrons)) > INTEGRAL_TOLERANCE:
-        warnings.warn(
-            f"{path}: the density integrates to {electrons:.6g} electrons, not a whole number",
-            ElectronCountWarning,
-            stacklevel=3,
-        )

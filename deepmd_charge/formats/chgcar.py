@@ -20,6 +20,7 @@ import numpy as np
 from ..density import Density
 from ..errors import ChargeError
 from ..species import element_of, name_species, species_of
+from .declared import Declared
 from ._text import TextReader
 from ._text_writer import slabs, text_writer, write_values
 
@@ -31,7 +32,7 @@ _LABEL = re.compile(r"([A-Z][a-z]?)(?:[_/.\d].*)?")
 _AUGMENTATION = re.compile(r"\s*augmentation occupancies\D*(?:(\d+)\s+(\d+))?\s*")
 
 
-def read(path, kind="vasp/chgcar", species=None):
+def read(path, kind="vasp/chgcar", declared=Declared()):
     """Read a file in the layout of CHGCAR, of any version of VASP.
 
     Parameters
@@ -40,9 +41,9 @@ def read(path, kind="vasp/chgcar", species=None):
         File, plain or compressed.
     kind : str
         Name of the format; it tells whether the values are times the volume.
-    species : sequence of str, optional
-        Names of the groups of atoms, see :func:`deepmd_charge.species.name_species`.
-        The header of VASP 4 has no line of elements: they are these, or else
+    declared : Declared
+        What the user says of the file.
+        The header of VASP 4 has no line of elements: they are its ``species``, or else
         the words of the comment, if these are elements and as many as the groups.
 
     Returns
@@ -59,7 +60,7 @@ def read(path, kind="vasp/chgcar", species=None):
         If the file is damaged.
     """
     with TextReader(path) as reader:
-        comment, atoms = _read_structure(reader, species)
+        comment, atoms = _read_structure(reader, declared.species)
         grid = _read_grid(reader)
         unit = 1.0 if kind in NOT_TIMES_VOLUME else atoms.get_volume()
         blocks, texts, more = [], [], True

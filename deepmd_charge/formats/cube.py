@@ -25,7 +25,7 @@ from ..density import Density
 from ..errors import ChargeError
 from ..species import name_species
 from ..units import BOHR, PER_BOHR3
-from . import holds
+from .declared import Declared
 from ._text import TextReader
 from ._text_writer import slabs, text_writer, write_values
 
@@ -34,7 +34,7 @@ FACE_DENSITY = 0.01  # e/A^3; between the atoms of condensed matter there is ten
 _PBC = re.compile(r' pbc="([TF]) ([TF]) ([TF])"\s*$')  # as in extxyz
 
 
-def read(path, kind="cube", species=None):
+def read(path, kind="cube", declared=Declared()):
     """Read a cube file.
 
     Parameters
@@ -43,8 +43,8 @@ def read(path, kind="cube", species=None):
         File, plain or compressed.
     kind : str
         Becomes the density's kind.
-    species : sequence of str, optional
-        Names of atom types, see :func:`deepmd_charge.species.name_species`.
+    declared : Declared
+        What the user says of the file.
 
     Returns
     -------
@@ -92,7 +92,7 @@ def read(path, kind="cube", species=None):
     else:
         pbc = not _is_open(sets[0])
     atoms = Atoms(numbers, positions=positions * unit, cell=cell, pbc=pbc)
-    name_species(reader.path, atoms, species)
+    name_species(reader.path, atoms, declared.species)
     extra = {"comment": "\n".join(comment)}
     if n_sets > 1:
         extra["datasets"] = sets[1:]
@@ -130,16 +130,17 @@ def write(path, density, kind="cube"):
     comment = (density.extra.get("comment", "").splitlines() + ["", ""])[:2]
     periodicity = " ".join("FT"[int(is_periodic)] for is_periodic in atoms.pbc)
     steps = atoms.cell.array / np.reshape(density.shape, (3, 1)) / BOHR
+    scaled = density.quantity.is_per_volume
     with text_writer(path) as file:
         lines = [
             f'{comment[0] or atoms.get_chemical_formula()} pbc="{periodicity}"',
-            comment[1] or holds(density.kind) or "electron density in e/bohr^3",
+            comment[1] or ("electron density in e/bohr^3" if scaled else density.quantity.description),
             _line(len(atoms), density.origin / BOHR),
             *(_line(n, step) for n, step in zip(density.shape, steps)),
             *(_line(z, [z, *xyz / BOHR]) for z, xyz in zip(atoms.numbers, atoms.positions)),
         ]
         file.write(("\n".join(lines) + "\n").encode())
-        unit = 1.0 if holds(density.kind) else PER_BOHR3
+        unit = PER_BOHR3 if scaled else 1.0
         rows = (slab.reshape(-1, density.shape[2]) / unit for slab in slabs(density.values))
         write_values(file, path, rows, COLUMNS)
 

@@ -4,7 +4,7 @@
 __all__ = ["read_companion", "read_quietly"]
 
 
-def read_quietly(path, format=None, species=None):
+def read_quietly(path, format=None, species=None, **declared):
     """Read a density that need not integrate to a number of valence electrons.
 
     Few predictions and superpositions and no differences do, and where only the
@@ -12,10 +12,10 @@ def read_quietly(path, format=None, species=None):
     """
     from . import read_density
 
-    return read_density(path, format, species, check=False)
+    return read_density(path, format, species, check=False, **declared)
 
 
-def read_companion(path, species=None, format=None):
+def read_companion(path, species=None, format=None, **declared):
     """Read, quietly, what goes with a structure whose types have names.
 
     Such as a prediction, a superposition or a grid: its atoms may be in other
@@ -25,4 +25,4 @@ def read_companion(path, species=None, format=None):
     from .chgcar import lacks_elements
 
     is_nameless = FORMATS[format_of(path, format)].module == "chgcar" and lacks_elements(path)
-    return read_quietly(path, format, species if is_nameless else None)
+    return read_quietly(path, format, species if is_nameless else None, **declared)

@@ -19,11 +19,12 @@ from ..density import Density
 from ..errors import ChargeError
 from ..species import name_species
 from ._text import MOST_EXPANSION
+from .declared import Declared
 
 _STRUCTURES = "structure/positions", "results/positions", "input/poscar"
 
 
-def read(path, kind="vasp/h5", species=None):
+def read(path, kind="vasp/h5", declared=Declared()):
     """Read the charge density of a vaspwave.h5.
 
     Parameters
@@ -32,8 +33,8 @@ def read(path, kind="vasp/h5", species=None):
         File; a compressed one is decompressed to a temporary one.
     kind : str
         Becomes the density's kind.
-    species : sequence of str, optional
-        Names of atom types, see :func:`deepmd_charge.species.name_species`.
+    declared : Declared
+        What the user says of the file.
 
     Returns
     -------
@@ -52,7 +53,7 @@ def read(path, kind="vasp/h5", species=None):
     try:
         source = open(path, "rb") if opener is None else _unpacked(path, opener)
         with source, h5py.File(source, "r") as file:
-            return _read(path, file, kind, species)
+            return _read(path, file, kind, declared.species)
     except ChargeError:
         raise
     except Exception as error:  # HDF5 and h5py have any of them for a damaged file

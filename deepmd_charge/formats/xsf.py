@@ -22,7 +22,7 @@ from ..density import Density
 from ..errors import ChargeError
 from ..species import name_species
 from ..units import PER_BOHR3
-from . import holds
+from .declared import Declared
 from ._text import TextReader
 from ._text_writer import slabs, text_writer, write_values
 
@@ -34,7 +34,7 @@ REPEAT_TOLERANCE = 1e-4  # of the largest value
 _PERIODIC = {"CRYSTAL": 3, "SLAB": 2, "POLYMER": 1, "MOLECULE": 0}
 
 
-def read(path, kind="xsf", species=None):
+def read(path, kind="xsf", declared=Declared()):
     """Read the first DATAGRID_3D of an xsf file.
 
     Parameters
@@ -43,8 +43,8 @@ def read(path, kind="xsf", species=None):
         File, plain or compressed.
     kind : str
         Becomes the density's kind.
-    species : sequence of str, optional
-        Names of atom types, see :func:`deepmd_charge.species.name_species`.
+    declared : Declared
+        What the user says of the file.
 
     Returns
     -------
@@ -97,7 +97,7 @@ def read(path, kind="xsf", species=None):
             cell = spans * (np.array(values.shape) / (np.array(values.shape) - 1))[:, None]
     symbols, positions = zip(*sites)
     atoms = Atoms(symbols, positions=positions, cell=cell, pbc=np.arange(3) < dimensions)
-    name_species(reader.path, atoms, species)
+    name_species(reader.path, atoms, declared.species)
     return Density(atoms, values, origin, kind)
 
 
@@ -128,7 +128,8 @@ def write(path, density, kind="xsf"):
     repeat = 1 if n_periodic else 0
     shape = np.array(density.shape) + repeat
     spans = atoms.cell.array * ((shape - 1) / density.shape)[:, None]
-    lines = [f"# {holds(density.kind) or 'density in e/bohr^3'}"]
+    scaled = density.quantity.is_per_volume
+    lines = [f"# {'density in e/bohr^3' if scaled else density.quantity.description}"]
     if n_periodic:
         lines += [name for name, n in _PERIODIC.items() if n == n_periodic]
         lines += ["PRIMVEC", *map(_line, atoms.cell.array), "PRIMCOORD", f" {len(atoms)} 1"]
@@ -142,7 +143,7 @@ def write(path, density, kind="xsf"):
         # x runs fastest, and the general grid repeats its first planes
         planes = chain(slabs(values.T), slabs(values.T[:repeat]))
         padded = (np.pad(slab, ((0, 0), (0, repeat), (0, repeat)), mode="wrap") for slab in planes)
-        unit = 1.0 if holds(density.kind) else PER_BOHR3
+        unit = PER_BOHR3 if scaled else 1.0
         rows = (slab.reshape(-1, shape[0]) / unit for slab in padded)
         write_values(file, path, rows, COLUMNS)
         file.write(b" END_DATAGRID_3D\nEND_BLOCK_DATAGRID_3D\n")
