@@ -21,6 +21,7 @@ from difference import TARGETS
 
 from deepmd_charge import ChargeModel, Density, read_density
 from deepmd_charge.fourier import fourier_interpolate
+from deepmd_charge.grid.grid import Grid
 from deepmd_charge.inference.mpi import Team
 from deepmd_charge.inference.run import Run
 from deepmd_charge.metrics import Comparison
@@ -74,10 +75,10 @@ def predicted(model, true, factor, repeat):
     seconds = []
     with tempfile.TemporaryDirectory() as folder, Team(None) as team:
         path = f"{folder}/CHGCAR"
-        for grid in (WARM, *[true.shape] * repeat):
+        for shape in (WARM, *[true.shape] * repeat):
             run = Run([model], path, team, coarsen=factor)
             start = time.process_time()
-            run.predict(true.atoms, grid, path)
+            run.predict(true.atoms, Grid.of(true.atoms, shape), path)
             seconds.append(time.process_time() - start)
             run.close()
         return min(seconds[1:]), read_density(path)

@@ -61,6 +61,7 @@ def rank(args):
     from ase.build import bulk
 
     from deepmd_charge import ChargeModel
+    from deepmd_charge.grid.grid import Grid
     from deepmd_charge.inference.evaluation import evaluator_of
     from deepmd_charge.inference.mpi import Team, serve, world
     from deepmd_charge.inference.run import Run
@@ -74,7 +75,7 @@ def rank(args):
         for n in (40, args.grid):
             run = Run([model], "CHGCAR", team)
             start = time.perf_counter()
-            run.predict(atoms, (n, n, n), "CHGCAR")
+            run.predict(atoms, Grid.of(atoms, (n, n, n)), "CHGCAR")
             seconds = time.perf_counter() - start
             run.close()
     print(args.grid**3 / seconds)

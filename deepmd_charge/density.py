@@ -6,12 +6,10 @@ from numbers import Real
 import numpy as np
 
 from .errors import ChargeError
-from .grids import check_origin
+from .grid.grid import Grid, check_origin
 from .mapped import by_planes
 from .quantities import QUANTITIES, compose_kind, split_kind
 
-# Files print the same cell with 6 to 16 decimals; closer than this is equal.
-CELL_TOLERANCE = 1e-5  # A
 
 _UNIT_OF_FORMAT = {"vasp/locpot": "eV"}
 
@@ -82,7 +80,7 @@ class Density:
                 "a density needs a grid (nx, ny, nz) of at least one point,"
                 f" not {self.values.shape}"
             )
-        if not self.volume > 0:
+        if not abs(np.linalg.det(atoms.cell.array)) > 0:
             raise ChargeError("a density needs a cell with three independent vectors")
 
     @property
@@ -100,6 +98,11 @@ class Density:
         return _UNIT_OF_FORMAT.get(self.format, self.quantity.unit)
 
     @property
+    def grid(self):
+        """Grid: Where the values are, with the cell and the periodicity of the atoms."""
+        return Grid(self.atoms.cell.array, self.shape, self.origin, self.atoms.pbc)
+
+    @property
     def shape(self):
         """tuple of int: Grid points along the three cell vectors."""
         return self.values.shape
@@ -107,7 +110,7 @@ class Density:
     @property
     def volume(self):
         """float: Volume of the cell, A^3."""
-        return abs(np.linalg.det(self.atoms.cell.array))
+        return self.grid.volume
 
     @property
     def n_electrons(self):
@@ -116,23 +119,8 @@ class Density:
         return total / self.values.size * self.volume
 
     def points(self, index=None):
-        """Cartesian coordinates of grid points.
-
-        Parameters
-        ----------
-        index : array_like of int, shape (n,), optional
-            Flat C-order indices, as into ``values.reshape(-1)``. Default: all
-            points.
-
-        Returns
-        -------
-        numpy.ndarray, shape (n, 3)
-            Coordinates, A, origin included.
-        """
-        if index is None:
-            index = np.arange(self.values.size)
-        fractional = np.stack(np.unravel_index(index, self.shape), axis=-1) / self.shape
-        return fractional @ self.atoms.cell.array + self.origin
+        """Positions of grid points, (n, 3), A; see :meth:`Grid.points`."""
+        return self.grid.points(index)
 
     def __add__(self, other):
         return self._with(self.values + self.matching(other), other, _SUMS)
@@ -190,15 +178,5 @@ class Density:
                 f"only a density can be added to a density, not {type(other).__name__}:"
                 " make it a Density on the same grid"
             )
-        if other.shape != self.shape:
-            raise ChargeError(f"densities on different grids: {self.shape} and {other.shape}")
-        for name, mine, its in (
-            ("cells", self.atoms.cell.array, other.atoms.cell.array),
-            ("origins", self.origin, other.origin),
-        ):
-            if not np.allclose(mine, its, rtol=0, atol=CELL_TOLERANCE):
-                raise ChargeError(
-                    f"densities with different {name}: they differ by up to"
-                    f" {np.abs(mine - its).max():.3g} A"
-                )
+        self.grid.check_same(other.grid)
         return other.values

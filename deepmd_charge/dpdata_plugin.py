@@ -112,7 +112,7 @@ def system_data(
         **({} if atoms.pbc.any() else {"nopbc": True}),
     }
     if saed is not None:
-        subtracted = saed.at(density, index.reshape(-1)).reshape(index.shape)
+        subtracted = saed.at(density.atoms, density.grid, index.reshape(-1)).reshape(index.shape)
         data["saed"] = np.pad(subtracted, ((0, 0), (len(atoms), 0)))
         data["saed_source"] = np.full(n_frames, saed.table.source.encode())
     return data

@@ -1,11 +1,9 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """Values on a periodic grid, moved to another grid by Fourier interpolation."""
 
-import operator
-
 import numpy as np
 
-from .errors import ChargeError
+from .grid.grid import check_shape
 
 
 def fourier_interpolate(values, shape):
@@ -40,12 +38,7 @@ def fourier_interpolate(values, shape):
         If `shape` is not three positive integers.
     """
     values = np.asarray(values, dtype=np.float64)
-    try:
-        shape = tuple(operator.index(n) for n in shape)
-    except TypeError:
-        shape = ()
-    if len(shape) != 3 or min(shape) < 1:
-        raise ChargeError(f"grid {shape}: give three counts of at least 1")
+    shape = check_shape(shape)
     # a tensor product; shrinking axes first is less work
     for axis in sorted(range(3), key=lambda axis: shape[axis] / values.shape[axis]):
         values = _interpolate(values, axis, shape[axis])

@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
-"""Comparing structures, and moving them."""
+"""Comparing structures."""
 
 import numpy as np
-
-from .grids import check_origin
 
 SAME_PLACE = 0.01  # A; files print positions with at least three decimals
 
@@ -48,27 +46,3 @@ def same_places(one, other):
             return None
         place[mine] = its[nearest]
     return place
-
-
-def seen_from(atoms, origin):
-    """A structure in the coordinates of a grid, which begins at zero there.
-
-    Parameters
-    ----------
-    atoms : ase.Atoms
-        The structure; it stays as it is.
-    origin : array_like
-        (3,) position of the first grid point, A.
-
-    Returns
-    -------
-    ase.Atoms
-
-    Raises
-    ------
-    ChargeError
-        If the origin is not three finite numbers.
-    """
-    moved = atoms.copy()
-    moved.positions -= check_origin(origin)
-    return moved

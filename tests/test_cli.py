@@ -21,7 +21,7 @@ from deepmd_charge import (
     write_density,
 )
 from deepmd_charge.cli.main import main
-from deepmd_charge.grids import fft_size
+from deepmd_charge.grid.grid import fft_size
 
 # Predictions rarely hold a whole number of electrons.
 pytestmark = pytest.mark.filterwarnings("ignore:.*not a whole number")

@@ -62,7 +62,7 @@ def test_a_spacing_is_not_exceeded(spacing):
 
 @pytest.mark.parametrize("spacing", [0.0, -1.0, np.nan, np.inf])
 def test_a_spacing_is_a_length(spacing):
-    with pytest.raises(ChargeError, match="give a positive length"):
+    with pytest.raises(ChargeError, match="must be a positive length"):
         Grid.spaced(Atoms("Si", cell=CELL, pbc=True), spacing)
 
 

@@ -22,7 +22,8 @@ from deepmd_charge.cli.main import main
 from deepmd_charge.formats import format_of
 from deepmd_charge.fourier import fourier_interpolate
 from deepmd_charge.inference import coarse
-from deepmd_charge.inference.blocks import Blocks
+from deepmd_charge.grid.blocks import Blocks
+from deepmd_charge.grid.grid import Grid
 from deepmd_charge.inference.outputs import labelled, memory_order
 from deepmd_charge.inference.run import Run
 
@@ -30,7 +31,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*not a whole number")
 
 STANDIN = Path(__file__).with_name("standin.py")
 GRID = ("--grid", "36", "40", "32")
-N_BLOCKS = len(Blocks((36, 40, 32), StandInField.block))
+N_BLOCKS = len(Blocks(Grid(np.eye(3), (36, 40, 32)), StandInField.block))
 PREDICT = ("predict", "-m", "charge.pb", "-s", "POSCAR", "-o", "CHGCAR_p")
 
 
@@ -90,7 +91,7 @@ def interrupted_at(monkeypatch, call, error=KeyboardInterrupt):
 @given(st.tuples(*[st.integers(1, 90)] * 3), st.integers(1, 5000))
 @settings(max_examples=30, deadline=None)
 def test_blocks_hold_each_point_once(shape, most):
-    blocks = Blocks(shape, most)
+    blocks = Blocks(Grid(np.eye(3), shape), most)
     seen = np.zeros(shape, dtype=int)
     sizes = []
     for number in range(min(len(blocks), 2000)):
@@ -104,10 +105,10 @@ def test_blocks_hold_each_point_once(shape, most):
 
 
 def test_points_of_blocks(density):
-    blocks = Blocks(density.shape, 20)
+    blocks = Blocks(density.grid, 20)
     points = density.points().reshape(*density.shape, 3)
     for number in range(len(blocks)):
-        mine = blocks.points(number, density.atoms.cell.array)
+        mine = blocks.points(number)
         assert mine == pytest.approx(points[blocks.slices(number)].reshape(-1, 3), abs=1e-14)
 
 
@@ -672,7 +673,8 @@ def test_two_runs_of_one_file(monkeypatch):
         if not seen:
             seen.append("partial")
             with pytest.raises(ChargeError, match="at work on this prediction$"), second as run:
-                run.predict(read("POSCAR"), (36, 40, 32), "CHGCAR_p")
+                atoms = read("POSCAR")
+                run.predict(atoms, Grid.of(atoms, (36, 40, 32)), "CHGCAR_p")
             seen.extend(files())
         return difference(self, points)
 

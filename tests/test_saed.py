@@ -15,6 +15,7 @@ from training import gaussian_table, structure
 
 from deepmd_charge import ChargeError, Density, read_density, write_density
 from deepmd_charge.cli.main import main
+from deepmd_charge.grid.grid import Grid
 from deepmd_charge.saed import RadialFit, RadialTable, open_source, superposition
 from deepmd_charge.saed.atomic import BOHR, AtomicDensity, superpose, wave_number
 from deepmd_charge.saed.potcar import read_potcar
@@ -149,7 +150,7 @@ def test_superposition_is_the_sum_over_waves(shape):
         e: AtomicDensity(e, 4.0, lambda q, w=w: 4.0 / (1.0 + (w * q) ** 4)) for e, w in WIDTH.items()
     }
     q_max = 5.0
-    found = superpose(atoms, shape, densities, q_max)
+    found = superpose(atoms, Grid.of(atoms, shape), densities, q_max)
     m = np.array(list(np.ndindex(21, 21, 21))) - 10
     g = 2 * np.pi * m @ np.linalg.inv(atoms.cell.array).T
     g = g[np.linalg.norm(g, axis=1) <= q_max]
@@ -191,7 +192,7 @@ def test_quantum_espresso(name):
     atoms = [read_upf(files[0]) for e, files in find_upf(folder / "pseudo").items() if e in table.costs]
     atoms = {atom.element: replace(atom, form_factor=atom.resolved) for atom in atoms}
     q_max = wave_number(QE[name])
-    resolved = superpose(reference.atoms, reference.shape, atoms, q_max)
+    resolved = superpose(reference.atoms, reference.grid, atoms, q_max)
     truncation = max(cost.truncation for cost in table.costs.values())
     assert truncation < 6e-5
     error = np.abs(values - resolved.reshape(-1)[index])

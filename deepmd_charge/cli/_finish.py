@@ -14,8 +14,9 @@ class Finish:
     ----------
     models : list of ChargeModel
         That predict it.
-    empty : Density
-        The structure and the grid, without values.
+    atoms : ase.Atoms
+        The structure.
+    grid : Grid
     output : str
         File to write.
     number : str or None
@@ -36,9 +37,8 @@ class Finish:
         If any of this does not go together.
     """
 
-    def __init__(self, models, empty, output, number, augmentation, species=None):
-        formats.check_holds(output, empty)
-        atoms = empty.atoms
+    def __init__(self, models, atoms, grid, output, number, augmentation, species=None):
+        formats.check_holds(output, atoms, grid)
         is_chgcar = formats.format_of(output) == "vasp/chgcar"
         if augmentation and not is_chgcar:
             raise ChargeError(f"{output}: only a CHGCAR holds augmentation occupancies")

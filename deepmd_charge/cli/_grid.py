@@ -1,12 +1,8 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """The flags that choose a grid."""
 
-import math
-
 from ..errors import ChargeError
-from ..grids import fft_size
-
-MOST_POINTS = 10**12  # of a grid; 8 terabytes
+from ..grid.grid import Grid, check_shape
 
 
 def add_grid_flags(parser, required=False):
@@ -25,30 +21,45 @@ def add_grid_flags(parser, required=False):
     )
 
 
-def check_grid(grid):
-    """Raise ChargeError for a grid without points, or with absurdly many."""
-    flag = f"--grid {' '.join(map(str, grid))}"
-    if min(grid) < 1:
-        raise ChargeError(f"{flag}: this grid has no points; give three counts of at least 1")
-    check_size(math.prod(grid), flag)
+def check_grid(args):
+    """Raise ChargeError for a ``--grid`` without points, or with absurdly many."""
+    if args.grid is not None:
+        check_shape(args.grid, f"--grid {' '.join(map(str, args.grid))}")
 
 
-def check_size(n_points, flag):
-    """Raise ChargeError for more grid points than any computer holds."""
-    if n_points > MOST_POINTS:
-        raise ChargeError(f"{flag}: a grid of {n_points:.1e} points does not fit into memory")
+def choose_grid(args, atoms, like=None, origin=(0.0, 0.0, 0.0), spacing=None):
+    """Make the grid that the flags ask for.
 
+    Parameters
+    ----------
+    args : argparse.Namespace
+        With the flags of :func:`add_grid_flags`.
+    atoms : ase.Atoms
+        The structure.
+    like : Grid, optional
+        That of ``--like``, or what stands for it.
+    origin : array_like, optional
+        (3,) where the grid begins, A.
+    spacing : float, optional
+        Largest distance of points, A, where no flag was given.
 
-def grid_of_spacing(spacing, atoms):
-    """Grid shape with points no farther apart than a spacing (A).
+    Returns
+    -------
+    Grid or None
+        None where nothing tells the number of points.
 
     Raises
     ------
     ChargeError
-        If the spacing is not a positive length, or the grid absurdly large.
+        If it cannot be made.
     """
-    if not (spacing > 0.0 and math.isfinite(spacing)):
-        raise ChargeError(f"--spacing {spacing:g}: a spacing must be a positive length in A")
-    counts = atoms.cell.lengths() / spacing
-    check_size(float(counts.prod()), f"--spacing {spacing:g}")
-    return tuple(map(fft_size, counts))
+    if args.grid is not None:
+        return Grid.of(atoms, args.grid, origin)
+    if args.spacing is None and like is not None:
+        return Grid.of(atoms, like.shape, origin)
+    if args.spacing is not None:
+        try:
+            return Grid.spaced(atoms, args.spacing, origin)
+        except ChargeError as error:
+            raise ChargeError(f"--{error}") from None
+    return None if spacing is None else Grid.spaced(atoms, spacing, origin)

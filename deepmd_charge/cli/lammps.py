@@ -139,7 +139,7 @@ def run_write(args):
     from ..saed.adding import check_given
     from ._inputs import read_structure
 
-    check_grid(args.grid)
+    check_grid(args)
     if args.probes is not None and args.probes < 1:
         raise ChargeError(f"--probes {args.probes}: give at least 1")
     model = ChargeModel(args.model)
@@ -170,7 +170,7 @@ def run_run(args):
     from ..saed.adding import check_given
     from ..sampling import GRID_TYPE
 
-    check_grid(args.grid)
+    check_grid(args)
     if args.every < 1:
         raise ChargeError(f"--every {args.every}: give at least 1 step")
     plane = _plane(args.plane)
@@ -207,7 +207,7 @@ def run_average(args):
     """Carry out ``deepmd-charge lammps average``."""
     from ..lammps import average_dump, new_folder
 
-    check_grid(args.grid)
+    check_grid(args)
     _check_script(args.dump)
     folder = new_folder(args.output)
     _write(average_dump(args.dump, args.species, tuple(args.grid)), folder)

@@ -1,10 +1,8 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """``deepmd-charge predict``: the density of a structure on a whole grid."""
 
-import numpy as np
-
 from ..errors import ChargeError
-from ._grid import add_grid_flags, check_grid, grid_of_spacing
+from ._grid import add_grid_flags, check_grid, choose_grid
 from ._inputs import add_model_argument, add_structure_arguments
 
 
@@ -95,7 +93,6 @@ def run(args):
 def predict(args, team):
     """Predict all frames, on rank 0."""
     from .. import formats
-    from ..density import Density
     from ..inference import ChargeModel
     from ..inference.outputs import labelled
     from ..inference.parallel import available_cores
@@ -112,7 +109,7 @@ def predict(args, team):
     models = [ChargeModel(name, n_threads) for name in args.model]
     saed = read_companion(args.saed, args.species) if args.saed else None
     given = read_companion(args.like, args.species) if args.like else saed
-    given = None if given is None else (given.shape, given.origin)
+    given = given and given.grid
     options = {
         "frames": frames,
         **{name: getattr(args, name) for name in ("saed", "electrons", "augmentation")},
@@ -127,11 +124,12 @@ def predict(args, team):
             if run.has_written(position, output):
                 continue
             check_structure(path if frame is None else f"{path}@{frame}", atoms, models)
-            grid, origin = choose_grid(args, models[0], atoms, corner, given)
-            empty = Density(atoms, np.broadcast_to(0.0, grid), origin)
-            check_saed(args.saed, models, empty, saed)
-            finish = Finish(models, empty, output, args.electrons, args.augmentation, args.species)
-            show(run.predict(atoms, grid, output, position, saed, finish, origin), finish)
+            grid = grid_of(args, models[0], atoms, corner, given)
+            check_saed(args.saed, models, atoms, grid, saed)
+            finish = Finish(
+                models, atoms, grid, output, args.electrons, args.augmentation, args.species
+            )
+            show(run.predict(atoms, grid, output, position, saed, finish), finish)
         if position < 0:
             raise ChargeError(f"{path}: there are no frames {frames} in this file")
 
@@ -158,8 +156,7 @@ def show(report, finish):
 
 def check_numbers(args, team):
     """Raise ChargeError for flags whose numbers make no sense."""
-    if args.grid is not None:
-        check_grid(args.grid)
+    check_grid(args)
     if args.jobs is not None:
         if args.jobs < 1:
             raise ChargeError(f"-j {args.jobs}: give a number of at least 1")
@@ -171,7 +168,7 @@ def check_numbers(args, team):
         raise ChargeError(f"--model-error {args.model_error:g}: give a positive number")
 
 
-def check_saed(path, models, density, saed):
+def check_saed(path, models, atoms, grid, saed):
     """Raise ChargeError unless models want a superposition that is given, or none, on this grid."""
     from ..saed.adding import check_given
     from ..saed.sources import matching
@@ -179,10 +176,10 @@ def check_saed(path, models, density, saed):
     for model in models:
         check_given(model.path, model.info, saed)
     if saed is not None:
-        matching(density, saed, path)
+        matching(atoms, grid, saed, path)
 
 
-def choose_grid(args, model, atoms, corner, given):
+def grid_of(args, model, atoms, corner, given):
     """Find the grid that the flags, or else the model, ask for.
 
     Parameters
@@ -193,26 +190,18 @@ def choose_grid(args, model, atoms, corner, given):
         The structure.
     corner : np.ndarray
         (3,) where its cell begins, A: a molecule is in the box there.
-    given : tuple or None
-        Shape and origin of the grid of ``--like``, or else of ``--saed``.
+    given : Grid or None
+        That of ``--like``, or else of ``--saed``.
 
     Returns
     -------
-    shape : tuple of int
-    origin : np.ndarray
-        (3,), A
+    Grid
     """
-    shape, origin = given or (None, np.zeros(3) if atoms.pbc.all() else corner)
-    if args.grid is not None:
-        return tuple(args.grid), origin
-    spacing = args.spacing
-    if spacing is None and shape is not None:
-        return shape, origin
-    if spacing is None:
-        spacing = model.info.get("grid_spacing")
-        if spacing is None:
-            raise ChargeError(
-                f"{model.path}: the model does not know the grid spacing of its training data; "
-                "give --grid, --like or --spacing"
-            )
-    return grid_of_spacing(spacing, atoms), origin
+    origin = given.origin if given else (0.0, 0.0, 0.0) if atoms.pbc.all() else corner
+    grid = choose_grid(args, atoms, given, origin, model.info.get("grid_spacing"))
+    if grid is None:
+        raise ChargeError(
+            f"{model.path}: the model does not know the grid spacing of its training data; "
+            "give --grid, --like or --spacing"
+        )
+    return grid

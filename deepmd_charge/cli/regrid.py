@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """``deepmd-charge regrid``: a density on another grid."""
 
-from ._grid import add_grid_flags, check_grid, grid_of_spacing
+from ._grid import add_grid_flags, check_grid, choose_grid
 
 
 def add_parser(subparsers):
@@ -29,30 +29,19 @@ def add_parser(subparsers):
 def run(args):
     """Carry out ``deepmd-charge regrid``."""
     from ..formats import check_writable, write_density
-    from ._inputs import check_densities, content, declared, read_quietly
+    from ._inputs import check_densities, content, declared, read_companion, read_quietly
 
     check_writable(args.output, kind=args.format or "")
     check_densities([args.file], args.format)
     if args.like is not None:
         check_densities([args.like])
-    if args.grid is not None:
-        check_grid(args.grid)
+    check_grid(args)
     density = read_quietly(args.file, args.format, args.species, **declared(args))
-    moved = regrid(density, choose_grid(args, density.atoms))
+    like = read_companion(args.like, args.species).grid if args.like else None
+    moved = regrid(density, choose_grid(args, density.atoms, like).shape)
     write_density(args.output, moved)
     shape = " x ".join(map(str, moved.shape))
     print(f"{args.output}: {shape} points, {content(moved)}")
-
-
-def choose_grid(args, atoms):
-    """Grid shape that the flags ask for."""
-    from ._inputs import read_companion
-
-    if args.grid is not None:
-        return tuple(args.grid)
-    if args.like is not None:
-        return read_companion(args.like, args.species).shape
-    return grid_of_spacing(args.spacing, atoms)
 
 
 def regrid(density, shape):

@@ -143,7 +143,7 @@ def _from_model(args):
         saed = None
         if superpositions:
             saed = read_companion(superpositions[number], args.species)
-            matching(reference, saed, superpositions[number])
+            matching(reference.atoms, reference.grid, saed, superpositions[number])
         if chosen is Ellipsis:
             density = model.predict(
                 reference.atoms, reference.shape, progress=True, saed=saed, origin=reference.origin

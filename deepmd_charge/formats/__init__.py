@@ -3,7 +3,7 @@
 
 A module has ``read(path, kind, declared) -> Density`` and, where it can,
 ``write(path, density, kind)``, where ``kind`` is the name of the format, and
-``check(path, density)``, which refuses what the format cannot hold. Names of
+``check(path, atoms, grid)``, which refuses what the format cannot hold. Names of
 files that end in .gz or .xz are compressed.
 """
 
@@ -162,14 +162,14 @@ def check_writable(path, format=None, kind=""):
     _writable(path, format, kind)
 
 
-def check_holds(path, density, format=None):
+def check_holds(path, atoms, grid, format=None):
     """Refuse, before any work is done, a density that a format cannot hold.
 
     Parameters
     ----------
     path : str or os.PathLike
-    density : Density
-        With whatever values: what counts are its atoms and its grid.
+    atoms : ase.Atoms
+    grid : Grid
     format : str, optional
         As for :func:`write_density`.
 
@@ -178,7 +178,7 @@ def check_holds(path, density, format=None):
     ChargeError
         If the format has no place for the atoms, their periodicity or the origin.
     """
-    _module(_writable(path, format)).check(os.fspath(path), density)
+    _module(_writable(path, format)).check(os.fspath(path), atoms, grid)
 
 
 def format_of(path, format=None):

@@ -112,7 +112,7 @@ def write(path, density, kind="vasp/chgcar"):
     path = os.fspath(path)
     blocks = [density.values, *density.extra.get("spin", [])]
     texts = density.extra.get("augmentation", [""] * len(blocks))
-    check(path, density)
+    check(path, density.atoms, density.grid)
     if any(block.shape != density.shape for block in blocks) or len(texts) != len(blocks):
         raise ChargeError(f"{path}: the spin grids or augmentation texts do not match the density")
     unit = 1.0 if kind in NOT_TIMES_VOLUME else density.volume
@@ -127,15 +127,15 @@ def write(path, density, kind="vasp/chgcar"):
             file.write(text.encode())
 
 
-def check(path, density):
+def check(path, atoms, grid):
     """Raise ChargeError unless origin and atoms of a density have a place in a CHGCAR."""
-    if density.origin.any():
-        origin = ", ".join(f"{x:g}" for x in density.origin)
+    if grid.origin.any():
+        origin = ", ".join(f"{x:g}" for x in grid.origin)
         raise ChargeError(
             f"{path}: a CHGCAR has its origin at zero, this density at ({origin}) A;"
             " write a cube or an xsf"
         )
-    if not len(density.atoms) or (density.atoms.numbers < 1).any():
+    if not len(atoms) or (atoms.numbers < 1).any():
         raise ChargeError(f"{path}: a CHGCAR needs atoms, and elements for all of them")
 
 

@@ -126,7 +126,7 @@ def write(path, density, kind="cube"):
     """
     path = os.fspath(path)
     atoms = density.atoms
-    check(path, density)
+    check(path, density.atoms, density.grid)
     comment = (density.extra.get("comment", "").splitlines() + ["", ""])[:2]
     periodicity = " ".join("FT"[int(is_periodic)] for is_periodic in atoms.pbc)
     steps = atoms.cell.array / np.reshape(density.shape, (3, 1)) / BOHR
@@ -151,9 +151,9 @@ def _is_open(values):
     return max(np.abs(face).max() for face in faces) < FACE_DENSITY
 
 
-def check(path, density):
+def check(path, atoms, grid):
     """Raise ChargeError unless the atoms of a density have a place in a cube."""
-    if not len(density.atoms) or (density.atoms.numbers < 1).any():
+    if not len(atoms) or (atoms.numbers < 1).any():
         raise ChargeError(f"{path}: a cube needs atoms, and elements for all of them")
 
 

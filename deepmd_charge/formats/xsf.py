@@ -123,7 +123,7 @@ def write(path, density, kind="xsf"):
     """
     path = os.fspath(path)
     atoms, values = density.atoms, density.values
-    check(path, density)
+    check(path, density.atoms, density.grid)
     n_periodic = int(atoms.pbc.sum())
     repeat = 1 if n_periodic else 0
     shape = np.array(density.shape) + repeat
@@ -149,14 +149,13 @@ def write(path, density, kind="xsf"):
         file.write(b" END_DATAGRID_3D\nEND_BLOCK_DATAGRID_3D\n")
 
 
-def check(path, density):
+def check(path, atoms, grid):
     """Raise ChargeError unless atoms, periodicity and grid of a density have a place in an xsf."""
-    atoms = density.atoms
     if not len(atoms) or (atoms.numbers < 1).any():
         raise ChargeError(f"{path}: an xsf needs atoms, and elements for all of them")
     if not atoms.pbc[: atoms.pbc.sum()].all():
         raise ChargeError(f"{path}: an xsf is periodic along a, or a and b, or all axes")
-    if not atoms.pbc.any() and min(density.shape) < 2:
+    if not atoms.pbc.any() and min(grid.shape) < 2:
         raise ChargeError(f"{path}: a molecule's grid needs two points on each axis")
 
 

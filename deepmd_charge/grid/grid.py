@@ -12,6 +12,7 @@ __all__ = ["CELL_TOLERANCE", "Grid", "check_origin", "check_shape", "fft_size", 
 
 # Files print the same cell with 6 to 16 decimals; closer than this is equal.
 CELL_TOLERANCE = 1e-5  # A
+MOST_POINTS = 10**12  # 8 terabytes
 
 
 class Grid:
@@ -69,8 +70,10 @@ class Grid:
             If the spacing is not a positive length; see the class.
         """
         if not (spacing > 0.0 and math.isfinite(spacing)):
-            raise ChargeError(f"a spacing of {spacing:g} A: give a positive length")
-        return cls.of(atoms, [fft_size(length / spacing) for length in atoms.cell.lengths()], origin)
+            raise ChargeError(f"spacing {spacing:g}: a spacing must be a positive length in A")
+        counts = atoms.cell.lengths() / spacing
+        _check_size(float(counts.prod()), f"spacing {spacing:g}")
+        return cls.of(atoms, map(fft_size, counts), origin)
 
     @property
     def size(self):
@@ -173,15 +176,29 @@ def place(fractions, cell):
     return fractions[:, :1] * cell[0] + fractions[:, 1:2] * cell[1] + fractions[:, 2:] * cell[2]
 
 
-def check_shape(shape):
-    """Return a shape as a tuple of int, or raise ChargeError where it cannot be."""
+def check_shape(shape, name=None):
+    """Return a shape as a tuple of int.
+
+    Raises
+    ------
+    ChargeError
+        With a name for the shape, if it is not three counts of at least 1, or no computer
+        holds so many points.
+    """
     try:
         counts = tuple(operator.index(n) for n in shape)
     except TypeError:
         counts = ()
+    name = name or f"grid {shape if not counts else counts}"
     if len(counts) != 3 or min(counts) < 1:
-        raise ChargeError(f"grid {shape!r}: give three counts of at least 1")
+        raise ChargeError(f"{name}: this grid has no points; give three counts of at least 1")
+    _check_size(math.prod(counts), name)
     return counts
+
+
+def _check_size(n_points, name):
+    if n_points > MOST_POINTS:
+        raise ChargeError(f"{name}: a grid of {n_points:.1e} points does not fit into memory")
 
 
 def check_origin(origin):

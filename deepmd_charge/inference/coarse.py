@@ -11,14 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..errors import ChargeError
 from ..fourier import fourier_interpolate
-from ..grids import fft_size
 from ..mapped import release, scratch
-from .blocks import grid_points
 from .progress import progress_bar
 
-__all__ = ["AddedError", "added_error", "coarse_shape", "refine", "superpose"]
+__all__ = ["AddedError", "added_error", "refine", "superpose"]
 
 # Points of the full grid at which interpolation and model are compared.
 _PROBES = 2048
@@ -43,41 +40,6 @@ class AddedError:
     max: float
     share: float
     n_points: int
-
-
-def coarse_shape(atoms, shape, factor):
-    """Choose the grid to predict on.
-
-    Parameters
-    ----------
-    atoms : ase.Atoms
-        The structure.
-    shape : tuple of int
-        The full grid.
-    factor : int
-        How many times coarser along each axis.
-
-    Returns
-    -------
-    tuple of int
-        Products of 2, 3, 5 and 7, as few as make the spacing at most `factor`
-        times that of the full grid; `shape` for a factor of 1.
-
-    Raises
-    ------
-    ChargeError
-        If the factor is below 1, or the structure is not periodic.
-    """
-    if factor < 1:
-        raise ChargeError(f"a grid {factor} times coarser: give a number of at least 1")
-    if factor == 1:
-        return shape
-    if not atoms.pbc.all():
-        raise ChargeError(
-            "the structure is not periodic in all directions, which Fourier interpolation from a "
-            "coarser grid needs; predict it on the full grid"
-        )
-    return tuple(min(n, fft_size(n / factor)) for n in shape)
 
 
 def refine(coarse, full, folder):
@@ -135,15 +97,15 @@ def superpose(full, team, task, evaluator):
             bar.update(values[0].size)
 
 
-def added_error(fields, values, saed=None):
+def added_error(fields, density, saed=None):
     """Compare interpolated values with the models' own.
 
     Parameters
     ----------
     fields : list of Field
         The models, with the structure; their mean counts.
-    values : np.ndarray
-        (nx, ny, nz) of the density that comes from interpolation, e/A^3.
+    density : Density
+        That comes from interpolation, e/A^3.
     saed : Density, optional
         What was added to the models' values.
 
@@ -152,9 +114,10 @@ def added_error(fields, values, saed=None):
     AddedError
         At random points, the same ones every time.
     """
+    values = density.values
     n_points = min(_PROBES, values.size)
     index = np.random.default_rng(0).choice(values.size, n_points, replace=False)
-    points = grid_points(values.shape, index, fields[0].atoms.cell.array)
+    points = density.points(index)
     true = np.mean([field(points) for field in fields], axis=0)
     place = np.unravel_index(index, values.shape)
     if saed is not None:

@@ -7,22 +7,22 @@ from functools import lru_cache
 import numpy as np
 
 from ..errors import ChargeError
-from .blocks import Blocks
+from ..grid.blocks import Blocks
 from .model import ChargeModel
 
-__all__ = ["Evaluator", "Task", "evaluator_of", "mean_and_deviation"]
+__all__ = ["BlockEvaluator", "Task", "evaluator_of", "mean_and_deviation"]
 
 
 @dataclass(frozen=True)
 class Task:
-    """What any rank needs to evaluate blocks: see :class:`Evaluator`.
+    """What any rank needs to evaluate blocks: see :class:`BlockEvaluator`.
 
     Attributes
     ----------
     model_paths : list of str
     atoms : ase.Atoms
         The structure.
-    shape : tuple of int
+    grid : Grid
         The grid that is evaluated.
     part : {"density", "difference", "superposition"}
         The whole, or what was learnt, or the atomic densities that a model carries.
@@ -30,18 +30,17 @@ class Task:
 
     model_paths: list
     atoms: object
-    shape: tuple
+    grid: object
     part: str = "density"
 
 
-class Evaluator:
+class BlockEvaluator:
     """Values of a block, (n_arrays, ...): of each model, or mean and deviation of densities."""
 
     def __init__(self, models, task):
         self.fields = [model.field(task.atoms) for model in models]
         self.threads = max(field.threads for field in self.fields)
-        self.blocks = Blocks(task.shape, min(field.block for field in self.fields))
-        self._cell = task.atoms.cell.array
+        self.blocks = Blocks(task.grid, min(field.block for field in self.fields))
         whole = task.part == "density"
         self._functions = [f if whole else getattr(f, task.part) for f in self.fields]
         # parts are put together before anything is said about their spread
@@ -49,7 +48,7 @@ class Evaluator:
         self.n_arrays = 2 if self._reduces else len(models)
 
     def __call__(self, number):
-        values = np.stack([self.blocks.values(number, self._cell, f) for f in self._functions])
+        values = np.stack([self.blocks.values(number, f) for f in self._functions])
         if not np.isfinite(values).all():
             raise ChargeError("the model gives values that are not finite; train it again")
         return np.stack(mean_and_deviation(values)) if self._reduces else values
@@ -69,9 +68,9 @@ def evaluator_of(task):
 
     Returns
     -------
-    Evaluator
+    BlockEvaluator
     """
-    return Evaluator([_load(path) for path in task.model_paths], task)
+    return BlockEvaluator([_load(path) for path in task.model_paths], task)
 
 
 @lru_cache(maxsize=None)

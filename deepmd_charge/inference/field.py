@@ -5,7 +5,7 @@ import warnings
 
 import numpy as np
 
-from .blocks import grid_points
+from ..grid.grid import Grid
 
 __all__ = ["Field"]
 
@@ -61,8 +61,8 @@ class Field:
 
         Parameters
         ----------
-        where : tuple of int or np.ndarray
-            A grid (nx, ny, nz) of the cell, or points (n, 3), A.
+        where : Grid or np.ndarray
+            A grid, or points (n, 3), A.
         stacklevel : int
             Of the warning.
         name : str
@@ -73,13 +73,12 @@ class Field:
         UserWarning
             If more than 1% of them have.
         """
-        on_grid = isinstance(where, tuple)
-        size = int(np.prod(where)) if on_grid else len(where)
+        on_grid = isinstance(where, Grid)
+        size = where.size if on_grid else len(where)
         index = np.random.default_rng(0).choice(size, min(size, _PROBES), replace=False)
         if not len(index):
             return
-        points = grid_points(where, index, self.atoms.cell.array) if on_grid else where[index]
-        points = self._images.wrap(points)
+        points = self._images.wrap(where.points(index) if on_grid else where[index])
         far = np.mean(self._evaluator.novelty(self._images, points) > _FAR)
         if far > 0.01:
             about = f"{name}: " if name else ""

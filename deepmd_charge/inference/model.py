@@ -7,13 +7,12 @@ import numpy as np
 
 from ..density import Density
 from ..errors import ChargeError
-from ..grids import check_grid
+from ..grid.blocks import Blocks, Parts
+from ..grid.grid import Grid
 from ..saed.adding import add, check_given
 from ..saed.sources import matching
 from ..sampling import GRID_TYPE
 from ..species import species_of
-from ..structures import seen_from
-from .blocks import Blocks
 from .engine import Engine, Unsupported
 from .field import Field
 from .frozen import read_model
@@ -165,28 +164,17 @@ class ChargeModel:
             If the structure looks unlike the training data.
         """
         check_given(self.path, self.info, saed)
-        shape = check_grid(atoms, grid)
+        grid = Grid.of(atoms, grid, origin)
         if out is None:
-            out = np.empty(shape)
-        elif out.shape != shape or out.dtype != np.float64:
-            raise ChargeError(f"out is {out.dtype} {out.shape}; give a float64 array {shape}")
-        field = self.field(seen_from(atoms, origin))
-        density = Density(atoms.copy(), out, origin)
+            out = np.empty(grid.shape)
+        elif out.shape != grid.shape or out.dtype != np.float64:
+            raise ChargeError(f"out is {out.dtype} {out.shape}; give a float64 array {grid.shape}")
         if saed is not None:
-            matching(density, saed, "saed")
-        field.warn_if_far(shape, stacklevel=3)
-        # work for all threads, also where the grid is small
-        share = -(-out.size // (4 * field.threads))
-        blocks = Blocks(shape, min(field.block, max(share, _LEAST)))
-
-        def fill(number):
-            here = out[blocks.slices(number)]
-            here[...] = blocks.values(number, atoms.cell.array, field)
-            return here.size
-
-        with progress_bar(blocks.size, show=progress) as bar:
-            for n_points in in_order(fill, range(len(blocks)), field.threads):
-                bar.update(n_points)
+            matching(atoms, grid, saed, "saed")
+        field = self.field(atoms)
+        field.warn_if_far(grid, stacklevel=3)
+        _fill(out, Blocks(grid, _share(grid.size, field)), field, progress)
+        density = Density(atoms.copy(), out, origin)
         if saed is not None:
             add(density, saed)
         return density
@@ -229,17 +217,7 @@ class ChargeModel:
         field = self.field(atoms)
         field.warn_if_far(points, stacklevel=3)
         values = np.empty(len(points))
-        share = -(-len(points) // (4 * field.threads))
-        block = min(field.block, max(share, _LEAST))
-
-        def fill(start):
-            part = slice(start, start + block)
-            values[part] = field(points[part])
-            return len(values[part])
-
-        with progress_bar(len(points), show=progress) as bar:
-            for n_points in in_order(fill, range(0, len(points), block), field.threads):
-                bar.update(n_points)
+        _fill(values, Parts(points, _share(len(points), field)), field, progress)
         return values if saed is None else values + saed
 
     def field(self, atoms):
@@ -264,6 +242,24 @@ class ChargeModel:
         self.check(atoms)
         types = np.array([self.type_map.index(name) for name in species_of(atoms)], dtype=int)
         return Field(self._evaluator, atoms, Images(atoms, types, self.rcut))
+
+
+def _share(size, field):
+    """Points of a block: work for all threads, also where there are few."""
+    return min(field.block, max(-(-size // (4 * field.threads)), _LEAST))
+
+
+def _fill(out, blocks, field, progress):
+    """Fill an array with a field, block by block, on all its threads."""
+
+    def evaluate(number):
+        here = out[blocks.slices(number)]
+        here[...] = blocks.values(number, field)
+        return here.size
+
+    with progress_bar(blocks.size, show=progress) as bar:
+        for n_points in in_order(evaluate, range(len(blocks)), field.threads):
+            bar.update(n_points)
 
 
 def _points(points):

@@ -17,13 +17,11 @@ from ..dataset import ATOM_TOLERANCE
 from ..density import Density
 from ..electrons import known_valences
 from ..errors import ChargeError
-from ..grids import check_grid
 from ..mapped import by_planes, scratch
 from ..saed.adding import add
 from ..species import species_of
-from ..structures import seen_from
-from .coarse import added_error, coarse_shape, refine, superpose
-from .evaluation import Evaluator, Task, mean_and_deviation
+from .coarse import added_error, refine, superpose
+from .evaluation import BlockEvaluator, Task, mean_and_deviation
 from .outputs import labelled, memory_order
 from .partial import Partial, read_description
 from .progress import progress_bar
@@ -117,17 +115,15 @@ class Run:
             and all(os.path.exists(path) for path in self._outputs(output))
         )
 
-    def predict(
-        self, atoms, grid, output, position=0, saed=None, finish=None, origin=(0.0, 0.0, 0.0)
-    ):
+    def predict(self, atoms, grid, output, position=0, saed=None, finish=None):
         """Predict the density of a structure and write it.
 
         Parameters
         ----------
         atoms : ase.Atoms
             The structure.
-        grid : tuple of int
-            (nx, ny, nz)
+        grid : Grid
+            Of its cell.
         output : str
             File of the density.
         position : int
@@ -137,8 +133,6 @@ class Run:
             models without a table have learnt.
         finish : callable, optional
             Makes of the density on the full grid the one to write.
-        origin : array_like, optional
-            (3,) position of the grid's first point, A.
 
         Returns
         -------
@@ -156,19 +150,18 @@ class Run:
             If the structure looks unlike the training data, or interpolation
             adds a noticeable error.
         """
-        shape = check_grid(atoms, grid)
-        coarse = coarse_shape(atoms, shape, self._coarsen)
+        coarse = grid.coarser(self._coarsen)
         # atomic densities are too sharp for a coarse grid
-        part = "density" if coarse == shape else "difference"
+        part = "density" if coarse.shape == grid.shape else "difference"
         paths = [os.path.abspath(model.path) for model in self._models]
-        task = Task(paths, seen_from(atoms, origin), coarse, part)
-        evaluator = Evaluator(self._models, task)
+        task = Task(paths, atoms, coarse, part)
+        evaluator = BlockEvaluator(self._models, task)
         fields = evaluator.fields
         for field in fields:
-            field.warn_if_far(shape, name=output)
+            field.warn_if_far(grid, name=output)
         partial = Partial(
             self._path,
-            self._description(atoms, part, evaluator.blocks, (*shape, *origin), output, position),
+            self._description(atoms, grid, part, evaluator.blocks, output, position),
             evaluator.blocks,
             evaluator.n_arrays,
             memory_order(output),
@@ -176,16 +169,16 @@ class Run:
         try:
             self._evaluate(partial, task, evaluator)
             values, added = partial.values, None
-            if coarse != shape:
-                values = self._refined(values, task, shape, output)
-            density, *deviation = [Density(atoms.copy(), array, origin) for array in values]
+            if coarse.shape != grid.shape:
+                values = self._refined(values, task, grid, output)
+            density, *deviation = [Density(atoms.copy(), array, grid.origin) for array in values]
             if saed is not None:
                 add(density, saed)
-            if coarse != shape:
-                added = added_error(fields, density.values, saed)
+            if coarse.shape != grid.shape:
+                added = added_error(fields, density, saed)
             if finish is not None:
                 density = finish(density)
-            return self._write([density, *deviation], coarse, added, output)
+            return self._write([density, *deviation], coarse.shape, added, output)
         except BaseException:
             if not partial.n_done and not position:
                 self.close()  # nothing was done
@@ -217,7 +210,7 @@ class Run:
                 "give the arguments of then, or remove this file"
             )
 
-    def _description(self, atoms, part, blocks, grid, output, position):
+    def _description(self, atoms, grid, part, blocks, output, position):
         description = {
             **self._about,
             "position": position,
@@ -227,9 +220,9 @@ class Run:
                 )),
                 " ".join(species_of(atoms)).encode(),
             ),
-            "grid": list(map(float, grid)),
+            "grid": list(map(float, (*grid.shape, *grid.origin))),
             "part": part,
-            "block": blocks.points_at_most,
+            "block": blocks.most,
             "order": memory_order(output),
         }
         if self._earlier is not None and self._earlier["position"] == position:
@@ -243,17 +236,17 @@ class Run:
                 partial.put(number, values)
                 bar.update(values[0].size)
 
-    def _refined(self, values, task, shape, output):
+    def _refined(self, values, task, grid, output):
         """Bring what was learnt to the full grid, and complete it there.
 
         One array, or mean and deviation of several models.
         """
         folder = Path(output).parent
-        full = scratch(folder, (len(values), *shape), memory_order(output))
+        full = scratch(folder, (len(values), *grid.shape), memory_order(output))
         for coarse, fine in zip(values, full):
             refine(coarse, fine, folder)
-        task = replace(task, shape=shape, part="superposition")
-        superpose(full, self._team, task, Evaluator(self._models, task))
+        task = replace(task, grid=grid, part="superposition")
+        superpose(full, self._team, task, BlockEvaluator(self._models, task))
         if len(full) > 1:
             for planes in by_planes(*full):
                 planes[0][...], planes[1][...] = mean_and_deviation(planes)

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..density import CELL_TOLERANCE, Density
+from ..density import Density
 from ..errors import ChargeError
+from ..grid.grid import CELL_TOLERANCE
 
 __all__ = ["Average"]
 

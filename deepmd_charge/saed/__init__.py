@@ -8,8 +8,6 @@ subtracted from the data is added back by the model.
 
 from importlib import import_module
 
-import numpy as np
-
 __all__ = ["RadialFit", "RadialTable", "open_source", "superposition"]
 
 _HOME = {"RadialFit": "fit", "RadialTable": "table", "open_source": "sources"}
@@ -56,9 +54,8 @@ def superposition(
         source is missing, damaged, lacks an element, or has another grid.
     """
     from ..density import Density
-    from ..grids import check_grid
+    from ..grid.grid import Grid
     from .sources import open_source
 
-    shape = check_grid(atoms, grid)
-    empty = Density(atoms.copy(), np.broadcast_to(0.0, shape), origin)
-    return Density(empty.atoms, open_source(source, ecutrho, species).on_grid(empty), origin)
+    atoms, grid = atoms.copy(), Grid.of(atoms, grid, origin)
+    return Density(atoms, open_source(source, ecutrho, species).on_grid(atoms, grid), origin)

@@ -54,6 +54,6 @@ def add(density, saed):
     ChargeError
         If grids, cells or atoms differ.
     """
-    values = matching(density, saed, "saed")
+    values = matching(density.atoms, density.grid, saed, "saed")
     for plane, more in by_planes(density.values, values):
         plane += more

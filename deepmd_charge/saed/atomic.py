@@ -65,7 +65,7 @@ def wave_number(ecut):
     return math.sqrt(ecut) / BOHR
 
 
-def superpose(atoms, shape, densities, q_max):
+def superpose(atoms, grid, densities, q_max):
     """Sum atomic densities in reciprocal space, exactly as a plane-wave code does.
 
     Where the grid is coarser than the sphere of waves the values at its points
@@ -75,8 +75,8 @@ def superpose(atoms, shape, densities, q_max):
     ----------
     atoms : ase.Atoms
         Structure, periodic in all directions.
-    shape : tuple of int
-        Grid points along the cell vectors.
+    grid : Grid
+        Of its cell.
     densities : dict of str to AtomicDensity
         For every element of the structure.
     q_max : float
@@ -87,12 +87,12 @@ def superpose(atoms, shape, densities, q_max):
     np.ndarray, shape (nx, ny, nz)
         e/A^3.
     """
-    cell = atoms.cell.array
+    cell, shape = grid.cell, grid.shape
     reciprocal = 2.0 * np.pi * np.linalg.inv(cell).T
     # an integer vector m of the sphere has |m_k| = |G . a_k| / 2 pi
     most = np.floor(q_max * np.linalg.norm(cell, axis=1) / (2.0 * np.pi)).astype(int)
     mx, my, mz = (np.arange(-n, n + 1) for n in most)
-    fractions = np.linalg.solve(cell.T, atoms.positions.T).T
+    fractions = np.linalg.solve(cell.T, (atoms.positions - grid.origin).T).T
     phases = [np.exp(-2j * np.pi * np.outer(fractions[:, k], m)) for k, m in enumerate((mx, my, mz))]
     symbols = np.array(atoms.get_chemical_symbols())
     factors = {e: _spline(densities[e].form_factor, q_max) for e in dict.fromkeys(symbols)}
@@ -108,7 +108,7 @@ def superpose(atoms, shape, densities, q_max):
             structure = (px[:, x, None] * py).T @ pz
             total += factor(q[inside]) * structure[inside]
         np.add.at(waves[m % shape[0]], (iy[inside], iz[inside]), total)
-    return np.fft.ifftn(waves, norm="forward").real / atoms.get_volume()
+    return np.fft.ifftn(waves, norm="forward").real / grid.volume
 
 
 def _spline(form_factor, q_max):

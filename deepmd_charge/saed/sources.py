@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import ChargeError
-from ..structures import same_atoms, seen_from
+from ..structures import same_atoms
 from .atomic import superpose, wave_number
 from .table import RadialTable, tabulate
 
@@ -52,26 +52,25 @@ class AtomSource:
         self.table = RadialTable({}, kind, ecutrho=ecutrho)
         self.costs = {}
 
-    def at(self, density, index):
-        """Superposition at grid points of a density, (n,) e/A^3, from the table."""
-        for element in dict.fromkeys(density.atoms.get_chemical_symbols()):
+    def at(self, atoms, grid, index):
+        """Superposition at points of a grid, (n,) e/A^3, from the table."""
+        for element in dict.fromkeys(atoms.get_chemical_symbols()):
             if element not in self.table.functions:
                 atom = self._density(element)
                 function, self.costs[element] = tabulate(atom, self._q_max(atom))
                 self.table.functions[element] = function
                 self.table.valence[element] = atom.valence
-        return self.table.evaluate(density.atoms, density.points(index))
+        return self.table.evaluate(atoms, grid.points(index))
 
     def electrons(self, atoms):
         """Electrons of the superposition that :meth:`at` gives."""
         return self.table.total(atoms)
 
-    def on_grid(self, density):
-        """Superposition on the grid of a density, summed in reciprocal space."""
-        atoms = seen_from(density.atoms, density.origin)
+    def on_grid(self, atoms, grid):
+        """Superposition on a grid, summed in reciprocal space."""
         densities = {e: self._density(e) for e in dict.fromkeys(atoms.get_chemical_symbols())}
         q_max = min(map(self._q_max, densities.values()))
-        return superpose(atoms, density.shape, densities, q_max)
+        return superpose(atoms, grid, densities, q_max)
 
     def _q_max(self, atom):
         return min(atom.q_max, np.inf if self._ecutrho is None else wave_number(self._ecutrho))
@@ -94,17 +93,17 @@ class TableSource:
         self.table = table
         self.costs = {}
 
-    def at(self, density, index):
-        """Superposition at grid points of a density, (n,) e/A^3."""
-        return self.table.evaluate(density.atoms, density.points(index))
+    def at(self, atoms, grid, index):
+        """Superposition at points of a grid, (n,) e/A^3."""
+        return self.table.evaluate(atoms, grid.points(index))
 
     def electrons(self, atoms):
         """Electrons of the superposition."""
         return self.table.total(atoms)
 
-    def on_grid(self, density):
-        """Superposition on the grid of a density, in real space."""
-        return self.table.evaluate(density.atoms, density.points()).reshape(density.shape)
+    def on_grid(self, atoms, grid):
+        """Superposition on a grid, in real space."""
+        return self.table.evaluate(atoms, grid.points()).reshape(grid.shape)
 
 
 class FileSource:
@@ -125,32 +124,34 @@ class FileSource:
         self.table = RadialTable({}, FILE)
         self.costs = {}
 
-    def at(self, density, index):
-        """Superposition at grid points of a density, (n,) e/A^3.
+    def at(self, atoms, grid, index):
+        """Superposition at points of a grid, (n,) e/A^3.
 
         Raises
         ------
         ChargeError
             If grids, cells or atoms differ.
         """
-        values = matching(density, self._density, self._path)
+        values = matching(atoms, grid, self._density, self._path)
         return values[np.unravel_index(index, values.shape)]
 
     def electrons(self, atoms):
         """Electrons of the file."""
         return self._density.n_electrons
 
-    def on_grid(self, density):
-        """The values of the file; grid, cell and atoms of the density must be its own."""
-        return matching(density, self._density, self._path)
+    def on_grid(self, atoms, grid):
+        """The values of the file, whose own grid and atoms these must be."""
+        return matching(atoms, grid, self._density, self._path)
 
 
-def matching(density, saed, name):
-    """Values of a superposition that belongs to a density.
+def matching(atoms, grid, saed, name):
+    """Values of a superposition that belongs to a structure, on a grid.
 
     Parameters
     ----------
-    density, saed : Density
+    atoms : ase.Atoms
+    grid : Grid
+    saed : Density
     name : str
         Of the superposition, for complaints.
 
@@ -164,13 +165,13 @@ def matching(density, saed, name):
         If grids, cells or atoms differ.
     """
     try:
-        density.matching(saed)
+        grid.check_same(saed.grid)
     except ChargeError as error:
         raise ChargeError(
             f"{name}: {error}; give the superposition on the grid of the density"
             " (predict takes its grid where no other is asked for)"
         ) from None
-    if not same_atoms(density.atoms, saed.atoms):
+    if not same_atoms(atoms, saed.atoms):
         raise ChargeError(f"{name}: the superposition of other atoms; give that of these")
     return saed.values
 

@@ -1,11 +1,9 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
-"""A grid in compact blocks, whose points share their surroundings."""
+"""Points in pieces: a grid in compact blocks, or a list of places in parts."""
 
 import numpy as np
 
-from .images import place
-
-__all__ = ["Blocks", "grid_points"]
+__all__ = ["Blocks", "Parts"]
 
 
 class Blocks:
@@ -13,29 +11,28 @@ class Blocks:
 
     How a grid is cut depends on its shape alone, and each block is evaluated
     by itself: so values do not depend on who computes which block, or when.
+    Points of a block share their surroundings.
 
     Parameters
     ----------
-    shape : tuple of int
-        The grid (nx, ny, nz).
-    points : int
+    grid : Grid
+    most : int
         Most points in a block.
 
     Attributes
     ----------
+    grid : Grid
     shape : tuple of int
-        The grid.
+        Of the grid's values.
     size : int
         Number of grid points.
-    points_at_most : int
-        In a block.
+    most : int
+        Most points in a block.
     """
 
-    def __init__(self, shape, points):
-        self.shape = tuple(shape)
-        self.size = int(np.prod(self.shape))
-        self.points_at_most = points
-        edges, room = [0, 0, 0], points
+    def __init__(self, grid, most):
+        self.grid, self.shape, self.size, self.most = grid, grid.shape, grid.size, most
+        edges, room = [0, 0, 0], most
         # what a short axis leaves over makes the blocks longer along the others
         for left, axis in zip((3, 2, 1), np.argsort(self.shape, kind="stable")):
             edge = int(room ** (1.0 / left) * (1.0 + 1e-12))
@@ -69,34 +66,18 @@ class Blocks:
             slice(int(cuts[i]), int(cuts[i + 1])) for cuts, i in zip(self._cuts, place)
         )
 
-    def points(self, number, cell):
-        """Positions of a block's points.
-
-        Parameters
-        ----------
-        number : int
-            The block.
-        cell : np.ndarray
-            (3, 3) cell vectors, A, as rows.
-
-        Returns
-        -------
-        np.ndarray
-            (n, 3), A; in C order within the block.
-        """
+    def points(self, number):
+        """Positions of a block's points, (n, 3), A; in C order within the block."""
         axes = [np.arange(s.start, s.stop) for s in self.slices(number)]
-        index = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
-        return place(index / self.shape, cell)
+        return self.grid.at(np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3))
 
-    def values(self, number, cell, function):
+    def values(self, number, function):
         """Values of a function of positions on a block.
 
         Parameters
         ----------
         number : int
             The block.
-        cell : np.ndarray
-            (3, 3) cell vectors, A, as rows.
         function : callable
             Takes positions (n, 3), A, and gives (n,) values.
 
@@ -106,9 +87,26 @@ class Blocks:
             Of the shape that :meth:`slices` cuts out.
         """
         shape = [s.stop - s.start for s in self.slices(number)]
-        return function(self.points(number, cell)).reshape(shape)
+        return function(self.points(number)).reshape(shape)
 
 
-def grid_points(shape, index, cell):
-    """Positions (n, 3), A, of the points of a grid that have flat C-order indices (n,)."""
-    return place(np.stack(np.unravel_index(index, shape), axis=1) / shape, cell)
+class Parts:
+    """A list of places (n, 3), A, in parts; see :class:`Blocks`."""
+
+    def __init__(self, places, most):
+        self._places, self.shape, self.size, self.most = places, (len(places),), len(places), most
+
+    def __len__(self):
+        return -(-self.size // self.most)
+
+    def slices(self, number):
+        """Where a part lies in an array of the values, a tuple of one slice."""
+        return (slice(number * self.most, (number + 1) * self.most),)
+
+    def points(self, number):
+        """Positions of a part's points, (n, 3), A."""
+        return self._places[self.slices(number)]
+
+    def values(self, number, function):
+        """Values (n,) of a function of positions on a part."""
+        return function(self.points(number))
