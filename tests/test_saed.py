@@ -183,7 +183,7 @@ def test_quantum_espresso(name):
     # the errors of the code's quadrature: in the potentials of Al and Mg alone
     index = np.random.default_rng(0).choice(reference.values.size, 2000, replace=False)
     table = open_source(source, QE[name])
-    values = table.at(reference, index)
+    values = table.at(reference.atoms, reference.grid, index)
     error = np.abs(values - reference.values.reshape(-1)[index])
     cost = max(cost.total for cost in table.costs.values())
     assert error.mean() < 2e-5 + 1.2 * cost
@@ -211,7 +211,7 @@ def test_the_difference_has_no_ripples(name):
         pytest.skip("no Quantum ESPRESSO densities beside the repository")
     total = read_density(folder / name / "1" / "CHGCAR.gz")
     source = open_source(f"upf:{folder / 'pseudo'}", QE[name])
-    saed = source.at(total, np.arange(total.values.size)).reshape(total.shape)
+    saed = source.at(total.atoms, total.grid, np.arange(total.values.size)).reshape(total.shape)
     m = np.stack(np.meshgrid(*(np.fft.fftfreq(n, 1 / n) for n in total.shape), indexing="ij"), axis=-1)
     q = np.linalg.norm(m @ total.atoms.cell.reciprocal().array, axis=-1) * 2 * np.pi
     edge = (q > 0.8 * wave_number(QE[name])) & (q < wave_number(QE[name]))
@@ -238,7 +238,7 @@ def test_potcar(tmp_path):
     index = np.arange(0, 720, 7)
     expected = gaussian_sum(atoms, found.points(index))
     assert found.values.reshape(-1)[index] == pytest.approx(expected, abs=2e-5)
-    at = open_source(f"potcar:{path}").at(found, index)
+    at = open_source(f"potcar:{path}").at(found.atoms, found.grid, index)
     assert at == pytest.approx(expected, abs=2e-5)
 
 
