@@ -217,19 +217,19 @@ class _Parser:
             is_title = title is not None and not _GRID.match(title) and not _END.match(title)
             self._block, self._held = (title, None) if is_title else ("", title)
         else:
+            number = self.reader.number
             self._held = self._line()
             if self._held and _GRID.match(self._held):  # the name of a block that looks like one
                 self._block = line
             else:
-                self.contents.grids.append(self._grid(name.strip()))
+                self.contents.grids.append(self._grid(number, name.strip()))
 
     def _skip_grid(self, block):
         while (line := self._line()) is not None:
             if (end := _END.match(line)) and bool(end[1]) == bool(block):
                 return
 
-    def _grid(self, name):
-        line = self.reader.number
+    def _grid(self, line, name):
         shape = self._counts(self._words("the numbers of points"), "the numbers of points", 1)
         if len(shape) != 3:
             raise self.reader.error(f"expected the numbers of points, three, found {len(shape)}")
