@@ -13,6 +13,9 @@ from .errors import ChargeError
 
 ARRAY = "species"
 _NAME = re.compile(r"([A-Z][a-z]?)(?![a-z])\S*")
+_LABEL = re.compile(r"[A-Za-z]+")
+_PLACES = ("Bq", "Va")  # labels of ghosts and vacancies
+_SPINS = ("up", "dn", "dw", "down")
 
 
 def species_of(atoms):
@@ -38,6 +41,79 @@ def element_of(name):
 
     match = _NAME.fullmatch(name)
     return match[1] if match and atomic_numbers.get(match[1], 0) > 0 else None
+
+
+def element_of_label(label):
+    """Element that a program's label of an atom begins with.
+
+    Parameters
+    ----------
+    label : str
+        "26", "Fe", "FE", "Fe1", "Fe-up", "Fe_d", "Feup", "Oa1": a symbol, and behind it no
+        letter, one, or the name of a spin.
+
+    Returns
+    -------
+    str or None
+        None where there is none, or "Cdn" may be cadmium or carbon.
+    """
+    from ase.data import atomic_numbers, chemical_symbols
+
+    if label.isdecimal():
+        number = int(label) if len(label) < 4 else 0
+        return chemical_symbols[number] if 0 < number < len(chemical_symbols) else None
+    match = _LABEL.match(label)
+    letters = match[0].capitalize() if match else ""
+    rests = {letters[:n]: letters[n:] for n in (1, 2)}
+    found = [
+        symbol
+        for symbol, rest in rests.items()
+        if atomic_numbers.get(symbol, 0) > 0 and (len(rest) < 2 or rest in _SPINS)
+    ]
+    if not found or letters in _PLACES or (len(found) == 2 and rests[found[0]] in _SPINS):
+        return None
+    return found[-1]
+
+
+def types_of_labels(labels):
+    """Names of atom types that the labels of a structure's atoms make.
+
+    Where labels tell atoms of one element apart, as those of the sublattices of an
+    antiferromagnet, they are names of types. Where they are equal they are another way to
+    write the element, and where they number three atoms or more, a way to count them.
+
+    Parameters
+    ----------
+    labels : sequence of str
+        As for :func:`element_of_label`, which must know them.
+
+    Returns
+    -------
+    list of str or None
+        None where the elements are names enough.
+    """
+    elements = list(map(element_of_label, labels))
+    names = list(map(_type_name, elements, labels))
+    of_element = {
+        element: [name for name, its in zip(names, elements) if its == element]
+        for element in set(elements)
+    }
+    apart = {element for element, its in of_element.items() if _are_types(its)}
+    if not apart:
+        return None
+    return [name if its in apart else its for name, its in zip(names, elements)]
+
+
+def _are_types(names):
+    distinct = set(names)
+    is_count = len(distinct) == len(names) > 2 and all(name[-1].isdigit() for name in names)
+    return len(distinct) > 1 and not is_count
+
+
+def _type_name(element, label):
+    """The label, or as much like it as a name of the element can be."""
+    rest = "" if label.isdecimal() else label[len(element) :]
+    return f"{element}_{rest}" if rest[:1].isalpha() else f"{element}{rest}"
 
 
 def named_atoms(names, positions, **options):

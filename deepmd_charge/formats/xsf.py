@@ -1,18 +1,23 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """XCrySDen's xsf files with a DATAGRID_3D, as Quantum ESPRESSO, ABINIT and SIESTA write them.
 
-Keywords with their blocks: CRYSTAL, SLAB, POLYMER or MOLECULE; PRIMVEC (cell,
-A); PRIMCOORD or ATOMS (A); DATAGRID_3D: numbers of points, origin, three
-spanning vectors (A) and the values with x running fastest. The format names no
-unit of the values; those programs write e/bohr^3, and so it is taken here.
+Keywords with their blocks: CRYSTAL, SLAB, POLYMER or MOLECULE, or DIM-GROUP;
+PRIMVEC (cell, A); PRIMCOORD or ATOMS (A); DATAGRID_3D: numbers of points,
+origin, three spanning vectors (A) and the values with x running fastest. The
+format names no unit of the values; those programs write e/bohr^3, and so it is
+taken here where no comment says otherwise.
 
 It is a "general grid": its last point along an axis lies at the end of the
 spanning vector. In a periodic structure that is the first point once more,
-which is dropped in reading and added in writing.
+which is dropped in reading and added in writing. Files that do not keep to this
+are read as far as they leave no doubt: see :mod:`._xsf_grids`.
+
+Files of molecules that are written here end a comment with ``pbc="F F F"``. Any
+other grid with ATOMS alone may be of a crystal whose program wrote no cell.
 """
 
-import math
 import os
+import re
 import warnings
 from itertools import chain
 
@@ -20,85 +25,145 @@ import numpy as np
 
 from ..density import Density
 from ..errors import ChargeError
-from ..species import name_species
+from ..quantities import QUANTITIES, compose_kind
 from ..units import PER_BOHR3
-from .declared import Declared
 from ._text import TextReader
 from ._text_writer import slabs, text_writer, write_values
+from ._xsf_atoms import MOLECULE, read_structure, repeated, without_images
+from ._xsf_fields import choose_field
+from ._xsf_grids import find_period, is_cut, is_periodic, open_cell, repeats
+from ._xsf_parse import PERIODIC, parse
+from .declared import LENGTHS, VALUES, Declared
+from .said import words_of
 
 COLUMNS = 6
-# Spanning vectors are printed with six decimals, values with six digits.
-VECTOR_TOLERANCE = 1e-4  # A
-REPEAT_TOLERANCE = 1e-4  # of the largest value
 
-_PERIODIC = {"CRYSTAL": 3, "SLAB": 2, "POLYMER": 1, "MOLECULE": 0}
+_BOHR = r"a0|bohrs?|b|a\.u\."
+_ANGSTROM = r"ang(?:stroe?ms?)?|a|å"
+_PER_CUBE = (
+    r"(?:\be|\belectrons?|\b1|\bmu_?b) ?/ ?(?:{0}) ?(?:\^|\*\*)? ?3\b"
+    r"|\b(?:{0}) ?(?:\^|\*\*) ?\(?-3\b(?! ?/)"
+)
+_SAID_VALUES = {"e/bohr^3": _PER_CUBE.format(_BOHR), "e/A^3": _PER_CUBE.format(_ANGSTROM)}
+_SAID_LENGTHS = {  # by Octopus
+    name: rf"\bcoords = (?:{unit})(?!\w)" for name, unit in (("bohr", _BOHR), ("A", _ANGSTROM))
+}
 
 
 def read(path, kind="xsf", declared=Declared()):
-    """Read the first DATAGRID_3D of an xsf file.
+    """Read the density of an xsf file.
 
     Parameters
     ----------
     path : str or os.PathLike
         File, plain or compressed.
     kind : str
-        Becomes the density's kind.
+        Name of the format.
     declared : Declared
         What the user says of the file.
 
     Returns
     -------
     Density
-        In e/A^3. A molecule gets a cell that continues its grid by one step.
+        In e/A^3, or the unit of what else the file says that it holds. A molecule gets a
+        cell that continues its grid by one step. ``extra`` holds "spin" where further grids
+        are spin channels, and "notes".
 
     Raises
     ------
     ChargeError
-        If the file is damaged, or its grid does not span the primitive cell.
+        If the file is damaged, or its grid covers no period of the structure.
 
     Warns
     -----
     UserWarning
         If there are further grids.
     """
-    from ase import Atoms
-
-    dimensions, cell, sites, grid = 0, None, None, None
     with TextReader(path) as reader:
-        line = reader.line()
-        while line is not None:
-            word = line.split()[0] if line.strip() else "#"
-            line = None
-            if word in _PERIODIC:
-                dimensions = _PERIODIC[word]
-            elif word == "ANIMSTEPS":
-                raise reader.error("an animation; give a file with one structure")
-            elif word == "PRIMVEC":
-                cell = _vectors(reader)
-            elif word == "PRIMCOORD":
-                sites = _read_atoms(reader)
-            elif word == "ATOMS":
-                sites, line = _read_molecule(reader)
-            elif word.startswith(("DATAGRID_3D", "BEGIN_DATAGRID_3D")):
-                if grid is not None:
-                    warnings.warn(f"{reader.path}: only the first grid is read", stacklevel=3)
-                    break
-                grid = _read_grid(reader)
-            line = reader.line() if line is None else line
-        for what, found in ("DATAGRID_3D", grid), ("atoms", sites):
-            if not found:
-                raise ChargeError(f"{reader.path}: there is no {what} in this file")
-        values, origin, spans = grid
-        if dimensions:
-            values = _period(reader, values, spans, cell)
-        else:
-            if min(values.shape) < 2:
-                raise ChargeError(f"{reader.path}: a molecule's grid needs two points on each axis")
-            cell = spans * (np.array(values.shape) / (np.array(values.shape) - 1))[:, None]
-    symbols, positions = zip(*sites)
-    atoms = Atoms(symbols, positions=positions, cell=cell, pbc=np.arange(3) < dimensions)
-    name_species(reader.path, atoms, declared.species)
-    return Density(atoms, values, origin, kind)
+        contents = parse(reader)
+    path = contents.path
+    if not contents.grids:
+        instead = f", but a {contents.others[0]}" if contents.others else ""
+        raise ChargeError(f"{path}: there is no DATAGRID_3D in this file{instead}")
+    field = choose_field(contents.grids, contents.comments, declared.quantity)
+    if field.warning:
+        warnings.warn(f"{path}: {field.warning}", stacklevel=3)
+    notes = list(field.notes)
+    text = "\n".join([field.grid.name, field.grid.block, *contents.comments])
+    scale = LENGTHS[_unit(text, declared.length, _SAID_LENGTHS, "A", notes)]
+    per_volume = field.quantity.is_per_volume
+    unit = per_volume and _unit(text, declared.values, _SAID_VALUES, "e/bohr^3", notes)
+    grid = field.grid._replace(origin=scale * field.grid.origin, spans=scale * field.grid.spans)
+    atoms, is_sure, its_notes = read_structure(contents, scale, declared)
+    notes += its_notes
+    quantity = field.quantity
+    try:
+        if not is_sure:
+            quantity = _judge_box(atoms, grid, unit, quantity, notes)
+        atoms, arrays = _arrange(atoms, grid, [grid.values, *field.spin], declared.pbc, notes)
+    except ChargeError as error:
+        raise ChargeError(f"{path}:{grid.line}: {error}") from None
+    if unit:
+        for array in arrays:
+            np.divide(array, _divisor(unit, atoms), out=array)
+    extra = {"spin": arrays[1:], "notes": notes}
+    extra = {name: its for name, its in extra.items() if its}
+    return Density(atoms, arrays[0], grid.origin, compose_kind(kind, quantity), extra)
+
+
+def _unit(text, declared, said, usual, notes):
+    """A unit that the user names, or else the file, or else the format."""
+    found = [name for name, way in said.items() if re.search(way, text, re.IGNORECASE)]
+    if declared or len(found) != 1 or found[0] == usual:
+        return declared or usual
+    notes.append(f"in {found[0]}, as the file says")
+    return found[0]
+
+
+def _divisor(unit, atoms):
+    """What turns values into e/A^3."""
+    return 1.0 / VALUES[unit] if VALUES[unit] else atoms.get_volume()
+
+
+def _judge_box(atoms, grid, unit, quantity, notes):
+    """Find out whether atoms without a cell are a molecule; sets their cell if they are not.
+
+    Returns what the grid holds: a part of the electrons where it is no whole molecule either.
+    """
+    factor = VALUES.get(unit) or 0.0
+    cuts = quantity.is_per_volume and is_cut(
+        grid.values, grid.origin, grid.spans, atoms.positions, factor
+    )
+    if is_periodic(grid.values) or (cuts and repeats(grid.values)):
+        atoms.set_cell(grid.spans)
+        atoms.pbc = True
+        notes.append("periodic, for the values at the ends of the grid are those at its beginnings")
+    elif cuts and quantity.is_total:
+        notes.append("the grid cuts through the structure: it holds a part of the electrons")
+        return QUANTITIES["partial"]
+    return quantity
+
+
+def _arrange(atoms, grid, arrays, pbc, notes):
+    """Atoms with the cell of the points, and arrays of these points alone."""
+    shape = grid.values.shape
+    n_periodic = int(atoms.pbc.sum())
+    if not n_periodic and not any(pbc or ()):
+        if min(shape) < 2:
+            raise ChargeError("a molecule's grid needs two points on each axis")
+        # Gaussian's axes come in the opposite order, which would make a left-handed cell
+        step = 1 if np.linalg.det(grid.spans) > 0 else -1
+        atoms.set_cell(open_cell(grid.spans, shape)[::step])
+        return atoms, [array.transpose((0, 1, 2)[::step]) for array in arrays]
+    if not n_periodic:
+        atoms.set_cell(grid.spans if repeats(grid.values) else open_cell(grid.spans, shape))
+    period = find_period(grid.values, grid.spans, atoms.cell.array, n_periodic or 3)
+    notes += period.notes
+    whole = without_images(atoms)
+    if len(whole) < len(atoms):
+        notes.append(f"{len(atoms) - len(whole)} atoms are left out, which are others once more")
+    atoms = repeated(whole, period.cells, period.cell)
+    return atoms, [array[period.kept].transpose(period.order) for array in arrays]
 
 
 def write(path, density, kind="xsf"):
@@ -129,22 +194,26 @@ def write(path, density, kind="xsf"):
     shape = np.array(density.shape) + repeat
     spans = atoms.cell.array * ((shape - 1) / density.shape)[:, None]
     scaled = density.quantity.is_per_volume
-    lines = [f"# {'density in e/bohr^3' if scaled else density.quantity.description}"]
+    quantity = density.quantity
+    name = "density" if quantity.is_total else quantity.name
+    words = name if quantity.is_total else words_of(quantity)
+    unit = f" in {quantity.unit.replace('A', 'bohr')}" if scaled else ""
+    lines = [f"# {words}{unit}" + ("" if n_periodic else f" {MOLECULE}")]
     if n_periodic:
-        lines += [name for name, n in _PERIODIC.items() if n == n_periodic]
+        lines += [word for word, n in PERIODIC.items() if n == n_periodic]
         lines += ["PRIMVEC", *map(_line, atoms.cell.array), "PRIMCOORD", f" {len(atoms)} 1"]
     else:
         lines += ["ATOMS"]
     lines += [f" {z:3d}{_line(xyz)}" for z, xyz in zip(atoms.numbers, atoms.positions)]
-    lines += ["BEGIN_BLOCK_DATAGRID_3D", " density", " BEGIN_DATAGRID_3D_density"]
+    lines += ["BEGIN_BLOCK_DATAGRID_3D", f" {name}", f" BEGIN_DATAGRID_3D_{name}"]
     lines += ["".join(f" {n:5d}" for n in shape), *map(_line, (density.origin, *spans))]
     with text_writer(path) as file:
         file.write(("\n".join(lines) + "\n").encode())
         # x runs fastest, and the general grid repeats its first planes
         planes = chain(slabs(values.T), slabs(values.T[:repeat]))
         padded = (np.pad(slab, ((0, 0), (0, repeat), (0, repeat)), mode="wrap") for slab in planes)
-        unit = PER_BOHR3 if scaled else 1.0
-        rows = (slab.reshape(-1, shape[0]) / unit for slab in padded)
+        divisor = PER_BOHR3 if scaled else 1.0
+        rows = (slab.reshape(-1, shape[0]) / divisor for slab in padded)
         write_values(file, path, rows, COLUMNS)
         file.write(b" END_DATAGRID_3D\nEND_BLOCK_DATAGRID_3D\n")
 
@@ -161,72 +230,3 @@ def check(path, atoms, grid):
 
 def _line(numbers):
     return "".join(f" {x:19.14f}" for x in numbers)
-
-
-def _vectors(reader):
-    vectors = np.array([reader.floats((3,), f"vector {i}, three numbers") for i in (1, 2, 3)])
-    if not abs(np.linalg.det(vectors)) > 1e-12:
-        raise reader.error("the three vectors have no volume")
-    return vectors
-
-
-def _read_atoms(reader):
-    words = reader.words("the number of atoms")
-    if not words or not words[0].isdecimal():
-        raise reader.error(f"expected the number of atoms, found {' '.join(words)[:40]!r}")
-    expected = f"atoms, {words[0]} lines"
-    return [_site(reader, reader.words(expected), expected) for _ in range(int(words[0]))]
-
-
-def _read_molecule(reader):
-    """Atoms up to the next keyword, and its line."""
-    sites = []
-    while (line := reader.line()) is not None and len(words := line.split()) in (4, 7):
-        sites.append(_site(reader, words, "atom"))
-    return sites, line
-
-
-def _site(reader, words, expected):
-    """Element and position; forces may follow."""
-    from ase.data import atomic_numbers, chemical_symbols
-
-    name = words[0] if words else ""
-    if name.isdecimal() and int(name) < len(chemical_symbols):
-        name = chemical_symbols[int(name)]
-    if atomic_numbers.get(name, 0) < 1:
-        raise reader.error(f"expected {expected}, found {' '.join(words)[:40]!r}")
-    return name, reader.as_floats(words[1:4], (3,), expected)
-
-
-def _read_grid(reader):
-    """Values, origin and spanning vectors."""
-    words = reader.words("the numbers of points")
-    if len(words) != 3 or not all(word.isdecimal() and int(word) for word in words):
-        raise reader.error(f"expected the numbers of points, found {' '.join(words)[:40]!r}")
-    shape = tuple(map(int, words))
-    origin = reader.floats((3,), "the origin, three numbers")
-    spans = _vectors(reader)
-    values = reader.values(math.prod(shape), 1.0 / PER_BOHR3).reshape(shape[::-1]).T
-    end = reader.line()
-    if end is None or not end.split() or not end.split()[0].startswith("END_DATAGRID"):
-        raise reader.error("expected END_DATAGRID_3D after the values of the grid")
-    return values, origin, spans
-
-
-def _period(reader, values, spans, cell):
-    """One period of a general grid."""
-    if cell is None:
-        raise ChargeError(f"{reader.path}: there is no PRIMVEC in this file")
-    if not np.allclose(spans, cell, rtol=0, atol=VECTOR_TOLERANCE):
-        raise ChargeError(
-            f"{reader.path}: the grid does not span the primitive cell; write it for PRIMVEC"
-        )
-    limit = REPEAT_TOLERANCE * max(values.max(), -values.min())
-    for axis in range(3):
-        planes = np.moveaxis(values, axis, 0)
-        if len(planes) < 2 or np.abs(planes[-1] - planes[0]).max() > limit:
-            raise ChargeError(
-                f"{reader.path}: the last plane of the grid does not repeat the first"
-                f" along {'abc'[axis]}: not a general grid of this cell"
-            )
-    return values[:-1, :-1, :-1]

@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""What the grids of an xsf file are, by what their names, blocks and comments say.
+
+Several grids of one kind may be the spin channels of one field: "RHO:spin_1" and
+"RHO:spin_2" of SIESTA, "density_up" and "density_down", a density and its
+magnetisation.
+"""
+
+import re
+from typing import NamedTuple
+
+import numpy as np
+
+from ..quantities import QUANTITIES, Quantity
+from .said import quantity_said
+
+__all__ = ["Field", "choose_field"]
+
+_WORD = r"(?<![a-z0-9])(?:{})(?![a-z0-9])"
+_SPIN = r"i?spin[ :=-]*(?:ch(?:annel)?[ :=-]*)?"
+_VECTOR = r"(?:m|mag|magneti[sz]ation|spin)[ :-]?"
+# Names of channels, which words of a title ("beta tin", "built up") must not be taken for.
+_CHANNELS = {
+    **{digit: _SPIN + digit for digit in "1234"},
+    "up": rf"{_SPIN}(?:up|alpha)|^(?:up|alpha)$|up$|^up",
+    "down": rf"{_SPIN}(?:down|dn|dw|beta)|^(?:down|dn|dw|beta)$|(?:down|dn|dw)$|^(?:down|dn|dw)",
+    **{letter: _VECTOR + letter for letter in "xyz"},
+    "magnetization": r"^(?:mag|magn|spin)$",
+}
+_CHANNELS = {name: re.compile(_WORD.format(way)) for name, way in _CHANNELS.items()}
+# Beyond the words of said.py: SIESTA's names of files, Octopus' units, sisl's parts of
+# complex fields, and the names of quantities.
+_FAMILIES = {
+    "potential": r"vh|vt|vna|function = (?:h|ev)(?! ?[*^])",
+    "orbital": r"^(?:real|imag) .*|function = \S*-3/2\)?",
+    "other": "ioch|toch|bader|rhoxc|rhoinit",
+    **{name: f"^{name}$" for name in ("difference", "partial", "elf", "magnitude")},
+    "total": r"^(?:rho|total|charge|density)$",
+}
+_FAMILIES = {name: re.compile(_WORD.format(way)) for name, way in _FAMILIES.items()}
+_WANNIER = re.compile(r"\bwannier(?:90| functions?)\b")
+_PER_VOLUME = ("total", "partial", "difference")
+
+
+class Field(NamedTuple):
+    """One scalar field and its spin channels.
+
+    Attributes
+    ----------
+    quantity : Quantity
+    grid : Grid
+        With the values of the field, in the file's unit.
+    spin : list of numpy.ndarray
+        Its magnetisation, none, one or three components, like ``grid.values``.
+    notes : list of str
+        What was decided.
+    warning : str
+        On grids that are left out; may be empty.
+    """
+
+    quantity: Quantity
+    grid: tuple
+    spin: list
+    notes: list
+    warning: str
+
+
+class _Member(NamedTuple):
+    """A grid as a channel of a field.
+
+    Attributes
+    ----------
+    family : str
+        Quantity of the field; empty where nothing tells it.
+    channel : str
+        "1" to "4", "up", "down", "x", "y", "z", "magnetization"; empty for the field itself.
+    grid : Grid
+    """
+
+    family: str
+    channel: str
+    grid: tuple
+
+
+def choose_field(grids, comments, declared=None):
+    """Find the field of a file's grids: the total density, if one is there.
+
+    Parameters
+    ----------
+    grids : list of Grid
+        One at least.
+    comments : list of str
+        Of the whole file.
+    declared : Quantity, optional
+        What the only grid, or the first, holds.
+
+    Returns
+    -------
+    Field
+        Where nothing tells which of several grids is the density, the first, as the
+        density of a part of the electrons: it must not be taken for that of all.
+    """
+    members = [_recognise(grid, comments if len(grids) == 1 else []) for grid in grids]
+    families = {}
+    for member in members:
+        families.setdefault(member.family, []).append(member)
+    # what has no name is the density where it is alone, and may be anything where it is not
+    family = next((name for name in ("total", "") if name in families), members[0].family)
+    parts = families[family]
+    family = family or ("total" if len(grids) == 1 else "")
+    if family not in _PER_VOLUME:
+        parts = parts[:1]
+    combined = _combine(family, parts) if family else None
+    is_clear = combined is not None
+    if not is_clear:
+        parts = members[:1]
+        name = family if family in QUANTITIES and family != "total" else "partial"
+        combined = QUANTITIES[name], grids[0], [], []
+    quantity, grid, spin, notes = combined
+    if declared and not spin:
+        quantity, is_clear = declared, True
+    left = [member.grid for member in members if not any(member is part for part in parts)]
+    return Field(quantity, grid, spin, notes, _warn(parts[0].grid, left, is_clear))
+
+
+def _warn(grid, left, is_clear):
+    if not left:
+        return ""
+    others = ", ".join(repr(_title(other)[:30]) for other in left[:3]) + (", ..." if left[3:] else "")
+    doubt = "" if is_clear else ": nothing says which is the total density, or how they make it"
+    return f"only the grid {_title(grid)[:30]!r} is read, not {others}{doubt}"
+
+
+def _title(grid):
+    """Name of a grid, or of its block."""
+    return grid.name or grid.block or "without a name"
+
+
+def _recognise(grid, comments):
+    """The member that a grid is by its name, else its block; a lone grid by all comments, too."""
+    family, channel = "", ""
+    block = grid.block.rpartition(".")[2] if grid.block.startswith("DATA_from:") else grid.block
+    for its_family, its_channel in map(_read_name, (grid.name, block)):
+        # whatever is no total density goes before that
+        family = family if family not in ("", "total") else its_family or family
+        channel = channel or its_channel
+    if not channel and family in ("", "total"):
+        text = "\n".join(comments)
+        said = quantity_said(text)
+        if said and said.name in ("up", "down", "magnetization"):
+            family, channel = "total", said.name
+        elif said and not (said.is_total and family):
+            family = said.name
+        elif _WANNIER.search(text.lower()):
+            family = "orbital"
+    return _Member(family or ("total" if channel else ""), channel, grid)
+
+
+def _read_name(text):
+    """Family and channel that the name of a grid or of its block tells; either may be empty."""
+    said = quantity_said(text)
+    text = text.lower().replace("_", " ").strip(" :.-")
+    channels = [name for name, way in _CHANNELS.items() if way.search(text)]
+    if said and said.name in ("up", "down"):
+        return "total", said.name
+    if said and said.name == "magnetization":
+        return "total", next((name for name in channels if name in "xyz"), "magnetization")
+    channel = next(iter(channels), "")
+    if said:
+        return said.name, channel
+    rest = _CHANNELS[channel].sub("", text).strip(" :.-") if channel else text
+    return next((name for name, way in _FAMILIES.items() if rest and way.search(rest)), ""), channel
+
+
+def _combine(family, members):
+    """Quantity, grid, magnetisation and notes of a field; None where its channels make none."""
+    by = {member.channel: member.grid for member in members}
+    if len(by) < len(members) or not all(_is_like(grid, members[0].grid) for grid in by.values()):
+        return None
+    if len(by) == 1:
+        return _lone(family, *by.popitem())
+    for digit, name in ("1", "up"), ("2", "down"):
+        if digit in by:
+            by.setdefault(name, by.pop(digit))
+    values = {channel: grid.values for channel, grid in by.items()}
+    note = f"{len(by)} grids: " + ", ".join(map(_title, by.values()))
+    total, spin = values.pop("", None), None
+    if set(values) >= {"up", "down"}:
+        total = values["up"] + values["down"] if total is None else total
+        spin = [values.pop("up") - values.pop("down")]
+    if set(values) == {"3", "4"} and spin:
+        # SIESTA's density matrix of spin: real and imaginary part of its element 12
+        spin = [2.0 * values.pop("3"), -2.0 * values.pop("4"), *spin]
+    elif set(values) == {"magnetization"} and not spin:
+        spin = [values.pop("magnetization")]
+    elif set(values) == set("xyz") and not spin:
+        spin = [values.pop(letter) for letter in "xyz"]
+    if values or total is None or not spin:
+        return None
+    grid = members[0].grid._replace(values=total)
+    return QUANTITIES[family], grid, spin, [note + ": spin channels of one field"]
+
+
+def _lone(family, channel, grid):
+    """A field of one grid; the only one that SIESTA writes has number 1 as well."""
+    if not channel or channel == "1" or family != "total":
+        return QUANTITIES[family], grid, [], []
+    names = {"2": "down", "3": "other", "4": "other", "up": "up", "down": "down"}
+    return QUANTITIES[names.get(channel, "magnetization")], grid, [], []
+
+
+def _is_like(one, other):
+    """Whether two grids have the same points."""
+    return one.values.shape == other.values.shape and all(
+        np.allclose(its, others, rtol=0, atol=1e-6)
+        for its, others in ((one.origin, other.origin), (one.spans, other.spans))
+    )
