@@ -24,14 +24,17 @@ def add_parser(subparsers):
 
 def run(args):
     """Carry out ``deepmd-charge info``."""
-    from ._inputs import check_densities, declared, read_quietly
+    from ..formats import iterate_densities
+    from ._inputs import check_densities, declared
 
     check_densities(args.files, args.format)
     facts = []
+    options = {"format": args.format, "species": args.species, "check": False, **declared(args)}
     for path in args.files:
-        facts.append(describe(path, read_quietly(path, args.format, args.species, **declared(args))))
-        if not args.json:
-            print(as_text(facts[-1]))
+        for name, density in iterate_densities(path, **options):
+            facts.append(describe(name, density))
+            if not args.json:
+                print(as_text(facts[-1]))
     if args.json:
         print(json.dumps(facts, indent=2))
 
@@ -53,7 +56,7 @@ def describe(path, density):
     """
     import numpy as np
 
-    from ..formats.chgcar import augmentation_counts
+    from ..formats.augmentation import augmentation_counts
     from ..formats.judge import is_valence_density
 
     atoms, values = density.atoms, density.values

@@ -27,6 +27,8 @@ LINE_BYTES = 1 << 14  # no header or heading line is longer
 MOST_EXPANSION = {".gz": 1032, ".xz": 8000}
 THREADS = min(4, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 4)
 
+BLANK = np.isin(np.arange(256), list(b" \t\n\r\v\f"))  # bytes between words
+
 _EXPONENTIAL = re.compile(rb"[-+]?\d*\.(\d+)[Ee][-+](\d+)")
 
 
@@ -82,6 +84,22 @@ class TextReader:
         self.number += 1
         return text.decode("utf-8", "backslashreplace").rstrip("\r")
 
+    def peek(self, count):
+        """Up to so many of the next lines, which stay to be read."""
+        lines, place = [], 0
+        while len(lines) < count:
+            end = self._buffer.find(b"\n", self._position + place)
+            rest = len(self._buffer) - self._position - place
+            if end < 0 and rest <= LINE_BYTES and self._fill():
+                continue
+            if end < 0 and not rest:
+                break
+            lines.append(self._buffer[self._position + place : end if end >= 0 else None])
+            if end < 0:
+                break
+            place = end + 1 - self._position
+        return [line.decode("utf-8", "backslashreplace").rstrip("\r") for line in lines]
+
     def words(self, expected):
         """Words of the next line, which must be there."""
         line = self.line()
@@ -123,19 +141,14 @@ class TextReader:
             If the file ends early, or a number is missing, unreadable, cut,
             ``****``, NaN or infinite, or the last line holds further ones.
         """
-        if 2 * count > self._most_bytes + 1:
-            raise self.error(f"this file is too small for {count} grid values: truncated?")
+        self._check_size(count)
         try:
             values = np.empty(count)
         except (MemoryError, ValueError):
             raise self.error(f"a grid of {count} points does not fit into memory") from None
         done, last = self._equal_lines(values, divisor), b""
         while done < count:
-            if not (block := self._block()):
-                raise ChargeError(
-                    f"{self.path}: ends after {done} of {count} grid values (line"
-                    f" {self.number}): truncated? copy or compute it again"
-                )
+            block = self._block_of_values(done, count)
             try:
                 n_values, end, n_lines = scan(block, values[done:], divisor)
             except NotANumber as problem:
@@ -146,6 +159,35 @@ class TextReader:
             last = last[-1000:] + block[max(end - 1000, 0) : end]
         self._finish_line(last.split()[-LAST_WORDS:], count)
         return values
+
+    def skip(self, count):
+        """Pass over ``count`` words without a look at them, as :meth:`values` reads them."""
+        self._check_size(count)
+        done, last = 0, b""
+        while done < count:
+            block = self._block_of_values(done, count)
+            blank = BLANK[np.frombuffer(block, np.uint8)]
+            ends = np.flatnonzero(blank[1:] & ~blank[:-1])[: count - done] + 1
+            done += len(ends)
+            end = int(ends[-1]) if done == count else len(block)
+            self._position -= len(block) - end
+            self.number += block.count(b"\n", 0, end)
+            last = last[-1000:] + block[max(end - 1000, 0) : end]
+        self._finish_line(last.split()[-LAST_WORDS:], count)
+
+    def _check_size(self, count):
+        """Refuse more values than the file can hold, before memory is asked for."""
+        if 2 * count > self._most_bytes + 1:
+            raise self.error(f"this file is too small for {count} grid values: truncated?")
+
+    def _block_of_values(self, done, count):
+        """The next block of text, which must be there: so many values are still due."""
+        if block := self._block():
+            return block
+        raise ChargeError(
+            f"{self.path}: ends after {done} of {count} grid values (line"
+            f" {self.number}): truncated? copy or compute it again"
+        )
 
     def _equal_lines(self, values, divisor):
         """Read lines that are as long as the next one, each core its part of them.
