@@ -59,11 +59,11 @@ def describe(path, density):
     from ..formats.augmentation import augmentation_counts
     from ..formats.judge import is_valence_density
 
-    atoms, values = density.atoms, density.values
-    spin = density.extra.get("spin", [])
+    atoms, values, quantity = density.atoms, density.values, density.quantity
+    grids = density.extra.get("spin", [])
+    spin = grids if quantity.integral == "electrons" else []  # those of a LOCPOT are no moments
     moment = [float(block.mean() * density.volume) for block in spin]
     counts = [augmentation_counts(text) for text in density.extra.get("augmentation", [])]
-    quantity = density.quantity
     return {
         "file": str(path),
         "format": density.format,
@@ -93,7 +93,7 @@ def describe(path, density):
         if spin
         else 0.0,
         "augmentation": [{"atoms": len(each), "values": sum(each)} for each in counts if each],
-        "further_datasets": len(density.extra.get("datasets", [])),
+        "further_datasets": len(density.extra.get("datasets", [])) + len(grids) - len(spin),
         "notes": density.extra.get("notes", []),
     }
 

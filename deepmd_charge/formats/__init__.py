@@ -20,6 +20,7 @@ from ..output import check_output
 from ..quantities import split_kind
 from ._text import COMPRESSIONS
 from .declared import Declared
+from .foreign import explain_name
 from .judge import check_total
 
 __all__ = [
@@ -278,6 +279,8 @@ def format_of(path, format=None):
         )
     if format or found:
         return format or found
+    if foreign := explain_name(path):
+        raise ChargeError(f"{path}: {foreign}")
     raise ChargeError(
         f"{path}: the name does not tell the format: call it {_NAMES}, or give its format"
         f" ({', '.join(FORMATS)})"

@@ -34,7 +34,7 @@ class Frame(NamedTuple):
 
 
 def read_frame(reader, kind, declared, number, is_wanted):
-    """Read a structure and its grids, or pass over these."""
+    """Read a structure and its grids, and keep them if they are wanted."""
     comment, atoms = poscar.read_structure(reader, declared.species)
     grid = _read_grid(reader)
     unit = 1.0 if kind in NOT_TIMES_VOLUME else atoms.get_volume()
@@ -42,10 +42,8 @@ def read_frame(reader, kind, declared, number, is_wanted):
     while follows == _GRID:
         if len(blocks) == 4:
             raise reader.error("a fifth grid, where a CHGCAR has 1, 2 or 4")
-        if is_wanted:
-            blocks.append(reader.values(math.prod(grid), unit).reshape(grid[::-1]).T)
-        else:
-            blocks.append(reader.skip(math.prod(grid)))
+        values = reader.values(math.prod(grid), unit)
+        blocks.append(values.reshape(grid[::-1]).T if is_wanted else None)
         text, follows = _read_text(reader, grid, len(atoms))
         texts.append(text)
     if len(blocks) == 3:
@@ -128,7 +126,8 @@ def _is_comment(reader, words):
     """Whether the next line, of these words, is the comment of another structure."""
     if all(map(_NUMBER.fullmatch, words)):
         return poscar.begins(reader)
-    if words[0] == "augmentation":
+    is_cut = "augmentation".startswith(words[0]) and len(reader.peek(2)) == 1
+    if words[0] == "augmentation" or is_cut:
         raise reader.error(
             f"expected an atom and a number of augmentation occupancies, found {' '.join(words)[:60]!r}",
             reader.number + 1,

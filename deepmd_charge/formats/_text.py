@@ -27,8 +27,6 @@ LINE_BYTES = 1 << 14  # no header or heading line is longer
 MOST_EXPANSION = {".gz": 1032, ".xz": 8000}
 THREADS = min(4, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 4)
 
-BLANK = np.isin(np.arange(256), list(b" \t\n\r\v\f"))  # bytes between words
-
 _EXPONENTIAL = re.compile(rb"[-+]?\d*\.(\d+)[Ee][-+](\d+)")
 
 
@@ -141,14 +139,19 @@ class TextReader:
             If the file ends early, or a number is missing, unreadable, cut,
             ``****``, NaN or infinite, or the last line holds further ones.
         """
-        self._check_size(count)
+        if 2 * count > self._most_bytes + 1:
+            raise self.error(f"this file is too small for {count} grid values: truncated?")
         try:
             values = np.empty(count)
         except (MemoryError, ValueError):
             raise self.error(f"a grid of {count} points does not fit into memory") from None
         done, last = self._equal_lines(values, divisor), b""
         while done < count:
-            block = self._block_of_values(done, count)
+            if not (block := self._block()):
+                raise ChargeError(
+                    f"{self.path}: ends after {done} of {count} grid values (line"
+                    f" {self.number}): truncated? copy or compute it again"
+                )
             try:
                 n_values, end, n_lines = scan(block, values[done:], divisor)
             except NotANumber as problem:
@@ -159,35 +162,6 @@ class TextReader:
             last = last[-1000:] + block[max(end - 1000, 0) : end]
         self._finish_line(last.split()[-LAST_WORDS:], count)
         return values
-
-    def skip(self, count):
-        """Pass over ``count`` words without a look at them, as :meth:`values` reads them."""
-        self._check_size(count)
-        done, last = 0, b""
-        while done < count:
-            block = self._block_of_values(done, count)
-            blank = BLANK[np.frombuffer(block, np.uint8)]
-            ends = np.flatnonzero(blank[1:] & ~blank[:-1])[: count - done] + 1
-            done += len(ends)
-            end = int(ends[-1]) if done == count else len(block)
-            self._position -= len(block) - end
-            self.number += block.count(b"\n", 0, end)
-            last = last[-1000:] + block[max(end - 1000, 0) : end]
-        self._finish_line(last.split()[-LAST_WORDS:], count)
-
-    def _check_size(self, count):
-        """Refuse more values than the file can hold, before memory is asked for."""
-        if 2 * count > self._most_bytes + 1:
-            raise self.error(f"this file is too small for {count} grid values: truncated?")
-
-    def _block_of_values(self, done, count):
-        """The next block of text, which must be there: so many values are still due."""
-        if block := self._block():
-            return block
-        raise ChargeError(
-            f"{self.path}: ends after {done} of {count} grid values (line"
-            f" {self.number}): truncated? copy or compute it again"
-        )
 
     def _equal_lines(self, values, divisor):
         """Read lines that are as long as the next one, each core its part of them.

@@ -72,8 +72,8 @@ def iterate(path, kind="vasp/chgcar", declared=Declared(), frames=None):
     path, kind, declared
         As for :func:`read`.
     frames : str, optional
-        See :func:`deepmd_charge.frames.choose_frames`; what lies between them is passed
-        over, what comes after them is not looked at.
+        See :func:`deepmd_charge.frames.choose_frames`. Those before and between them are
+        checked and not kept; what comes after them is not looked at.
 
     Yields
     ------

@@ -135,18 +135,23 @@ def is_vasp_4(labels):
 
 
 def begins(reader):
-    """Whether a structure begins at the next line, whatever that line, a comment, holds."""
+    """Whether a structure begins at the next line, whatever that line, a comment, holds.
+
+    Also one that is cut off after its first cell vector: magnetic moments, in lines of
+    equal length but the last, look otherwise.
+    """
     if _count_numbers(reader.peek(2)[1:]) not in ([1], [3]):
         return False
     lines = reader.peek(8)[1:]
-    if len(lines) < 7 or _count_numbers(lines[1:4]) != [3, 3, 3]:
-        return False
+    numbers = _count_numbers(lines[:4])
+    if len(lines) < 7:
+        return numbers[:2] == [1, 3]
     labels, counts, mode = (line.split() for line in lines[4:])
     if labels and is_vasp_4(labels):
         counts, mode = labels, counts
     elif not labels or None in map(element_of_label, labels):
         return False
-    return is_vasp_4(counts) and bool(mode) and mode[0][0] in _MODES + "Ss"
+    return numbers[1:] == [3, 3, 3] and is_vasp_4(counts) and bool(mode) and mode[0][0] in _MODES + "Ss"
 
 
 def _count_numbers(lines):
