@@ -9,12 +9,15 @@ from importlib import import_module
 
 __version__ = "0.1.0"
 
-__all__ = ["ChargeError", "ChargeModel", "Density", "read_density", "write_density"]
+__all__ = [
+    "ChargeError", "ChargeModel", "Density", "iterate_densities", "read_density", "write_density",
+]  # fmt: skip
 
 _HOME = {
     "ChargeError": "errors",
     "ChargeModel": "inference",
     "Density": "density",
+    "iterate_densities": "formats",
     "read_density": "formats",
     "write_density": "formats",
 }

@@ -25,7 +25,7 @@ def occupancies(atoms, paths, species=None):
     atoms : ase.Atoms
         The atoms of the file to be.
     paths : list of str
-        CHGCARs. One of the same atoms is copied, in the order of ``atoms``.
+        CHGCARs, or vaspwave.h5. One of the same atoms is copied, in the order of ``atoms``.
         Else each element gets the mean of the L = 0 values over all its atoms
         in the files, and zero for the others.
     species : list of str, optional
@@ -81,7 +81,7 @@ def _spherical_mean(element, samples, where):
 
 
 def _read(path, species):
-    """Atoms of a CHGCAR, and the occupancies of its total density."""
+    """Atoms of a file, and the occupancies of its total density."""
     density = read_companion(path, species)
     texts = density.extra.get("augmentation") or [""]
     try:
@@ -91,6 +91,6 @@ def _read(path, species):
     if len(values) != len(density.atoms):
         raise ChargeError(
             f"{path}: augmentation occupancies of {len(values)} atoms, of {len(density.atoms)};"
-            " give a whole CHGCAR of a PAW run (CHG has none)"
+            " give a whole CHGCAR or vaspwave.h5 of a PAW run (CHG has none)"
         )
     return density.atoms, values

@@ -118,6 +118,15 @@ def system_data(
     return data
 
 
+def _joined(parts):
+    """The data of one system from those of all densities of a file, which have the same atoms."""
+    data = parts[0]
+    for name in ("cells", "coords", *(t.name for t in DATA_TYPES)):
+        if name in data:
+            data[name] = np.concatenate([part[name] for part in parts])
+    return data
+
+
 @Format.register("density")
 class DensityFormat(Format):
     """A charge density; the file's name tells its format.
@@ -150,7 +159,8 @@ class DensityFormat(Format):
         Parameters
         ----------
         file_name : str or os.PathLike
-            Density file; plain, .gz or .xz.
+            Density file; plain, .gz or .xz. Of one with several frames each gives so many
+            points, or those that are named: "CHG@3", "CHG@::10".
         n_points, points_per_frame, seed, by_gradient
             See :func:`deepmd_charge.sampling.sample_frames`.
         saed : str, os.PathLike or RadialTable, optional
@@ -176,9 +186,10 @@ class DensityFormat(Format):
         ChargeError
             If the file cannot be read, or ``saed`` is missing or does not fit.
         """
-        from .formats import read_density
+        from .formats import iterate_densities
+        from .sampling import random_generator
 
-        density = read_density(
+        densities = iterate_densities(
             file_name, self.format, species, check, pbc=pbc, unit=unit, holds=holds
         )
         if saed is not None:
@@ -187,8 +198,13 @@ class DensityFormat(Format):
             if is_density_file(saed):
                 saed = beside(file_name, saed)
             saed = open_source(saed, saed_ecutrho, species)
-        return system_data(
-            density, n_points, points_per_frame, seed, quantity, file_name, saed, by_gradient
+        generator = random_generator(seed)
+        options = n_points, points_per_frame, generator, quantity
+        return _joined(
+            [
+                system_data(density, *options, name, saed, by_gradient)
+                for name, density in densities
+            ]
         )
 
 

@@ -1,52 +1,17 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """The structures in a file, one after the other."""
 
-import os
-import re
 from itertools import chain, count, islice
 
 import numpy as np
 
 from ..errors import ChargeError
+from ..frames import choose_frames, is_one_frame
 from ..species import name_species
 
-_INTEGER = re.compile(r"[+-]?\d+")
-_SLICE = re.compile(r"[+-]?\d*:[+-]?\d*(:[+-]?\d*)?")
 _DUMP = "lammps-dump-text"
 # Columns of a LAMMPS dump from which ase knows elements.
 _NAMING_COLUMNS = {"element", "mass"}
-
-
-def split_frames(path, frames):
-    """Part a file's name from the frames that are meant.
-
-    Parameters
-    ----------
-    path : str
-        File, or ase's ``file@frames``.
-    frames : str or None
-        Frames given apart, as ase spells them: ``3``, ``-1``, ``::10``.
-
-    Returns
-    -------
-    path : str
-    frames : str or None
-
-    Raises
-    ------
-    ChargeError
-        When both are given, or make no sense.
-    """
-    name, at, index = path.rpartition("@")
-    if at and "/" not in index and not os.path.exists(path):
-        if frames is not None:
-            raise ChargeError(f"{path}: frames are given here and by --frames; leave one out")
-        path, frames = name, index
-    if frames is not None and not (_INTEGER.fullmatch(frames) or _SLICE.fullmatch(frames)):
-        raise ChargeError(
-            f"{path}: {frames!r} are no frames; give a number, or start:stop:step as in Python"
-        )
-    return path, frames
 
 
 def iterate_structures(path, frames=None, species=None):
@@ -77,12 +42,12 @@ def iterate_structures(path, frames=None, species=None):
         When the file, or a frame of it, cannot be read, or is not there.
     """
     if _is_density(path):
-        from ..formats import read_density
+        from ..formats import iterate_densities
 
-        if frames not in (None, "0", "-1", ":"):
-            raise ChargeError(f"{path}: a density file has one structure, not frames {frames}")
-        density = read_density(path, species=species, check=False)
-        yield None, density.atoms, density.origin
+        path = path if frames is None else f"{path}@{frames}"
+        for _, density in iterate_densities(path, species=species, check=False):
+            number = None if is_one_frame(frames) else density.extra.get("frame")
+            yield number, density.atoms, density.origin
         return
     is_dump = _is_dump(path)
     options = _dump_options(path, species) if is_dump else {}
@@ -99,15 +64,10 @@ def _chosen(path, frames, options):
         several = len(first) > 1
         for number, atoms in chain(first, numbered):
             yield number if several else None, atoms
-    elif _INTEGER.fullmatch(frames):
+    elif is_one_frame(frames):
         yield None, _read_one(path, int(frames), options)
     else:
-        chosen = slice(*(int(part) if part else None for part in frames.split(":")))
-        if chosen.step is not None and chosen.step < 1:
-            raise ChargeError(f"{path}: frames {frames}: give a step of at least 1")
-        if min(chosen.start or 0, chosen.stop or 0) < 0:
-            n_frames = sum(1 for _ in _read_all(path, options))
-            chosen = slice(*chosen.indices(n_frames))
+        chosen = choose_frames(path, frames, lambda: sum(1 for _ in _read_all(path, options)))
         yield from islice(_read_all(path, options), chosen.start, chosen.stop, chosen.step)
 
 

@@ -104,11 +104,13 @@ def check_densities(paths, format=None):
         When a file is missing, or its name tells no format.
     """
     from ..formats import format_of
+    from ..frames import split_frames
 
     for path in paths:
-        if not os.path.exists(path):
-            raise ChargeError(f"{path}: no such file")
-        format_of(path, format)
+        file, _ = split_frames(path)
+        if not os.path.exists(file):
+            raise ChargeError(f"{file}: no such file")
+        format_of(file, format)
 
 
 def add_model_argument(parser, **options):
@@ -153,9 +155,10 @@ def read_structure(path, model, species=None):
         When the file cannot be read, has no cell, or the model cannot evaluate
         the structure.
     """
-    from ._frames import iterate_structures, split_frames
+    from ..frames import split_frames
+    from ._frames import iterate_structures
 
-    file, frames = split_frames(path, None)
+    file, frames = split_frames(path)
     atoms = None
     for _, atoms, _ in iterate_structures(file, "-1" if frames is None else frames, species):
         pass

@@ -30,7 +30,7 @@ def add_parser(subparsers):
         type=int,
         default=N_POINTS,
         metavar="N",
-        help="grid points to draw from each file (default: %(default)s, or all if there are fewer)",
+        help="grid points to draw from each file, or frame of one (default: %(default)s, or all if there are fewer)",
     )
     parser.add_argument(
         "--points-per-frame",
@@ -80,7 +80,7 @@ def run(args):
     from tqdm import tqdm
 
     from ..dpdata_plugin import system_data
-    from ..formats import read_density
+    from ..formats import iterate_densities
     from ._inputs import check_densities, declared
 
     check_new(args.output)
@@ -88,7 +88,7 @@ def run(args):
     generator = random_generator(args.seed)
 
     def read(path):
-        return read_density(
+        return iterate_densities(
             path, args.format, args.species, check=not args.unchecked, **declared(args)
         )
 
@@ -99,8 +99,8 @@ def run(args):
         raise ChargeError("--saed-ecutrho: there is no --saed; add it (upf:... or potcar:...)")
     systems = {}
     # a delay, however short: no bar before the first file is done, so that its error stands alone
-    for path in tqdm(args.files, desc="convert", unit="file", delay=1e-6):
-        density = read(path)
+    bar = tqdm(args.files, desc="convert", unit="file", delay=1e-6)
+    for path, density in (found for file in bar for found in read(file)):
         data = system_data(
             density,
             args.points,
@@ -134,7 +134,7 @@ class SaedOfFiles:
     files : list of str
         All densities of the conversion.
     read : callable
-        Reads one of them.
+        Iterates over the names and densities of one of them.
     species : list of str or None
         Names of the types in superpositions that tell no elements.
     """
@@ -204,7 +204,8 @@ def fit_table(files, read):
 
     fit = RadialFit(seed=0)
     for path in tqdm(files, desc="fit", unit="file", delay=1e-6):
-        fit.add(read(path))
+        for _, density in read(path):
+            fit.add(density)
     return fit.table()
 
 

@@ -24,14 +24,17 @@ def add_parser(subparsers):
 
 def run(args):
     """Carry out ``deepmd-charge info``."""
-    from ._inputs import check_densities, declared, read_quietly
+    from ..formats import iterate_densities
+    from ._inputs import check_densities, declared
 
     check_densities(args.files, args.format)
     facts = []
+    options = {"format": args.format, "species": args.species, "check": False, **declared(args)}
     for path in args.files:
-        facts.append(describe(path, read_quietly(path, args.format, args.species, **declared(args))))
-        if not args.json:
-            print(as_text(facts[-1]))
+        for name, density in iterate_densities(path, **options):
+            facts.append(describe(name, density))
+            if not args.json:
+                print(as_text(facts[-1]))
     if args.json:
         print(json.dumps(facts, indent=2))
 
@@ -53,14 +56,14 @@ def describe(path, density):
     """
     import numpy as np
 
-    from ..formats.chgcar import augmentation_counts
+    from ..formats.augmentation import augmentation_counts
     from ..formats.judge import is_valence_density
 
-    atoms, values = density.atoms, density.values
-    spin = density.extra.get("spin", [])
+    atoms, values, quantity = density.atoms, density.values, density.quantity
+    grids = density.extra.get("spin", [])
+    spin = grids if quantity.integral == "electrons" else []  # those of a LOCPOT are no moments
     moment = [float(block.mean() * density.volume) for block in spin]
     counts = [augmentation_counts(text) for text in density.extra.get("augmentation", [])]
-    quantity = density.quantity
     return {
         "file": str(path),
         "format": density.format,
@@ -90,7 +93,7 @@ def describe(path, density):
         if spin
         else 0.0,
         "augmentation": [{"atoms": len(each), "values": sum(each)} for each in counts if each],
-        "further_datasets": len(density.extra.get("datasets", [])),
+        "further_datasets": len(density.extra.get("datasets", [])) + len(grids) - len(spin),
         "notes": density.extra.get("notes", []),
     }
 

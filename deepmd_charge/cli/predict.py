@@ -93,12 +93,13 @@ def run(args):
 def predict(args, team):
     """Predict all frames, on rank 0."""
     from .. import formats
+    from ..frames import split_frames
     from ..inference import ChargeModel
     from ..inference.outputs import labelled
     from ..inference.parallel import available_cores
     from ..inference.run import Run
     from ._finish import Finish
-    from ._frames import iterate_structures, split_frames
+    from ._frames import iterate_structures
     from ._inputs import check_densities, check_structure, read_companion
 
     formats.check_writable(args.output)

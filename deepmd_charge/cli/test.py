@@ -41,7 +41,7 @@ def add_parser(subparsers):
         "--prediction",
         nargs="+",
         metavar="FILE",
-        help="densities that were predicted before, one for each file of -s, in place of -m",
+        help="densities that were predicted before, one for each of -s, in place of -m",
     )
     parser.add_argument("--json", metavar="FILE", help="write the numbers to this file as well")
     parser.add_argument(
@@ -74,7 +74,8 @@ def add_parser(subparsers):
 
 def run(args):
     """Carry out ``deepmd-charge test``."""
-    from ..formats import read_density
+    from ..formats import iterate_densities
+    from ..formats.quiet import iterate_companions
     from ..metrics import Comparison
     from ..quantities import channel
     from ..output import check_output, replacing
@@ -94,14 +95,18 @@ def run(args):
     check_densities(args.system, args.format)
     check_densities(args.prediction or [])
     generator = random_generator(args.seed)
-    quantity, predict = _from_model(args) if args.model else _from_files(args)
+    predictions = iterate_companions(args.prediction or [], args.species)
+    quantity, predict = _from_model(args) if args.model else _from_files(args, predictions)
 
     total = Comparison()
     rows = []
-    for number, path in enumerate(args.system):
-        reference = read_density(
-            path, args.format, args.species, check=not args.unchecked, **declared(args)
-        )
+    options = {"check": not args.unchecked, **declared(args)}
+    references = (
+        (number, *found)
+        for number, file in enumerate(args.system)
+        for found in iterate_densities(file, args.format, args.species, **options)
+    )
+    for number, path, reference in references:
         chosen = _choose_points(reference, args.points, generator)
         true = channel(reference, quantity, chosen, path)
         comparison = Comparison.of(
@@ -109,6 +114,8 @@ def run(args):
         )
         total += comparison
         rows.append({"file": path, **comparison.summary()})
+    for name, _ in predictions:
+        raise ChargeError(f"{name}: -s has no density for it: give one for each of -p, in its order")
     everything = total.summary()
     print(format_table([*rows, {"file": "all", **everything}]))
     if args.json:
@@ -176,18 +183,15 @@ def _superpositions(args):
     return [str(beside(path, name)) for path, name in zip(args.system, names)]
 
 
-def _from_files(args):
-    """The quantity of predicted densities, and a function that reads the chosen points."""
-    from ._inputs import check_same_grid, read_companion
-
-    if len(args.prediction) != len(args.system):
-        raise ChargeError(
-            f"-p has {len(args.prediction)} files and -s {len(args.system)}; give one for each"
-        )
+def _from_files(args, predictions):
+    """The quantity of predicted densities, and a function that takes the chosen points of the next."""
+    from ._inputs import check_same_grid
 
     def predict(number, path, reference, chosen):
-        prediction = read_companion(args.prediction[number], args.species)
-        check_same_grid(path, reference, args.prediction[number], prediction)
+        name, prediction = next(predictions, (None, None))
+        if prediction is None:
+            raise ChargeError(f"{path}: -p has no density for it: give one for each of -s, in its order")
+        check_same_grid(path, reference, name, prediction)
         return prediction.values[chosen]
 
     return args.quantity or "total", predict

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """Density files: one module a layout, found by name or by file name.
 
-A module has ``read(path, kind, declared) -> Density`` and, where it can,
+A module has ``read(path, kind, declared) -> Density`` and, where files may hold several frames,
+``iterate(path, kind, declared, frames)``, which yields their densities; where it can,
 ``write(path, density, kind)``, where ``kind`` is the name of the format, and
 ``check(path, atoms, grid)``, which refuses what the format cannot hold. Names of
 files that end in .gz or .xz are compressed.
@@ -14,10 +15,12 @@ from importlib import import_module
 from typing import NamedTuple
 
 from ..errors import ChargeError
+from ..frames import choose_frames, is_one_frame, no_such_frames, split_frames
 from ..output import check_output
 from ..quantities import split_kind
 from ._text import COMPRESSIONS
 from .declared import Declared
+from .foreign import explain_name
 from .judge import check_total
 
 __all__ = [
@@ -25,6 +28,7 @@ __all__ = [
     "check_holds",
     "check_writable",
     "format_of",
+    "iterate_densities",
     "read_density",
     "write_density",
 ]
@@ -62,7 +66,8 @@ def read_density(
     Parameters
     ----------
     path : str or os.PathLike
-        File, plain or compressed (.gz, .xz).
+        File, plain or compressed (.gz, .xz). Of a file with several frames one is named:
+        ``CHG@3``, ``CHG@-1``.
     format : str, optional
         Name of a format; found from the file's name by default. A LOCPOT or
         ELFCAR is read only where its format is given: it is no density.
@@ -91,8 +96,8 @@ def read_density(
     Raises
     ------
     ChargeError
-        If the file cannot be read or is not what its format asks for, or if
-        `check` and the integral is not positive, or above the sum of the atomic
+        If the file cannot be read, is not what its format asks for, or has several frames,
+        or if `check` and the integral is not positive, or above the sum of the atomic
         numbers.
 
     Warns
@@ -100,11 +105,72 @@ def read_density(
     ElectronCountWarning
         If `check` and the integral is not a whole number of electrons.
     """
-    format = format_of(path, format)
-    declared = Declared.of(os.fspath(path), species, pbc, unit, holds)
-    density = declared.overrule(_module(format).read(path, format, declared), os.fspath(path))
+    file, frames = split_frames(path)
+    format = format_of(file, format)
+    declared = Declared.of(file, species, pbc, unit, holds)
+    if frames is None:
+        density = _module(format).read(file, format, declared)
+    elif is_one_frame(frames):
+        density = next(_densities(file, frames, format, declared))
+    else:
+        raise ChargeError(f"{path}: may be several densities: give one, or take iterate_densities")
+    return _judged(density, os.fspath(path), declared, check)
+
+
+def iterate_densities(
+    path, format=None, species=None, check=True, *, pbc=None, unit=None, holds=None
+):
+    """Read the charge densities of a file one at a time.
+
+    A CHG of molecular dynamics or of a relaxation has one for each of its frames; of most
+    files there is one.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        File. ``CHG@3``, ``CHG@-5:``, ``CHG@::10`` name some of its frames, as ase spells
+        them; all by default.
+    format, species, check, pbc, unit, holds
+        See :func:`read_density`.
+
+    Yields
+    ------
+    name : str
+        What :func:`read_density` takes to read this one: "CHG@3", or the path of a file
+        with one density.
+    density : Density
+        Where there are several, ``extra["frame"]`` is the number from 0.
+
+    Raises
+    ------
+    ChargeError
+        As of :func:`read_density`; where a frame is cut off, after those before it.
+    """
+    file, frames = split_frames(path)
+    format = format_of(file, format)
+    declared = Declared.of(file, species, pbc, unit, holds)
+    for density in _densities(file, frames, format, declared):
+        number = density.extra.get("frame")
+        name = file if number is None else f"{file}@{number}"
+        yield name, _judged(density, name, declared, check)
+        del density  # before the next one needs memory
+
+
+def _densities(path, frames, format, declared):
+    """Iterate over the frames of a file that are meant, or None for all."""
+    module = _module(format)
+    if hasattr(module, "iterate"):
+        return module.iterate(path, format, declared, frames)
+    if 0 not in choose_frames(path, frames, lambda: 1):
+        raise no_such_frames(path, frames, 1)
+    return iter([module.read(path, format, declared)])
+
+
+def _judged(density, path, declared, check):
+    """A density that has been read, as the user says that it is, or refused."""
+    declared.overrule(density, path)
     if check and not declared.quantity:
-        check_total(density, os.fspath(path))
+        check_total(density, path)
     return density
 
 
@@ -213,6 +279,8 @@ def format_of(path, format=None):
         )
     if format or found:
         return format or found
+    if foreign := explain_name(path):
+        raise ChargeError(f"{path}: {foreign}")
     raise ChargeError(
         f"{path}: the name does not tell the format: call it {_NAMES}, or give its format"
         f" ({', '.join(FORMATS)})"

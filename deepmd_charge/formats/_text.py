@@ -82,6 +82,22 @@ class TextReader:
         self.number += 1
         return text.decode("utf-8", "backslashreplace").rstrip("\r")
 
+    def peek(self, count):
+        """Up to so many of the next lines, which stay to be read."""
+        lines, place = [], 0
+        while len(lines) < count:
+            end = self._buffer.find(b"\n", self._position + place)
+            rest = len(self._buffer) - self._position - place
+            if end < 0 and rest <= LINE_BYTES and self._fill():
+                continue
+            if end < 0 and not rest:
+                break
+            lines.append(self._buffer[self._position + place : end if end >= 0 else None])
+            if end < 0:
+                break
+            place = end + 1 - self._position
+        return [line.decode("utf-8", "backslashreplace").rstrip("\r") for line in lines]
+
     def words(self, expected):
         """Words of the next line, which must be there."""
         line = self.line()

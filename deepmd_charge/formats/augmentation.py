@@ -10,18 +10,26 @@ the POTCAR), coupled to angular momentum L:
           \min(l_i + l_j, L_{mix}), \quad M = -L \ldots L
 
 with L_mix the LMAXMIX of the run. Only pairs with l_i = l_j have an L = 0 value;
-it is the spherical part of the atom's density.
+it is the spherical part of the atom's density. A non-collinear run also writes their
+imaginary parts, under headings that say so.
 """
 
+import re
 from itertools import permutations, product
 
 import numpy as np
 
 from ..errors import ChargeError
 
-__all__ = ["format_occupancies", "parse_occupancies", "spherical_entries"]
+__all__ = [
+    "HEADING", "augmentation_counts", "format_occupancies", "parse_occupancies", "spherical_entries",
+]  # fmt: skip
 
 _HEADING = "augmentation occupancies"
+_IMAGINARY = " (imaginary part)"
+HEADING = re.compile(
+    rf"\s*{_HEADING}(?P<imaginary>{re.escape(_IMAGINARY)})?\D*(?:(?P<atom>\d+)\s+(?P<count>\d+))?\s*"
+)
 _COLUMNS = 5
 # LMAXMIX of VASP runs: 2 is the default, 4 and 6 are advised for d and f electrons.
 _LMAXMIX = (2, 4, 6)
@@ -33,6 +41,12 @@ _REST = 0.5
 _MARGIN = 1.5
 
 
+def augmentation_counts(text):
+    """Occupancies of each atom, as the headings in the text after a block announce them."""
+    headings = map(HEADING.fullmatch, text.splitlines())
+    return [int(found["count"]) for found in headings if found and found["count"] and not found["imaginary"]]
+
+
 def parse_occupancies(text):
     """Read the occupancies of all atoms.
 
@@ -40,8 +54,8 @@ def parse_occupancies(text):
     ----------
     text : str
         What follows the first grid of a CHGCAR
-        (``Density.extra["augmentation"][0]``); magnetic moments at its end are
-        left out.
+        (``Density.extra["augmentation"][0]``); magnetic moments at its end and
+        imaginary parts are left out.
 
     Returns
     -------
@@ -56,6 +70,8 @@ def parse_occupancies(text):
     occupancies = []
     for part in text.split(_HEADING)[1:]:
         heading, _, body = part.partition("\n")
+        if heading.startswith(_IMAGINARY):
+            continue
         try:
             count = int(heading[4:] or heading.split()[1])
             values = np.array(body.split()[:count], dtype=float)

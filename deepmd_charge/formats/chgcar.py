@@ -9,27 +9,21 @@ magnetisation, a non-collinear one its three components. The text holds the
 PAW augmentation occupancies and, between blocks, the magnetic moments.
 """
 
-import io
-import math
 import os
-import re
 from itertools import groupby
 
 import numpy as np
 
-from ..density import Density
 from ..errors import ChargeError
-from ..species import element_of, name_species, species_of
+from ..frames import choose_frames, no_such_frames
+from ..species import element_of, species_of
 from .declared import Declared
+from .poscar import is_vasp_4
+from ._grids import NOT_TIMES_VOLUME, read_frame
 from ._text import TextReader
 from ._text_writer import slabs, text_writer, write_values
 
 COLUMNS = 5
-NOT_TIMES_VOLUME = ("vasp/locpot", "vasp/elfcar")
-
-# "Si", and VASP 6's names of potentials: "Si_pv", "Si/4f2a...", "Si_pv/", "H1.25", "H.5"
-_LABEL = re.compile(r"([A-Z][a-z]?)(?:[_/.\d].*)?")
-_AUGMENTATION = re.compile(r"\s*augmentation occupancies\D*(?:(\d+)\s+(\d+))?\s*")
 
 
 def read(path, kind="vasp/chgcar", declared=Declared()):
@@ -57,32 +51,66 @@ def read(path, kind="vasp/chgcar", declared=Declared()):
     Raises
     ------
     ChargeError
-        If the file is damaged.
+        If the file is damaged, or has several frames.
     """
-    with TextReader(path) as reader:
-        comment, atoms = _read_structure(reader, declared.species)
-        grid = _read_grid(reader)
-        unit = 1.0 if kind in NOT_TIMES_VOLUME else atoms.get_volume()
-        blocks, texts, more = [], [], True
-        while more:
-            if len(blocks) == 4:
-                raise reader.error("a fifth grid, where a CHGCAR has 1, 2 or 4")
-            blocks.append(reader.values(math.prod(grid), unit).reshape(grid[::-1]).T)
-            text, more = _read_text(reader, grid, len(atoms))
-            texts.append(text)
-        if len(blocks) == 3:
-            raise reader.error(
-                "3 grids, where a CHGCAR has 1, 2 (spin) or 4 (non-collinear): truncated?"
-            )
-    extra = {"comment": comment, "spin": blocks[1:], "augmentation": texts}
-    return Density(atoms, blocks[0], kind=kind, extra=extra)
+    frames = _walk(path, kind, declared, lambda number: number == 0)
+    frame = next(frames)
+    if frame.follows:
+        n_frames, name = 1 + sum(1 for _ in frames), os.path.basename(path)
+        raise ChargeError(
+            f"{path}: holds the densities of {n_frames} frames: choose one, such as {name}@0, or"
+            f" {name}@-1, the last (convert, test, info and iterate_densities take all)"
+        )
+    return frame.density
+
+
+def iterate(path, kind="vasp/chgcar", declared=Declared(), frames=None):
+    """Read the densities of a file one at a time, as a CHG of molecular dynamics has them.
+
+    Parameters
+    ----------
+    path, kind, declared
+        As for :func:`read`.
+    frames : str, optional
+        See :func:`deepmd_charge.frames.choose_frames`. Those before and between them are
+        checked and not kept; what comes after them is not looked at.
+
+    Yields
+    ------
+    Density
+        As of :func:`read`. ``extra`` has the number, from 0, as "frame", where the file has
+        several or frames are asked for.
+
+    Raises
+    ------
+    ChargeError
+        If the file is damaged up to the last of these frames, or lacks all of them.
+    """
+    chosen = choose_frames(path, frames, lambda: count_frames(path, declared))
+    found = False
+    for frame in _walk(path, kind, declared, chosen.__contains__) if chosen else ():
+        if frame.density is not None:
+            if frames is not None or frame.number or frame.follows:
+                frame.density.extra["frame"] = frame.number
+            found = True
+            yield frame.density
+        if frame.number >= chosen[-1]:
+            break
+        del frame  # before the next one needs memory
+    if not found:
+        raise no_such_frames(path, frames, count_frames(path, declared))
+
+
+def count_frames(path, declared=Declared()):
+    """How many densities of as many structures are in a file."""
+    return sum(1 for _ in _walk(path, "", declared, lambda number: False))
 
 
 def lacks_elements(path):
     """Whether a file has the header of VASP 4, in which no line tells the elements."""
     with TextReader(path) as reader:
         *_, line = (reader.line() for _ in range(6))
-    return _is_vasp_4((line or "").split())
+    return is_vasp_4((line or "").split())
 
 
 def write(path, density, kind="vasp/chgcar"):
@@ -139,143 +167,39 @@ def check(path, atoms, grid):
         raise ChargeError(f"{path}: a CHGCAR needs atoms, and elements for all of them")
 
 
-def augmentation_counts(text):
-    """Occupancies of each atom, as the headings in the text after a block announce them."""
-    headings = map(_AUGMENTATION.fullmatch, text.splitlines())
-    return [int(heading[2]) for heading in headings if heading and heading[2]]
+def _walk(path, kind, declared, is_wanted):
+    """Yield all frames, with the densities of those whose number is wanted."""
+    with TextReader(path) as reader:
+        number, first = 0, None
+        while True:
+            try:
+                frame = read_frame(reader, kind, declared, number, is_wanted(number))
+                _check_alike(reader, first or frame, frame)
+            except ChargeError as error:
+                if not number:
+                    raise
+                before = f"{os.path.basename(path)}@:{number}"
+                raise ChargeError(
+                    f"{error} (in frame {number}; those before it are complete: {before})"
+                ) from None
+            first = first or frame._replace(density=None)
+            follows = frame.follows
+            yield frame
+            if not follows:
+                return
+            del frame  # before the next one needs memory
+            number += 1
 
 
-def _read_structure(reader, species):
-    """Comment and atoms of the header."""
-    from ase import Atoms
-
-    comment = reader.line()
-    if comment is None:
-        raise ChargeError(f"{reader.path}: the file is empty")
-    scale = np.array(reader.floats((1, 3), "a scale factor (or three)"))
-    cell = np.array([reader.floats((3,), f"cell vector {i}, three numbers") for i in (1, 2, 3)])
-    volume = abs(np.linalg.det(cell))
-    if not volume > 1e-12 or not scale.all() or (len(scale) == 3 and (scale < 0).any()):
-        raise reader.error("the cell has no volume: check the scale factor and the cell vectors")
-    if scale[0] < 0:  # the volume of the cell
-        scale = np.cbrt(-scale / volume)
-    cell *= scale
-    elements, counts = _read_species(reader, species or comment.split())
-    mode = reader.words("'Direct' or 'Cartesian'")
-    if mode[:1] and mode[0][0] in "Ss":
-        mode = reader.words("'Direct' or 'Cartesian' after 'Selective dynamics'")
-    if not mode or mode[0][0] not in "DdCcKk":
-        raise reader.error(f"expected 'Direct' or 'Cartesian', found {' '.join(mode)[:40]!r}")
-    positions = []
-    for i in range(sum(counts)):
-        expected = f"position {i + 1} of the {sum(counts)} that the header counts"
-        # what may follow are the flags of selective dynamics, no part of a density
-        positions.append(reader.as_floats(reader.words(expected)[:3], (3,), expected))
-    positions = np.array(positions)
-    positions = positions @ cell if mode[0][0] in "Dd" else positions * scale
-    symbols = [element for element, count in zip(elements, counts) for _ in range(count)]
-    atoms = Atoms(symbols, positions=positions, cell=cell, pbc=True)
-    name_species(reader.path, atoms, species, counts)
-    return comment, atoms
-
-
-def _read_species(reader, names):
-    """Elements and counts, from their lines, or of VASP 4 from names and a line of counts."""
-    labels = reader.words("element symbols")
-    if not labels:
-        raise reader.error("expected element symbols, found an empty line")
-    if _is_vasp_4(labels):
-        words = labels
-        elements = [element_of(name) for name in names]
-        if len(elements) != len(words) or None in elements:
-            raise reader.error(
-                f"no line of element symbols (VASP 4): name the {len(words)} species"
-                " (--species, species=), or insert the line"
-            )
-    else:
-        elements = []
-        for label in labels:
-            match = _LABEL.fullmatch(label)
-            if not match or not element_of(match[1]):
-                raise reader.error(f"{label[:40]!r} is not an element symbol")
-            elements.append(match[1])
-        words = reader.words("the number of atoms of each element")
-    if not all(word.isdecimal() and int(word) > 0 for word in words):
-        raise reader.error(f"expected the numbers of atoms, found {' '.join(words)[:40]!r}")
-    if len(words) != len(elements):
-        raise reader.error(f"{len(words)} counts for {len(elements)} elements")
-    return elements, [int(word) for word in words]
-
-
-def _is_vasp_4(labels):
-    """Whether the words after the cell are the counts of the atoms."""
-    return all(label.isdecimal() for label in labels)
-
-
-def _read_grid(reader):
-    """Shape from the first grid line, after any empty lines."""
-    words = []
-    while not words:
-        words = reader.words("the grid line 'nx ny nz'")
-    grid = _as_grid(words)
-    if grid is None:
+def _check_alike(reader, first, frame):
+    """Refuse a frame of other atoms or another number of grids: no run has these in one file."""
+    if frame.n_grids != first.n_grids:
+        raise reader.error(f"{frame.n_grids} grids, where the first frame has {first.n_grids}: truncated?")
+    if frame.atoms.get_chemical_symbols() != first.atoms.get_chemical_symbols():
         raise reader.error(
-            f"expected the grid line 'nx ny nz', found {' '.join(words)[:40]!r}:"
-            " do the counts of atoms match the positions?"
+            f"a structure of {frame.atoms.get_chemical_formula()}, where the first is"
+            f" {first.atoms.get_chemical_formula()} or has another order: a file for each"
         )
-    if not all(grid):
-        raise reader.error(f"a grid of zero points: {' '.join(words)}")
-    return grid
-
-
-def _read_text(reader, grid, n_atoms):
-    """Text up to the next grid line or the end, and whether a grid follows.
-
-    The only numbers that may stand before the first heading, or without one,
-    are magnetic moments; more of them are values that the header denies. An
-    occupancy list must be as long as its heading says.
-    """
-    text, more = io.StringIO(), False
-    n_free = missing = 0
-    headed, last_atom = False, None
-    while (line := reader.line()) is not None:
-        words = line.split()
-        if not missing and _as_grid(words) == grid:
-            more = True
-            break
-        text.write(line + "\n")
-        heading = _AUGMENTATION.fullmatch(line)
-        if heading:
-            if missing:
-                break
-            headed = True
-            if heading[1]:
-                last_atom, missing = int(heading[1]), int(heading[2])
-        elif headed:
-            missing = max(missing - len(words), 0)
-        else:
-            n_free += len(words)
-            if n_free > 3 * n_atoms:
-                raise reader.error(
-                    f"more values than the grid line {' '.join(map(str, grid))} announces"
-                )
-    if missing:
-        raise reader.error(
-            f"the augmentation occupancies of atom {last_atom} lack {missing} values: truncated?"
-        )
-    if n_free not in (0, n_atoms, 3 * n_atoms):
-        raise reader.error(f"{n_free} values after the grid's {' x '.join(map(str, grid))}")
-    if last_atom not in (None, n_atoms):
-        raise reader.error(
-            f"augmentation occupancies up to atom {last_atom}, but the header counts {n_atoms} atoms"
-        )
-    return text.getvalue(), more
-
-
-def _as_grid(words):
-    if len(words) == 3 and all(word.isdecimal() for word in words):
-        return tuple(map(int, words))
-    return None
 
 
 def _structure_text(density):

@@ -21,8 +21,30 @@ def read_companion(path, species=None, format=None, **declared):
     Such as a prediction, a superposition or a grid: its atoms may be in other
     groups, so that the names are taken only where it tells no elements itself.
     """
+    return read_quietly(path, format, _needed(path, format, species), **declared)
+
+
+def iterate_companions(paths, species=None):
+    """Read, quietly and one at a time, all densities of files that go with others.
+
+    Yields
+    ------
+    name : str
+        As of :func:`deepmd_charge.iterate_densities`.
+    density : Density
+    """
+    from . import iterate_densities
+
+    for path in paths:
+        yield from iterate_densities(path, species=_needed(path, None, species), check=False)
+
+
+def _needed(path, format, species):
+    """The names of species, where a file does not tell its elements."""
+    from ..frames import split_frames
     from . import FORMATS, format_of
     from .chgcar import lacks_elements
 
-    is_nameless = FORMATS[format_of(path, format)].module == "chgcar" and lacks_elements(path)
-    return read_quietly(path, format, species if is_nameless else None, **declared)
+    file, _ = split_frames(path)
+    is_nameless = FORMATS[format_of(file, format)].module == "chgcar" and lacks_elements(file)
+    return species if is_nameless else None

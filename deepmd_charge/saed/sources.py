@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import ChargeError
+from ..frames import split_frames
 from ..structures import same_atoms
 from .atomic import superpose, wave_number
 from .table import RadialTable, tabulate
@@ -205,12 +206,17 @@ def beside(path, source):
         If there is none, or it is the density itself.
     """
     near = Path(path).parent / source
-    found = near if near.exists() else Path(source)
-    if not found.exists():
+    found = near if _file_of(near).exists() else Path(source)
+    if not _file_of(found).exists():
         raise ChargeError(f"{found}: no such file, nor {near}; give the SAED of {path}")
-    if found.samefile(path):
+    if _file_of(found).samefile(_file_of(path)):
         raise ChargeError(f"{found}: the density itself; give that of the superposed atoms")
     return found
+
+
+def _file_of(path):
+    """A file, without the frame that is meant."""
+    return Path(split_frames(path)[0])
 
 
 def open_source(source, ecutrho=None, species=None):
