@@ -111,9 +111,9 @@ def network(parameters, x, n_layers, activation, resnet):
     See :func:`deepmd_charge.kernels.network.skips`.
     """
     for k in range(n_layers):
-        y = activation(
-            tf.nn.bias_add(tf.matmul(x, parameters[f"matrix_{k}"]), parameters[f"bias_{k}"])
-        )
-        n = skips(int(x.shape[1]), int(y.shape[1]), resnet)
+        matrix = parameters[f"matrix_{k}"]
+        y = activation(tf.nn.bias_add(tf.matmul(x, matrix), parameters[f"bias_{k}"]))
+        # DeePMD-kit's own gelu forgets the shape of what it is given
+        n = skips(*matrix.shape.as_list(), resnet)
         x = y + tf.concat([x] * n, axis=1) if n else y
     return x
