@@ -26,7 +26,7 @@ def sample(type_map, frames=4, n_points=300):
         }, label
 
 
-def freeze(path, descriptor=None, fitting=None, type_map=TYPE_MAP):
+def freeze(path, descriptor=None, fitting=None, type_map=TYPE_MAP, saed=None):
     """Write a frozen model of these arguments, its net at random."""
     from dargs import Argument
     from deepmd.tf.env import tf
@@ -46,7 +46,7 @@ def freeze(path, descriptor=None, fitting=None, type_map=TYPE_MAP):
         "fitting_net": complete("charge", argcheck.charge_fitting_args(), fitting or {}),
         "info": info,
     }
-    model = ChargeModelTF(script["descriptor"], script["fitting_net"], type_map, info)
+    model = ChargeModelTF(script["descriptor"], script["fitting_net"], type_map, info, saed)
     descriptor, fitting = model.descrpt, model.fitting
     with tf.Graph().as_default() as graph, tf.Session() as session:
         inputs = [tf.placeholder(tf.float64, [None], name="t_coord")]
