@@ -246,7 +246,7 @@ def test_frames_do_not_mix(before):
 def test_without_neighbours_the_density_is_one_number(before):
     spec, weights = before.spec, before.weights
     coord = np.random.default_rng(0).normal(size=(1, 6, 3))
-    atype = np.array([[spec.grid_type] * 4 + [spec.elements[0], spec.grid_type]])
+    atype = np.array([[spec.grid_type] * 4 + [spec.elements[0]] * 2])  # the last is no padding
     values = [
         reference.evaluate(spec, weights, coord, atype, np.full((1, 5, most), -1)) for most in (0, 3)
     ]
@@ -339,6 +339,7 @@ def test_the_namespace_of_deepmd_kit_and_its_derivative(before, inputs, tmp_path
     pytest.importorskip("deepmd._vendors.ndtensorflow")
     spec, weights = before.spec, wide(before.weights)
     coord, atype, nlist = inputs
+    coord[0, :2] = coord[0, nlist[0, :2, 0]]  # on a neighbour, to the last bit
     expected = reference.evaluate(spec, weights, *inputs)
     (tmp_path / "case").write_bytes(pickle.dumps((spec, weights, inputs, expected)))
     done = subprocess.run(
