@@ -78,8 +78,8 @@ def freeze(path, descriptor=None, fitting=None, type_map=TYPE_MAP, saed=None):
         fitting.set_statistics(on_sample("o_descriptor:0"), label)
         # an output that counts
         p = fitting.parameters
-        p.set("matrix_out", 10.0 * p.value("matrix_out"))
-        p.set("bias_out", [0.3])
+        p.set("fitting.output.matrix", 10.0 * p.value("fitting.output.matrix"))
+        p.set("fitting.output.bias", [0.3])
         assign(p)
         names = ["o_atom_energy", "descrpt_attr/rcut", "model_attr/tmap"]
         names += ["train_attr/training_script"]

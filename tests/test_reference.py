@@ -424,13 +424,13 @@ def test_layers_of_every_activation_that_deepmd_kit_knows():
     x = np.random.default_rng(0).normal(size=(20, 3))
     for name in VALID_ACTIVATION:
         with tf.Graph().as_default(), tf.Session() as session:
-            p = Parameters("net", tf.float64)
-            new_network(p, np.random.default_rng(1), [3, 6, 6, 5], [True] * 3)
+            p = Parameters(tf.float64)
+            new_network(p, "fitting", np.random.default_rng(1), [3, 6, 6, 5], [True] * 3)
             p.build()
             inputs = tf.placeholder(tf.float64, [None, 3])
-            output = network(p, inputs, 3, get_activation_func(name), True)
+            output = network(p, "fitting", inputs, 3, get_activation_func(name), True)
             session.run(tf.global_variables_initializer())
             found = session.run(output, {inputs: x})
-        layers = [(p.value(f"matrix_{k}"), p.value(f"bias_{k}")) for k in range(3)]
+        layers = [(p.value(f"fitting.matrix[{k}]"), p.value(f"fitting.bias[{k}]")) for k in range(3)]
         expected = reference._hidden(np, x, layers, name, True)
         assert found == pytest.approx(expected, abs=1e-12), name

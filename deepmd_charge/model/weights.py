@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from ..errors import ChargeError
 
-__all__ = ["Weights", "shapes"]
+__all__ = ["COEFFICIENTS", "STEP", "Weights", "shapes"]
 
 STEP, COEFFICIENTS = "superposition.step", "superposition.coefficients"
 

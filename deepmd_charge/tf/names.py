@@ -5,9 +5,9 @@ Frozen models and checkpoints are read by these names, so they stay.
 """
 
 from ..errors import ChargeError
-from ..model.weights import Weights, shapes
+from ..model.weights import STEP, Weights, shapes
 
-__all__ = ["graph_names", "weights_of"]
+__all__ = ["graph_name", "graph_names", "weights_of"]
 
 # The parts of a model, and what is called otherwise within them.
 _SCOPES = {"descriptor": "se_charge", "fitting": "charge_fitting", "superposition": "saed"}
@@ -20,6 +20,33 @@ _NAMES = {
     "fitting.output.matrix": "charge_fitting/matrix_out",
     "fitting.output.bias": "charge_fitting/bias_out",
 }
+
+
+def graph_name(name, elements, suffix=""):
+    """The name of an array in the graph.
+
+    Parameters
+    ----------
+    name : str
+        One of :func:`deepmd_charge.model.weights.shapes`.
+    elements : list of int
+        The types of atoms: :attr:`deepmd_charge.model.spec.ModelSpec.elements`.
+    suffix : str
+        Of variable scopes.
+
+    Returns
+    -------
+    str
+        "scope/variable"
+    """
+    part, array = name.split(".", 1)
+    if name in _NAMES:
+        scope, array = _NAMES[name].split("/")
+    elif part.startswith("embedding["):  # z counts elements, the scope has the type
+        scope = f"se_charge_embedding_{elements[int(part[len('embedding[') : -1])]}"
+    else:
+        scope = _SCOPES[part]
+    return f"{scope}{suffix}/{array.replace('[', '_').replace(']', '')}"
 
 
 def graph_names(spec, superposed=False):
@@ -36,18 +63,7 @@ def graph_names(spec, superposed=False):
     dict of str to str
         By the names of :func:`deepmd_charge.model.weights.shapes`.
     """
-    return {name: _graph_name(spec, name) for name in shapes(spec, superposed)}
-
-
-def _graph_name(spec, name):
-    if name in _NAMES:
-        return _NAMES[name]
-    part, array = name.split(".")
-    if part.startswith("embedding["):  # z counts elements, the scope has the type
-        scope = f"se_charge_embedding_{spec.elements[int(part[len('embedding[') : -1])]}"
-    else:
-        scope = _SCOPES[part]
-    return f"{scope}/{array.replace('[', '_').replace(']', '')}"
+    return {name: graph_name(name, spec.elements) for name in shapes(spec, superposed)}
 
 
 def weights_of(spec, constants):
@@ -68,7 +84,7 @@ def weights_of(spec, constants):
     ChargeError
         If an array is missing, or has another shape than the specification gives it.
     """
-    names = graph_names(spec, _graph_name(spec, "superposition.step") in constants)
+    names = graph_names(spec, superposed=graph_name(STEP, spec.elements) in constants)
     if missing := [there for there in names.values() if there not in constants]:
         raise ChargeError(
             f"the graph has no {', '.join(missing)}; its settings are not those of this model"
