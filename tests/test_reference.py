@@ -152,6 +152,22 @@ def test_models_made_before_give_the_same(before):
         assert np.max(np.abs(found - values["engine"]) / scale) < 1e-5
 
 
+def test_training_starts_from_models_made_before(before):
+    """Every parameter of a new model takes its value from the frozen one."""
+    from deepmd.tf.model.model import Model
+    from deepmd.tf.utils.graph import load_graph_def
+
+    arguments = {k: v for k, v in before.frozen.arguments.items() if k != "saed"}
+    model = Model(**arguments)
+    model.init_variables(*load_graph_def(str(before.path)))
+    found = {}
+    for part in (model.descrpt, model.fitting):
+        found |= {name: part.parameters.value(name) for name in part.parameters._arrays}
+    expected = {k: v for k, v in before.weights.items() if not k.startswith("superposition")}
+    assert found.keys() == expected.keys()
+    assert all(np.array_equal(found[name], expected[name]) for name in found)
+
+
 def test_parts_of_models_made_before(before, inputs):
     around = reference.neighbors(before.spec, *inputs)
     found = reference.novelty(before.spec, before.weights, around)[0]

@@ -46,7 +46,8 @@ class ChargeFitting(Fitting):
         self.parameters = p = Parameters(self.dtype)
         p.add("fitting.mean", np.zeros(self.dim_invariant), False)
         p.add("fitting.scale", np.ones(self.dim_invariant), False)
-        p.add("fitting.linear", np.zeros((self.dim_linear, 1)), False)
+        if self.dim_linear:  # freezing drops what no output needs
+            p.add("fitting.linear", np.zeros((self.dim_linear, 1)), False)
         p.add("fitting.offset", 0.0, False)
         p.add("fitting.residual", 1.0, False)
         rng = np.random.default_rng(spec.seed)
@@ -135,7 +136,8 @@ class ChargeFitting(Fitting):
             gram + ridge * np.eye(len(gram)), centred.T @ (density - offset)
         )
         residual = density - offset - centred @ linear
-        self.parameters.set("fitting.linear", linear)
+        if self.dim_linear:
+            self.parameters.set("fitting.linear", linear)
         self.parameters.set("fitting.offset", offset - pair.mean(axis=0) @ linear)
         self.parameters.set("fitting.residual", max(residual.std(), 1e-12))
         return residual
