@@ -26,7 +26,7 @@ def sample(type_map, frames=4, n_points=300):
         }, label
 
 
-def freeze(path, descriptor=None, fitting=None, type_map=TYPE_MAP):
+def freeze(path, descriptor=None, fitting=None, type_map=TYPE_MAP, saed=None):
     """Write a frozen model of these arguments, its net at random."""
     from dargs import Argument
     from deepmd.tf.env import tf
@@ -46,7 +46,7 @@ def freeze(path, descriptor=None, fitting=None, type_map=TYPE_MAP):
         "fitting_net": complete("charge", argcheck.charge_fitting_args(), fitting or {}),
         "info": info,
     }
-    model = ChargeModelTF(script["descriptor"], script["fitting_net"], type_map, info)
+    model = ChargeModelTF(script["descriptor"], script["fitting_net"], type_map, info, saed)
     descriptor, fitting = model.descrpt, model.fitting
     with tf.Graph().as_default() as graph, tf.Session() as session:
         inputs = [tf.placeholder(tf.float64, [None], name="t_coord")]
@@ -78,8 +78,8 @@ def freeze(path, descriptor=None, fitting=None, type_map=TYPE_MAP):
         fitting.set_statistics(on_sample("o_descriptor:0"), label)
         # an output that counts
         p = fitting.parameters
-        p.set("matrix_out", 10.0 * p.value("matrix_out"))
-        p.set("bias_out", [0.3])
+        p.set("fitting.output.matrix", 10.0 * p.value("fitting.output.matrix"))
+        p.set("fitting.output.bias", [0.3])
         assign(p)
         names = ["o_atom_energy", "descrpt_attr/rcut", "model_attr/tmap"]
         names += ["train_attr/training_script"]

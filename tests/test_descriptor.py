@@ -29,12 +29,12 @@ def build(atoms, points, seed=3, **settings):
     from deepmd.tf.env import tf
     from deepmd_charge.tf.descriptor import SeCharge
 
-    descriptor = SeCharge(RCUT, ntypes=3, precision="float64", seed=seed, **settings)
+    descriptor = SeCharge(rcut=RCUT, ntypes=3, precision="float64", seed=seed, **settings)
     rng = np.random.default_rng(seed)
-    groups = [descriptor.parameters, *getattr(descriptor.moments, "nets", [])]
-    for group in groups:
-        for name in list(group._arrays):
-            group.set(name, group.value(name) + 0.3 * rng.random(group.value(name).shape))
+    parameters = descriptor.parameters
+    for name in list(parameters._arrays):
+        value = parameters.value(name)
+        parameters.set(name, value + 0.3 * rng.random(value.shape))
     symbols = atoms.get_chemical_symbols()
     types = [TYPE_MAP.index(s) for s in symbols] + [2] * len(points)
     natoms = [len(types)] * 2 + list(np.bincount(types, minlength=3))
@@ -112,8 +112,8 @@ def test_features_are_their_equations(kind, lmax, periodic):
                     for m in range(-l, l + 1)
                 ]
             )
-            pair = (a - p("mean")) @ p("whiten_0") if l == 0 else pair
-            b = pair @ p("mixing_0") if l == 0 else a @ p(f"whiten_{l}") @ p(f"mixing_{l}")
+            pair = (a - p("descriptor.mean")) @ p("descriptor.whiten[0]") if l == 0 else pair
+            b = pair @ p("descriptor.mixing[0]") if l == 0 else a @ p(f"descriptor.whiten[{l}]") @ p(f"descriptor.mixing[{l}]")
             if l == 0:
                 expected.append(b[0])
             expected.append((b.T @ b[:, :axis]).reshape(-1))
@@ -141,14 +141,14 @@ def test_embedding_is_the_descriptor_of_the_paper():
             [np.ones((len(r), 1)), vectors / np.sqrt(r**2 + EPS**2)[:, None]], axis=1
         )
         g = np.empty((len(r), 8))
-        for z, net in enumerate(descriptor.moments.nets):
-            w = net.value
-            x = ((s - p("s_mean")) / p("s_scale"))[:, None]
-            x = np.tanh(x @ w("matrix_0") + w("bias_0"))
-            x = np.tanh(x @ w("matrix_1") + w("bias_1")) + np.concatenate([x, x], axis=1)
+        for z in range(2):
+            x = ((s - p("embedding.mean")) / p("embedding.scale"))[:, None]
+            x = np.tanh(x @ p(f"embedding[{z}].matrix[0]") + p(f"embedding[{z}].bias[0]"))
+            y = np.tanh(x @ p(f"embedding[{z}].matrix[1]") + p(f"embedding[{z}].bias[1]"))
+            x = y + np.concatenate([x, x], axis=1)
             mine = symbols == TYPE_MAP[z]
             g[mine] = x[mine]
-        m = g.T @ rows / (p("s_scale") * p("n_neighbors"))
+        m = g.T @ rows / (p("embedding.scale") * p("embedding.neighbors"))
         assert found == pytest.approx((m @ m[:3].T).reshape(-1), rel=1e-9, abs=1e-9)
 
 
@@ -192,4 +192,4 @@ def test_no_neighbour_is_cut_in_a_dense_cell():
     r = np.linalg.norm(vectors, axis=1)
     a = [np.sum(radial("bessel", 0, r[symbols == z])) for z in TYPE_MAP[:2]]
     p = descriptor.parameters.value
-    assert features[0, -2:] == pytest.approx((a - p("mean")) @ p("whiten_0"))
+    assert features[0, -2:] == pytest.approx((a - p("descriptor.mean")) @ p("descriptor.whiten[0]"))

@@ -38,19 +38,18 @@ def piecewise_cubic(xp, r, kind, step, coefficients):
     inside = k < intervals
     k = xp.where(inside, k, xp.zeros_like(k))
     row = kind * intervals + _integer(xp, k)
-    c = _rows(xp, xp.reshape(coefficients, [-1, 4]), row)
+    c = _rows(xp, xp.reshape(coefficients, (-1, 4)), row)
     t = x - k
     value = c[:, 0] + t * (c[:, 1] + t * (c[:, 2] + t * c[:, 3]))
     return xp.where(inside, value, xp.zeros_like(value))
 
 
+# TensorFlow has names of its own for what the array API calls astype and take
+
+
 def _integer(xp, x):
-    return xp.cast(x, xp.int64) if hasattr(xp, "cast") else x.astype(xp.int64)
+    return xp.cast(x, xp.int64) if hasattr(xp, "cast") else xp.astype(x, xp.int64)
 
 
 def _rows(xp, table, index):
-    return (xp.gather if hasattr(xp, "gather") else _take)(table, index)
-
-
-def _take(table, index):
-    return table[index]
+    return xp.take(table, index, axis=0) if hasattr(xp, "take") else xp.gather(table, index)

@@ -1,4 +1,2 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
-"""The TensorFlow backend: importing it registers model, descriptor and fitting."""
-
-from . import model as model
+"""The TensorFlow backend: importing ``tf.model`` registers model, descriptor and fitting."""

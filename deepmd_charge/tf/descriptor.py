@@ -20,6 +20,7 @@ from deepmd.tf.env import GLOBAL_TF_FLOAT_PRECISION, tf
 
 from ..kernels.harmonics import harmonics
 from ..kernels.radial import cutoff, inverse_distance
+from ..model.spec import DescriptorSpec
 from .embedded import Embedded
 from .mixed import Mixed
 from .neighbors import Environment, closer_pairs, neighbor_pairs, sources_and_centers
@@ -32,61 +33,37 @@ __all__ = ["SeCharge"]
 class SeCharge(Descriptor):
     """Invariants of the atoms around each grid point.
 
-    The parameters are documented in :mod:`deepmd_charge.argcheck`.
+    Parameters
+    ----------
+    ntypes : int
+        Number of types, the grid type among them.
+    grid_type : int, optional
+        The last one by default.
+    reach : float
+        How far the model looks, A: farther than the descriptor where a table
+        needs it.
+    **keys
+        Those of :class:`deepmd_charge.model.spec.DescriptorSpec`.
     """
 
-    def __init__(
-        self,
-        rcut,
-        radial="bessel",
-        n_radial=24,
-        core=0.5,
-        lmax=4,
-        n_channel=16,
-        axis_neuron=4,
-        triples=(),
-        n_triple=8,
-        eps=0.5,
-        rcut_smth=0.5,
-        neuron=(20, 40, 80),
-        activation_function="tanh",
-        precision="default",
-        trainable=True,
-        seed=None,
-        ntypes=None,
-        type_map=None,
-        grid_type=None,
-        reach=0.0,
-        **kwargs,
-    ):
-        self.rcut = float(rcut)
-        # how far the model looks: farther than the descriptor where a table needs it
-        self.reach = max(self.rcut, reach)
+    def __init__(self, ntypes, type_map=None, grid_type=None, reach=0.0, spin=None, **keys):
+        self.spec = spec = DescriptorSpec.from_dict(keys)
+        self.rcut = spec.rcut
+        self.reach = max(spec.rcut, reach)
         self.ntypes = ntypes
         self.grid_type = ntypes - 1 if grid_type is None else grid_type
         self.elements = [t for t in range(ntypes) if t != self.grid_type]
-        self.lmax = lmax
-        self.eps = eps
-        self.dtype = get_precision("float32" if precision == "default" else precision)
-        self.parameters = p = Parameters("se_charge", self.dtype)
-        for name in ("crowding_low", "crowding_high"):
+        self.dtype = get_precision(spec.dtype)
+        self.parameters = p = Parameters(self.dtype, self.elements)
+        for name in ("neighbor_range.low", "neighbor_range.high"):
             p.add(name, np.zeros(len(self.elements)), False)
-        rng = np.random.default_rng(seed)
-        if radial == "embedding":
-            self.moments = Embedded(
-                p, self.elements, rng, self.rcut, rcut_smth, neuron,
-                activation_function, axis_neuron, trainable,
-            )  # fmt: skip
-        else:
-            self.moments = Mixed(
-                p, len(self.elements), rng, radial, self.rcut, n_radial, core, lmax,
-                n_channel, axis_neuron, triples, n_triple, trainable,
-            )  # fmt: skip
+        kind = Embedded if spec.embedded else Mixed
+        self.moments = kind(spec, p, len(self.elements), np.random.default_rng(spec.seed))
 
     @property
     def dim_linear(self):
         """How many of the last features are the pair-additive ones."""
-        return self.moments.dim_linear
+        return self.spec.dim_linear(len(self.elements))
 
     # what DeePMD-kit asks of a descriptor
 
@@ -97,7 +74,7 @@ class SeCharge(Descriptor):
         return self.ntypes
 
     def get_dim_out(self):
-        return self.moments.dim_out
+        return self.spec.dim_invariant + self.dim_linear
 
     def get_dim_rot_mat_1(self):
         return 0
@@ -123,7 +100,6 @@ class SeCharge(Descriptor):
 
     def init_variables(self, graph, graph_def, suffix=""):
         self.parameters.load(graph, suffix)
-        self.moments.load(graph, suffix)
 
     def prod_force_virial(self, atom_ener, natoms):
         raise NotImplementedError("a density has no forces")
@@ -164,7 +140,7 @@ class SeCharge(Descriptor):
         environment = Environment(pairs, self.n_centers, self.rcut, self.dtype)
         self._crowding = []
         atoms = [self._build_atoms(t, environment) for t in self.elements]
-        return self.moments.build_moments(atoms, suffix)
+        return self.moments.build_moments(atoms)
 
     def build_sample(self, moments):
         """Build what :meth:`set_statistics` takes, after :meth:`build_moments`."""
@@ -179,7 +155,7 @@ class SeCharge(Descriptor):
             (ncenters,) the part of the crowding, summed over the elements, that
             is too little or too much, as a share of the largest that was seen.
         """
-        low, high = self.parameters["crowding_low"], self.parameters["crowding_high"]
+        low, high = self.parameters["neighbor_range.low"], self.parameters["neighbor_range.high"]
         crowding = self.build_crowding()
         outside = tf.maximum(tf.maximum(low - crowding, crowding - high), 0.0)
         return tf.divide(
@@ -196,15 +172,15 @@ class SeCharge(Descriptor):
         x, y, z = environment.of_type(itype)
         r = tf.sqrt(x * x + y * y + z * z)
         self._crowding.append(tf.reduce_sum(cutoff(tf, r, self.rcut), axis=1))
-        inverse = inverse_distance(tf, r, self.eps)
-        return r, inverse, harmonics(tf, x * inverse, y * inverse, z * inverse, self.lmax)
+        inverse = inverse_distance(tf, r, self.spec.eps)
+        return r, inverse, harmonics(tf, x * inverse, y * inverse, z * inverse, self.spec.lmax)
 
     # statistics
 
     def set_crowding(self, crowding):
         """Note the range of a sample's crowding (n, elements)."""
-        self.parameters.set("crowding_low", crowding.min(axis=0))
-        self.parameters.set("crowding_high", crowding.max(axis=0))
+        self.parameters.set("neighbor_range.low", crowding.min(axis=0))
+        self.parameters.set("neighbor_range.high", crowding.max(axis=0))
 
     def set_statistics(self, sample, n_centers):
         """Scale the features by a sample of ``n_centers`` grid points."""

@@ -13,9 +13,8 @@ DeepPot-SE (Phys. Rev. B 108, 235159), smooth on a nucleus.
 from deepmd.tf.common import get_activation_func
 from deepmd.tf.env import tf
 
-from ..errors import ChargeError
 from ..kernels.radial import switch
-from .parameters import Parameters, network, new_network
+from .parameters import network, new_network
 
 __all__ = ["Embedded"]
 
@@ -25,65 +24,26 @@ class Embedded:
 
     Parameters
     ----------
+    spec : DescriptorSpec
     parameters : Parameters
-        Of the descriptor; the scaling of s is added to them.
-    elements : list of int
-        Types of the elements.
+        Of the descriptor; the networks and the scaling of s are added to them.
+    n_elements : int
     rng : numpy.random.Generator
         Source of the networks' initial values.
-    rcut, rcut_smth, neuron, activation_function, axis_neuron, trainable
-        As in ``input.json``.
-
-    Raises
-    ------
-    ChargeError
-        If ``rcut_smth`` or the axes do not fit.
     """
 
-    dim_linear = 0
-
-    def __init__(
-        self,
-        parameters,
-        elements,
-        rng,
-        rcut,
-        rcut_smth,
-        neuron,
-        activation_function,
-        axis_neuron,
-        trainable,
-    ):
-        if axis_neuron > neuron[-1]:
-            raise ChargeError(
-                f"model/descriptor/axis_neuron {axis_neuron} is more than the {neuron[-1]} "
-                "channels; lower it"
-            )
-        if rcut_smth >= rcut:
-            raise ChargeError(f"model/descriptor/rcut_smth {rcut_smth} must lie below rcut {rcut}")
-        self.rcut = rcut
-        self.rcut_smth = rcut_smth
-        self.n_layers = len(neuron)
-        self.n_channel = neuron[-1]
-        self.axis = axis_neuron
-        self.activation = get_activation_func(activation_function)
-        self.dim_out = self.n_channel * axis_neuron
+    def __init__(self, spec, parameters, n_elements, rng):
+        self.spec = spec
+        self.activation = get_activation_func(spec.activation_function)
         self.parameters = parameters
-        parameters.add("s_mean", 0.0, False)
-        parameters.add("s_scale", 1.0, False)
-        parameters.add("n_neighbors", 1.0, False)
-        self.nets = []
-        for t in elements:
-            net = Parameters(f"se_charge_embedding_{t}", parameters.dtype)
-            new_network(net, rng, [1, *neuron], [trainable] * len(neuron))
-            self.nets.append(net)
+        parameters.add("embedding.mean", 0.0, False)
+        parameters.add("embedding.scale", 1.0, False)
+        parameters.add("embedding.neighbors", 1.0, False)
+        sizes, trainable = [1, *spec.neuron], [spec.trainable] * len(spec.neuron)
+        for z in range(n_elements):
+            new_network(parameters, f"embedding[{z}]", rng, sizes, trainable)
 
-    def load(self, graph, suffix):
-        """Take the networks from a frozen graph."""
-        for net in self.nets:
-            net.load(graph, suffix)
-
-    def build_moments(self, atoms, suffix):
+    def build_moments(self, atoms):
         """Build B, (ncenters, (lmax + 1)^2, channels).
 
         Parameters
@@ -91,26 +51,25 @@ class Embedded:
         atoms : list of tuple
             For each element r, 1 / sqrt(r^2 + eps^2), both (ncenters, pairs), and
             the harmonics, (lmax + 1)^2 of that shape.
-        suffix : str
-            Of variable scopes.
         """
-        mean, scale = self.parameters["s_mean"], self.parameters["s_scale"]
+        p, d = self.parameters, self.spec
+        mean, scale = p["embedding.mean"], p["embedding.scale"]
         moments, self._weights = [], []
-        for net, (r, inverse, ylm) in zip(self.nets, atoms, strict=True):
-            net.build(suffix)
-            s = inverse * switch(tf, r, self.rcut_smth, self.rcut)
+        for z, (r, inverse, ylm) in enumerate(atoms):
+            s = inverse * switch(tf, r, d.rcut_smth, d.rcut)
             self._weights.append(s)
             flat = tf.reshape((s - mean) / scale, [-1, 1])
-            g = network(net, flat, self.n_layers, self.activation, True)
-            g = tf.reshape(g, tf.concat([tf.shape(s), [self.n_channel]], 0))
-            weight = s / (scale * self.parameters["n_neighbors"])
+            g = network(p, f"embedding[{z}]", flat, len(d.neuron), self.activation, True)
+            g = tf.reshape(g, tf.concat([tf.shape(s), [d.channels]], 0))
+            weight = s / (scale * p["embedding.neighbors"])
             moments.append(tf.matmul(tf.stack(ylm, 1) * weight[:, None, :], g))
         return tf.add_n(moments)
 
     def build_features(self, moments):
-        """Build D, (ncenters, dim_out)."""
-        gram = tf.matmul(tf.transpose(moments, [0, 2, 1]), moments[:, :, : self.axis])
-        return tf.reshape(gram, [-1, self.dim_out])
+        """Build D, (ncenters, dim_invariant)."""
+        axis = moments[:, :, : self.spec.axis_neuron]
+        gram = tf.matmul(tf.transpose(moments, [0, 2, 1]), axis)
+        return tf.reshape(gram, [-1, self.spec.dim_invariant])
 
     def build_sample(self, moments):
         """Build what :meth:`set_statistics` takes, after :meth:`build_moments`."""
@@ -119,6 +78,6 @@ class Embedded:
     def set_statistics(self, s, n_centers):
         """Standardise s on those of a sample of grid points, zero where padded."""
         s = s[s > 0]
-        self.parameters.set("s_mean", s.mean())
-        self.parameters.set("s_scale", s.std())
-        self.parameters.set("n_neighbors", max(1.0, len(s) / n_centers))
+        self.parameters.set("embedding.mean", s.mean())
+        self.parameters.set("embedding.scale", s.std())
+        self.parameters.set("embedding.neighbors", max(1.0, len(s) / n_centers))

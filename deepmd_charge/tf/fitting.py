@@ -16,6 +16,7 @@ from deepmd.tf.env import GLOBAL_TF_FLOAT_PRECISION, tf
 from deepmd.tf.fit.fitting import Fitting
 
 from ..errors import ChargeError
+from ..model.spec import FittingSpec, LossSpec
 from .loss import ChargeLoss
 from .parameters import Parameters, network, new_network
 
@@ -29,45 +30,33 @@ _RIDGE = 1e-6
 class ChargeFitting(Fitting):
     """A network for the density at a grid point.
 
-    The parameters are documented in :mod:`deepmd_charge.argcheck`.
+    Parameters
+    ----------
+    descrpt : SeCharge
+    **keys
+        Those of :class:`deepmd_charge.model.spec.FittingSpec`.
     """
 
-    def __init__(
-        self,
-        descrpt,
-        neuron=(64, 64, 64),
-        activation_function="silu",
-        resnet=True,
-        precision="default",
-        trainable=True,
-        seed=None,
-        **kwargs,
-    ):
-        self.neuron = list(neuron)
-        self.activation = get_activation_func(activation_function)
-        self.resnet = resnet
-        self.dtype = get_precision("float32" if precision == "default" else precision)
+    def __init__(self, descrpt, ntypes=None, type_map=None, **keys):
+        self.spec = spec = FittingSpec.from_dict(keys)
+        self.activation = get_activation_func(spec.activation_function)
+        self.dtype = get_precision(spec.dtype)
         self.dim_linear = descrpt.dim_linear
         self.dim_invariant = descrpt.get_dim_out() - self.dim_linear
-        if isinstance(trainable, bool):
-            trainable = [trainable] * (len(self.neuron) + 1)
-        if len(trainable) != len(self.neuron) + 1:
-            raise ChargeError(
-                f"model/fitting_net/trainable has {len(trainable)} values; give one for each of "
-                f"the {len(self.neuron)} hidden layers and one for the output layer"
-            )
-        self.parameters = p = Parameters("charge_fitting", self.dtype)
-        p.add("mean", np.zeros(self.dim_invariant), False)
-        p.add("scale", np.ones(self.dim_invariant), False)
-        p.add("linear", np.zeros((self.dim_linear, 1)), False)
-        p.add("offset", 0.0, False)
-        p.add("residual", 1.0, False)
-        rng = np.random.default_rng(seed)
-        new_network(p, rng, [self.dim_invariant, *self.neuron], trainable)
+        self.parameters = p = Parameters(self.dtype)
+        p.add("fitting.mean", np.zeros(self.dim_invariant), False)
+        p.add("fitting.scale", np.ones(self.dim_invariant), False)
+        if self.dim_linear:  # freezing drops what no output needs
+            p.add("fitting.linear", np.zeros((self.dim_linear, 1)), False)
+        p.add("fitting.offset", 0.0, False)
+        p.add("fitting.residual", 1.0, False)
+        rng = np.random.default_rng(spec.seed)
+        *hidden, trained = spec.trained
+        new_network(p, "fitting", rng, [self.dim_invariant, *spec.neuron], hidden)
         # the output starts near zero: the pair-additive term alone
-        out = 0.1 * rng.normal(size=(self.neuron[-1], 1)) / np.sqrt(self.neuron[-1])
-        p.add("matrix_out", out, trainable[-1])
-        p.add("bias_out", np.zeros(1), trainable[-1])
+        out = 0.1 * rng.normal(size=(spec.neuron[-1], 1)) / np.sqrt(spec.neuron[-1])
+        p.add("fitting.output.matrix", out, trained)
+        p.add("fitting.output.bias", np.zeros(1), trained)
 
     @property
     def precision(self):
@@ -92,7 +81,7 @@ class ChargeFitting(Fitting):
                 f'loss/type "{loss.get("type", "ener")}" does not go with model/type "charge"; '
                 'set it to "charge"'
             )
-        return ChargeLoss(**{k: v for k, v in loss.items() if k != "type"}, **saed)
+        return ChargeLoss(LossSpec.from_dict(loss), **saed)
 
     def build(self, features, reuse=None, suffix=""):
         """Build the density at the centres.
@@ -115,12 +104,13 @@ class ChargeFitting(Fitting):
         invariant, pair = tf.split(
             tf.cast(features, self.dtype), [self.dim_invariant, self.dim_linear], axis=1
         )
-        x = (invariant - p["mean"]) / p["scale"]
-        x = network(p, x, len(self.neuron), self.activation, self.resnet)
-        y = tf.nn.bias_add(tf.matmul(x, p["matrix_out"]), p["bias_out"])
-        density = p["residual"] * y + p["offset"]
+        x = (invariant - p["fitting.mean"]) / p["fitting.scale"]
+        n_layers = len(self.spec.neuron)
+        x = network(p, "fitting", x, n_layers, self.activation, self.spec.resnet)
+        y = tf.nn.bias_add(tf.matmul(x, p["fitting.output.matrix"]), p["fitting.output.bias"])
+        density = p["fitting.residual"] * y + p["fitting.offset"]
         if self.dim_linear:
-            density += tf.matmul(pair, p["linear"])
+            density += tf.matmul(pair, p["fitting.linear"])
         return tf.cast(density[:, 0], GLOBAL_TF_FLOAT_PRECISION)
 
     def set_statistics(self, features, density):
@@ -136,8 +126,8 @@ class ChargeFitting(Fitting):
         features = features.astype(np.float64)
         invariant, pair = np.split(features, [self.dim_invariant], axis=1)
         scale = invariant.std(axis=0)
-        self.parameters.set("mean", invariant.mean(axis=0))
-        self.parameters.set("scale", np.maximum(scale, 1e-3 * scale.max() + 1e-12))
+        self.parameters.set("fitting.mean", invariant.mean(axis=0))
+        self.parameters.set("fitting.scale", np.maximum(scale, 1e-3 * scale.max() + 1e-12))
         offset = density.mean()
         centred = pair - pair.mean(axis=0)
         gram = centred.T @ centred
@@ -146,7 +136,8 @@ class ChargeFitting(Fitting):
             gram + ridge * np.eye(len(gram)), centred.T @ (density - offset)
         )
         residual = density - offset - centred @ linear
-        self.parameters.set("linear", linear)
-        self.parameters.set("offset", offset - pair.mean(axis=0) @ linear)
-        self.parameters.set("residual", max(residual.std(), 1e-12))
+        if self.dim_linear:
+            self.parameters.set("fitting.linear", linear)
+        self.parameters.set("fitting.offset", offset - pair.mean(axis=0) @ linear)
+        self.parameters.set("fitting.residual", max(residual.std(), 1e-12))
         return residual

@@ -21,13 +21,7 @@ class ChargeLoss(Loss):
 
     Parameters
     ----------
-    loss_func : str
-        "mse", "mae" or "huber".
-    huber_delta : float
-        Where the Huber function turns from square to linear, in units of
-        sigma.
-    weight_decay : float
-        The factor lambda of the parameters' squares.
+    spec : LossSpec
     saed : bool
         Whether the data must hold superposed atomic densities.
     difference : bool
@@ -35,20 +29,10 @@ class ChargeLoss(Loss):
         subtracted from the label.
     """
 
-    def __init__(
-        self,
-        loss_func="mse",
-        huber_delta=0.02,
-        weight_decay=0.0,
-        saed=False,
-        difference=False,
-        **kwargs,
-    ):
+    def __init__(self, spec, saed=False, difference=False):
+        self.spec = spec
         self.saed = saed
         self.difference = difference
-        self.loss_func = loss_func
-        self.huber_delta = huber_delta
-        self.weight_decay = weight_decay
 
     def build(self, learning_rate, natoms, model_dict, label_dict, suffix):
         label = label_dict["density"]
@@ -58,12 +42,12 @@ class ChargeLoss(Loss):
         label = tf.gather_nd(label, model_dict["center_index"])
         error = model_dict["density"] - label
         d = error / tf.cast(model_dict["residual"], error.dtype)
-        if self.loss_func == "mse":
+        if self.spec.loss_func == "mse":
             loss = tf.reduce_mean(tf.square(d))
-        elif self.loss_func == "mae":
+        elif self.spec.loss_func == "mae":
             loss = tf.reduce_mean(tf.abs(d))
         else:
-            delta = self.huber_delta
+            delta = self.spec.huber_delta
             small = tf.minimum(tf.abs(d), delta)
             # of the order of |d|, like mae
             loss = tf.reduce_mean(small * (tf.abs(d) - 0.5 * small)) / delta
@@ -73,9 +57,9 @@ class ChargeLoss(Loss):
         tf.summary.scalar("mae_e_per_A3" + suffix, self.mae)
         tf.summary.scalar("rmse_e_per_A3" + suffix, self.rmse)
         loss = tf.cast(loss, GLOBAL_TF_FLOAT_PRECISION)
-        if self.weight_decay:
+        if self.spec.weight_decay:
             squares = [tf.nn.l2_loss(v) for v in tf.trainable_variables()]
-            loss += self.weight_decay * tf.add_n(
+            loss += self.spec.weight_decay * tf.add_n(
                 [tf.cast(s, GLOBAL_TF_FLOAT_PRECISION) for s in squares]
             )
         return loss, {

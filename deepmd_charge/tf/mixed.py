@@ -17,9 +17,7 @@ is learnt at the same pace.
 import numpy as np
 from deepmd.tf.env import tf
 
-from ..errors import ChargeError
 from ..kernels.coupling import coupling
-from ..kernels.radial import RADIAL_BASES
 
 __all__ = ["Mixed"]
 
@@ -33,66 +31,25 @@ class Mixed:
 
     Parameters
     ----------
+    spec : DescriptorSpec
     parameters : Parameters
         Of the descriptor; mean, whitening and mixing are added to them.
     n_elements : int
     rng : numpy.random.Generator
         Source of the initial mixtures.
-    radial, rcut, n_radial, core, lmax, n_channel, axis_neuron, triples, n_triple, trainable
-        As in ``input.json``.
-
-    Raises
-    ------
-    ChargeError
-        If a triple or the axes do not fit.
     """
 
-    def __init__(
-        self,
-        parameters,
-        n_elements,
-        rng,
-        radial,
-        rcut,
-        n_radial,
-        core,
-        lmax,
-        n_channel,
-        axis_neuron,
-        triples,
-        n_triple,
-        trainable,
-    ):
-        self.basis = RADIAL_BASES[radial]
-        self.rcut = rcut
-        self.n_radial = n_radial
-        self.core = core
-        self.lmax = lmax
-        self.n_channel = n_channel
-        self.axis = axis_neuron
-        self.triples = [tuple(t) for t in triples]
-        self.n_triple = n_triple
-        if any(max(t) > lmax for t in self.triples):
-            raise ChargeError(f"triples {self.triples}: an l above lmax {lmax}; raise lmax")
-        taken = {"axis_neuron": axis_neuron, "n_triple": n_triple if self.triples else 0}
-        for key, n in taken.items():
-            if n > n_channel:
-                raise ChargeError(
-                    f"model/descriptor/{key} {n} is more than the {n_channel} channels; lower it"
-                )
-        self.dim_linear = n = n_elements * n_radial  # (element, radial function) pairs
-        gram = (lmax + 1) * n_channel * axis_neuron
-        self.dim_out = n_channel + gram + len(self.triples) * n_triple * axis_neuron + n
+    def __init__(self, spec, parameters, n_elements, rng):
+        self.spec = spec
+        self.dim_linear = n = spec.dim_linear(n_elements)  # (element, radial function) pairs
         self.parameters = parameters
-        parameters.add("mean", np.zeros(n), False)
-        for l in range(lmax + 1):
-            parameters.add(f"whiten_{l}", np.eye(n), False)
-            parameters.add(f"mixing_{l}", rng.normal(size=(n, n_channel)) / np.sqrt(n), trainable)
+        parameters.add("descriptor.mean", np.zeros(n), False)
+        for l in range(spec.lmax + 1):
+            mixing = rng.normal(size=(n, spec.channels)) / np.sqrt(n)
+            parameters.add(f"descriptor.whiten[{l}]", np.eye(n), False)
+            parameters.add(f"descriptor.mixing[{l}]", mixing, spec.trainable)
 
-    def load(self, graph, suffix):
-        """Everything is among the descriptor's parameters."""
-
-    def build_moments(self, atoms, suffix):
+    def build_moments(self, atoms):
         """Build A, (ncenters, (lmax + 1)^2, elements and radial functions).
 
         Parameters
@@ -100,46 +57,43 @@ class Mixed:
         atoms : list of tuple
             For each element r, 1 / sqrt(r^2 + eps^2), both (ncenters, pairs), and
             the harmonics, (lmax + 1)^2 of that shape.
-        suffix : str
-            Of variable scopes.
         """
-        moments = []
+        d, moments = self.spec, []
         for r, _, ylm in atoms:
-            basis = self.basis(tf, r, self.rcut, self.n_radial, self.core)
+            basis = d.basis(tf, r, d.rcut, d.n_radial, d.core)
             moments.append(tf.matmul(tf.stack(ylm, 1), tf.stack(basis, 1), transpose_b=True))
         return tf.concat(moments, axis=2)
 
     def build_features(self, moments):
-        """Build D and, behind it, the whitened moments of l = 0, (ncenters, dim_out)."""
+        """Build D and, behind it, the whitened moments of l = 0, (ncenters, features)."""
+        p, d = self.parameters, self.spec
         n_centers = tf.shape(moments)[0]
         features, channels, axes = [], [], []
-        for l in range(self.lmax + 1):
+        for l in range(d.lmax + 1):
             m = 2 * l + 1
             a = moments[:, l * l : (l + 1) ** 2, :]
             a = tf.reshape(a, [-1, self.dim_linear])
+            whiten, mixing = p[f"descriptor.whiten[{l}]"], p[f"descriptor.mixing[{l}]"]
             if l == 0:
-                pair = tf.matmul(a - self.parameters["mean"], self.parameters["whiten_0"])
-                b = tf.matmul(pair, self.parameters["mixing_0"])
+                pair = tf.matmul(a - p["descriptor.mean"], whiten)
+                b = tf.matmul(pair, mixing)
                 features.append(b)
             else:
-                mix = tf.matmul(
-                    self.parameters[f"whiten_{l}"], self.parameters[f"mixing_{l}"]
-                )
-                b = tf.matmul(a, mix)
-            b = tf.reshape(b, [n_centers, m, self.n_channel])
+                b = tf.matmul(a, tf.matmul(whiten, mixing))
+            b = tf.reshape(b, [n_centers, m, d.channels])
             # split, not sliced: the gradient of a slice is many times slower
-            axis, _ = tf.split(b, [self.axis, self.n_channel - self.axis], axis=2)
+            axis, _ = tf.split(b, [d.axis_neuron, d.channels - d.axis_neuron], axis=2)
             gram = tf.matmul(b, axis, transpose_a=True)
-            features.append(tf.reshape(gram, [-1, self.n_channel * self.axis]))
+            features.append(tf.reshape(gram, [-1, d.channels * d.axis_neuron]))
             channels.append(b)
             axes.append(axis)
-        features += [self._triple(t, channels, axes) for t in self.triples]
+        features += [self._triple(t, channels, axes) for t in d.products]
         return tf.concat([*features, pair], axis=1)
 
     def _triple(self, ls, channels, axes):
         l1, l2, l3 = ls
-        k = self.n_triple
-        rest = self.n_channel - k
+        k = self.spec.n_triple
+        rest = self.spec.channels - k
         first = tf.transpose(tf.split(channels[l1], [k, rest], axis=2)[0], [0, 2, 1])
         second = tf.transpose(tf.split(channels[l2], [k, rest], axis=2)[0], [0, 2, 1])
         product = first[:, :, :, None] * second[:, :, None, :]
@@ -147,7 +101,7 @@ class Mixed:
         g = tf.constant(coupling(*ls).reshape(width, 2 * l3 + 1), dtype=product.dtype)
         coupled = tf.matmul(tf.reshape(product, [-1, width]), g)
         coupled = tf.reshape(coupled, [-1, k, 2 * l3 + 1])
-        return tf.reshape(tf.matmul(coupled, axes[l3]), [-1, k * self.axis])
+        return tf.reshape(tf.matmul(coupled, axes[l3]), [-1, k * self.spec.axis_neuron])
 
     def build_sample(self, moments):
         """Build what :meth:`set_statistics` takes."""
@@ -157,11 +111,11 @@ class Mixed:
         """Whiten the moments A (n, (lmax + 1)^2, dim_linear) of a sample of grid points."""
         moments = np.asarray(moments, dtype=np.float64)
         mean = moments[:, 0].mean(axis=0)
-        self.parameters.set("mean", mean)
-        for l in range(self.lmax + 1):
+        self.parameters.set("descriptor.mean", mean)
+        for l in range(self.spec.lmax + 1):
             a = moments[:, l * l : (l + 1) ** 2].reshape(-1, self.dim_linear)
             a = a - mean if l == 0 else a
-            self.parameters.set(f"whiten_{l}", _whitening(a))
+            self.parameters.set(f"descriptor.whiten[{l}]", _whitening(a))
 
 
 def _whitening(a):

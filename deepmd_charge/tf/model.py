@@ -24,6 +24,7 @@ from deepmd.tf.utils.graph import get_tensor_by_name_from_graph
 
 from ..dataset import check_systems, dataset_info
 from ..errors import ChargeError
+from ..model.spec import ModelSpec
 from ..saed import RadialTable
 from ..sampling import GRID_TYPE
 from ..species import element_of
@@ -46,7 +47,7 @@ class ChargeModelTF(Model):
     Parameters
     ----------
     descriptor, fitting_net : dict
-        Their arguments, see :mod:`deepmd_charge.argcheck`.
+        Their arguments, see :mod:`deepmd_charge.model.spec`.
     type_map : list of str
         The elements and the grid type X.
     info : dict
@@ -62,20 +63,8 @@ class ChargeModelTF(Model):
 
     def __init__(self, descriptor, fitting_net, type_map=None, info=None, saed=None, **kwargs):
         super().__init__(type_map=type_map, **kwargs)
-        if not type_map or type_map.count(GRID_TYPE) != 1 or len({*type_map}) != len(type_map):
-            raise ChargeError(
-                f"model/type_map {type_map}: list each element once, and the grid type "
-                f'"{GRID_TYPE}" once'
-            )
-        for part, settings, ours in (
-            ("descriptor", descriptor, "se_charge"),
-            ("fitting_net", fitting_net, "charge"),
-        ):
-            if settings["type"] != ours:
-                raise ChargeError(
-                    f'model/{part}/type "{settings["type"]}" does not go with model/type '
-                    f'"charge"; use "{ours}"'
-                )
+        parts = {"type_map": type_map or [], "descriptor": descriptor, "fitting_net": fitting_net}
+        ModelSpec.from_dict(parts)  # refuses what does not go together
         self.info = info or {}
         self.saed = saed
         table = saed and RadialTable.load(saed)
@@ -244,7 +233,7 @@ class ChargeModelTF(Model):
             "atom_ener": atom_ener,
             "density": density,
             "center_index": index,
-            "residual": self.fitting.parameters["residual"],
+            "residual": self.fitting.parameters["fitting.residual"],
             "coord": coord_,
             "atype": atype_,
         }

@@ -8,6 +8,7 @@ from deepmd.tf.utils.graph import get_tensor_by_name_from_graph
 
 from ..errors import ChargeError
 from ..kernels.network import skips
+from .names import graph_name
 
 __all__ = ["Parameters", "network", "new_network"]
 
@@ -15,20 +16,22 @@ __all__ = ["Parameters", "network", "new_network"]
 class Parameters:
     """Arrays that become TensorFlow variables when the graph is built.
 
-    Their values come from initialisation and statistics, from a frozen model,
-    or, on a restart, from the checkpoint that is restored over them.
+    They have the names of :func:`deepmd_charge.model.weights.shapes` here, and
+    those of :mod:`deepmd_charge.tf.names` in the graph. Their values come from
+    initialisation and statistics, from a frozen model, or, on a restart, from
+    the checkpoint that is restored over them.
 
     Parameters
     ----------
-    scope : str
-        Variable scope.
     dtype : tf.DType
         Precision of the variables.
+    elements : list of int, optional
+        The types of atoms, for arrays of each element.
     """
 
-    def __init__(self, scope, dtype):
-        self._scope = scope
+    def __init__(self, dtype, elements=()):
         self.dtype = dtype
+        self._elements = elements
         self._arrays = {}
         self._trainable = {}
         self._variables = {}
@@ -46,17 +49,16 @@ class Parameters:
 
     def build(self, suffix=""):
         """Make the variables in the current graph."""
-        with tf.variable_scope(self._scope + suffix, reuse=tf.AUTO_REUSE):
-            self._variables = {
-                name: tf.get_variable(
-                    name,
+        for name, array in self._arrays.items():
+            scope, variable = graph_name(name, self._elements, suffix).split("/")
+            with tf.variable_scope(scope, reuse=tf.AUTO_REUSE):
+                self._variables[name] = tf.get_variable(
+                    variable,
                     shape=array.shape,
                     dtype=self.dtype,
                     initializer=tf.constant_initializer(array),
                     trainable=self._trainable[name],
                 )
-                for name, array in self._arrays.items()
-            }
 
     def __getitem__(self, name):
         return self._variables[name]
@@ -70,7 +72,7 @@ class Parameters:
             If the graph is of a model with other settings.
         """
         for name, array in self._arrays.items():
-            full = f"{self._scope}{suffix}/{name}"
+            full = graph_name(name, self._elements, suffix)
             try:
                 value = get_tensor_by_name_from_graph(graph, full)
             except GraphWithoutTensorError:
@@ -85,35 +87,36 @@ class Parameters:
             self.set(name, value)
 
 
-def new_network(parameters, rng, sizes, trainable):
+def new_network(parameters, prefix, rng, sizes, trainable):
     """Add the layers of a fully connected network, initialised as DeePMD-kit does.
 
     Parameters
     ----------
     parameters : Parameters
-        Where they go, as ``matrix_k`` and ``bias_k``.
+        Where they go, as ``prefix.matrix[k]`` and ``prefix.bias[k]``.
+    prefix : str
     rng : numpy.random.Generator
         Source of the initial values.
     sizes : list of int
         Widths, the input's first.
-    trainable : list of bool
+    trainable : sequence of bool
         For each layer.
     """
     for k, (n_in, n_out) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
         matrix = rng.normal(size=(n_in, n_out)) / np.sqrt(n_in + n_out)
-        parameters.add(f"matrix_{k}", matrix, trainable[k])
-        parameters.add(f"bias_{k}", rng.normal(size=n_out), trainable[k])
+        parameters.add(f"{prefix}.matrix[{k}]", matrix, trainable[k])
+        parameters.add(f"{prefix}.bias[{k}]", rng.normal(size=n_out), trainable[k])
 
 
-def network(parameters, x, n_layers, activation, resnet):
+def network(parameters, prefix, x, n_layers, activation, resnet):
     """Hidden layers h <- activation(h W + b), with skip connections where widths allow.
 
     See :func:`deepmd_charge.kernels.network.skips`.
     """
     for k in range(n_layers):
-        y = activation(
-            tf.nn.bias_add(tf.matmul(x, parameters[f"matrix_{k}"]), parameters[f"bias_{k}"])
-        )
-        n = skips(int(x.shape[1]), int(y.shape[1]), resnet)
+        matrix, bias = parameters[f"{prefix}.matrix[{k}]"], parameters[f"{prefix}.bias[{k}]"]
+        y = activation(tf.nn.bias_add(tf.matmul(x, matrix), bias))
+        # DeePMD-kit's own gelu forgets the shape of what it is given
+        n = skips(*matrix.shape.as_list(), resnet)
         x = y + tf.concat([x] * n, axis=1) if n else y
     return x

@@ -11,7 +11,9 @@ from deepmd.tf.env import tf
 from ..dataset import frames
 from ..errors import ChargeError
 from ..kernels.piecewise import piecewise_cubic
+from ..model.weights import COEFFICIENTS, STEP
 from ..sampling import GRID_TYPE
+from .names import graph_name
 from .neighbors import neighbor_pairs, sources_and_centers
 from .parameters import Parameters
 
@@ -40,9 +42,9 @@ class Superposition:
         types = [name for name in type_map if name != GRID_TYPE]
         self.reach = table.reach
         self._kinds = [types.index(name) if name in types else 0 for name in type_map]
-        self.parameters = Parameters("saed", tf.float64)
-        self.parameters.add("step", table.step, False)
-        self.parameters.add("coefficients", table.coefficients(types), False)
+        self.parameters = Parameters(tf.float64)
+        self.parameters.add(STEP, table.step, False)
+        self.parameters.add(COEFFICIENTS, table.coefficients(types), False)
 
     def build(self, pairs, n_centers, suffix=""):
         """Build the superposition at the centres.
@@ -67,8 +69,8 @@ class Superposition:
             tf,
             tf.norm(vector, axis=1),
             kind,
-            self.parameters["step"],
-            self.parameters["coefficients"],
+            self.parameters[STEP],
+            self.parameters[COEFFICIENTS],
         )
         return tf.math.unsorted_segment_sum(value, which, n_centers)
 
@@ -83,10 +85,10 @@ class Superposition:
         from deepmd.tf.utils.errors import GraphWithoutTensorError
         from deepmd.tf.utils.graph import get_tensor_by_name_from_graph
 
-        for name in ("step", "coefficients"):
+        for name in (STEP, COEFFICIENTS):
             mine = self.parameters.value(name)
             try:
-                its = get_tensor_by_name_from_graph(graph, f"saed{suffix}/{name}")
+                its = get_tensor_by_name_from_graph(graph, graph_name(name, (), suffix))
             except GraphWithoutTensorError:
                 its = None
             if its is None or its.shape != mine.shape or not np.allclose(its, mine, atol=1e-8):

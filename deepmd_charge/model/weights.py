@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""The arrays of a model, by name: see :func:`shapes`."""
+
+from collections.abc import Mapping
+
+from ..errors import ChargeError
+
+__all__ = ["COEFFICIENTS", "STEP", "Weights", "shapes"]
+
+STEP, COEFFICIENTS = "superposition.step", "superposition.coefficients"
+
+
+def shapes(spec, superposed=False):
+    """Names and shapes of the arrays that a model has.
+
+    With Z elements, n pair-additive features, C channels and D invariants:
+
+    ================================================  =====================================
+    ``neighbor_range.low``, ``.high``                 (Z,) least and largest neighbour count
+                                                      of each element in the training data
+    ``descriptor.mean``                               (n,) of the moments of l = 0
+    ``descriptor.whiten[l]``, ``.mixing[l]``          (n, n) and (n, C), for l = 0 ... lmax
+    ``embedding.mean``, ``.scale``                    () of s(r)
+    ``embedding.neighbors``                           () their mean number N
+    ``embedding[z].matrix[k]``, ``.bias[k]``          layers of the network of each element
+    ``fitting.mean``, ``.scale``                      (D,) of the invariants
+    ``fitting.linear``                                (n, 1) weights of the pair-additive features
+    ``fitting.offset``, ``.residual``                 () e/A^3, added, and the unit of the network
+    ``fitting.matrix[k]``, ``.bias[k]``               hidden layers
+    ``fitting.output.matrix``, ``.bias``              the layer behind them
+    ``superposition.step``                            () A, width of the table's intervals
+    ``superposition.coefficients``                    (Z, intervals, 4) e/A^3, see
+                                                      :mod:`deepmd_charge.kernels.piecewise`
+    ================================================  =====================================
+
+    A model has ``descriptor.*`` and ``fitting.linear``, or ``embedding*``. z counts
+    the elements of :attr:`.ModelSpec.elements`.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    superposed : bool
+        Whether the model carries superposed atomic densities.
+
+    Returns
+    -------
+    dict of str to tuple
+        None stands for any size.
+    """
+    d, n_elements, n = spec.descriptor, len(spec.elements), spec.dim_linear
+    out = {"neighbor_range.low": (n_elements,), "neighbor_range.high": (n_elements,)}
+    if d.embedded:
+        out |= {f"embedding.{name}": () for name in ("mean", "scale", "neighbors")}
+        for z in range(n_elements):
+            out |= _layers(f"embedding[{z}]", [1, *d.neuron])
+    else:
+        out["descriptor.mean"] = (n,)
+        for l in range(d.lmax + 1):
+            out[f"descriptor.whiten[{l}]"] = (n, n)
+            out[f"descriptor.mixing[{l}]"] = (n, d.channels)
+        out["fitting.linear"] = (n, 1)
+    neuron = spec.fitting_net.neuron
+    out |= {"fitting.mean": (d.dim_invariant,), "fitting.scale": (d.dim_invariant,)}
+    out |= {"fitting.offset": (), "fitting.residual": ()}
+    out |= _layers("fitting", [d.dim_invariant, *neuron])
+    out |= {"fitting.output.matrix": (neuron[-1], 1), "fitting.output.bias": (1,)}
+    if superposed:
+        out |= {STEP: (), COEFFICIENTS: (n_elements, None, 4)}
+    return out
+
+
+def _layers(prefix, sizes):
+    out = {}
+    for k, (n_in, n_out) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+        out |= {f"{prefix}.matrix[{k}]": (n_in, n_out), f"{prefix}.bias[{k}]": (n_out,)}
+    return out
+
+
+class Weights(Mapping):
+    """The arrays of a model.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    arrays : dict
+        Arrays of any namespace by the names of :func:`shapes`.
+
+    Raises
+    ------
+    ChargeError
+        If one is missing, unknown, or of another shape.
+    """
+
+    def __init__(self, spec, arrays):
+        self._spec = spec
+        self._arrays = dict(arrays)
+        expected = shapes(spec, self.superposed)
+        if wrong := sorted(expected.keys() ^ self._arrays.keys()):
+            raise ChargeError(
+                f"weights: {', '.join(wrong)} missing or unknown; take those of a model with these "
+                "settings"
+            )
+        for name, shape in expected.items():
+            found = tuple(self._arrays[name].shape)
+            if len(found) != len(shape) or any(b not in (a, None) for a, b in zip(found, shape)):
+                raise ChargeError(
+                    f"weights: {name} has shape {found}, not {shape}; take those of a model with "
+                    "these settings"
+                )
+
+    def __getitem__(self, name):
+        return self._arrays[name]
+
+    def __iter__(self):
+        return iter(self._arrays)
+
+    def __len__(self):
+        return len(self._arrays)
+
+    @property
+    def superposed(self):
+        """bool: Whether there is a table of atomic densities."""
+        return STEP in self._arrays
+
+    def map(self, function):
+        """The same weights with a function applied to each array.
+
+        Such as ``xp.asarray``, or a conversion to another precision.
+        """
+        return Weights(self._spec, {name: function(w) for name, w in self.items()})
+
+    def layers(self, prefix):
+        """Matrices and biases of the layers ``prefix.matrix[k]``, ``prefix.bias[k]``.
+
+        Returns
+        -------
+        list of tuple
+        """
+        found, k = [], 0
+        while f"{prefix}.matrix[{k}]" in self._arrays:
+            found.append((self[f"{prefix}.matrix[{k}]"], self[f"{prefix}.bias[{k}]"]))
+            k += 1
+        return found

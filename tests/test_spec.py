@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""The specification of a model: its keys, what goes together, and what follows from them."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
+from test_configs import CONFIGS, ident
+from training import structure
+
+from deepmd_charge import ChargeError
+from deepmd_charge.kernels.coupling import TRIPLES
+from deepmd_charge.model import reference
+from deepmd_charge.model.keys import keys_of
+from deepmd_charge.model.neighbors import neighbor_list
+from deepmd_charge.model.spec import DescriptorSpec, FittingSpec, LossSpec, ModelSpec
+from deepmd_charge.model.weights import Weights, shapes
+
+PLAIN = {
+    "type_map": ["Si", "C", "X"],
+    "descriptor": {"type": "se_charge", "rcut": 3.5},
+    "fitting_net": {"type": "charge"},
+}
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=ident)
+def test_ready_configurations_are_specifications(path):
+    config = json.loads(path.read_text())
+    spec = ModelSpec.from_dict(config["model"])
+    assert spec.descriptor.rcut == config["model"]["descriptor"]["rcut"]
+    assert list(spec.type_map) == config["model"]["type_map"]
+    LossSpec.from_dict(config["loss"])
+
+
+def test_what_is_not_given_has_its_default():
+    spec = ModelSpec.from_dict(PLAIN)
+    assert spec.descriptor == DescriptorSpec(rcut=3.5)
+    assert spec.fitting_net == FittingSpec(neuron=[64, 64, 64], trainable=True)
+    assert (spec.saed, spec.info) == (None, {})
+    assert spec.descriptor.dtype == "float32"
+    for cls in (DescriptorSpec, FittingSpec, LossSpec, ModelSpec):
+        assert all(k.doc.endswith(".") or k.doc.endswith("...") for k in keys_of(cls))
+
+
+def test_values_are_of_the_types_of_their_keys():
+    d = DescriptorSpec.from_dict(
+        {"type": "se_charge", "rcut": 4, "triples": [[1, 1, 2]], "neuron": [3, 6], "seed": None}
+    )
+    assert isinstance(d.rcut, float) and d.rcut == 4.0
+    assert (d.triples, d.neuron, d.seed) == (((1, 1, 2),), (3, 6), None)
+    assert hash(d) == hash(DescriptorSpec(4.0, triples=((1, 1, 2),), neuron=(3, 6)))
+    fitting = FittingSpec.from_dict({"n_neuron": [5], "trainable": [True, False]})
+    assert (fitting.neuron, fitting.trained) == ((5,), (True, False))
+    assert FittingSpec(neuron=(2, 2), trainable=False).trained == (False,) * 3
+
+
+@pytest.mark.parametrize(
+    "cls, values, complaint",
+    [
+        (DescriptorSpec, {"rcut": 3.5, "rcutt": 1, "sel": 3}, "descriptor: unknown rcutt, sel; the keys are rcut"),
+        (DescriptorSpec, {}, "model/descriptor/rcut is missing"),
+        (DescriptorSpec, {"rcut": 0}, "model/descriptor/rcut 0 must be positive"),
+        (DescriptorSpec, {"rcut": float("nan")}, "rcut nan must be positive"),
+        (DescriptorSpec, {"rcut": "6"}, "rcut '6' must be of type float"),
+        (DescriptorSpec, {"rcut": True}, "rcut True must be of type float"),
+        (DescriptorSpec, {"rcut": None}, "rcut None must be of type float"),
+        (DescriptorSpec, {"rcut": 3, "radial": "gauss"}, "must be one of bessel, chebyshev, embedding"),
+        (DescriptorSpec, {"rcut": 3, "lmax": 7}, "lmax 7 must lie between 0 and 6"),
+        (DescriptorSpec, {"rcut": 3, "lmax": 2.0}, "lmax 2.0 must be of type int"),
+        (DescriptorSpec, {"rcut": 3, "triples": [[1, 1, 1]]}, "must hold triples of even sum"),
+        (DescriptorSpec, {"rcut": 3, "triples": [1, 1, 2]}, r"must be of type list\[list\[int\]\]"),
+        (DescriptorSpec, {"rcut": 3, "neuron": []}, r"neuron \[\] must be a list of positive numbers"),
+        (DescriptorSpec, {"rcut": 3, "precision": "half"}, 'must be "default", "float32" or "float64"'),
+        (DescriptorSpec, {"rcut": 3, "seed": 1.5}, "seed 1.5 must be of type int or null"),
+        (DescriptorSpec, {"rcut": 3, "rcut_smth": -1}, "rcut_smth -1 must not be negative"),
+        (DescriptorSpec, {"rcut": 3, "lmax": 1, "triples": [[1, 1, 2]]}, r"\[\[1, 1, 2\]\]: an l above lmax 1"),
+        (DescriptorSpec, {"rcut": 3, "n_channel": 3}, "axis_neuron 4 is more than the 3 channels"),
+        (
+            DescriptorSpec,
+            {"rcut": 3, "n_channel": 4, "triples": [[1, 1, 2]]},
+            "n_triple 8 is more than the 4 channels",
+        ),
+        (
+            DescriptorSpec,
+            {"rcut": 3, "radial": "embedding", "neuron": [9, 3]},
+            "axis_neuron 4 is more than the 3 channels",
+        ),
+        (DescriptorSpec, {"rcut": 3, "radial": "embedding", "rcut_smth": 3}, "3.0 must lie below rcut 3.0"),
+        (FittingSpec, {"trainable": [True]}, "trainable has 1 values; give one for each of the 3 hidden"),
+        (FittingSpec, {"trainable": 1}, r"trainable 1 must be of type list\[bool\] or bool"),
+        (FittingSpec, {"neuron": [3, 0]}, "must be a list of positive numbers"),
+        (LossSpec, {"type": "charge", "loss_func": "l2"}, "loss/loss_func 'l2' must be one of mse, mae, huber"),
+        (LossSpec, {"start_pref_e": 1.0}, "loss: unknown start_pref_e"),
+        (ModelSpec, {**PLAIN, "type_map": ["Si", "X", "X"]}, 'each element once, and the grid type "X" once'),
+        (ModelSpec, {**PLAIN, "type_map": ["Si", "Si", "X"]}, "each element once"),
+        (ModelSpec, {**PLAIN, "type_map": ["Si"]}, "each element once"),
+        (ModelSpec, {**PLAIN, "a_future": 1}, "model: unknown a_future"),
+        (ModelSpec, {**PLAIN, "fitting_net": {"type": "ener"}}, 'fitting_net/type "ener" does not go with'),
+        (ModelSpec, {**PLAIN, "descriptor": {"type": "se_a"}}, 'descriptor/type "se_a" .* use "se_charge"'),
+        (ModelSpec, {"descriptor": PLAIN["descriptor"], "type_map": ["X"]}, "model/fitting_net is missing"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_said_in_one_line(cls, values, complaint):
+    with pytest.raises(ChargeError, match=complaint) as error:
+        cls.from_dict(values)
+    assert "\n" not in str(error.value)
+
+
+def test_what_the_embedding_does_not_use_is_not_held_against_it():
+    spec = DescriptorSpec(3.0, radial="embedding", lmax=1, triples=[[1, 1, 2]], n_channel=2)
+    assert (spec.products, spec.channels, spec.dim_linear(2)) == ((), 80, 0)
+    DescriptorSpec(3.0, rcut_smth=9.0)
+
+
+def specifications():
+    """Any settings, small enough to be evaluated at once."""
+    n = st.integers(1, 5)
+    descriptor = st.fixed_dictionaries(
+        {
+            "type": st.just("se_charge"),
+            "rcut": st.floats(2.0, 4.0),
+            "radial": st.sampled_from(["bessel", "chebyshev", "embedding"]),
+            "n_radial": n,
+            "core": st.floats(0.1, 1.0),
+            "lmax": st.integers(0, 6),
+            "n_channel": n,
+            "axis_neuron": n,
+            "triples": st.lists(st.sampled_from(TRIPLES).map(list), max_size=3),
+            "n_triple": n,
+            "eps": st.floats(0.05, 1.0),
+            "neuron": st.lists(n, min_size=1, max_size=3),
+        }
+    )
+    fitting = st.fixed_dictionaries(
+        {"type": st.just("charge"), "neuron": st.lists(n, min_size=1, max_size=3), "resnet": st.booleans()}
+    )
+    types = st.permutations(["Si", "C", "X"])
+    return st.fixed_dictionaries({"type_map": types, "descriptor": descriptor, "fitting_net": fitting})
+
+
+@settings(max_examples=60, deadline=None)
+@given(specifications(), st.integers(0, 99))
+def test_sizes_are_those_of_the_equations_and_any_model_is_invariant(arguments, seed):
+    """Whatever the settings: the shapes fit, and turning the structure changes nothing."""
+    try:
+        spec = ModelSpec.from_dict(arguments)
+    except ChargeError as error:
+        assert "channels; lower it" in str(error) or "above lmax" in str(error)
+        return
+    rng = np.random.default_rng(seed)
+    arrays = {
+        name: np.asarray(rng.uniform(0.1, 1.0, [7 if n is None else n for n in shape]))
+        for name, shape in shapes(spec, superposed=True).items()
+    }
+    weights = Weights(spec, arrays)
+    atoms, points = structure(seed), rng.uniform(-1, 5, (4, 3))
+    turn = Rotation.random(rng=rng).as_matrix() * rng.choice([-1.0, 1.0])
+    values = []
+    for matrix in (np.eye(3), turn):
+        turned = atoms.copy()
+        turned.set_cell(atoms.cell.array @ matrix.T)
+        turned.positions = atoms.positions @ matrix.T
+        arrays = neighbor_list(spec, turned, points @ matrix.T, 7.0)
+        moments = reference.moments(spec, weights, reference.neighbors(spec, *arrays))
+        features = reference.invariants(spec, weights, moments)
+        assert features.shape == (1, 4, spec.descriptor.dim_invariant)
+        values.append(np.concatenate([features[0], reference.evaluate(spec, weights, *arrays).T], axis=1))
+    assert values[1] == pytest.approx(values[0], rel=1e-7, abs=1e-9)
