@@ -160,12 +160,13 @@ def channel(density, quantity="total", index=Ellipsis, path="this density"):
     ChargeError
         If the density has no such field.
     """
-    if quantity not in CHANNELS:
-        raise ChargeError(f"unknown quantity {quantity!r}: give one of {', '.join(CHANNELS)}")
     total = density.values[index]
     # a file's only grid may be the very field that is asked for
     if quantity in ("total", density.quantity.name):
         return total
+    if quantity not in CHANNELS:
+        wanted = find_quantity(quantity).description
+        raise ChargeError(f"{path}: holds {density.quantity.description}, not {wanted}")
     spin = [component[index] for component in density.extra.get("spin", [])]
     if not spin:
         raise ChargeError(f"{path}: holds no magnetisation, so that there is no {quantity!r}")
