@@ -108,6 +108,8 @@ def read_density(
     """
     format = format_of(path, format)
     declared = Declared.of(os.fspath(path), species, pbc, unit, holds)
+    if declared.length and FORMATS[format].module not in ("cube", "xsf"):
+        raise ChargeError(f"{os.fspath(path)}: has its lengths in A: leave --unit {declared.length} out")
     density = declared.overrule(_module(format).read(path, format, declared), os.fspath(path))
     check_total(density, os.fspath(path), declared, check)
     return density
@@ -174,16 +176,16 @@ def check_holds(path, density, format=None):
     ----------
     path : str or os.PathLike
     density : Density
-        With whatever values: what counts are its atoms and its grid.
+        With whatever values: what counts are its atoms, its grid and its kind.
     format : str, optional
         As for :func:`write_density`.
 
     Raises
     ------
     ChargeError
-        If the format has no place for the atoms, their periodicity or the origin.
+        If the format has no place for the atoms, their periodicity, the origin or the values.
     """
-    _module(_writable(path, format)).check(os.fspath(path), density)
+    _module(_writable(path, format, density.kind)).check(os.fspath(path), density)
 
 
 def format_of(path, format=None):

@@ -19,7 +19,7 @@ import numpy as np
 
 from ..density import Density
 from ..errors import ChargeError
-from ..quantities import compose_kind
+from ..quantities import compose_kind, split_kind
 from ..species import element_of, name_species, species_of
 from .declared import Declared
 from .said import split_quantity
@@ -66,7 +66,8 @@ def read(path, kind="vasp/chgcar", declared=Declared()):
         comment, atoms = _read_structure(reader, declared.species)
         comment, quantity = split_quantity(comment)
         grid = _read_grid(reader)
-        unit = 1.0 if kind in NOT_TIMES_VOLUME else atoms.get_volume()
+        quantity = declared.quantity or quantity or split_kind(kind)[1]
+        unit = declared.divisor(quantity, "e", atoms.get_volume())
         blocks, texts, more = [], [], True
         while more:
             if len(blocks) == 4:
@@ -79,10 +80,7 @@ def read(path, kind="vasp/chgcar", declared=Declared()):
                 "3 grids, where a CHGCAR has 1, 2 (spin) or 4 (non-collinear): truncated?"
             )
     extra = {"comment": comment, "spin": blocks[1:], "augmentation": texts}
-    density = Density(atoms, blocks[0], kind=kind, extra=extra)
-    if quantity:
-        density.declare(compose_kind(kind, quantity))
-    return density
+    return Density(atoms, blocks[0], kind=compose_kind(kind, quantity), extra=extra)
 
 
 def lacks_elements(path):

@@ -132,14 +132,15 @@ def _trust_words(density, declared):
     named = (declared.values or values or now[0], declared.length or length or now[1])
     if named == now or not density.quantity.is_per_volume:
         return
-    likely = likely_reading(density, declared) if density.quantity.is_total else None
+    is_total, electrons = density.quantity.is_total, density.n_electrons
+    likely = likely_reading(density, declared, electrons) if is_total else None
     if likely and likely[:2] == named:
         convert_units(density, named)
         density.extra["notes"].append(
             f"values in {named[0]}, lengths in {named[1]}, as its comment and its"
             f" {likely.electrons:.6g} electrons say (--unit says otherwise)"
         )
-    elif likely or not (density.quantity.is_total and is_whole(density.n_electrons)):
+    elif likely or not (is_total and is_whole(electrons)):
         density.extra["doubts"].append(
             f"its comment speaks of {' and '.join(set(named) - set(now))}, the format of"
             f" {' and '.join(set(now) - set(named))}: say by --unit (unit=) which it is"

@@ -19,7 +19,6 @@ LEARN = "learn"  # as `check`: what is doubtful is an error
 INTEGRAL_TOLERANCE = 0.01
 NUCLEI_TOLERANCE = 1e-3
 NOTHING_SHARE = 1e-6  # of the integral of |rho|, that the digits of a file leave of zero
-NEGATIVE_SHARE = 0.05  # of the integral of |rho|; PAW spheres have 1e-3
 
 
 def is_valence_density(density):
@@ -62,20 +61,20 @@ def check_total(density, path, declared=Declared(), check=True):
             " density: give that, or say what is to be learnt by --is (holds=), --is total if it"
             " is that after all"
         )
-    is_judged = check and quantity.is_total
-    electrons = density.n_electrons if is_judged else 0.0
-    if is_judged:
-        _check_integral(density, electrons, path, declared)
     doubts = [(text, UserWarning) for text in density.extra.get("doubts", [])]
-    if is_judged and (text := _doubtful_count(density, electrons, declared)):
-        doubts.append((text, ElectronCountWarning))
+    wonders = []
+    if check and quantity.is_total:
+        electrons = density.n_electrons
+        _check_integral(density, electrons, path, declared)
+        if text := _doubtful_count(density, electrons, declared):
+            doubts.append((text, ElectronCountWarning))
+        elif not _is_whole(electrons):
+            wonders.append((_not_whole(electrons), ElectronCountWarning))
+        if not declared.quantity and (text := _odd_name(density, path)):
+            wonders.append((text, UserWarning))
     if doubts and check == LEARN:
         raise ChargeError(f"{path}: {doubts[0][0]}")
-    if is_judged and not doubts and not _is_whole(electrons):
-        doubts.append((_not_whole(electrons), ElectronCountWarning))
-    if is_judged and (text := _odd_name(density, path, declared)):
-        doubts.append((text, UserWarning))
-    for text, category in doubts:
+    for text, category in doubts + wonders:
         warnings.warn(f"{path}: {text}", category, stacklevel=4)
 
 
@@ -94,18 +93,19 @@ def find_doubts(density, declared=Declared()):
 
 def _check_integral(density, electrons, path, declared):
     """Refuse an integral that no number of valence electrons can be."""
-    if _is_valence(electrons, density) and not _is_nothing(density, electrons):
+    is_nothing = _is_nothing(density, electrons)
+    if _is_valence(electrons, density) and not is_nothing:
         return
     atoms = density.atoms
     between = f"where {atoms.get_chemical_formula()} has between 0 and {atoms.numbers.sum()}"
     remedy = "give a CHGCAR (or take it unchecked)"
-    if _is_nothing(density, electrons):
+    if is_nothing:
         remedy = (
             "that is nothing, within the digits of the file, as of a difference, the magnetisation"
             " of an antiferromagnet or an orbital: say by --is (holds=) what it is"
         )
-    elif likely := likely_reading(density, declared):
-        remedy = _remedy(likely, density)
+    elif likely := likely_reading(density, declared, electrons):
+        remedy = _remedy(likely, units_of(density, declared))
     raise ChargeError(
         f"{path}: not a charge density: it integrates to {electrons:.6g} electrons, {between}: {remedy}"
     )
@@ -113,8 +113,9 @@ def _check_integral(density, electrons, path, declared):
 
 def _doubtful_count(density, electrons, declared):
     """What a number of electrons that is not whole, or too many for the distances, comes from."""
-    if likely := likely_reading(density, declared):
-        return f"integrates to {electrons:.6g} electrons: {_remedy(likely, density)}"
+    if likely := likely_reading(density, declared, electrons):
+        remedy = _remedy(likely, units_of(density, declared))
+        return f"integrates to {electrons:.6g} electrons: {remedy}"
     is_guessed = "pbc" in density.extra.get("guessed", ())
     if _is_whole(electrons) or not is_guessed or not density.atoms.pbc.any():
         return None
@@ -143,9 +144,8 @@ def _stride(density):
     )
 
 
-def _remedy(likely, density):
+def _remedy(likely, now):
     """What is to be done about units."""
-    now = units_of(density)
     better = [unit for unit in likely[:2] if unit not in now]
     worse = [unit for unit in now if unit not in likely[:2]]
     meant = {"e": "e (density times volume)"}
@@ -156,9 +156,9 @@ def _remedy(likely, density):
     )
 
 
-def _odd_name(density, path, declared):
+def _odd_name(density, path):
     """What the name of a file says, where nothing else says what it is."""
-    if declared.quantity or density.extra.get("spin") or density.extra.get("said"):
+    if density.extra.get("spin") or density.extra.get("said"):
         return None
     named = quantity_named(path)
     if named is None or named.is_total:
@@ -178,7 +178,7 @@ def _is_whole(electrons):
 
 
 def _is_nothing(density, electrons):
-    """Whether an integral is zero, as far as the grid and the digits of a file can tell."""
+    """Whether an integral is zero, as far as grid and digits of a file can tell."""
     size = abs(electrons)
     return size <= INTEGRAL_TOLERANCE or (size < 1 and size <= NOTHING_SHARE * _size(density))
 

@@ -21,6 +21,7 @@ NUCLEI = 1.001  # of the sum of atomic numbers, at most
 CLOSEST = 0.6  # of the sum of two covalent radii
 
 _UNITS = {"cube": ("e/bohr^3", "bohr"), "xsf": ("e/bohr^3", "A")}
+_OF_VASP = ("e", "A")
 
 
 class Reading(NamedTuple):
@@ -37,12 +38,13 @@ def is_whole(electrons, tolerance=WHOLE):
     return abs(electrons - round(electrons)) <= tolerance
 
 
-def units_of(density):
-    """Units of values and lengths that a file was read in; None where they are not in question."""
-    return density.extra.get("units") or _UNITS.get(density.format)
+def units_of(density, declared):
+    """Units of values and lengths that a file was read in."""
+    values, length = density.extra.get("units") or _UNITS.get(density.format, _OF_VASP)
+    return declared.values or values, declared.length or length
 
 
-def likely_reading(density, declared):
+def likely_reading(density, declared, electrons):
     """The units that a file is written in, where others than the format's explain its count.
 
     Parameters
@@ -51,19 +53,20 @@ def likely_reading(density, declared):
         ``extra["units"]`` tells in which units it was read, where these are not the format's.
     declared : Declared
         Units that are not in question.
+    electrons : float
+        Its integral.
 
     Returns
     -------
     Reading or None
         None where the present reading is a good one, or no other is better.
     """
-    now = units_of(density)
-    if now is None:
-        return None
+    now = units_of(density, declared)
+    lengths = LENGTHS if density.format in _UNITS else now[1:]
     closest = _closest(density.atoms)
     present, *others = [
-        _reading(density, now, units, closest)
-        for units in [now, *product(VALUES, LENGTHS)]
+        _reading(density, electrons, closest, now, units)
+        for units in [now, *product(VALUES, lengths)]
         if declared.values in (None, units[0]) and declared.length in (None, units[1])
     ]
     if is_whole(present.electrons) and _can_be(present, density):
@@ -95,13 +98,12 @@ def convert_units(density, units):
     density.extra["units"] = units
 
 
-def _reading(density, now, units, closest):
+def _reading(density, electrons, closest, now, units):
     """What a density that was read in some units is in others."""
     length = LENGTHS[units[1]] / LENGTHS[now[1]]
     volume = density.volume * length**3
-    raw = density.n_electrons / density.volume / _scale(now[0], density.volume)
-    electrons = raw * _scale(units[0], volume) * volume
-    return Reading(*units, electrons, closest and closest * length)
+    raw = electrons / density.volume / _scale(now[0], density.volume)
+    return Reading(*units, raw * _scale(units[0], volume) * volume, closest and closest * length)
 
 
 def _scale(values, volume):
