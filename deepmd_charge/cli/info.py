@@ -25,21 +25,23 @@ def add_parser(subparsers):
 def run(args):
     """Carry out ``deepmd-charge info``."""
     from ..formats import iterate_densities
+    from ..formats.declared import Declared
     from ._inputs import check_densities, declared
 
     check_densities(args.files, args.format)
     facts = []
     options = {"format": args.format, "species": args.species, "check": False, **declared(args)}
     for path in args.files:
+        said = Declared.of(path, **declared(args))
         for name, density in iterate_densities(path, **options):
-            facts.append(describe(name, density))
+            facts.append(describe(name, density, said))
             if not args.json:
                 print(as_text(facts[-1]))
     if args.json:
         print(json.dumps(facts, indent=2))
 
 
-def describe(path, density):
+def describe(path, density, declared=None):
     """Facts on a density.
 
     Parameters
@@ -47,6 +49,8 @@ def describe(path, density):
     path : str
         Its file.
     density : Density
+    declared : Declared, optional
+        What the user says of the file.
 
     Returns
     -------
@@ -57,7 +61,8 @@ def describe(path, density):
     import numpy as np
 
     from ..formats.augmentation import augmentation_counts
-    from ..formats.judge import is_valence_density
+    from ..formats.declared import Declared
+    from ..formats.judge import find_doubts, is_valence_density
 
     atoms, values, quantity = density.atoms, density.values, density.quantity
     grids = density.extra.get("spin", [])
@@ -95,6 +100,7 @@ def describe(path, density):
         "augmentation": [{"atoms": len(each), "values": sum(each)} for each in counts if each],
         "further_datasets": len(density.extra.get("datasets", [])) + len(grids) - len(spin),
         "notes": density.extra.get("notes", []),
+        "doubts": find_doubts(density, declared or Declared()),
     }
 
 
@@ -142,4 +148,5 @@ def as_text(facts):
     if facts["further_datasets"]:
         lines.append(("datasets", f"{facts['further_datasets']} more, which are not described"))
     lines += [("note", note) for note in facts["notes"]]
+    lines += [("doubt", doubt) for doubt in facts["doubts"]]
     return "\n".join([f"{facts['file']}:", *(f"  {name:<10}{text}" for name, text in lines)])

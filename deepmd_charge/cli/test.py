@@ -80,7 +80,7 @@ def run(args):
     from ..quantities import channel
     from ..output import check_output, replacing
     from ..sampling import random_generator
-    from ._inputs import check_densities, declared
+    from ._inputs import check_densities, checking, declared
 
     if (args.model is None) == (args.prediction is None):
         raise ChargeError("give either a model (-m) or predicted densities (-p)")
@@ -100,13 +100,18 @@ def run(args):
 
     total = Comparison()
     rows = []
-    options = {"check": not args.unchecked, **declared(args)}
+    options = {"check": checking(args), **declared(args)}
     references = (
         (number, *found)
         for number, file in enumerate(args.system)
         for found in iterate_densities(file, args.format, args.species, **options)
     )
     for number, path, reference in references:
+        if args.model and quantity == "total" and not reference.quantity.is_total:
+            raise ChargeError(
+                f"{path}: holds {reference.quantity.description}, and {args.model} predicts the"
+                " total density: test it on that"
+            )
         chosen = _choose_points(reference, args.points, generator)
         true = channel(reference, quantity, chosen, path)
         comparison = Comparison.of(
@@ -185,16 +190,25 @@ def _superpositions(args):
 
 def _from_files(args, predictions):
     """The quantity of predicted densities, and a function that takes the chosen points of the next."""
+    from ..quantities import QUANTITIES, find_quantity
     from ._inputs import check_same_grid
+
+    quantity = args.quantity or "total"
 
     def predict(number, path, reference, chosen):
         name, prediction = next(predictions, (None, None))
         if prediction is None:
             raise ChargeError(f"{path}: -p has no density for it: give one for each of -s, in its order")
         check_same_grid(path, reference, name, prediction)
+        true = find_quantity(quantity) if quantity != "total" else reference.quantity
+        if prediction.quantity not in (true, QUANTITIES["total"]):  # what does not say is trusted
+            raise ChargeError(
+                f"{name}: holds {prediction.quantity.description}, and {path}"
+                f" {true.description}: give files of one quantity (--quantity, --is)"
+            )
         return prediction.values[chosen]
 
-    return args.quantity or "total", predict
+    return quantity, predict
 
 
 def _choose_points(density, n_points, generator):

@@ -21,10 +21,11 @@ from ..quantities import split_kind
 from ._text import COMPRESSIONS
 from .declared import Declared
 from .foreign import explain_name
-from .judge import check_total
+from .judge import LEARN, check_total
 
 __all__ = [
     "FORMATS",
+    "LEARN",
     "check_holds",
     "check_writable",
     "format_of",
@@ -76,8 +77,10 @@ def read_density(
         of a CHGCAR), or one for each atom: "Fe1", "Fe2", "O" for the
         sublattices of an antiferromagnet. They also name the elements of a
         CHGCAR of VASP 4.
-    check : bool, optional
+    check : bool or "learn", optional
         Refuse what is no total density: by what the file says of itself, or by its integral.
+        With "learn" also what is doubtful, which a warning tells otherwise: the part of a
+        structure, one of two spin channels, an unlikely unit, a grid that is no period.
     pbc : sequence of bool, optional
         Along which axes the structure is periodic, where the file does not say, or not rightly.
     unit : str or sequence of str, optional
@@ -91,7 +94,8 @@ def read_density(
     -------
     Density
         In e/A^3, or the unit of its ``quantity``. ``extra["notes"]`` is a list of lines on
-        what was found out of the file that its format does not say.
+        what was found out of the file that its format does not say, ``extra["doubts"]`` one of
+        what speaks against learning it.
 
     Raises
     ------
@@ -104,10 +108,11 @@ def read_density(
     -----
     ElectronCountWarning
         If `check` and the integral is not a whole number of electrons.
+    UserWarning
+        If the file is doubtful otherwise.
     """
     file, frames = split_frames(path)
-    format = format_of(file, format)
-    declared = Declared.of(file, species, pbc, unit, holds)
+    format, declared = _opened(file, format, species, pbc, unit, holds)
     if frames is None:
         density = _module(format).read(file, format, declared)
     elif is_one_frame(frames):
@@ -147,13 +152,21 @@ def iterate_densities(
         As of :func:`read_density`; where a frame is cut off, after those before it.
     """
     file, frames = split_frames(path)
-    format = format_of(file, format)
-    declared = Declared.of(file, species, pbc, unit, holds)
+    format, declared = _opened(file, format, species, pbc, unit, holds)
     for density in _densities(file, frames, format, declared):
         number = density.extra.get("frame")
         name = file if number is None else f"{file}@{number}"
         yield name, _judged(density, name, declared, check)
         del density  # before the next one needs memory
+
+
+def _opened(path, format, species, pbc, unit, holds):
+    """Format of a file, and what is declared of it."""
+    format = format_of(path, format)
+    declared = Declared.of(path, species, pbc, unit, holds)
+    if declared.length and FORMATS[format].module not in ("cube", "xsf"):
+        raise ChargeError(f"{path}: has its lengths in A: leave --unit {declared.length} out")
+    return format, declared
 
 
 def _densities(path, frames, format, declared):
@@ -169,8 +182,7 @@ def _densities(path, frames, format, declared):
 def _judged(density, path, declared, check):
     """A density that has been read, as the user says that it is, or refused."""
     declared.overrule(density, path)
-    if check and not declared.quantity:
-        check_total(density, path)
+    check_total(density, path, declared, check)
     return density
 
 
@@ -228,7 +240,7 @@ def check_writable(path, format=None, kind=""):
     _writable(path, format, kind)
 
 
-def check_holds(path, atoms, grid, format=None):
+def check_holds(path, atoms, grid, kind="", format=None):
     """Refuse, before any work is done, a density that a format cannot hold.
 
     Parameters
@@ -236,15 +248,17 @@ def check_holds(path, atoms, grid, format=None):
     path : str or os.PathLike
     atoms : ase.Atoms
     grid : Grid
+    kind : str, optional
+        Of the values to come, see :func:`deepmd_charge.quantities.split_kind`.
     format : str, optional
         As for :func:`write_density`.
 
     Raises
     ------
     ChargeError
-        If the format has no place for the atoms, their periodicity or the origin.
+        If the format has no place for the atoms, their periodicity, the origin or the values.
     """
-    _module(_writable(path, format)).check(os.fspath(path), atoms, grid)
+    _module(_writable(path, format, kind)).check(os.fspath(path), atoms, grid)
 
 
 def format_of(path, format=None):

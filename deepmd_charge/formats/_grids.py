@@ -12,12 +12,12 @@ import re
 from typing import NamedTuple
 
 from ..density import Density
+from ..quantities import compose_kind, split_kind
 from . import poscar
 from .augmentation import HEADING
+from .said import split_quantity
 
-__all__ = ["NOT_TIMES_VOLUME", "Frame", "read_frame"]
-
-NOT_TIMES_VOLUME = ("vasp/locpot", "vasp/elfcar")
+__all__ = ["Frame", "read_frame"]
 
 _GRID, _STRUCTURE = "grid", "structure"  # what may follow the text after a grid's values
 _NUMBER = re.compile(r"[-+]?[\d.*][-+.\d*EeDd]*")
@@ -36,8 +36,10 @@ class Frame(NamedTuple):
 def read_frame(reader, kind, declared, number, is_wanted):
     """Read a structure and its grids, and keep them if they are wanted."""
     comment, atoms = poscar.read_structure(reader, declared.species)
+    comment, quantity = split_quantity(comment)
     grid = _read_grid(reader)
-    unit = 1.0 if kind in NOT_TIMES_VOLUME else atoms.get_volume()
+    quantity = declared.quantity or quantity or split_kind(kind)[1]
+    unit = declared.divisor(quantity, "e", atoms.get_volume())
     blocks, texts, follows = [], [], _GRID
     while follows == _GRID:
         if len(blocks) == 4:
@@ -53,7 +55,7 @@ def read_frame(reader, kind, declared, number, is_wanted):
     density = None
     if is_wanted:
         extra = {"comment": comment, "spin": blocks[1:], "augmentation": texts}
-        density = Density(atoms, blocks[0], kind=kind, extra=extra)
+        density = Density(atoms, blocks[0], kind=compose_kind(kind, quantity), extra=extra)
     return Frame(number, atoms, len(blocks), density, follows)
 
 

@@ -19,7 +19,7 @@ from ..frames import choose_frames, no_such_frames
 from ..species import element_of, species_of
 from .declared import Declared
 from .poscar import is_vasp_4
-from ._grids import NOT_TIMES_VOLUME, read_frame
+from ._grids import read_frame
 from ._text import TextReader
 from ._text_writer import slabs, text_writer, write_values
 
@@ -43,7 +43,8 @@ def read(path, kind="vasp/chgcar", declared=Declared()):
     Returns
     -------
     Density
-        In e/A^3 (or what LOCPOT and ELFCAR hold). ``extra`` holds "comment"
+        In e/A^3 (or what LOCPOT and ELFCAR hold), of the quantity that ``quantity="..."`` in the
+        comment names, as files written here have it. ``extra`` holds "comment"
         (str), "spin" (list of 0, 1 or 3 arrays like ``values``) and
         "augmentation" (list of the text after each block, as it stands in the
         file).
@@ -143,7 +144,7 @@ def write(path, density, kind="vasp/chgcar"):
     check(path, density.atoms, density.grid)
     if any(block.shape != density.shape for block in blocks) or len(texts) != len(blocks):
         raise ChargeError(f"{path}: the spin grids or augmentation texts do not match the density")
-    unit = 1.0 if kind in NOT_TIMES_VOLUME else density.volume
+    unit = density.volume if density.quantity.is_per_volume else 1.0
     grid = "".join(f" {n:4d}" for n in density.shape) + "\n"
     with text_writer(path) as file:
         file.write((_structure_text(density) + "\n").encode())
@@ -209,6 +210,8 @@ def _structure_text(density):
     fractional = np.linalg.solve(cell.T, atoms.positions.T).T
     runs = [(element_of(name), len(list(run))) for name, run in groupby(species_of(atoms))]
     comment = density.extra.get("comment") or atoms.get_chemical_formula()
+    if ":" in density.kind:  # of what the format's files usually hold nothing is said
+        comment += f' quantity="{density.quantity.name}"'
     lines = [
         " ".join(comment.splitlines()),
         "   1.0000000000000000     ",

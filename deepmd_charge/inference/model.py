@@ -9,6 +9,7 @@ from ..density import Density
 from ..errors import ChargeError
 from ..grid.blocks import Blocks, Parts
 from ..grid.grid import Grid
+from ..quantities import predicted_kind
 from ..saed.adding import add, check_given
 from ..saed.sources import matching
 from ..sampling import GRID_TYPE
@@ -148,7 +149,7 @@ class ChargeModel:
         Returns
         -------
         Density
-            In e/A^3.
+            In e/A^3, or what its ``quantity`` is measured in.
 
         Raises
         ------
@@ -174,7 +175,7 @@ class ChargeModel:
         field = self.field(atoms)
         field.warn_if_far(grid, stacklevel=3)
         _fill(out, Blocks(grid, _share(grid.size, field)), field, progress)
-        density = Density(atoms.copy(), out, origin)
+        density = Density(atoms.copy(), out, origin, predicted_kind(self.info))
         if saed is not None:
             add(density, saed)
         return density
