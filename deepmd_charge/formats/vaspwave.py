@@ -19,7 +19,7 @@ import numpy as np
 
 from ..density import Density
 from ..errors import ChargeError
-from ..quantities import split_kind
+from ..quantities import compose_kind, split_kind
 from ..species import name_species
 from ._text import MOST_EXPANSION
 from .augmentation import format_occupancies
@@ -105,7 +105,7 @@ def _read(path, file, kind, declared):
         blocks.append(block.T)
     texts = [_read_occupancies(path, file, i + 1, len(atoms)) for i in range(shape[0])]
     extra = {"spin": blocks[1:], "augmentation": texts, "notes": notes}
-    return Density(atoms, blocks[0], kind=kind, extra=extra)
+    return Density(atoms, blocks[0], kind=compose_kind(kind, quantity), extra=extra)
 
 
 def _dataset(group, name):
