@@ -16,6 +16,7 @@ from deepmd_charge import ChargeError, Density, read_density, write_density
 from deepmd_charge.cli.main import main
 from deepmd_charge.dataset import check_open_axes, dataset_info
 from deepmd_charge.open_axes import MARGIN
+from deepmd_charge.structures import same_atoms
 
 AXES = list(itertools.product([True, False], repeat=3))
 NAMES = ["".join("abc"[i] for i in range(3) if pbc[i]) or "none" for pbc in AXES]
@@ -229,3 +230,17 @@ def test_of_a_prediction_is_perfect(precise_model, tmp_path, pbc, capsys):
     for points in ([], ["--points", "100", "--seed", "1"]):
         assert main(["test", *flags, *points, "--json", str(tmp_path / "out.json")]) == 0
         assert json.loads((tmp_path / "out.json").read_text())["all"]["max"] < 1e-8
+
+
+@pytest.mark.parametrize("pbc", AXES, ids=NAMES)
+def test_an_atom_beyond_an_open_axis_is_another(pbc):
+    """Whole cells apart, a place is the same along periodic axes only."""
+    atoms = slanted(pbc).atoms
+    for step in itertools.product((-1, 0, 2), repeat=3):
+        moved = atoms.copy()
+        moved.positions[1] += step @ atoms.cell.array
+        is_same = not np.any(np.array(step)[~np.array(pbc)])
+        assert same_atoms(atoms, moved) == is_same
+        assert same_atoms(moved, atoms) == is_same
+    moved.pbc = True  # a format may know no open axes
+    assert same_atoms(atoms, moved)

@@ -67,7 +67,13 @@ class AtomSource:
         return self.table.total(atoms)
 
     def on_grid(self, density):
-        """Superposition on the grid of a density, summed in reciprocal space."""
+        """Superposition on the grid of a density, summed in reciprocal space.
+
+        Plane waves know no open axis: where there is one it comes from the table.
+        """
+        if not density.atoms.pbc.all():
+            index = np.arange(density.values.size)
+            return self.at(density, index).reshape(density.shape)
         atoms = seen_from(density.atoms, density.origin)
         densities = {e: self._density(e) for e in dict.fromkeys(atoms.get_chemical_symbols())}
         q_max = min(map(self._q_max, densities.values()))
