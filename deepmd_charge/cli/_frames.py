@@ -69,7 +69,8 @@ def iterate_structures(path, frames=None, species=None):
         was asked for.
     atoms : ase.Atoms
     origin : np.ndarray
-        (3,) where its cell begins, A: zero, but for density files.
+        (3,) where a grid of its cell is to begin, A: zero, but for molecules, wires
+        and slabs from density files, which are in the box there.
 
     Raises
     ------
@@ -82,7 +83,7 @@ def iterate_structures(path, frames=None, species=None):
         if frames not in (None, "0", "-1", ":"):
             raise ChargeError(f"{path}: a density file has one structure, not frames {frames}")
         density = read_density(path, species=species, check=False)
-        yield None, density.atoms, density.origin
+        yield None, density.atoms, np.zeros(3) if density.atoms.pbc.all() else density.origin
         return
     is_dump = _is_dump(path)
     options = _dump_options(path, species) if is_dump else {}

@@ -192,7 +192,7 @@ def choose_grid(args, model, atoms, corner, given):
     atoms : ase.Atoms
         The structure.
     corner : np.ndarray
-        (3,) where its cell begins, A: a molecule is in the box there.
+        (3,) where its grid is to begin, A, unless a file says otherwise.
     given : tuple or None
         Shape and origin of the grid of ``--like``, or else of ``--saed``.
 
@@ -202,7 +202,7 @@ def choose_grid(args, model, atoms, corner, given):
     origin : np.ndarray
         (3,), A
     """
-    shape, origin = given or (None, np.zeros(3) if atoms.pbc.all() else corner)
+    shape, origin = given or (None, corner)
     if args.grid is not None:
         return tuple(args.grid), origin
     spacing = args.spacing

@@ -13,9 +13,11 @@ import numpy as np
 
 from ..density import Density
 from ..errors import ChargeError
+from ..grids import check_origin
 from ..output import replacing
 from ..sampling import GRID_TYPE
 from ..species import element_of, species_of
+from ..structures import seen_from
 from .average import new_folder
 from .box import Box
 from .sweep import Sweep, choose_stride
@@ -26,7 +28,7 @@ MODEL = "charge.pb"
 DATA = "data.lammps"
 SCRIPT = "in.lammps"
 DUMP = "density.dump"
-GRID = "grid.json"  # structure, grid and stride, in ase's JSON
+GRID = "grid.json"  # structure, grid, its origin and stride, in ase's JSON
 GRID_MASS = 1.0  # any: no force moves a probe
 FEWEST_PROBES = 4096  # enough to keep a core busy, little memory
 ATOMS_PER_PROBE = 8  # so that sparse probes stay near where they start
@@ -68,7 +70,9 @@ run             {steps}
 """
 
 
-def write_run(folder, model_file, type_map, rcut, atoms, grid, probes=None):
+def write_run(
+    folder, model_file, type_map, rcut, atoms, grid, probes=None, origin=(0.0, 0.0, 0.0)
+):
     """Make a folder in which LAMMPS evaluates a model on a grid.
 
     Parameters
@@ -88,12 +92,14 @@ def write_run(folder, model_file, type_map, rcut, atoms, grid, probes=None):
     probes : int, optional
         Most grid points in the box at once. Default: an eighth of the number
         of atoms, and no fewer than 4096.
+    origin : array_like, optional
+        (3,) position of the grid's first point, A.
 
     Raises
     ------
     ChargeError
-        When the grid has no points, the structure has no cell or elements that
-        are not in `type_map`, that has no X, or `folder` is a file.
+        When the grid has no points, its origin is none, the structure has no cell
+        or elements that are not in `type_map`, that has no X, or `folder` is a file.
     """
     if len(grid) != 3 or min(grid) < 1:
         raise ChargeError(f"a grid of {' x '.join(map(str, grid))} has no points")
@@ -112,7 +118,8 @@ def write_run(folder, model_file, type_map, rcut, atoms, grid, probes=None):
     if unknown := sorted(set(symbols) - (set(type_map) - {GRID_TYPE})):
         raise ChargeError(f"{model_file}: the model has not seen {', '.join(unknown)}")
     names = [name for name in type_map if name in symbols] + [GRID_TYPE]
-    box = Box(atoms, rcut)
+    seen = seen_from(atoms, origin)
+    box = Box(seen, rcut)
     edges, still = box.shortest(atoms.cell.array / np.asarray(grid)[:, None])
     sweep = Sweep(grid, choose_stride(grid, atoms.cell.lengths(), probes, still))
 
@@ -124,9 +131,9 @@ def write_run(folder, model_file, type_map, rcut, atoms, grid, probes=None):
     with replacing(folder / MODEL) as temporary:
         shutil.copyfile(model_file, temporary)
     with replacing(folder / GRID) as temporary:
-        _write_grid(temporary, atoms, sweep)
+        _write_grid(temporary, atoms, origin, sweep)
     with replacing(folder / DATA) as temporary, open(temporary, "w") as file:
-        _write_data(file, names, atoms, sweep, box)
+        _write_data(file, names, seen, sweep, box)
     with replacing(folder / SCRIPT) as temporary:
         temporary.write_text(_script(names, atoms, sweep, edges, rcut + reach))
 
@@ -155,7 +162,7 @@ def read_run(folder):
         to this grid.
     """
     folder = Path(folder)
-    atoms, sweep = _read_grid(folder / GRID)
+    atoms, origin, sweep = _read_grid(folder / GRID)
     values = np.empty(sweep.grid)
     for step, found in enumerate(_frames(folder / DUMP, sweep)):
         indices = sweep.indices(step)
@@ -167,7 +174,7 @@ def read_run(folder):
             f"{folder / DUMP}: the density at grid point {bad} is not a finite number; "
             "check the structure and the model"
         )
-    return Density(atoms, values)
+    return Density(atoms, values, origin)
 
 
 def _script(names, atoms, sweep, edges, reach):
@@ -194,13 +201,13 @@ def _script(names, atoms, sweep, edges, reach):
     )
 
 
-def _write_grid(path, atoms, sweep):
+def _write_grid(path, atoms, origin, sweep):
     from ase import Atoms
     from ase.io.jsonio import write_json
 
     bare = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
-    content = {"atoms": bare, "grid": sweep.grid, "stride": sweep.stride}
-    write_json(path, {key: [*map(int, v)] if key != "atoms" else v for key, v in content.items()})
+    counts = {"grid": [*map(int, sweep.grid)], "stride": [*map(int, sweep.stride)]}
+    write_json(path, {"atoms": bare, "origin": [*map(float, origin)], **counts})
 
 
 def _read_grid(path):
@@ -210,7 +217,8 @@ def _read_grid(path):
         raise ChargeError(f"{path}: no such file; make the folder with `deepmd-charge lammps write`")
     try:
         content = read_json(path)
-        return content["atoms"], Sweep(content["grid"], content["stride"])
+        origin = check_origin(content.get("origin", np.zeros(3)))
+        return content["atoms"], origin, Sweep(content["grid"], content["stride"])
     except (ValueError, KeyError, TypeError) as error:
         raise ChargeError(
             f"{path}: damaged; make the folder again with `deepmd-charge lammps write`"
