@@ -9,6 +9,7 @@ import numpy as np
 
 from ..errors import ChargeError
 from ..species import name_species
+from ._groups import group_counts
 
 _INTEGER = re.compile(r"[+-]?\d+")
 _SLICE = re.compile(r"[+-]?\d*:[+-]?\d*(:[+-]?\d*)?")
@@ -87,8 +88,10 @@ def iterate_structures(path, frames=None, species=None):
         return
     is_dump = _is_dump(path)
     options = _dump_options(path, species) if is_dump else {}
+    names = None if is_dump else species
+    counts = None if names is None else group_counts(path)
     for number, atoms in _chosen(path, frames, options):
-        name_species(path, atoms, None if is_dump else species)
+        name_species(path, atoms, names, counts)
         yield number, atoms, np.zeros(3)
 
 
