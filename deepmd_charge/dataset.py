@@ -4,6 +4,7 @@
 import numpy as np
 
 from .errors import ChargeError
+from .open_axes import gaps
 from .sampling import GRID_TYPE
 
 # Electrons by which a file may miss the common valences, for each atom and in
@@ -24,7 +25,7 @@ def dataset_info(system_dirs, type_map=None):
     ----------
     system_dirs : list of str
         DP systems (``deepmd/npy``, mixed or not, or ``FILE.hdf5#/GROUP``). The
-        facts come from ``n_electrons.npy``, ``grid_shape.npy`` and
+        facts come from ``n_electrons.npy``, ``grid_spacing.npy`` and
         ``density_kind.npy`` of each set, as ``deepmd-charge convert`` and
         dpdata write them; a system without them says nothing about valences,
         spacing or kind.
@@ -60,10 +61,7 @@ def dataset_info(system_dirs, type_map=None):
                 rows = np.column_stack([counts, electrons.ravel()])
                 for *row, n in np.unique(rows, axis=0):  # frames of one file agree
                     facts.append((dict(zip(names, row)), n, folder))
-            shape, box = (_optional(part / f"{name}.npy") for name in ("grid_shape", "box"))
-            if shape is not None and box is not None:
-                cells = box.reshape(-1, 3, 3)
-                spacings.extend((np.linalg.norm(cells, axis=2) / shape.reshape(-1, 3)).ravel())
+            spacings.extend(_grid_spacings(part))
             if (kind := _optional(part / "density_kind.npy")) is not None:
                 kinds.update((str(name), folder) for name in np.unique(kind.astype(str)))
             source = _optional(part / "saed_source.npy")
@@ -118,6 +116,52 @@ def check_systems(system_dirs, type_map=None):
                 raise ChargeError(
                     f"{part / name}.npy: frame {np.argmin(frames)} holds a value that is not a "
                     "finite number; make the system again"
+                )
+
+
+def check_open_axes(system_dirs, reach):
+    """Refuse DP systems in which a model would see images across open axes.
+
+    DeePMD-kit knows all axes as periodic, or none (``nopbc``). Along the open ones
+    of others the cell of a frame is to be so long that no image is within reach.
+
+    Parameters
+    ----------
+    system_dirs : list of str
+        As for :func:`dataset_info`. Which axes are open comes from
+        ``periodic.npy`` of each set; a system without it is what DeePMD-kit
+        takes it for.
+    reach : float
+        How far a point sees, A.
+
+    Raises
+    ------
+    ChargeError
+        If an image is within reach, or a system that DeePMD-kit takes for open
+        has periodic axes; names the set and the frame.
+    """
+    for folder in map(_open, system_dirs):
+        is_open = (folder / "nopbc").is_file()
+        for part in sorted(folder.glob("set.*")):
+            periodic = _optional(part / "periodic.npy")
+            if periodic is None:
+                continue
+            periodic = periodic.reshape(-1, 3).astype(bool)
+            if is_open and periodic.any():
+                raise ChargeError(
+                    f"{folder / 'nopbc'}: frame {np.argmax(periodic.any(axis=1))} of {part} is "
+                    "periodic, which this file denies; convert the data again"
+                )
+            if is_open or periodic.all():
+                continue
+            coord, box = (_read(part / f"{name}.npy") for name in ("coord", "box"))
+            apart = gaps(coord.reshape(len(coord), -1, 3), box.reshape(-1, 3, 3), periodic)
+            if not (apart >= reach).all():
+                frame = np.argmin(apart >= reach)
+                raise ChargeError(
+                    f"{part}: in frame {frame} images across an open axis are {apart[frame]:.4g} A"
+                    f" apart, and a model that sees {reach:g} A takes them for neighbours; convert"
+                    " the data again, or lower model/descriptor/rcut"
                 )
 
 
@@ -192,6 +236,16 @@ def _valences(elements, facts):
         )
     known = np.isclose(np.diag(inverse @ counts), 1.0, rtol=0, atol=1e-8)
     return {e: float(z) for e, z, is_known in zip(elements, valence, known) if is_known}
+
+
+def _grid_spacings(part):
+    """Distances of grid points along the axes of each frame's file, A, as far as they are known."""
+    spacing, shape, box = (
+        _optional(part / f"{name}.npy") for name in ("grid_spacing", "grid_shape", "box")
+    )
+    if spacing is None and shape is not None and box is not None:  # as it was written once
+        spacing = np.linalg.norm(box.reshape(-1, 3, 3), axis=2) / shape.reshape(-1, 3)
+    return [] if spacing is None else spacing.ravel()
 
 
 def _open(folder):

@@ -26,7 +26,10 @@ DATA_TYPES = (
     # of the file that the frame comes from: its integral, whole grid and format
     DataType("n_electrons", np.ndarray, (Axis.NFRAMES,), required=False),
     DataType("grid_shape", np.ndarray, (Axis.NFRAMES, 3), required=False),
+    DataType("grid_spacing", np.ndarray, (Axis.NFRAMES, 3), required=False),  # A
     DataType("density_kind", np.ndarray, (Axis.NFRAMES,), required=False),
+    # whether its structure is periodic along the axes of the cell
+    DataType("periodic", np.ndarray, (Axis.NFRAMES, 3), required=False),
     # superposed atomic densities at the points, e/A^3, and what they were made from
     DataType("saed", np.ndarray, (Axis.NFRAMES, Axis.NATOMS), required=False),
     DataType("saed_source", np.ndarray, (Axis.NFRAMES,), required=False),
@@ -71,6 +74,9 @@ def system_data(
         (e/A^3) and, with a source, ``saed`` (e/A^3), all float64, and the facts
         of the source in each frame. The electrons are those of the total
         density whatever is learnt, and left out where the source is no total density.
+        ``cells`` (A) have the density's own vectors along periodic axes, and along open
+        ones vectors that keep images out of the reach of any model: see
+        :mod:`deepmd_charge.open_axes`.
 
     Raises
     ------
@@ -79,6 +85,7 @@ def system_data(
         that atomic densities are to be subtracted from.
     """
     from .errors import ChargeError
+    from .open_axes import MARGIN, separated
     from .quantities import channel, compose_kind, find_quantity
     from .species import species_of
 
@@ -96,16 +103,23 @@ def system_data(
 
     real = np.broadcast_to(atoms.positions, (n_frames, len(atoms), 3))
     points = density.points(index.reshape(-1)).reshape(n_frames, points_per_frame, 3)
+    corners = np.array(list(np.ndindex(2, 2, 2))) @ atoms.cell.array + density.origin
+    places = np.concatenate([atoms.positions, corners])
+    cell = separated(atoms.cell.array, atoms.pbc, places, MARGIN)
+    # dpdata turns right-handed cells only; this is the same lattice
+    cell *= np.sign(np.linalg.det(cell))
     at_points = channel(density, quantity, np.unravel_index(index, density.shape), path)
     data = {
         "atom_names": names,
         "atom_numbs": [int(n) for n in np.bincount(types)],
         "atom_types": types,
         "orig": np.zeros(3),
-        "cells": np.tile(atoms.cell.array, (n_frames, 1, 1)),
+        "cells": np.tile(cell, (n_frames, 1, 1)),
         "coords": np.concatenate([real, points], axis=1),
         "density": np.pad(at_points, ((0, 0), (len(atoms), 0))),
         "grid_shape": np.tile(density.shape, (n_frames, 1)),
+        "grid_spacing": np.tile(density.grid.spacing, (n_frames, 1)),
+        "periodic": np.tile(atoms.pbc, (n_frames, 1)),
         # HDF5 takes no str
         "density_kind": np.full(n_frames, compose_kind(density.format, learnt).encode()),
         **({} if atoms.pbc.any() else {"nopbc": True}),

@@ -160,8 +160,8 @@ def name_species(path, atoms, names, counts=None):
         One for each group of atoms, or one for each atom, each beginning with
         its element. None leaves the atoms as they are.
     counts : sequence of int, optional
-        Sizes of the groups, as in the header of a CHGCAR; by default like
-        atoms that follow one another are a group.
+        Sizes of the groups, as in the header of a CHGCAR or POSCAR. By default
+        the file tells none: like atoms that follow one another are a group.
 
     Raises
     ------
@@ -171,7 +171,11 @@ def name_species(path, atoms, names, counts=None):
     if names is None:
         return
     symbols = atoms.get_chemical_symbols()
+    remedy = "give one for each group, or for each atom"
     if counts is None:
+        remedy = (
+            "the file tells no groups but like atoms that follow one another: give one for each atom"
+        )
         counts = [len(list(run)) for _, run in groupby(symbols)]
     each = list(names)
     if len(each) == len(counts):
@@ -179,7 +183,7 @@ def name_species(path, atoms, names, counts=None):
     if len(each) != len(atoms):
         raise ChargeError(
             f"{path}: {len(names)} names of species for {len(counts)} groups of atoms"
-            f" ({len(atoms)} atoms); give one for each group, or for each atom"
+            f" ({len(atoms)} atoms); {remedy}"
         )
     for name, symbol in zip(each, symbols):
         if element_of(name) != symbol:

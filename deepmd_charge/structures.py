@@ -20,6 +20,8 @@ def same_atoms(one, other):
 def same_places(one, other):
     """Find the atoms of a structure in another one of the same cell.
 
+    Along an axis that is open in both an atom and its image are different places.
+
     Returns
     -------
     np.ndarray of int or None
@@ -32,17 +34,23 @@ def same_places(one, other):
     if sorted(one.numbers) != sorted(other.numbers):
         return None
     place = np.empty(len(one), dtype=int)
+    period = (one.pbc | other.pbc).astype(float)  # 0 for none, as cKDTree has it
     for number in set(one.numbers):
         mine, its = (np.flatnonzero(atoms.numbers == number) for atoms in (one, other))
-        # twice: a tiny negative number modulo 1 is 1
         here, there = (
-            atoms.cell.scaled_positions(atoms.positions[index]) % 1.0 % 1.0
+            _wrapped(atoms.cell.scaled_positions(atoms.positions[index]), period)
             for atoms, index in ((one, mine), (other, its))
         )
-        nearest = cKDTree(there, boxsize=1.0).query(here)[1]
+        nearest = cKDTree(there, boxsize=period).query(here)[1]
         step = there[nearest] - here
-        step = (step - np.round(step)) @ one.cell.array
+        step = (step - np.round(step) * period) @ one.cell.array
         if np.linalg.norm(step, axis=1).max() > SAME_PLACE or len(set(nearest)) < len(nearest):
             return None
         place[mine] = its[nearest]
     return place
+
+
+def _wrapped(fractions, period):
+    """Bring fractions (n, 3) to 0 <= f < 1 along the axes of period 1."""
+    # twice: a tiny negative number modulo 1 is 1
+    return np.where(period, fractions % 1.0 % 1.0, fractions)

@@ -123,6 +123,10 @@ def test_predict_needs_a_spacing(capsys, monkeypatch):
             "--grid 1 0 1: this grid has no points",
         ),
         (
+            ["lammps", "write", "-m", "charge.pb", "-s", "POSCAR", "-o", "d", "--like", "CHGCAR_no"],
+            "CHGCAR_no: no such file",
+        ),
+        (
             ["lammps", "write", "-m", "charge.pb", "-s", "Ge.xyz", "-o", "d", "--grid", 1, 1, 1],
             "Ge.xyz: the model has not seen Ge",
         ),
@@ -248,6 +252,41 @@ def test_lammps_round_trip():
         file.write("\n".join(lines) + "\n")
     assert main(["lammps", "read", "run", "-o", "CHGCAR_l"]) == 0
     assert read_density("CHGCAR_l").values.ravel() == pytest.approx(0.01 * np.arange(60))
+
+
+def lammps_dump(folder, values):
+    """Write what LAMMPS would where all points of a grid are probes."""
+    lines = ["ITEM: TIMESTEP", "0", "ITEM: NUMBER OF ATOMS", f"{values.size}", "ITEM: BOX BOUNDS"]
+    lines += ["", "", "", "ITEM: ATOMS c_density", *map(str, values.ravel())]
+    with open(f"{folder}/density.dump", "w") as file:
+        file.write("\n".join(lines) + "\n")
+
+
+def test_lammps_keeps_the_origin(capsys):
+    """As predict does: of a molecule in its box, and of a grid that is given."""
+    atoms, origin = read_density("CHGCAR").atoms, (0.3, -1.1, 5.2)
+    for name, pbc in ("slab", (True, True, False)), ("bulk", True):
+        atoms.pbc = pbc
+        write_density(f"{name}.cube", Density(atoms, np.full((3, 4, 5), 0.1), origin))
+    for name, flags, expected in (
+        ("slab", ["--grid", "2", "3", "2"], origin),
+        ("slab", ["--like", "bulk.cube"], origin),
+        ("bulk", ["--grid", "2", "3", "2"], (0, 0, 0)),
+        ("bulk", ["--like", "slab.cube"], origin),
+        ("slab", ["--like", "CHGCAR"], (0, 0, 0)),
+    ):
+        argv = ["-m", "charge.pb", "-s", f"{name}.cube", *flags]
+        assert main(["lammps", "write", *argv, "-o", "run"]) == 0
+        assert main(["predict", *argv, "-o", "p.cube"]) == 0
+        predicted = read_density("p.cube", check=False)
+        lammps_dump("run", predicted.values)
+        assert main(["lammps", "read", "run", "-o", "l.cube"]) == 0
+        found = read_density("l.cube", check=False)
+        assert found.matching(predicted) == pytest.approx(found.values, abs=1e-9)
+        assert found.origin == pytest.approx(expected, abs=1e-9)
+        if any(expected):
+            line = complaint(capsys, "lammps", "read", "run", "-o", "CHGCAR_l")
+            assert "CHGCAR_l: a CHGCAR has its origin at zero, this density at (0.3, -1.1" in line
 
 
 def test_odd_electron_counts_are_mentioned_where_they_matter(capsys, recwarn):

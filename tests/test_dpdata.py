@@ -88,7 +88,8 @@ def test_round_trip(tmp_path, fmt):
     else:
         systems = dpdata.MultiSystems()
         (again,) = systems.load_systems_from_file(str(tmp_path / "dp"), fmt=fmt, labeled=False)
-    for key in ("density", "n_electrons", "grid_shape", "density_kind", "coords", "cells"):
+    facts = ("n_electrons", "grid_shape", "grid_spacing", "density_kind", "periodic")
+    for key in ("density", "coords", "cells", *facts):
         np.testing.assert_array_equal(again[key], system[key])
     assert_true_to(again, read_density(path))
     assert dataset_info([str(tmp_path / "dp")])["elements"] == ["Zn", "O"]
@@ -188,7 +189,8 @@ def test_mixed_kinds(folder):
 
 
 def test_dataset_without_facts(folder):
-    systems = [folder("a", ["Li"], 1, remove=("n_electrons", "grid_shape", "density_kind"))]
+    facts = ("n_electrons", "grid_shape", "grid_spacing", "density_kind", "periodic")
+    systems = [folder("a", ["Li"], 1, remove=facts)]
     assert dataset_info(systems) == {
         "elements": ["Li"],
         "valence": {},
@@ -208,8 +210,15 @@ def test_elements_are_those_of_atoms(folder):
     (system / "type_map.raw").unlink()
     (system / "set.000" / "box.npy").unlink()  # as in a system that is not periodic
     assert dataset_info([str(system)], ["Na", "K", "X"])["elements"] == ["Na", "K"]
-    nothing = {"elements": [], "valence": {}, "grid_spacing": None, "saed": None}
-    assert dataset_info([str(system)]) == {**nothing, "kind": FORMAT}
+    assert dataset_info([str(system)]) == {
+        "elements": [],
+        "valence": {},
+        "grid_spacing": pytest.approx(np.load(system / "set.000/grid_spacing.npy").mean()),
+        "kind": FORMAT,
+        "saed": None,
+    }
+    (system / "set.000" / "grid_spacing.npy").unlink()
+    assert dataset_info([str(system)])["grid_spacing"] is None
 
 
 def test_charged_cells_and_coarse_grids_share_valences(folder):

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """One structure in LAMMPS: box, sweep, data file, script and dump; real runs against Python."""
 
+import json
+
 import numpy as np
 import pytest
 from ase import Atoms
@@ -200,9 +202,19 @@ def test_damaged_folder(folder):
         read_run(folder)
 
 
+def test_a_folder_without_an_origin_begins_at_zero(folder, text):
+    """As they were written once."""
+    content = json.loads((folder / "grid.json").read_text())
+    del content["origin"]
+    (folder / "grid.json").write_text(json.dumps(content))
+    (folder / "density.dump").write_text(text)
+    assert not read_run(folder).origin.any()
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        ({"origin": (0, np.nan, 0)}, "three finite numbers"),
         ({"grid": (3, 0, 5)}, "no points"),
         ({"type_map": ["Na", "X"]}, "not seen Cl"),
         ({"type_map": ["Na", "Cl"]}, "has no X"),
@@ -239,20 +251,24 @@ def slab():
 
 
 @pytest.mark.parametrize(
-    ("atoms", "grid", "probes", "ranks"),
+    ("atoms", "grid", "probes", "ranks", "origin"),
     [
-        pytest.param(slanted(), (4, 5, 7), 20, 1, id="slanted"),
-        pytest.param(slab(), (3, 11, 2), 15, 2, id="slab, 2 ranks"),
-        pytest.param(structure(seed=22), (2, 3, 1), 1, 2, id="a probe, 2 ranks"),
+        pytest.param(slanted(), (4, 5, 7), 20, 1, (0, 0, 0), id="slanted"),
+        pytest.param(slab(), (3, 11, 2), 15, 2, (0, 0, 0), id="slab, 2 ranks"),
+        pytest.param(slab(), (3, 11, 2), 15, 1, (-1.3, 0.4, 7.7), id="slab, from elsewhere on"),
+        pytest.param(structure(seed=22), (2, 3, 1), 1, 2, (0, 0, 0), id="a probe, 2 ranks"),
     ],
 )
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_lammps_equals_python(precise_model, programs, tmp_path, atoms, grid, probes, ranks):
+def test_lammps_equals_python(precise_model, programs, tmp_path, atoms, grid, probes, ranks, origin):
     model = precise_model
-    write_run(tmp_path, model.path, model.type_map, model.rcut, atoms, grid, probes)
+    write_run(tmp_path, model.path, model.type_map, model.rcut, atoms, grid, probes, origin)
     lmp(programs, tmp_path, "in.lammps", ranks)
-    found = read_run(tmp_path).values
-    expected = model.predict(atoms, grid).values
+    density = read_run(tmp_path)
+    assert density.origin.tolist() == list(origin)
+    assert density.atoms.positions == pytest.approx(atoms.positions, abs=1e-12)
+    found = density.values
+    expected = model.predict(atoms, grid, origin=origin).values
     assert np.all(np.abs(found - expected) <= 1e-9 * np.maximum(1.0, np.abs(expected)))
     assert np.ptp(expected) > 0.1
 

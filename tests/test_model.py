@@ -219,16 +219,41 @@ print "energy $(pe:%.17g) pressure $(press:%.17g)"
     assert not table[:, 3:].any()
 
 
+NO_PLACES = [[[0.0, 0.0, np.nan]], [[np.inf, 0, 0]], [[0, 1e200, 0]], [[0, 0, -1.1e9]]]
+NO_POINTS = [[1.0, 2.0], "abc", None, np.zeros((3, 5)), np.zeros((3, 4)), np.zeros((2, 2, 3))]
+
+
+@pytest.mark.parametrize("part", ["__call__", "difference", "superposition"])
+def test_a_field_takes_what_predict_points_takes(charge_model, differed, part):
+    """Whether the model carries atomic densities or not."""
+    for model in (charge_model, ChargeModel(differed / "charge.pb")):
+        atoms = structure(1)
+        evaluate = getattr(model.field(atoms), part)
+        for wrong in NO_PLACES:
+            with pytest.raises(ChargeError, match="points: number 1, .* not finite"):
+                evaluate([[0, 0, 0], *wrong])
+        for wrong in NO_POINTS:
+            with pytest.raises(ChargeError, match="three coordinates"):
+                evaluate(wrong)
+        place = [1.0, 2.0, 3.0]
+        expected = evaluate(np.array([place]))
+        assert np.isfinite(expected).all() and expected.shape == (1,)
+        for same in (place, [place], np.array([place], dtype=np.float32)):
+            assert equal(evaluate(same), expected)
+        for nothing in ([], np.zeros((0, 3))):
+            assert evaluate(nothing).shape == (0,)
+
+
 def test_refusals(trained, charge_model, tmp_path):
     with pytest.raises(ChargeError, match="not seen Ge"):
         charge_model.predict(structure(1, "SiGe"), grid=(2, 2, 2))
     for grid in [(2, 0, 2), (2.5, 2, 2), "abc", None, 7, (2, 2), (2, 2, float("nan"))]:
         with pytest.raises(ChargeError, match="counts of at least 1"):
             charge_model.predict(structure(1), grid=grid)
-    for wrong in ([[0.0, 0.0, np.nan]], [[np.inf, 0, 0]], [[0, 1e200, 0]]):
+    for wrong in NO_PLACES:
         with pytest.raises(ChargeError, match="points: number 0.* not finite"):
             charge_model.predict_points(structure(1), wrong)
-    for wrong in ([1.0, 2.0], "abc", None, np.zeros((3, 5)), np.zeros((3, 4)), np.zeros((2, 2, 3))):
+    for wrong in NO_POINTS:
         with pytest.raises(ChargeError, match="three coordinates"):
             charge_model.predict_points(structure(1), wrong)
     lost = structure(1)

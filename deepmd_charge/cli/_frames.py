@@ -8,6 +8,7 @@ import numpy as np
 from ..errors import ChargeError
 from ..frames import choose_frames, is_one_frame
 from ..species import name_species
+from ._groups import group_counts
 
 _DUMP = "lammps-dump-text"
 # Columns of a LAMMPS dump from which ase knows elements.
@@ -34,7 +35,8 @@ def iterate_structures(path, frames=None, species=None):
         was asked for.
     atoms : ase.Atoms
     origin : np.ndarray
-        (3,) where its cell begins, A: zero, but for density files.
+        (3,) where a grid of its cell is to begin, A: zero, but for molecules, wires
+        and slabs from density files, which are in the box there.
 
     Raises
     ------
@@ -47,12 +49,15 @@ def iterate_structures(path, frames=None, species=None):
         path = path if frames is None else f"{path}@{frames}"
         for _, density in iterate_densities(path, species=species, check=False):
             number = None if is_one_frame(frames) else density.extra.get("frame")
-            yield number, density.atoms, density.origin
+            corner = np.zeros(3) if density.atoms.pbc.all() else density.origin
+            yield number, density.atoms, corner
         return
     is_dump = _is_dump(path)
     options = _dump_options(path, species) if is_dump else {}
+    names = None if is_dump else species
+    counts = None if names is None else group_counts(path)
     for number, atoms in _chosen(path, frames, options):
-        name_species(path, atoms, None if is_dump else species)
+        name_species(path, atoms, names, counts)
         yield number, atoms, np.zeros(3)
 
 

@@ -155,7 +155,9 @@ def read_structure(path, model, species=None):
 
     Returns
     -------
-    ase.Atoms
+    atoms : ase.Atoms
+    origin : np.ndarray
+        (3,) where a grid of its cell is to begin, A.
 
     Raises
     ------
@@ -168,12 +170,12 @@ def read_structure(path, model, species=None):
 
     file, frames = split_frames(path)
     atoms = None
-    for _, atoms, _ in iterate_structures(file, "-1" if frames is None else frames, species):
+    for _, atoms, origin in iterate_structures(file, "-1" if frames is None else frames, species):
         pass
     if atoms is None:
         raise ChargeError(f"{path}: there are no such frames in this file")
     check_structure(path, atoms, [model])
-    return atoms
+    return atoms, origin
 
 
 def check_structure(name, atoms, models):

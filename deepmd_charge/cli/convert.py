@@ -112,7 +112,7 @@ def run(args):
             saed and saed.of(path),
             args.by_gradient,
         )
-        add_system(systems, data, path)
+        add_system(systems, data)
         found.setdefault("; ".join(density.extra.get("notes", [])), []).append(path)
         if saed:
             saed.count(path, density.atoms, data["n_electrons"][0])
@@ -223,7 +223,7 @@ def check_new(folder):
         raise ChargeError(f"{folder}: is not empty; give the name of a new folder")
 
 
-def add_system(systems, data, path):
+def add_system(systems, data):
     """Add the points of a density to the system of its composition.
 
     Parameters
@@ -232,13 +232,6 @@ def add_system(systems, data, path):
         Systems by composition; changed in place.
     data : dict
         Of :func:`deepmd_charge.dpdata_plugin.system_data`.
-    path : str
-        File of the density, for complaints.
-
-    Raises
-    ------
-    ChargeError
-        If some densities of one composition are periodic and others are not.
     """
     from dpdata import System
 
@@ -246,8 +239,6 @@ def add_system(systems, data, path):
     system.rot_lower_triangular()
     first = systems.setdefault(system.uniq_formula, system)
     if first is not system:
-        if system.nopbc != first.nopbc:
-            raise ChargeError(f"{path}: other files of this composition differ in being periodic")
         names = first["atom_names"]
         first.append(system)
         first.apply_type_map(names)  # dpdata may have sorted them

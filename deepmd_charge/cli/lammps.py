@@ -28,7 +28,9 @@ def add_parser(subparsers):
 def _add_write(parser):
     add_model_argument(parser)
     add_structure_arguments(parser)
-    _add_grid(parser)
+    grid = parser.add_mutually_exclusive_group(required=True)
+    _add_grid(grid, required=False)
+    grid.add_argument("--like", metavar="FILE", help="take the grid of this density file")
     parser.add_argument("-o", "--output", required=True, metavar="DIR", help="folder to make")
     parser.add_argument(
         "--probes",
@@ -111,12 +113,12 @@ def _add_average(parser):
     parser.set_defaults(run=run_average)
 
 
-def _add_grid(parser):
+def _add_grid(parser, required=True):
     parser.add_argument(
         "--grid",
         nargs=3,
         type=int,
-        required=True,
+        required=required,
         metavar=("NX", "NY", "NZ"),
         help="number of grid points",
     )
@@ -134,19 +136,27 @@ def _add_results(parser):
 
 def run_write(args):
     """Carry out ``deepmd-charge lammps write``."""
+    from ..grid.grid import Grid
     from ..inference import ChargeModel
     from ..lammps import write_run
     from ..saed.adding import check_given
-    from ._inputs import read_structure
+    from ._inputs import check_densities, read_companion, read_structure
 
     check_grid(args)
+    if args.like is not None:
+        check_densities([args.like])
     if args.probes is not None and args.probes < 1:
         raise ChargeError(f"--probes {args.probes}: give at least 1")
     model = ChargeModel(args.model)
     check_given(args.model, model.info, None)  # LAMMPS cannot add one
-    atoms = read_structure(args.structure, model, args.species)
+    atoms, origin = read_structure(args.structure, model, args.species)
+    if args.like is None:
+        grid = Grid.of(atoms, args.grid, origin)
+    else:
+        like = read_companion(args.like, args.species)
+        grid = Grid.of(atoms, like.shape, like.origin)
     write_run(
-        args.output, args.model, model.type_map, model.rcut, atoms, tuple(args.grid), args.probes
+        args.output, args.model, model.type_map, model.rcut, atoms, grid, args.probes
     )
     print(f"{args.output}: now run `lmp -in in.lammps` in this folder")
 

@@ -190,7 +190,7 @@ def grid_of(args, model, atoms, corner, given):
     atoms : ase.Atoms
         The structure.
     corner : np.ndarray
-        (3,) where its cell begins, A: a molecule is in the box there.
+        (3,) where its grid is to begin, A, unless a file says otherwise.
     given : Grid or None
         That of ``--like``, or else of ``--saed``.
 
@@ -198,7 +198,7 @@ def grid_of(args, model, atoms, corner, given):
     -------
     Grid
     """
-    origin = given.origin if given else (0.0, 0.0, 0.0) if atoms.pbc.all() else corner
+    origin = given.origin if given else corner
     grid = choose_grid(args, atoms, given, origin, model.info.get("grid_spacing"))
     if grid is None:
         raise ChargeError(

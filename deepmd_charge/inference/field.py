@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 
 from ..grid.grid import Grid
+from .places import check_points
 
 __all__ = ["Field"]
 
@@ -38,8 +39,14 @@ class Field:
         self._images = images
 
     def __call__(self, points):
-        """Density at points (n, 3), A, anywhere: (n,), e/A^3. For n of some thousands."""
-        return self._evaluator.density(self._images, self._images.wrap(points))
+        """Density at points (n, 3), A, anywhere: (n,), e/A^3. For n of some thousands.
+
+        Raises
+        ------
+        ChargeError
+            If a point is not three finite numbers.
+        """
+        return self._evaluate(self._evaluator.density, points)
 
     @property
     def is_superposed(self):
@@ -48,13 +55,17 @@ class Field:
 
     def difference(self, points):
         """What the model has learnt: the density less :meth:`superposition`; as for a call."""
-        return self._evaluator.difference(self._images, self._images.wrap(points))
+        return self._evaluate(self._evaluator.difference, points)
 
     def superposition(self, points):
         """The atomic densities that the model carries, zero if it has none; as for a call."""
         if not self.is_superposed:
-            return np.zeros(len(points))
-        return self._evaluator.superposition(self._images, self._images.wrap(points))
+            return np.zeros(len(check_points(points)))
+        return self._evaluate(self._evaluator.superposition, points)
+
+    def _evaluate(self, function, points):
+        points = check_points(points)
+        return function(self._images, self._images.wrap(points)) if len(points) else np.zeros(0)
 
     def warn_if_far(self, where, stacklevel=2, name=""):
         """Warn if a sample of the points has surroundings unlike the training data.
@@ -78,8 +89,8 @@ class Field:
         index = np.random.default_rng(0).choice(size, min(size, _PROBES), replace=False)
         if not len(index):
             return
-        points = self._images.wrap(where.points(index) if on_grid else where[index])
-        far = np.mean(self._evaluator.novelty(self._images, points) > _FAR)
+        points = where.points(index) if on_grid else where[index]
+        far = np.mean(self._evaluate(self._evaluator.novelty, points) > _FAR)
         if far > 0.01:
             about = f"{name}: " if name else ""
             warnings.warn(

@@ -20,14 +20,13 @@ from .frozen import read_model
 from .graph import FrozenGraph
 from .images import Images
 from .parallel import available_cores, in_order
+from .places import FARTHEST, check_points, misplaced
 from .progress import progress_bar
 
 __all__ = ["ChargeModel"]
 
 # Scattered points for which a thread is worth its start.
 _LEAST = 2048
-# A; farther from the origin places are known to less than 1e-7 A.
-_FARTHEST = 1e9
 
 
 class ChargeModel:
@@ -108,11 +107,11 @@ class ChargeModel:
                 f"{name}: the model has not seen {', '.join(unknown)}, only "
                 f"{', '.join(self.elements)} ({self.path}); train on densities that have them"
             )
-        bad = _misplaced(atoms.positions)
+        bad = misplaced(atoms.positions)
         if len(bad):
             raise ChargeError(
                 f"{name}: the position of atom {bad[0]}, {atoms.positions[bad[0]]}, is not "
-                f"finite, or farther than {_FARTHEST:.0e} A away; correct it"
+                f"finite, or farther than {FARTHEST:.0e} A away; correct it"
             )
         if not np.isfinite(atoms.cell.array).all():
             raise ChargeError(f"{name}: a cell vector is not finite; correct it")
@@ -213,7 +212,7 @@ class ChargeModel:
             If the structure looks unlike the training data.
         """
         check_given(self.path, self.info, saed)
-        points = _points(points)
+        points = check_points(points)
         saed = None if saed is None else _at_points(saed, len(points))
         field = self.field(atoms)
         field.warn_if_far(points, stacklevel=3)
@@ -261,30 +260,6 @@ def _fill(out, blocks, field, progress):
     with progress_bar(blocks.size, show=progress) as bar:
         for n_points in in_order(evaluate, range(len(blocks)), field.threads):
             bar.update(n_points)
-
-
-def _points(points):
-    """Points (n, 3), checked."""
-    try:
-        points = np.asarray(points, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise ChargeError("points: give three coordinates (A) for each") from error
-    if points.size and (points.ndim not in (1, 2) or points.shape[-1] != 3):
-        raise ChargeError(f"points: give three coordinates (A) for each, (n, 3), not {points.shape}")
-    points = points.reshape(-1, 3)
-    bad = _misplaced(points)
-    if len(bad):
-        raise ChargeError(
-            f"points: number {bad[0]}, {points[bad[0]]}, is not finite, or farther than"
-            f" {_FARTHEST:.0e} A away; correct it"
-        )
-    return points
-
-
-def _misplaced(positions):
-    """Which positions (n, 3) are no places that float64 resolves."""
-    with np.errstate(invalid="ignore"):
-        return np.flatnonzero(~(np.abs(positions) <= _FARTHEST).all(axis=1))
 
 
 def _at_points(saed, n_points):

@@ -8,6 +8,8 @@ up to a rotation and a reflection, both of which leave a density as it is.
 
 import numpy as np
 
+from ..open_axes import separated
+
 __all__ = ["Box"]
 
 # A, so that rounding brings no image across an open direction within reach
@@ -40,7 +42,9 @@ class Box:
     def __init__(self, atoms, rcut):
         from ase.geometry import minkowski_reduce
 
-        vectors = _lattice(atoms, rcut)
+        corners = 2.0 * np.array(list(np.ndindex(2, 2, 2))) @ atoms.cell.array
+        places = np.concatenate([atoms.positions, corners])
+        vectors = separated(atoms.cell.array, atoms.pbc, places, rcut + _SLACK)
         reduced, _ = minkowski_reduce(vectors)
         # reduced = (R^T) Q^T, with a positive diagonal of R
         q, r = np.linalg.qr(reduced.T)
@@ -91,16 +95,6 @@ class Box:
 
     def _fractions(self, positions):
         return np.asarray(positions) @ self._turn @ np.linalg.inv(self.cell)
-
-
-def _lattice(atoms, rcut):
-    """Vectors of the periodic directions, and normals to them as long as need be."""
-    periodic = atoms.cell.array[atoms.pbc]
-    normals = np.linalg.svd(periodic)[2][len(periodic) :]
-    corners = 2.0 * np.array(list(np.ndindex(2, 2, 2))) @ atoms.cell.array
-    heights = np.concatenate([atoms.positions, corners]) @ normals.T
-    lengths = np.ptp(heights, axis=0) + rcut + _SLACK
-    return np.concatenate([periodic, normals * lengths[:, None]])
 
 
 def _less_tilted(cell):

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..density import Density
 from ..errors import ChargeError
+from ..grid.grid import Grid
 from ..output import replacing
 from ..sampling import GRID_TYPE
 from ..species import element_of, species_of
@@ -26,7 +27,7 @@ MODEL = "charge.pb"
 DATA = "data.lammps"
 SCRIPT = "in.lammps"
 DUMP = "density.dump"
-GRID = "grid.json"  # structure, grid and stride, in ase's JSON
+GRID = "grid.json"  # structure, grid, its origin and stride, in ase's JSON
 GRID_MASS = 1.0  # any: no force moves a probe
 FEWEST_PROBES = 4096  # enough to keep a core busy, little memory
 ATOMS_PER_PROBE = 8  # so that sparse probes stay near where they start
@@ -83,8 +84,8 @@ def write_run(folder, model_file, type_map, rcut, atoms, grid, probes=None):
         Cutoff of the model, A.
     atoms : ase.Atoms
         Structure with a cell; periodic along the axes of its ``pbc``.
-    grid : tuple of int
-        Number of points along the three cell vectors.
+    grid : Grid
+        Of its cell.
     probes : int, optional
         Most grid points in the box at once. Default: an eighth of the number
         of atoms, and no fewer than 4096.
@@ -92,17 +93,13 @@ def write_run(folder, model_file, type_map, rcut, atoms, grid, probes=None):
     Raises
     ------
     ChargeError
-        When the grid has no points, the structure has no cell or elements that
-        are not in `type_map`, that has no X, or `folder` is a file.
+        When the structure has elements that are not in `type_map`, that has no X, or
+        `folder` is a file.
     """
-    if len(grid) != 3 or min(grid) < 1:
-        raise ChargeError(f"a grid of {' x '.join(map(str, grid))} has no points")
     if probes is None:
         probes = default_probes(len(atoms))
     if probes < 1:
         raise ChargeError(f"{probes} probes see nothing; give at least 1")
-    if atoms.cell.rank < 3:
-        raise ChargeError("the structure has no cell of three vectors; add one")
     if GRID_TYPE not in type_map:
         raise ChargeError(
             f"{model_file}: the type map {' '.join(type_map)} has no {GRID_TYPE}; "
@@ -112,9 +109,13 @@ def write_run(folder, model_file, type_map, rcut, atoms, grid, probes=None):
     if unknown := sorted(set(symbols) - (set(type_map) - {GRID_TYPE})):
         raise ChargeError(f"{model_file}: the model has not seen {', '.join(unknown)}")
     names = [name for name in type_map if name in symbols] + [GRID_TYPE]
-    box = Box(atoms, rcut)
-    edges, still = box.shortest(atoms.cell.array / np.asarray(grid)[:, None])
-    sweep = Sweep(grid, choose_stride(grid, atoms.cell.lengths(), probes, still))
+    # the sweep begins at the corner of the box
+    seen = atoms.copy()
+    seen.positions -= grid.origin
+    box = Box(seen, rcut)
+    edges, still = box.shortest(grid.cell / np.reshape(grid.shape, (3, 1)))
+    lengths = grid.spacing * grid.shape
+    sweep = Sweep(grid.shape, choose_stride(grid.shape, lengths, probes, still))
 
     last = np.subtract(sweep.stride, 1)
     reach = box.height([corner * last @ edges for corner in np.ndindex(2, 2, 2)])
@@ -124,9 +125,9 @@ def write_run(folder, model_file, type_map, rcut, atoms, grid, probes=None):
     with replacing(folder / MODEL) as temporary:
         shutil.copyfile(model_file, temporary)
     with replacing(folder / GRID) as temporary:
-        _write_grid(temporary, atoms, sweep)
+        _write_grid(temporary, atoms, grid.origin, sweep)
     with replacing(folder / DATA) as temporary, open(temporary, "w") as file:
-        _write_data(file, names, atoms, sweep, box)
+        _write_data(file, names, seen, sweep, box)
     with replacing(folder / SCRIPT) as temporary:
         temporary.write_text(_script(names, atoms, sweep, edges, rcut + reach))
 
@@ -155,7 +156,7 @@ def read_run(folder):
         to this grid.
     """
     folder = Path(folder)
-    atoms, sweep = _read_grid(folder / GRID)
+    atoms, origin, sweep = _read_grid(folder / GRID)
     values = np.empty(sweep.grid)
     for step, found in enumerate(_frames(folder / DUMP, sweep)):
         indices = sweep.indices(step)
@@ -167,7 +168,7 @@ def read_run(folder):
             f"{folder / DUMP}: the density at grid point {bad} is not a finite number; "
             "check the structure and the model"
         )
-    return Density(atoms, values)
+    return Density(atoms, values, origin)
 
 
 def _script(names, atoms, sweep, edges, reach):
@@ -194,13 +195,13 @@ def _script(names, atoms, sweep, edges, reach):
     )
 
 
-def _write_grid(path, atoms, sweep):
+def _write_grid(path, atoms, origin, sweep):
     from ase import Atoms
     from ase.io.jsonio import write_json
 
     bare = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
-    content = {"atoms": bare, "grid": sweep.grid, "stride": sweep.stride}
-    write_json(path, {key: [*map(int, v)] if key != "atoms" else v for key, v in content.items()})
+    counts = {"grid": [*map(int, sweep.grid)], "stride": [*map(int, sweep.stride)]}
+    write_json(path, {"atoms": bare, "origin": [*map(float, origin)], **counts})
 
 
 def _read_grid(path):
@@ -210,7 +211,8 @@ def _read_grid(path):
         raise ChargeError(f"{path}: no such file; make the folder with `deepmd-charge lammps write`")
     try:
         content = read_json(path)
-        return content["atoms"], Sweep(content["grid"], content["stride"])
+        origin = check_origin(content.get("origin", np.zeros(3)))
+        return content["atoms"], origin, Sweep(content["grid"], content["stride"])
     except (ValueError, KeyError, TypeError) as error:
         raise ChargeError(
             f"{path}: damaged; make the folder again with `deepmd-charge lammps write`"

@@ -27,12 +27,12 @@ def superposition(
     Parameters
     ----------
     atoms : ase.Atoms
-        Structure with a cell.
+        Structure with a cell; periodic along the axes of its ``pbc``.
     grid : tuple of int
         (nx, ny, nz)
     source : str, os.PathLike or RadialTable
         "upf:FOLDER" and "potcar:FILE" are summed in reciprocal space, as
-        Quantum ESPRESSO does; the table of a "saed.npz", or a ``RadialTable``,
+        Quantum ESPRESSO does, or where an axis is open tabulated; the table of a "saed.npz", or a ``RadialTable``,
         in real space; a density file must have this grid, cell and these atoms.
     ecutrho : float, optional
         Cutoff of \\|G\\|^2 in Ry: that of the run; needed for UPF files. Of a

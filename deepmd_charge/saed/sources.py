@@ -68,7 +68,12 @@ class AtomSource:
         return self.table.total(atoms)
 
     def on_grid(self, atoms, grid):
-        """Superposition on a grid, summed in reciprocal space."""
+        """Superposition on a grid, summed in reciprocal space.
+
+        Plane waves know no open axis: where there is one it comes from the table.
+        """
+        if not all(grid.pbc):
+            return self.at(atoms, grid, np.arange(grid.size)).reshape(grid.shape)
         densities = {e: self._density(e) for e in dict.fromkeys(atoms.get_chemical_symbols())}
         q_max = min(map(self._q_max, densities.values()))
         return superpose(atoms, grid, densities, q_max)

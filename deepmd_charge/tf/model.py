@@ -22,7 +22,7 @@ from deepmd.tf.model.model import Model
 from deepmd.tf.model.model_stat import make_stat_input
 from deepmd.tf.utils.graph import get_tensor_by_name_from_graph
 
-from ..dataset import check_systems, dataset_info
+from ..dataset import check_open_axes, check_systems, dataset_info
 from ..errors import ChargeError
 from ..model.spec import ModelSpec
 from ..saed import RadialTable
@@ -106,7 +106,12 @@ class ChargeModelTF(Model):
 
         DeePMD-kit calls this before it stores the arguments in the model.
         """
-        facts = training_facts(train_data.system_dirs, type_map, local_jdata.get("saed"))
+        facts = training_facts(
+            train_data.system_dirs,
+            type_map,
+            local_jdata.get("saed"),
+            local_jdata["descriptor"]["rcut"],
+        )
         info = {**local_jdata.get("info", {}), **facts}
         return {**local_jdata, "info": info}, None
 
@@ -119,7 +124,9 @@ class ChargeModelTF(Model):
             If the data hold no grid point, or no atom is within the cutoff of one.
         """
         if "elements" not in self.info:  # dp train --skip-neighbor-stat
-            facts = training_facts(data.system_dirs, self.type_map, self.saed)
+            facts = training_facts(
+                data.system_dirs, self.type_map, self.saed, self.descrpt.get_rcut()
+            )
             self.info = {**self.info, **facts}
         points = data.get_batch()["natoms_vec"][2 + self.descrpt.grid_type]
         per_batch = max(1, points * data.get_batch_size()[0])
@@ -253,7 +260,7 @@ class ChargeModelTF(Model):
         self.fitting.init_variables(graph, graph_def, suffix)
 
 
-def training_facts(system_dirs, type_map, saed=None):
+def training_facts(system_dirs, type_map, saed=None, rcut=0.0):
     """What a model must remember of its training data.
 
     Parameters
@@ -262,6 +269,8 @@ def training_facts(system_dirs, type_map, saed=None):
     type_map : list of str
     saed : str, optional
         Table of superposed atomic densities; it is checked against the data.
+    rcut : float, optional
+        How far the descriptor sees, A; the data are checked to be open that far.
 
     Returns
     -------
@@ -275,16 +284,17 @@ def training_facts(system_dirs, type_map, saed=None):
         If the data do not belong together, or the table not to them.
     """
     check_systems(system_dirs, type_map)
+    table = None if saed is None else RadialTable.load(saed)
+    check_open_axes(system_dirs, rcut if table is None else max(rcut, table.reach))
     facts = dataset_info(system_dirs, type_map)
     source = facts.pop("saed")
-    if saed is None:
+    if table is None:
         if source:
             log.warning(
                 "the data hold superposed atomic densities, but model/saed names no saed.npz: "
                 "the total density is learnt"
             )
         return facts
-    table = RadialTable.load(saed)
     if source != table.source:
         raise ChargeError(
             f"{saed}: of source {table.source!r}, but the superposed atomic densities beside the "

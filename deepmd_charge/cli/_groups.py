@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""The groups of atoms in VASP's files, of which ase tells the elements only."""
+
+from itertools import islice
+from xml.etree import ElementTree
+
+from ..errors import ChargeError
+
+__all__ = ["group_counts"]
+
+
+def group_counts(path):
+    """Find how many atoms the groups of a file have, in the order of its header.
+
+    Parameters
+    ----------
+    path : str
+        Any file that ase reads, plain or compressed.
+
+    Returns
+    -------
+    list of int or None
+        None where the format has no groups.
+
+    Raises
+    ------
+    ChargeError
+        If the file of a format with groups does not tell them.
+    """
+    from ase.io.formats import UnknownFileTypeError, filetype, open_with_compression
+
+    try:
+        reader = _READERS.get(filetype(path))
+    except UnknownFileTypeError:
+        return None  # who reads the structure will complain
+    if reader is None:
+        return None
+    try:
+        with open_with_compression(path, "r") as file:
+            words = reader(file)
+        return [int(word) for word in words]
+    except (ValueError, IndexError, AttributeError, StopIteration, ElementTree.ParseError):
+        raise ChargeError(
+            f"{path}: does not tell how many atoms its groups have; give one name for each atom"
+        ) from None
+
+
+def _of_header(file):
+    """Of a POSCAR, and what begins like one; VASP 4 has no line of elements."""
+    first, second = (line.split("!")[0].split() for line in islice(file, 5, 7))
+    return first if first[0].isdecimal() else second
+
+
+def _of_outcar(file):
+    return next(line for line in file if "ions per type =" in line).split("=")[1].split()
+
+
+def _of_vasprun(file):
+    for _, element in ElementTree.iterparse(file):
+        if element.tag == "atominfo":
+            return [row[0].text for row in element.find("array[@name='atomtypes']/set")]
+    raise ValueError("no atominfo")
+
+
+_READERS = {
+    "vasp": _of_header,
+    "vasp-xdatcar": _of_header,
+    "vasp-out": _of_outcar,
+    "vasp-xml": _of_vasprun,
+}
