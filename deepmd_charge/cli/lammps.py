@@ -136,7 +136,6 @@ def _add_results(parser):
 
 def run_write(args):
     """Carry out ``deepmd-charge lammps write``."""
-    from ..grid.grid import Grid
     from ..inference import ChargeModel
     from ..lammps import write_run
     from ..saed.adding import check_given
@@ -150,13 +149,12 @@ def run_write(args):
     model = ChargeModel(args.model)
     check_given(args.model, model.info, None)  # LAMMPS cannot add one
     atoms, origin = read_structure(args.structure, model, args.species)
-    if args.like is None:
-        grid = Grid.of(atoms, args.grid, origin)
-    else:
+    grid = args.grid
+    if args.like is not None:
         like = read_companion(args.like, args.species)
-        grid = Grid.of(atoms, like.shape, like.origin)
+        grid, origin = like.shape, like.origin
     write_run(
-        args.output, args.model, model.type_map, model.rcut, atoms, grid, args.probes
+        args.output, args.model, model.type_map, model.rcut, atoms, grid, args.probes, origin
     )
     print(f"{args.output}: now run `lmp -in in.lammps` in this folder")
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..density import Density
 from ..errors import ChargeError
-from ..grid.grid import Grid
+from ..grid.grid import Grid, check_origin
 from ..output import replacing
 from ..sampling import GRID_TYPE
 from ..species import element_of, species_of
@@ -69,7 +69,9 @@ run             {steps}
 """
 
 
-def write_run(folder, model_file, type_map, rcut, atoms, grid, probes=None):
+def write_run(
+    folder, model_file, type_map, rcut, atoms, grid, probes=None, origin=(0.0, 0.0, 0.0)
+):
     """Make a folder in which LAMMPS evaluates a model on a grid.
 
     Parameters
@@ -84,18 +86,21 @@ def write_run(folder, model_file, type_map, rcut, atoms, grid, probes=None):
         Cutoff of the model, A.
     atoms : ase.Atoms
         Structure with a cell; periodic along the axes of its ``pbc``.
-    grid : Grid
-        Of its cell.
+    grid : tuple of int
+        Number of points along the three cell vectors.
     probes : int, optional
         Most grid points in the box at once. Default: an eighth of the number
         of atoms, and no fewer than 4096.
+    origin : array_like, optional
+        (3,) position of the grid's first point, A.
 
     Raises
     ------
     ChargeError
-        When the structure has elements that are not in `type_map`, that has no X, or
-        `folder` is a file.
+        When the grid has no points, its origin is none, the structure has no cell
+        or elements that are not in `type_map`, that has no X, or `folder` is a file.
     """
+    grid = Grid.of(atoms, grid, origin)
     if probes is None:
         probes = default_probes(len(atoms))
     if probes < 1:
