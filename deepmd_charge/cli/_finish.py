@@ -4,7 +4,7 @@
 from .. import electrons, formats
 from ..augmentation import MISSING, occupancies
 from ..errors import ChargeError
-from ..quantities import predicted_kind
+from ..quantities import predicted_kind, split_kind
 
 
 class Finish:
@@ -44,7 +44,7 @@ class Finish:
         is_chgcar = formats.format_of(output) == "vasp/chgcar"
         if augmentation and not is_chgcar:
             raise ChargeError(f"{output}: only a CHGCAR holds augmentation occupancies")
-        self._quantity = empty.quantity
+        self._quantity = split_kind(self._kind)[1]
         self._scaled = bool(number)
         if number:
             self._expected = electrons.parse_electrons(number, first.path, first.info, atoms)
