@@ -327,6 +327,7 @@ def test_a_table_of_density_files_leaves_the_difference_to_the_loss(tmp_path):
 def test_loss_of_total_and_difference(difference):
     from deepmd.tf.env import tf
 
+    from deepmd_charge.model.spec import LossSpec
     from deepmd_charge.tf.loss import ChargeLoss
 
     with tf.Graph().as_default(), tf.Session() as session:
@@ -336,7 +337,7 @@ def test_loss_of_total_and_difference(difference):
             "center_index": tf.constant([[0, 1], [0, 2]], tf.int64),
             "residual": tf.constant(1.0, tf.float32),
         }
-        loss = ChargeLoss("mae", saed=True, difference=difference)
+        loss = ChargeLoss(LossSpec("mae"), saed=True, difference=difference)
         value, _ = loss.build(None, tf.constant([3, 3]), made, labels, "")
         assert session.run(value) == pytest.approx(0.5 if difference else 2.0)
 

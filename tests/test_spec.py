@@ -2,6 +2,8 @@
 """The specification of a model: its keys, what goes together, and what follows from them."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -15,7 +17,7 @@ from deepmd_charge import ChargeError
 from deepmd_charge.kernels.coupling import TRIPLES
 from deepmd_charge.model import reference
 from deepmd_charge.model.keys import keys_of
-from deepmd_charge.model.neighbors import neighbor_list
+from deepmd_charge.model.neighbors import neighbor_list, neighbors
 from deepmd_charge.model.spec import DescriptorSpec, FittingSpec, LossSpec, ModelSpec
 from deepmd_charge.model.weights import Weights, shapes
 
@@ -164,8 +166,16 @@ def test_sizes_are_those_of_the_equations_and_any_model_is_invariant(arguments, 
         turned.set_cell(atoms.cell.array @ matrix.T)
         turned.positions = atoms.positions @ matrix.T
         arrays = neighbor_list(spec, turned, points @ matrix.T, 7.0)
-        moments = reference.moments(spec, weights, reference.neighbors(spec, *arrays))
+        moments = reference.moments(spec, weights, neighbors(spec, *arrays))
         features = reference.invariants(spec, weights, moments)
         assert features.shape == (1, 4, spec.descriptor.dim_invariant)
         values.append(np.concatenate([features[0], reference.evaluate(spec, weights, *arrays).T], axis=1))
     assert values[1] == pytest.approx(values[0], rel=1e-7, abs=1e-9)
+
+
+def test_no_framework_is_loaded():
+    code = (
+        "import sys, deepmd_charge.model.reference, deepmd_charge.tf.names;"
+        "sys.exit(bool({'tensorflow', 'deepmd', 'torch'} & sys.modules.keys()))"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

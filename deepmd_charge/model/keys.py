@@ -27,11 +27,9 @@ class Check:
     message: str
 
 
-def one_of(*allowed, message=None):
+def one_of(*allowed):
     """Check that a value is one of a few."""
-    return Check(
-        lambda value: value in allowed, message or "must be one of " + ", ".join(allowed)
-    )
+    return Check(lambda value: value in allowed, "must be one of " + ", ".join(allowed))
 
 
 def at_least(zero=False):

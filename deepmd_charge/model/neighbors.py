@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
-"""Grid points and the atoms around them as the arrays that a model is evaluated with."""
+"""Grid points and the atoms around them, as arrays."""
+
+from typing import NamedTuple
 
 import numpy as np
+from array_api_compat import array_namespace, device
 
 from ..species import species_of
 
-__all__ = ["neighbor_list"]
+__all__ = ["Neighbors", "distances", "neighbor_list", "neighbors"]
 
 
 def neighbor_list(spec, atoms, points, reach):
@@ -46,3 +49,71 @@ def neighbor_list(spec, atoms, points, reach):
     coord = np.concatenate([points, images.positions])
     atype = np.concatenate([np.full(n, spec.grid_type), images.types]).astype(np.int64)
     return coord[None], atype[None], nlist[None]
+
+
+class Neighbors(NamedTuple):
+    """The surroundings of each centre.
+
+    Attributes
+    ----------
+    vector : array
+        (frames, centres, neighbours, 3) from the centre to the atom, A; zero
+        where there is none.
+    element : array
+        (frames, centres, neighbours) its place in :attr:`.ModelSpec.elements`;
+        -1 where there is none.
+    """
+
+    vector: object
+    element: object
+
+
+def neighbors(spec, coord, atype, nlist):
+    """Look up the atoms of a neighbour list.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    coord, atype, nlist : array
+        As for :func:`deepmd_charge.model.reference.evaluate`.
+
+    Returns
+    -------
+    Neighbors
+    """
+    xp = array_namespace(coord, atype, nlist)
+    frames, atoms, _ = coord.shape
+    there = nlist >= 0
+    # places in all frames, laid end to end
+    start = atoms * xp.arange(frames, dtype=nlist.dtype, device=device(nlist))
+    place = xp.where(there, nlist, xp.zeros_like(nlist)) + start[:, None, None]
+    place = xp.reshape(place, (-1,))
+    order = {t: z for z, t in enumerate(spec.elements)}
+    order = [order.get(t, -1) for t in range(-1, len(spec.type_map))]
+    order = xp.asarray(order, dtype=atype.dtype, device=device(atype))
+    element = xp.take(order, xp.take(xp.reshape(atype, (-1,)), place, axis=0) + 1, axis=0)
+    element = xp.reshape(element, nlist.shape)
+    element = xp.where(there, element, xp.full_like(element, -1))
+    vector = xp.reshape(xp.take(xp.reshape(coord, (-1, 3)), place, axis=0), (*nlist.shape, 3))
+    vector = vector - coord[:, : nlist.shape[1], None, :]
+    vector = xp.where((element >= 0)[..., None], vector, xp.zeros_like(vector))
+    return Neighbors(vector, element)
+
+
+def distances(dtype, around):
+    """Vectors and distances of :class:`Neighbors` in some precision.
+
+    Returns
+    -------
+    vector : array
+        (frames, centres, neighbours, 3) A
+    r : array
+        (frames, centres, neighbours) A
+    """
+    xp = array_namespace(around.vector)
+    vector = xp.astype(around.vector, dtype)
+    squared = xp.sum(vector * vector, axis=-1)
+    # the root has no derivative on a nucleus; what is even in r has: zero
+    apart = squared > 0
+    root = xp.sqrt(xp.where(apart, squared, xp.ones_like(squared)))
+    return vector, xp.where(apart, root, xp.zeros_like(root))

@@ -14,12 +14,9 @@ of :func:`invariants` D of :func:`moments`, through a :func:`network` N, the
 
 The code is that of the array API standard: it takes the namespace from its
 arguments, has no loop over points or neighbours, and can be differentiated, on
-a nucleus as well.
-Each stage computes in the precision of its own weights; every array, weights
-included, is of one namespace.
+a nucleus as well. Each stage computes in the precision of its own weights; every
+array, weights included, is of one namespace.
 """
-
-from typing import NamedTuple
 
 from array_api_compat import array_namespace, device
 
@@ -28,36 +25,18 @@ from ..kernels.harmonics import harmonics
 from ..kernels.network import activation, skips
 from ..kernels.piecewise import piecewise_cubic
 from ..kernels.radial import cutoff, inverse_distance, switch
+from .neighbors import distances, neighbors
 
 __all__ = [
-    "Neighbors",
     "evaluate",
     "invariants",
     "moments",
     "neighbor_count",
-    "neighbors",
     "network",
     "novelty",
     "pair_additive",
     "superposition",
 ]
-
-
-class Neighbors(NamedTuple):
-    """The surroundings of each centre.
-
-    Attributes
-    ----------
-    vector : array
-        (frames, centres, neighbours, 3) from the centre to the atom, A; zero
-        where there is none.
-    element : array
-        (frames, centres, neighbours) its place in :attr:`.ModelSpec.elements`;
-        -1 where there is none.
-    """
-
-    vector: object
-    element: object
 
 
 def evaluate(spec, weights, coord, atype, nlist):
@@ -96,32 +75,6 @@ def evaluate(spec, weights, coord, atype, nlist):
     return xp.where(is_grid, density, xp.zeros_like(density))
 
 
-def neighbors(spec, coord, atype, nlist):
-    """Look up the atoms of a neighbour list; parameters as for :func:`evaluate`.
-
-    Returns
-    -------
-    Neighbors
-    """
-    xp = array_namespace(coord, atype, nlist)
-    frames, atoms, _ = coord.shape
-    there = nlist >= 0
-    # places in all frames, laid end to end
-    start = atoms * xp.arange(frames, dtype=nlist.dtype, device=device(nlist))
-    place = xp.where(there, nlist, xp.zeros_like(nlist)) + start[:, None, None]
-    place = xp.reshape(place, (-1,))
-    order = {t: z for z, t in enumerate(spec.elements)}
-    order = [order.get(t, -1) for t in range(-1, len(spec.type_map))]
-    order = xp.asarray(order, dtype=atype.dtype, device=device(atype))
-    element = xp.take(order, xp.take(xp.reshape(atype, (-1,)), place, axis=0) + 1, axis=0)
-    element = xp.reshape(element, nlist.shape)
-    element = xp.where(there, element, xp.full_like(element, -1))
-    vector = xp.reshape(xp.take(xp.reshape(coord, (-1, 3)), place, axis=0), (*nlist.shape, 3))
-    vector = vector - coord[:, : nlist.shape[1], None, :]
-    vector = xp.where((element >= 0)[..., None], vector, xp.zeros_like(vector))
-    return Neighbors(vector, element)
-
-
 def moments(spec, weights, around):
     r"""Sums over the atoms of radial functions times harmonics.
 
@@ -149,7 +102,8 @@ def moments(spec, weights, around):
         (frames, centres, (lmax + 1)^2, elements and radial functions, or channels)
     """
     d = spec.descriptor
-    xp, vector, r = _distances(weights["neighbor_range.low"].dtype, around)
+    vector, r = distances(weights["neighbor_range.low"].dtype, around)
+    xp = array_namespace(r)
     inverse = inverse_distance(xp, r, d.eps)
     u = vector * inverse[..., None]
     ylm = xp.stack(harmonics(xp, u[..., 0], u[..., 1], u[..., 2], d.lmax), axis=-2)
@@ -312,7 +266,8 @@ def superposition(spec, weights, around):
         (frames, centres) e/A^3
     """
     step, table = weights["superposition.step"], weights["superposition.coefficients"]
-    xp, _, r = _distances(table.dtype, around)
+    _, r = distances(table.dtype, around)
+    xp = array_namespace(r)
     there = around.element >= 0
     kind = xp.where(there, around.element, xp.zeros_like(around.element))
     values = piecewise_cubic(xp, xp.reshape(r, (-1,)), xp.reshape(kind, (-1,)), step, table)
@@ -334,7 +289,8 @@ def neighbor_count(spec, weights, around):
     array
         (frames, centres, elements)
     """
-    xp, _, r = _distances(weights["neighbor_range.low"].dtype, around)
+    _, r = distances(weights["neighbor_range.low"].dtype, around)
+    xp = array_namespace(r)
     share = cutoff(xp, r, spec.descriptor.rcut)
     counts = [
         xp.sum(xp.where(around.element == z, share, xp.zeros_like(share)), axis=-1)
@@ -363,14 +319,3 @@ def novelty(spec, weights, around):
     outside = xp.maximum(low - count, count - high)
     outside = xp.maximum(outside, xp.zeros_like(outside))
     return xp.sum(outside, axis=-1) / xp.sum(high)
-
-
-def _distances(dtype, around):
-    """The namespace, and vectors and distances in one precision."""
-    xp = array_namespace(around.vector)
-    vector = xp.astype(around.vector, dtype)
-    squared = xp.sum(vector * vector, axis=-1)
-    # the root has no derivative on a nucleus; what is even in r has: zero
-    apart = squared > 0
-    root = xp.sqrt(xp.where(apart, squared, xp.ones_like(squared)))
-    return xp, vector, xp.where(apart, root, xp.zeros_like(root))

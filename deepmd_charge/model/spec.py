@@ -41,7 +41,10 @@ def _precision():
         "The precision of the parameters and of all that follows the distances: "
         '"float64", "float32"; "default" is "float32".',
         "default",
-        one_of("default", "float32", "float64", message='must be "default", "float32" or "float64"'),
+        Check(
+            lambda value: value in ("default", "float32", "float64"),
+            'must be "default", "float32" or "float64"',
+        ),
     )
 
 

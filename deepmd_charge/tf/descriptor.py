@@ -37,6 +37,8 @@ class SeCharge(Descriptor):
     ----------
     ntypes : int
         Number of types, the grid type among them.
+    type_map, spin
+        DeePMD-kit gives them to every descriptor; not used.
     grid_type : int, optional
         The last one by default.
     reach : float

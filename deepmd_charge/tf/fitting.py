@@ -33,6 +33,8 @@ class ChargeFitting(Fitting):
     Parameters
     ----------
     descrpt : SeCharge
+    ntypes, type_map
+        DeePMD-kit gives them to every fitting; not used.
     **keys
         Those of :class:`deepmd_charge.model.spec.FittingSpec`.
     """
