@@ -208,8 +208,10 @@ def beside(path, source):
     Raises
     ------
     ChargeError
-        If there is none, or it is the density itself.
+        If one of them is missing, or they are the same file.
     """
+    if not _file_of(path).exists():
+        raise ChargeError(f"{path}: no such file")
     near = Path(path).parent / source
     found = near if _file_of(near).exists() else Path(source)
     if not _file_of(found).exists():
