@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """Densities along molecular dynamics: averages, driven scripts, probes in the box."""
 
+import json
 import re
 import subprocess
 import sys
@@ -108,6 +109,45 @@ def test_bad_dumps_are_refused(tmp_path, change, species, grid, message):
         average_dump(tmp_path / "d.dump", species.split(), grid)
 
 
+@pytest.mark.parametrize(
+    ("flags", "pbc"),
+    [("pp pp ff", (1, 1, 0)), ("pp fs pp", (1, 0, 1)), ("sm pp mm", (0, 1, 0)), ("", (1, 1, 1))],
+)
+def test_nothing_crosses_an_open_face(tmp_path, flags, pbc):
+    """Neither atoms, whose mean is taken, nor grid points; old dumps tell no boundaries."""
+    places = np.array([[0.02] * 3, [0.98] * 3])
+    densities = [
+        Density(Atoms("Si", [place @ CELL], cell=CELL, pbc=True), np.ones(GRID)) for place in places
+    ]
+    text = dump(densities).replace("pp pp pp", flags)
+    (tmp_path / "d.dump").write_text(text)
+    mean = average_dump(tmp_path / "d.dump", ["C", "X", "Si"], GRID).mean()
+    assert mean.atoms.pbc.tolist() == list(map(bool, pbc))
+    expected = np.where(pbc, 0.0, 0.5)
+    assert mean.atoms.get_scaled_positions(wrap=False)[0] == pytest.approx(expected, abs=1e-9)
+
+    class Moved(Density):
+        def points(self, index=None):
+            points = super().points(index)
+            points[:4] += CELL[0]  # the first plane of the first axis, one cell on
+            return points
+
+    moved = [Moved(density.atoms, density.values) for density in densities]
+    (tmp_path / "d.dump").write_text(dump(moved).replace("pp pp pp", flags))
+    if pbc[0]:
+        assert average_dump(tmp_path / "d.dump", ["C", "X", "Si"], GRID).count == 2
+    else:
+        with pytest.raises(ChargeError, match="step 0: its 24 atoms of type X are not the points"):
+            average_dump(tmp_path / "d.dump", ["C", "X", "Si"], GRID)
+
+
+def test_a_dump_of_a_general_box_is_refused(tmp_path):
+    text = dump(frames(1)).replace("BOUNDS xy xz yz", "BOUNDS abc origin")
+    (tmp_path / "d.dump").write_text(text)
+    with pytest.raises(ChargeError, match="d.dump: a dump of general triclinic boxes; write it"):
+        average_dump(tmp_path / "d.dump", ["C", "X", "Si"], GRID)
+
+
 SCRIPT = """\
 units           metal
 region          cell prism 0 4.6 0 4.2 0 5.1 1.1 -0.7 0.9
@@ -175,6 +215,8 @@ def test_a_driven_script_moves_as_without_the_model(precise_model, programs, scr
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_a_plane(precise_model, programs, script):
+    Path("elsewhere").mkdir()  # results go where they were meant to
+    Path("in.md").write_text("shell cd elsewhere\n" + SCRIPT)
     done = command(
         [*script, "-m", precise_model.path, "--grid", 3, 4, 9, "--plane", "c", 0.3, "-v", "steps", 0],
         programs,
@@ -188,6 +230,190 @@ def test_a_plane(precise_model, programs, script):
     assert atoms.positions[0] == pytest.approx([0.5, 0.6, 0.4], abs=1e-6)
     expected = precise_model.predict_points(atoms, found.points() + shift)
     assert found.values.ravel() == pytest.approx(expected, abs=1e-6)
+
+
+RUN = SCRIPT[: SCRIPT.index("variable        n loop 2")]
+WAYS = {  # to write `run 8`
+    "plain": "run 8\n",
+    "continued": "ru& \t\nn & \n 8\n",
+    "carriage returns": "run &\r\n 8\r\n",
+    "comments": "# a comment &\nrun 1 \nprint 'a # b' # run 2\nrun 8# more\n",
+    "triple quotes": 'print """\nrun 3\nlabel x\n"""\nrun 8\n',
+    "quoted": 'print "run 3 &"\nvariable label string "run 4"\nrun 8\n',
+    "a variable": 'variable a string "run 8"\n${a}\n',
+    "in part a variable": "variable a index un\nr${a} 8\n",
+    "included": "include in.run\n",
+    "included by a variable": "variable where index in.run\ninclude ${where}\nprint done\n",
+    "included in if": 'if "1 == 1" then "include in.run"\n',
+    "included twice": "include in.outer\n",
+    "if": 'if "${steps} == 8" then &\n   "run 8" &\n else "run 3"\n',
+    "jump over": "jump SELF on\nrun 3\nlabel on\nrun 8\n",
+    "loop": "variable n loop 2\nlabel again\nrun 4\nnext n\njump SELF again\n",
+    "loop included": "include in.loop\nprint done\n",
+    "partition": "partition yes 1 run 8\n",
+    "last line": "run 8",
+}
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_ways_to_write_a_run(charge_model, programs, script):
+    """All give the densities of the plain one, whose steps are known."""
+    Path("in.run").write_text("print first\nrun 8\nprint last\n")
+    Path("in.outer").write_text("print outer\ninclude in.run\n")
+    Path("in.loop").write_text(WAYS["loop"])
+    calls = []
+    for number, text in enumerate(WAYS.values()):
+        Path(f"in.{number}").write_bytes((RUN + text).encode())
+        words = ["-m", charge_model.path, "--grid", "2", "2", "2", "-v", "steps", "8", "--each"]
+        calls.append([*script, *words, "-i", f"in.{number}", "-o", f"out.{number}"])
+    code = f"from deepmd_charge.cli.main import main\nfor call in {calls}: assert main(call) == 0, call"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.count("mean and deviation of 3 densities") == len(WAYS)
+    plain = {p.name: p.read_bytes() for p in Path("out.0").iterdir()}
+    assert set(plain) == {"CHGCAR_0", "CHGCAR_4", "CHGCAR_8", "CHGCAR_mean", "CHGCAR_std"}
+    for number, name in enumerate(WAYS):
+        found = {p.name: p.read_bytes() for p in Path(f"out.{number}").iterdir()}
+        assert found == plain, name
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_minimise_first_and_run_again(charge_model, programs, script):
+    """Neither the minimisation nor what set it up is sampled; rerun is, at the dump's steps."""
+    head = RUN.replace("dump_modify ", "minimize 0 1e-3 6 60\nreset_timestep 0\ndump_modify ")
+    Path("in.first").write_text(head + "run 8\n")
+    rerun = RUN[: RUN.index("velocity")] + "rerun run.dump dump x y z\n"
+    Path("in.again").write_text(rerun)
+    words = ["-m", charge_model.path, "--grid", "2", "2", "2", "--each"]
+    calls = [
+        [*script, *words, "-i", f"in.{name}", "-o", name] for name in ("first", "again")
+    ]
+    code = f"from deepmd_charge.cli.main import main\nfor call in {calls}: assert main(call) == 0, call"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    for name in ("CHGCAR_0", "CHGCAR_4", "CHGCAR_8", "CHGCAR_mean"):
+        first, again = (read_density(Path(folder, name), check=False) for folder in ("first", "again"))
+        assert again.values == pytest.approx(first.values, abs=1e-6)
+    assert {p.name for p in Path("first").iterdir()} == {p.name for p in Path("again").iterdir()}
+
+
+RUN = SCRIPT[: SCRIPT.index("variable        n loop 2")]
+WAYS = {  # to write `run 8`
+    "plain": "run 8\n",
+    "continued": "ru& \t\nn & \n 8\n",
+    "carriage returns": "run &\r\n 8\r\n",
+    "comments": "# a comment &\nrun 1 \nprint 'a # b' # run 2\nrun 8# more\n",
+    "triple quotes": 'print """\nrun 3\nlabel x\n"""\nrun 8\n',
+    "quoted": 'print "run 3 &"\nvariable label string "run 4"\nrun 8\n',
+    "a variable": 'variable a string "run 8"\n${a}\n',
+    "in part a variable": "variable a index un\nr${a} 8\n",
+    "included": "include in.run\n",
+    "included by a variable": "variable where index in.run\ninclude ${where}\nprint done\n",
+    "included in if": 'if "1 == 1" then "include in.run"\n',
+    "included twice": "include in.outer\n",
+    "if": 'if "${steps} == 8" then &\n   "run 8" &\n else "run 3"\n',
+    "if not": 'if "1 == 2" then "include in.none"\nrun 8\n',
+    "jump over": "jump SELF on\nrun 3\nlabel on\nrun 8\n",
+    "loop": "variable n loop 2\nlabel again\nrun 4\nnext n\njump SELF again\n",
+    "loop included": "include in.loop\nprint done\n",
+    "partition": "partition yes 1 run 8\n",
+    "last line": "run 8",
+}
+
+
+def in_one_process(calls, status):
+    """Run command lines in one other process: it takes seconds to start."""
+    code = f"from deepmd_charge.cli.main import main\nfor c in {calls}: assert main(c) == {status}, c"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done
+
+
+EVALUATE = """\
+import json, sys
+from deepmd_charge import ChargeModel
+from deepmd_charge.lammps import run_script
+model, found = ChargeModel(sys.argv[1]), []
+for script in sys.argv[2:]:
+    steps = {}
+    each = lambda step, density: steps.update({step: density.values.tolist()})
+    run_script(script, model, ["Si", "C"], 4, (2, 2, 2), variables=[["steps", "8"]], each=each)
+    found.append(steps)
+json.dump(found, open("found.json", "w"))
+"""
+
+
+def evaluated(model, scripts):
+    """The densities of the steps that are evaluated while scripts run: {step: values} of each."""
+    words = [sys.executable, "-c", EVALUATE, str(model.path), *scripts]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(Path("found.json").read_text())
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_ways_to_write_a_run(charge_model, programs, script):
+    """All give the densities of the plain one."""
+    Path("in.run").write_text("print first\nrun 8\nprint last\n")
+    Path("in.outer").write_text("print outer\ninclude in.run\n")
+    Path("in.loop").write_text(WAYS["loop"])
+    for number, text in enumerate(WAYS.values()):
+        Path(f"in.{number}").write_bytes((RUN + text).encode())
+    found = evaluated(charge_model, [f"in.{number}" for number in range(len(WAYS))])
+    plain = found[0]
+    assert set(plain) == {"0", "4", "8"}
+    for name, steps in zip(WAYS, found):
+        assert set(steps) == set(plain), name
+        for step, values in plain.items():
+            assert np.array(steps[step]) == pytest.approx(np.array(values), abs=1e-7), (name, step)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_minimise_first_and_run_again(charge_model, programs, script):
+    """A minimisation before is not sampled; rerun is, at the steps of its dump."""
+    head = RUN.replace("dump            ", "minimize 0 1e-3 6 60\nreset_timestep 0\ndump ")
+    Path("in.first").write_text(head + "run 8\n")
+    Path("in.again").write_text(RUN[: RUN.index("velocity")] + "rerun run.dump dump x y z\n")
+    first, again = evaluated(charge_model, ["in.first", "in.again"])
+    assert set(first) == set(again) == {"0", "4", "8"}
+    for step, values in first.items():
+        assert np.array(again[step]) == pytest.approx(np.array(values), abs=1e-5)
+
+
+LOSING_SCRIPTS = [
+    ("next ", "if '1 == 1' then quit\nnext ", "in.0:17: quit would end this program, too"),
+    ("next ", "include in.quit\nnext ", "in.quit:1: quit would end this program, too"),
+    ("label", "quit\nlabel", "in.2:15: quits before the first run"),
+    ("jump", "clear\njump", "in.3:18: clear would remove the fix that samples"),
+    ("jump", "unfix deepmd_charge\njump", "in.4: (LAMMPS stopped: .*|the script removes the fix)"),
+    ("region ", "label x\nregion ", "in.5:2: `label` comes before the box .*; make the box"),
+    ("region ", "if '1 == 1' then 'jump SELF x'\nregion ", "in.6:2: `if` comes before the box"),
+    ("mass ", "include in.none\nmass ", "in.none: cannot be read: No such file"),
+    ("mass ", "${nope} x\nmass ", "in.8: LAMMPS stopped: Substitution for illegal variable nope"),
+    ("region ", "boundary p p s\nregion ", "in.9, step .*: the box changes: .* shrink-wrapped"),
+    ("run ", "clear\nrun ", "in.10:16: clear would remove"),
+    ("next", "include in.clear\nnext", "in.clear:2: clear would remove"),
+    ("next", "variable c index in.clear\ninclude ${c}\n#", "in.12: the script removes the fix"),
+    ("mass", "\xff\nmass", "in.13: not a text in UTF-8"),
+]
+
+
+def test_scripts_that_would_lose_samples(charge_model, programs, script):
+    Path("in.quit").write_text("quit\n")
+    Path("in.clear").write_text("print x\nclear\n")
+    calls = []
+    for number, (old, new, _) in enumerate(LOSING_SCRIPTS):
+        text = SCRIPT.replace(old, new, 1)
+        if "variable c index" in new:
+            text = text.replace("jump ", "#")
+        Path(f"in.{number}").write_bytes(text.encode("latin-1"))
+        words = ["-m", charge_model.path, "--grid", "2", "2", "2", "-v", "steps", "8"]
+        calls.append([*script, *words, "-i", f"in.{number}"])
+    done = in_one_process(calls, 1)
+    lines = [line for line in done.stderr.splitlines() if line.startswith("deepmd-charge: error")]
+    assert len(lines) == len(LOSING_SCRIPTS)
+    for line, (*_, message) in zip(lines, LOSING_SCRIPTS):
+        assert re.search(f"error: {message}", line), line
 
 
 BAD_SCRIPTS = [
@@ -209,10 +435,7 @@ def test_scripts_that_cannot_be_run(charge_model, programs, script):
         Path(f"in.{number}").write_text(text)
         words = ["-m", charge_model.path, "--grid", "2", "2", "2", "-v", "steps", "1"]
         calls.append([*script, *words, "-i", f"in.{number}", *flags])
-    # one process for all of them: it takes seconds to start
-    code = f"from deepmd_charge.cli.main import main\nfor call in {calls}: assert main(call) == 1"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-3000:]
+    done = in_one_process(calls, 1)
     lines = [line for line in done.stderr.splitlines() if line.startswith("deepmd-charge: error")]
     assert len(lines) == len(BAD_SCRIPTS)
     for number, (line, (*_, message)) in enumerate(zip(lines, BAD_SCRIPTS)):

