@@ -25,6 +25,7 @@ import numpy as np
 
 from ..density import Density
 from ..errors import ChargeError
+from ..mapped import by_planes
 from ..quantities import QUANTITIES, compose_kind
 from ..units import PER_BOHR3
 from ._text import TextReader
@@ -88,27 +89,27 @@ def read(path, kind="xsf", declared=Declared()):
     field = choose_field(contents.grids, contents.comments, declared.quantity)
     if field.warning:
         warnings.warn(f"{path}: {field.warning}", stacklevel=3)
-    notes = list(field.notes)
-    text = "\n".join([field.grid.name, field.grid.block, *contents.comments])
+    quantity, grid, notes = field.quantity, field.grid, list(field.notes)
+    text = "\n".join([grid.name, grid.block, *contents.comments])
     scale = LENGTHS[_unit(text, declared.length, _SAID_LENGTHS, "A", notes)]
-    per_volume = field.quantity.is_per_volume
-    unit = per_volume and _unit(text, declared.values, _SAID_VALUES, "e/bohr^3", notes)
-    grid = field.grid._replace(origin=scale * field.grid.origin, spans=scale * field.grid.spans)
-    atoms, is_sure, its_notes = read_structure(contents, scale, declared)
-    notes += its_notes
-    quantity = field.quantity
+    grid = grid._replace(origin=scale * grid.origin, spans=scale * grid.spans)
+    unit = None  # as it is
+    if quantity.is_per_volume:
+        unit = _unit(text, declared.values, _SAID_VALUES, "e/bohr^3", notes)
+    atoms, is_sure, more_notes = read_structure(contents, scale, declared)
+    notes += more_notes
     try:
         if not is_sure:
             quantity = _judge_box(atoms, grid, unit, quantity, notes)
         atoms, arrays = _arrange(atoms, grid, [grid.values, *field.spin], declared.pbc, notes)
+        for array in arrays:
+            _convert(array, unit, atoms)
+        density = Density(atoms, arrays[0], grid.origin, compose_kind(kind, quantity))
     except ChargeError as error:
         raise ChargeError(f"{path}:{grid.line}: {error}") from None
-    if unit:
-        for array in arrays:
-            np.divide(array, _divisor(unit, atoms), out=array)
     extra = {"spin": arrays[1:], "notes": notes}
-    extra = {name: its for name, its in extra.items() if its}
-    return Density(atoms, arrays[0], grid.origin, compose_kind(kind, quantity), extra)
+    density.extra.update({name: value for name, value in extra.items() if value})
+    return density
 
 
 def _unit(text, declared, said, usual, notes):
@@ -120,9 +121,15 @@ def _unit(text, declared, said, usual, notes):
     return found[0]
 
 
-def _divisor(unit, atoms):
-    """What turns values into e/A^3."""
-    return 1.0 / VALUES[unit] if VALUES[unit] else atoms.get_volume()
+def _convert(array, unit, atoms):
+    """Turn values of a unit into e/A^3, in place."""
+    factor = VALUES.get(unit, 1.0)
+    divisor = 1.0 / factor if factor else atoms.get_volume()
+    for plane in by_planes(array):
+        with np.errstate(over="ignore"):
+            plane /= divisor
+        if not np.isfinite(plane).all():
+            raise ChargeError("some values are too large: compute the file again")
 
 
 def _judge_box(atoms, grid, unit, quantity, notes):
@@ -135,13 +142,23 @@ def _judge_box(atoms, grid, unit, quantity, notes):
         grid.values, grid.origin, grid.spans, atoms.positions, factor
     )
     if is_periodic(grid.values) or (cuts and repeats(grid.values)):
-        atoms.set_cell(grid.spans)
-        atoms.pbc = True
+        _set_box(atoms, grid.spans, True)
         notes.append("periodic, for the values at the ends of the grid are those at its beginnings")
     elif cuts and quantity.is_total:
         notes.append("the grid cuts through the structure: it holds a part of the electrons")
         return QUANTITIES["partial"]
     return quantity
+
+
+def _set_box(atoms, vectors, pbc):
+    """Set a right-handed cell; returns the order of the axes that makes it one.
+
+    Files made of Gaussian's cubes have them in the opposite order.
+    """
+    order = (0, 1, 2) if np.linalg.det(vectors) > 0 else (2, 1, 0)
+    atoms.set_cell(vectors[list(order)])
+    atoms.pbc = pbc
+    return order
 
 
 def _arrange(atoms, grid, arrays, pbc, notes):
@@ -151,12 +168,11 @@ def _arrange(atoms, grid, arrays, pbc, notes):
     if not n_periodic and not any(pbc or ()):
         if min(shape) < 2:
             raise ChargeError("a molecule's grid needs two points on each axis")
-        # Gaussian's axes come in the opposite order, which would make a left-handed cell
-        step = 1 if np.linalg.det(grid.spans) > 0 else -1
-        atoms.set_cell(open_cell(grid.spans, shape)[::step])
-        return atoms, [array.transpose((0, 1, 2)[::step]) for array in arrays]
+        order = _set_box(atoms, open_cell(grid.spans, shape), False)
+        return atoms, [array.transpose(order) for array in arrays]
     if not n_periodic:
-        atoms.set_cell(grid.spans if repeats(grid.values) else open_cell(grid.spans, shape))
+        does_repeat = repeats(grid.values)
+        _set_box(atoms, grid.spans if does_repeat else open_cell(grid.spans, shape), pbc)
     period = find_period(grid.values, grid.spans, atoms.cell.array, n_periodic or 3)
     notes += period.notes
     whole = without_images(atoms)
