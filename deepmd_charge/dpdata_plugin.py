@@ -70,7 +70,7 @@ def system_data(
         Atom types in order of appearance, "X" last; ``coords`` (A), ``density``
         (e/A^3) and, with a source, ``saed`` (e/A^3), all float64, and the facts
         of the source in each frame. The electrons are those of the total
-        density whatever is learnt.
+        density whatever is learnt, and left out where the source is no total density.
 
     Raises
     ------
@@ -105,12 +105,13 @@ def system_data(
         "cells": np.tile(atoms.cell.array, (n_frames, 1, 1)),
         "coords": np.concatenate([real, points], axis=1),
         "density": np.pad(at_points, ((0, 0), (len(atoms), 0))),
-        "n_electrons": np.full(n_frames, density.n_electrons),
         "grid_shape": np.tile(density.shape, (n_frames, 1)),
         # HDF5 takes no str
         "density_kind": np.full(n_frames, compose_kind(density.format, learnt).encode()),
         **({} if atoms.pbc.any() else {"nopbc": True}),
     }
+    if density.quantity.is_total:
+        data["n_electrons"] = np.full(n_frames, density.n_electrons)
     if saed is not None:
         subtracted = saed.at(density, index.reshape(-1)).reshape(index.shape)
         data["saed"] = np.pad(subtracted, ((0, 0), (len(atoms), 0)))
@@ -162,7 +163,8 @@ class DensityFormat(Format):
         quantity : str, optional
             What to learn of a density with spin; see :mod:`deepmd_charge.quantities`.
         species, check, pbc, unit, holds
-            See :func:`deepmd_charge.read_density`.
+            See :func:`deepmd_charge.read_density`; what is doubtful is refused, unless
+            `check` is false.
         **kwargs : dict
             Arguments that dpdata passes to every format.
 
@@ -176,8 +178,9 @@ class DensityFormat(Format):
         ChargeError
             If the file cannot be read, or ``saed`` is missing or does not fit.
         """
-        from .formats import read_density
+        from .formats import LEARN, read_density
 
+        check = check and LEARN
         density = read_density(
             file_name, self.format, species, check, pbc=pbc, unit=unit, holds=holds
         )

@@ -8,8 +8,8 @@ import numpy as np
 from .errors import ChargeError
 
 __all__ = [
-    "CHANNELS", "QUANTITIES", "Quantity", "channel", "compose_kind", "find_quantity", "select",
-    "split_kind",
+    "CHANNELS", "QUANTITIES", "Quantity", "channel", "compose_kind", "find_quantity", "predicted_kind",
+    "select", "split_kind",
 ]  # fmt: skip
 
 
@@ -103,6 +103,11 @@ def compose_kind(format, quantity):
     return f"{format}:{quantity.name}"
 
 
+def predicted_kind(info):
+    """Kind of what a model predicts, from ``ChargeModel.info``: its quantity, of no format."""
+    return compose_kind("", split_kind(info.get("kind"))[1])
+
+
 def select(density, quantity="total", path="this density"):
     """Choose one scalar field of a density with spin; see :func:`channel`.
 
@@ -160,12 +165,13 @@ def channel(density, quantity="total", index=Ellipsis, path="this density"):
     ChargeError
         If the density has no such field.
     """
-    if quantity not in CHANNELS:
-        raise ChargeError(f"unknown quantity {quantity!r}: give one of {', '.join(CHANNELS)}")
     total = density.values[index]
     # a file's only grid may be the very field that is asked for
     if quantity in ("total", density.quantity.name):
         return total
+    if quantity not in CHANNELS:
+        wanted = find_quantity(quantity).description
+        raise ChargeError(f"{path}: holds {density.quantity.description}, not {wanted}")
     spin = [component[index] for component in density.extra.get("spin", [])]
     if not spin:
         raise ChargeError(f"{path}: holds no magnetisation, so that there is no {quantity!r}")

@@ -4,7 +4,7 @@
 from .. import electrons, formats
 from ..augmentation import MISSING, occupancies
 from ..errors import ChargeError
-from ..quantities import split_kind
+from ..quantities import predicted_kind
 
 
 class Finish:
@@ -37,13 +37,15 @@ class Finish:
     """
 
     def __init__(self, models, empty, output, number, augmentation, species=None):
+        first = models[0]
+        self._kind = predicted_kind(first.info)
+        empty.declare(self._kind)
         formats.check_holds(output, empty)
         atoms = empty.atoms
         is_chgcar = formats.format_of(output) == "vasp/chgcar"
         if augmentation and not is_chgcar:
             raise ChargeError(f"{output}: only a CHGCAR holds augmentation occupancies")
-        first = models[0]
-        self._unit = split_kind(first.info.get("kind"))[1].integral
+        self._quantity = empty.quantity
         self._scaled = bool(number)
         if number:
             self._expected = electrons.parse_electrons(number, first.path, first.info, atoms)
@@ -61,6 +63,7 @@ class Finish:
 
     def __call__(self, density):
         """Finish a density in place, and return it."""
+        density.declare(self._kind)
         self._found = density.n_electrons
         if self._scaled:
             electrons.rescale(density, self._expected)
@@ -69,7 +72,9 @@ class Finish:
 
     def told(self):
         """Say how many electrons were predicted, and by how many that misses."""
-        text = f"{self._found:.4f} {self._unit}"
+        if not self._quantity.integral:
+            return self._quantity.description
+        text = f"{self._found:.4f} {self._quantity.integral}"
         if self._expected is None:
             return text
         text += f" ({self._found - self._expected:+.4f} of {self._expected:.10g})"

@@ -79,6 +79,13 @@ def declared(args):
     return {"pbc": pbc, "unit": args.unit, "holds": args.holds}
 
 
+def checking(args):
+    """How strictly files are judged that are learnt from, or tested on."""
+    from ..formats import LEARN
+
+    return False if args.unchecked else LEARN
+
+
 def content(density):
     """Say in a word what a density integrates to, or what else it is."""
     if density.quantity.integral:
@@ -91,7 +98,8 @@ def add_unchecked(parser):
     parser.add_argument(
         "--unchecked",
         action="store_true",
-        help="take densities whose integral is not positive or above the sum of the atomic numbers",
+        help="take files whose integral no number of valence electrons can be, or that are doubtful"
+        " otherwise",
     )
 
 

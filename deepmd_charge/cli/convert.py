@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..errors import ChargeError
 from ..output import check_output
+from ..quantities import split_kind
 from ..sampling import N_POINTS, POINTS_PER_FRAME, random_generator
 
 TABLE = "saed.npz"  # beside the systems; input.json names it (model.saed)
@@ -81,7 +82,7 @@ def run(args):
 
     from ..dpdata_plugin import system_data
     from ..formats import read_density
-    from ._inputs import check_densities, declared
+    from ._inputs import check_densities, checking, declared
 
     check_new(args.output)
     check_densities(args.files, args.format)
@@ -89,7 +90,7 @@ def run(args):
 
     def read(path):
         return read_density(
-            path, args.format, args.species, check=not args.unchecked, **declared(args)
+            path, args.format, args.species, check=checking(args), **declared(args)
         )
 
     saed = None
@@ -97,7 +98,7 @@ def run(args):
         saed = SaedOfFiles(args.saed, args.saed_ecutrho, args.files, read, args.species)
     elif args.saed_ecutrho is not None:
         raise ChargeError("--saed-ecutrho: there is no --saed; add it (upf:... or potcar:...)")
-    systems = {}
+    systems, found = {}, {}
     # a delay, however short: no bar before the first file is done, so that its error stands alone
     for path in tqdm(args.files, desc="convert", unit="file", delay=1e-6):
         density = read(path)
@@ -112,10 +113,12 @@ def run(args):
             args.by_gradient,
         )
         add_system(systems, data, path)
+        found.setdefault("; ".join(density.extra.get("notes", [])), []).append(path)
         if saed:
             saed.count(path, density.atoms, data["n_electrons"][0])
     table = saed and saed.table
     write_systems(list(systems.values()), args.output, table)
+    print(*notes(found), sep="\n", end="\n" if any(found) else "")
     for system in systems.values():
         print(summary(system, system_folder(system, len(systems), args.output)))
     if table:
@@ -278,10 +281,21 @@ def write_systems(systems, output, table=None):
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def notes(found):
+    """Lines on what was found out of files: {"note; note": [file, ...]}."""
+    for text, paths in found.items():
+        several = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+        if text:
+            yield f"{paths[0]}{several}: {text}"
+
+
 def summary(system, folder):
     """One line on a system."""
-    electrons = sorted({f"{n:.3f}" for n in system["n_electrons"]}, key=float)
-    span = " to ".join(dict.fromkeys([electrons[0], electrons[-1]]))
+    kind = split_kind(system["density_kind"][0].decode())[1]
+    held = kind.description
+    if "n_electrons" in system.data:
+        electrons = sorted({f"{n:.3f}" for n in system["n_electrons"]}, key=float)
+        held = " to ".join(dict.fromkeys([electrons[0], electrons[-1]])) + " electrons"
     elements = " ".join(system["atom_names"][:-1])
     n_points = len(system) * system["atom_numbs"][-1]
-    return f"{folder}: {len(system)} frames, {n_points} points, {span} electrons, {elements}"
+    return f"{folder}: {len(system)} frames, {n_points} points, {held}, {elements}"

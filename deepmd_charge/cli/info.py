@@ -24,19 +24,21 @@ def add_parser(subparsers):
 
 def run(args):
     """Carry out ``deepmd-charge info``."""
+    from ..formats.declared import Declared
     from ._inputs import check_densities, declared, read_quietly
 
     check_densities(args.files, args.format)
     facts = []
     for path in args.files:
-        facts.append(describe(path, read_quietly(path, args.format, args.species, **declared(args))))
+        density = read_quietly(path, args.format, args.species, **declared(args))
+        facts.append(describe(path, density, Declared.of(path, **declared(args))))
         if not args.json:
             print(as_text(facts[-1]))
     if args.json:
         print(json.dumps(facts, indent=2))
 
 
-def describe(path, density):
+def describe(path, density, declared=None):
     """Facts on a density.
 
     Parameters
@@ -44,6 +46,8 @@ def describe(path, density):
     path : str
         Its file.
     density : Density
+    declared : Declared, optional
+        What the user says of the file.
 
     Returns
     -------
@@ -54,7 +58,8 @@ def describe(path, density):
     import numpy as np
 
     from ..formats.chgcar import augmentation_counts
-    from ..formats.judge import is_valence_density
+    from ..formats.declared import Declared
+    from ..formats.judge import find_doubts, is_valence_density
 
     atoms, values = density.atoms, density.values
     spin = density.extra.get("spin", [])
@@ -92,6 +97,7 @@ def describe(path, density):
         "augmentation": [{"atoms": len(each), "values": sum(each)} for each in counts if each],
         "further_datasets": len(density.extra.get("datasets", [])),
         "notes": density.extra.get("notes", []),
+        "doubts": find_doubts(density, declared or Declared()),
     }
 
 
@@ -139,4 +145,5 @@ def as_text(facts):
     if facts["further_datasets"]:
         lines.append(("datasets", f"{facts['further_datasets']} more, which are not described"))
     lines += [("note", note) for note in facts["notes"]]
+    lines += [("doubt", doubt) for doubt in facts["doubts"]]
     return "\n".join([f"{facts['file']}:", *(f"  {name:<10}{text}" for name, text in lines)])

@@ -79,7 +79,7 @@ def run(args):
     from ..quantities import channel
     from ..output import check_output, replacing
     from ..sampling import random_generator
-    from ._inputs import check_densities, declared
+    from ._inputs import check_densities, checking, declared
 
     if (args.model is None) == (args.prediction is None):
         raise ChargeError("give either a model (-m) or predicted densities (-p)")
@@ -100,8 +100,13 @@ def run(args):
     rows = []
     for number, path in enumerate(args.system):
         reference = read_density(
-            path, args.format, args.species, check=not args.unchecked, **declared(args)
+            path, args.format, args.species, check=checking(args), **declared(args)
         )
+        if args.model and quantity == "total" and not reference.quantity.is_total:
+            raise ChargeError(
+                f"{path}: holds {reference.quantity.description}, and {args.model} predicts the"
+                " total density: test it on that"
+            )
         chosen = _choose_points(reference, args.points, generator)
         true = channel(reference, quantity, chosen, path)
         comparison = Comparison.of(
@@ -178,7 +183,10 @@ def _superpositions(args):
 
 def _from_files(args):
     """The quantity of predicted densities, and a function that reads the chosen points."""
+    from ..quantities import QUANTITIES, find_quantity
     from ._inputs import check_same_grid, read_companion
+
+    quantity = args.quantity or "total"
 
     if len(args.prediction) != len(args.system):
         raise ChargeError(
@@ -188,9 +196,15 @@ def _from_files(args):
     def predict(number, path, reference, chosen):
         prediction = read_companion(args.prediction[number], args.species)
         check_same_grid(path, reference, args.prediction[number], prediction)
+        true = find_quantity(quantity) if quantity != "total" else reference.quantity
+        if prediction.quantity not in (true, QUANTITIES["total"]):  # what does not say is trusted
+            raise ChargeError(
+                f"{args.prediction[number]}: holds {prediction.quantity.description}, and {path}"
+                f" {true.description}: give files of one quantity (--quantity, --is)"
+            )
         return prediction.values[chosen]
 
-    return args.quantity or "total", predict
+    return quantity, predict
 
 
 def _choose_points(density, n_points, generator):

@@ -18,10 +18,11 @@ from ..output import check_output
 from ..quantities import split_kind
 from ._text import COMPRESSIONS
 from .declared import Declared
-from .judge import check_total
+from .judge import LEARN, check_total
 
 __all__ = [
     "FORMATS",
+    "LEARN",
     "check_holds",
     "check_writable",
     "format_of",
@@ -71,8 +72,10 @@ def read_density(
         of a CHGCAR), or one for each atom: "Fe1", "Fe2", "O" for the
         sublattices of an antiferromagnet. They also name the elements of a
         CHGCAR of VASP 4.
-    check : bool, optional
+    check : bool or "learn", optional
         Refuse what is no total density: by what the file says of itself, or by its integral.
+        With "learn" also what is doubtful, which a warning tells otherwise: the part of a
+        structure, one of two spin channels, an unlikely unit, a grid that is no period.
     pbc : sequence of bool, optional
         Along which axes the structure is periodic, where the file does not say, or not rightly.
     unit : str or sequence of str, optional
@@ -86,7 +89,8 @@ def read_density(
     -------
     Density
         In e/A^3, or the unit of its ``quantity``. ``extra["notes"]`` is a list of lines on
-        what was found out of the file that its format does not say.
+        what was found out of the file that its format does not say, ``extra["doubts"]`` one of
+        what speaks against learning it.
 
     Raises
     ------
@@ -99,12 +103,15 @@ def read_density(
     -----
     ElectronCountWarning
         If `check` and the integral is not a whole number of electrons.
+    UserWarning
+        If the file is doubtful otherwise.
     """
     format = format_of(path, format)
     declared = Declared.of(os.fspath(path), species, pbc, unit, holds)
+    if declared.length and FORMATS[format].module not in ("cube", "xsf"):
+        raise ChargeError(f"{os.fspath(path)}: has its lengths in A: leave --unit {declared.length} out")
     density = declared.overrule(_module(format).read(path, format, declared), os.fspath(path))
-    if check and not declared.quantity:
-        check_total(density, os.fspath(path))
+    check_total(density, os.fspath(path), declared, check)
     return density
 
 
@@ -169,16 +176,16 @@ def check_holds(path, density, format=None):
     ----------
     path : str or os.PathLike
     density : Density
-        With whatever values: what counts are its atoms and its grid.
+        With whatever values: what counts are its atoms, its grid and its kind.
     format : str, optional
         As for :func:`write_density`.
 
     Raises
     ------
     ChargeError
-        If the format has no place for the atoms, their periodicity or the origin.
+        If the format has no place for the atoms, their periodicity, the origin or the values.
     """
-    _module(_writable(path, format)).check(os.fspath(path), density)
+    _module(_writable(path, format, density.kind)).check(os.fspath(path), density)
 
 
 def format_of(path, format=None):

@@ -93,16 +93,27 @@ def _scan(text, values, divisor):
     return len(numbers), end, text.count(b"\n", 0, end)
 
 
+def as_float(word):
+    """Convert a word, in Fortran's ways of writing a number, too: 1.5D-01, 1.5-100.
+
+    Raises
+    ------
+    ValueError
+        If it is no number, or not finite.
+    """
+    match = _FORTRAN.fullmatch(word)
+    value = float(f"{match[1]}e{match[2] or match[3]}" if match else word)
+    if not np.isfinite(value) or "_" in word:  # 1_0 is Python's own
+        raise ValueError(f"{word!r} is not a finite number")
+    return value
+
+
 def _number(word, index, line):
     word = word.decode("ascii", "backslashreplace")
-    match = _FORTRAN.fullmatch(word)
     try:
-        value = float(f"{match[1]}e{match[2] or match[3]}" if match else word)
+        return as_float(word)
     except ValueError:
         raise NotANumber(word, index, line) from None
-    if not np.isfinite(value) or "_" in word:
-        raise NotANumber(word, index, line)
-    return value
 
 
 def format_values(values, columns=5):

@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from ..errors import ChargeError
-from ._numbers import NotANumber, scan
+from ._numbers import NotANumber, as_float, scan
 
 COMPRESSIONS = (".gz", ".xz")
 CHUNK_BYTES = 1 << 18  # stays in a core's cache
@@ -96,10 +96,10 @@ class TextReader:
     def as_floats(self, words, counts, expected):
         """Convert words of the last line, as many as one of ``counts`` says."""
         try:
-            numbers = [float(word) for word in words]
+            numbers = [as_float(word) for word in words]
         except ValueError:
             numbers = []
-        if len(numbers) not in counts or not np.isfinite(numbers).all():
+        if len(numbers) not in counts:
             raise self.error(f"expected {expected}, found {' '.join(words)[:40]!r}")
         return numbers
 

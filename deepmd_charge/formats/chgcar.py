@@ -19,8 +19,10 @@ import numpy as np
 
 from ..density import Density
 from ..errors import ChargeError
+from ..quantities import compose_kind, split_kind
 from ..species import element_of, name_species, species_of
 from .declared import Declared
+from .said import split_quantity
 from ._text import TextReader
 from ._text_writer import slabs, text_writer, write_values
 
@@ -49,7 +51,8 @@ def read(path, kind="vasp/chgcar", declared=Declared()):
     Returns
     -------
     Density
-        In e/A^3 (or what LOCPOT and ELFCAR hold). ``extra`` holds "comment"
+        In e/A^3 (or what LOCPOT and ELFCAR hold), of the quantity that ``quantity="..."`` in the
+        comment names, as files written here have it. ``extra`` holds "comment"
         (str), "spin" (list of 0, 1 or 3 arrays like ``values``) and
         "augmentation" (list of the text after each block, as it stands in the
         file).
@@ -61,8 +64,10 @@ def read(path, kind="vasp/chgcar", declared=Declared()):
     """
     with TextReader(path) as reader:
         comment, atoms = _read_structure(reader, declared.species)
+        comment, quantity = split_quantity(comment)
         grid = _read_grid(reader)
-        unit = 1.0 if kind in NOT_TIMES_VOLUME else atoms.get_volume()
+        quantity = declared.quantity or quantity or split_kind(kind)[1]
+        unit = declared.divisor(quantity, "e", atoms.get_volume())
         blocks, texts, more = [], [], True
         while more:
             if len(blocks) == 4:
@@ -75,7 +80,7 @@ def read(path, kind="vasp/chgcar", declared=Declared()):
                 "3 grids, where a CHGCAR has 1, 2 (spin) or 4 (non-collinear): truncated?"
             )
     extra = {"comment": comment, "spin": blocks[1:], "augmentation": texts}
-    return Density(atoms, blocks[0], kind=kind, extra=extra)
+    return Density(atoms, blocks[0], kind=compose_kind(kind, quantity), extra=extra)
 
 
 def lacks_elements(path):
@@ -285,6 +290,8 @@ def _structure_text(density):
     fractional = np.linalg.solve(cell.T, atoms.positions.T).T
     runs = [(element_of(name), len(list(run))) for name, run in groupby(species_of(atoms))]
     comment = density.extra.get("comment") or atoms.get_chemical_formula()
+    if ":" in density.kind:  # of what the format's files usually hold nothing is said
+        comment += f' quantity="{density.quantity.name}"'
     lines = [
         " ".join(comment.splitlines()),
         "   1.0000000000000000     ",

@@ -4,33 +4,40 @@
 Two comment lines; number of atoms, origin and perhaps the number of values at
 each point; for each axis the number of points and the step; a line for each
 atom: atomic number, charge, position; the values with z running fastest.
-Lengths are in bohr, or in A where the numbers of points are negative. The
-values are in e/bohr^3 always. A negative number of atoms announces a line with
+Lengths are in bohr, or in A where the numbers of points are negative. Densities
+are in e/bohr^3 always. A negative number of atoms announces a line with
 the number of datasets and their labels before the values.
 
-The format does not say whether the atoms are periodic. Files that are written
-here do, by ``pbc="T T F"`` at the end of the first line. Any other is read as
-periodic, unless the density stays below ``FACE_DENSITY`` on all six faces of the
-grid: then it is a molecule in a box, and ``atoms.pbc`` is False.
+The format does not say what the values are: programs do, in words of their own in the comment
+lines (:mod:`deepmd_charge.formats.said`); nor whether the atoms are periodic
+(:mod:`deepmd_charge.formats.periodicity`). Files that are written here do, by
+``quantity="difference"`` and ``pbc="T T F"`` at the ends of the comment lines.
 """
 
 import math
 import os
 import re
-import warnings
+from typing import NamedTuple
 
 import numpy as np
 
 from ..density import Density
 from ..errors import ChargeError
+from ..quantities import QUANTITIES, compose_kind
 from ..species import name_species
 from ..units import BOHR, PER_BOHR3
-from .declared import Declared
+from . import abacus
 from ._text import TextReader
 from ._text_writer import slabs, text_writer, write_values
+from .declared import LENGTHS, Declared
+from .evidence import largest_on_faces, repeated_planes
+from .mistakes import convert_units, is_whole, likely_reading
+from .periodicity import FACE_DENSITY, guess_periodicity
+from .said import (
+    MOLECULAR, program_said, quantity_said, split_quantity, units_said, with_quantity, words_of,
+)  # fmt: skip
 
 COLUMNS = 6
-FACE_DENSITY = 0.01  # e/A^3; between the atoms of condensed matter there is ten times as much
 _PBC = re.compile(r' pbc="([TF]) ([TF]) ([TF])"\s*$')  # as in extxyz
 
 
@@ -42,65 +49,126 @@ def read(path, kind="cube", declared=Declared()):
     path : str or os.PathLike
         File, plain or compressed.
     kind : str
-        Becomes the density's kind.
+        Becomes the density's kind, with what the comment says of its quantity.
     declared : Declared
         What the user says of the file.
 
     Returns
     -------
     Density
-        In e/A^3. ``extra`` holds "comment" (str, two lines) and, where there
+        In e/A^3; a potential, an orbital and what else is not so much per volume as it is.
+        ``extra`` holds "comment" (str, two lines) and, where there
         are several datasets, "datasets": those after the first, like ``values``.
 
     Raises
     ------
     ChargeError
         If the file is damaged.
-
-    Warns
-    -----
-    UserWarning
-        If ABACUS wrote the file for one of two spin channels.
     """
-    from ase import Atoms
-
     with TextReader(path) as reader:
-        comment = [reader.line(), reader.line()]
-        if None in comment:
-            raise ChargeError(f"{reader.path}: the file is empty")
-        n_atoms, origin, n_sets = _read_counts(reader, "the number of atoms and the origin")
-        if n_atoms == 0:
-            raise reader.error("there are no atoms in this file")
-        axes = [_read_counts(reader, f"points and step of axis {i}")[:2] for i in (1, 2, 3)]
-        signs = {math.copysign(1, n) for n, _ in axes}
-        if not all(n for n, _ in axes) or len(signs) > 1:
-            raise reader.error("the numbers of points must all be positive, or all negative (A)")
-        unit = BOHR if signs == {1} else 1.0
-        shape = tuple(abs(n) for n, _ in axes)
-        cell = np.array([abs(n) * step for n, step in axes]) * unit
-        if not abs(np.linalg.det(cell)) > 1e-12:
-            raise reader.error("the cell has no volume: check the steps of the grid")
-        numbers, positions = _read_atoms(reader, abs(n_atoms))
-        if n_atoms < 0:
-            n_sets = _read_labels(reader)
-        values = reader.values(math.prod(shape) * n_sets, 1.0 / PER_BOHR3)
-        _expect_end(reader)
-    sets = [np.ascontiguousarray(one) for one in np.moveaxis(values.reshape(*shape, n_sets), -1, 0)]
-    if said := _PBC.search(comment[0]):
-        comment[0] = comment[0][: said.start()]
-        pbc = [letter == "T" for letter in said.groups()]
-    else:
-        pbc = not _is_open(sets[0])
-    atoms = Atoms(numbers, positions=positions * unit, cell=cell, pbc=pbc)
-    name_species(reader.path, atoms, declared.species)
-    extra = {"comment": "\n".join(comment)}
-    if n_sets > 1:
-        extra["datasets"] = sets[1:]
-    if comment[1].split()[:2] == ["2", "(nspin)"]:
-        warnings.warn(
-            f"{reader.path}: ABACUS wrote one spin channel to this file: add the other", stacklevel=3
+        header = _read_header(reader)
+        comment, pbc, said = _split_comment(header.comment)
+        extra = {"comment": comment, "notes": [], "doubts": []}
+        quantity = declared.quantity or _find_quantity(reader.path, extra, header, said)
+        length = declared.length or ("A" if header.in_angstrom else "bohr")
+        cell, origin, positions = (
+            lengths * LENGTHS[length] for lengths in (header.cell, header.origin, header.positions)
         )
-    return Density(atoms, sets[0], origin * unit, kind, extra)
+        divisor = declared.divisor(quantity, "e/bohr^3", abs(np.linalg.det(cell)))
+        values = reader.values(math.prod(header.shape) * header.n_sets, divisor)
+        _expect_end(reader)
+    values = np.moveaxis(values.reshape(*header.shape, header.n_sets), -1, 0)
+    first, *others = map(np.ascontiguousarray, values)
+    if others:
+        extra["datasets"] = others
+        extra["notes"].append(f"the first of {header.n_sets} datasets")
+    extra["units"] = declared.values or "e/bohr^3", length
+    atoms = _named_atoms(reader.path, header.numbers, positions, cell, declared.species)
+    density = Density(atoms, first, origin, compose_kind(kind, quantity), extra)
+    _trust_words(density, declared)
+    if pbc is not None or declared.pbc is not None:
+        atoms.pbc = pbc if declared.pbc is None else declared.pbc
+        return density
+    density = _one_period(density)
+    density.extra["guessed"] = ("pbc",)
+    guess_periodicity(density, program_said(comment))
+    return density
+
+
+def _split_comment(lines):
+    """Words, and the periodicity and quantity that files written here note beside them."""
+    first, pbc = lines[0], None
+    if said := _PBC.search(first):
+        first = first[: said.start()]
+        pbc = [letter == "T" for letter in said.groups()]
+    comment, quantity = split_quantity(f"{first}\n{lines[1]}")
+    return comment, pbc, quantity
+
+
+def _find_quantity(path, extra, header, tagged):
+    """What a file says that it holds; what it does not say is taken as the total density."""
+    comment = extra["comment"]
+    quantity, said, doubt = abacus.told_by_name(path, comment)
+    if told := tagged or quantity_said(comment):
+        quantity = told
+        lines = [line.strip() for line in comment.splitlines()]
+        said = next((line[:40] for line in lines if quantity_said(line) == quantity), "")
+    extra["said"] = said
+    if quantity and not quantity.is_total and not tagged:
+        extra["notes"].append(f"{quantity.description}, for it says {said!r} (--is says otherwise)")
+    if doubt is None and quantity is None and header.labels:
+        doubt = (
+            f"its datasets have numbers ({' '.join(header.labels[:5])}), as those of orbitals: say by"
+            " --is orbital or --is total (holds=) what they are"
+        )
+    extra["doubts"] += [doubt] if doubt else []
+    return quantity or QUANTITIES["total"]
+
+
+def _trust_words(density, declared):
+    """Take the units that the comment names, where the number of electrons bears them out."""
+    now = density.extra["units"]
+    values, length = units_said(density.extra["comment"])
+    named = (declared.values or values or now[0], declared.length or length or now[1])
+    if named == now or not density.quantity.is_per_volume:
+        return
+    is_total, electrons = density.quantity.is_total, density.n_electrons
+    likely = likely_reading(density, declared, electrons) if is_total else None
+    if likely and likely[:2] == named:
+        convert_units(density, named)
+        density.extra["notes"].append(
+            f"values in {named[0]}, lengths in {named[1]}, as its comment and its"
+            f" {likely.electrons:.6g} electrons say (--unit says otherwise)"
+        )
+    elif likely or not (is_total and is_whole(electrons)):
+        density.extra["doubts"].append(
+            f"its comment speaks of {' and '.join(set(named) - set(now))}, the format of"
+            f" {' and '.join(set(now) - set(named))}: say by --unit (unit=) which it is"
+        )
+
+
+def _one_period(density):
+    """A grid without the last planes that repeat its first ones, as of XCrySDen's general grids."""
+    repeated = repeated_planes(density.values)
+    program = program_said(density.extra["comment"])
+    if not repeated or program in MOLECULAR or largest_on_faces(density.values) < FACE_DENSITY:
+        return density
+    keep = tuple(slice(-1 if axis in repeated else None) for axis in range(3))
+    values = np.ascontiguousarray(density.values[keep])
+    atoms = density.atoms.copy()
+    atoms.set_cell(atoms.cell.array * (np.divide(values.shape, density.shape))[:, None])
+    extra = dict(density.extra)
+    if "datasets" in extra:
+        extra["datasets"] = [np.ascontiguousarray(one[keep]) for one in extra["datasets"]]
+    period = Density(atoms, values, density.origin, density.kind, extra)
+    counts = [density.quantity.is_total and is_whole(d.n_electrons) for d in (density, period)]
+    if counts == [True, False] or (not all(repeated.values()) and counts != [False, True]):
+        return density
+    axes = "".join("abc"[axis] for axis in repeated)
+    extra["notes"].append(
+        f"without the last planes along {axes}, which repeat the first (--pbc F F F keeps them)"
+    )
+    return Density(atoms, values, density.origin, density.kind, extra)
 
 
 def write(path, density, kind="cube"):
@@ -127,28 +195,31 @@ def write(path, density, kind="cube"):
     path = os.fspath(path)
     atoms = density.atoms
     check(path, density)
-    comment = (density.extra.get("comment", "").splitlines() + ["", ""])[:2]
-    periodicity = " ".join("FT"[int(is_periodic)] for is_periodic in atoms.pbc)
+    comment = _comment(density)
     steps = atoms.cell.array / np.reshape(density.shape, (3, 1)) / BOHR
-    scaled = density.quantity.is_per_volume
     with text_writer(path) as file:
         lines = [
-            f'{comment[0] or atoms.get_chemical_formula()} pbc="{periodicity}"',
-            comment[1] or ("electron density in e/bohr^3" if scaled else density.quantity.description),
+            *comment,
             _line(len(atoms), density.origin / BOHR),
             *(_line(n, step) for n, step in zip(density.shape, steps)),
             *(_line(z, [z, *xyz / BOHR]) for z, xyz in zip(atoms.numbers, atoms.positions)),
         ]
         file.write(("\n".join(lines) + "\n").encode())
-        unit = PER_BOHR3 if scaled else 1.0
+        unit = PER_BOHR3 if density.quantity.is_per_volume else 1.0
         rows = (slab.reshape(-1, density.shape[2]) / unit for slab in slabs(density.values))
         write_values(file, path, rows, COLUMNS)
 
 
-def _is_open(values):
-    """Whether there is next to nothing on the faces of a grid."""
-    faces = [np.moveaxis(values, axis, 0)[k] for axis in range(3) for k in (0, -1)]
-    return max(np.abs(face).max() for face in faces) < FACE_DENSITY
+def _comment(density):
+    """Two lines that say what is periodic and what the values are."""
+    first, second = (density.extra.get("comment", "").splitlines() + ["", ""])[:2]
+    first = first or density.atoms.get_chemical_formula()
+    if not second:
+        second = words_of(density.quantity)
+        second += " in e/bohr^3" if density.quantity.is_total else ""
+    first, second = with_quantity(f"{first}\n{second}", density.quantity).splitlines()
+    periodicity = " ".join("FT"[int(is_periodic)] for is_periodic in density.atoms.pbc)
+    return f'{first} pbc="{periodicity}"', second
 
 
 def check(path, density):
@@ -159,6 +230,49 @@ def check(path, density):
 
 def _line(count, numbers):
     return f"{count:5d}" + "".join(f" {x:17.12f}" for x in numbers)
+
+
+class _Header(NamedTuple):
+    """What stands before the values; lengths in the file's own unit."""
+
+    comment: list
+    numbers: list
+    positions: np.ndarray
+    origin: np.ndarray
+    cell: np.ndarray
+    shape: tuple
+    in_angstrom: bool
+    n_sets: int
+    labels: list  # of the datasets
+
+
+def _read_header(reader):
+    comment = [reader.line(), reader.line()]
+    if None in comment:
+        raise ChargeError(f"{reader.path}: the file is empty")
+    n_atoms, origin, n_sets = _read_counts(reader, "the number of atoms and the origin")
+    if n_atoms == 0:
+        raise reader.error("there are no atoms in this file")
+    axes = [_read_counts(reader, f"points and step of axis {i}")[:2] for i in (1, 2, 3)]
+    signs = {math.copysign(1, n) for n, _ in axes}
+    if not all(n for n, _ in axes) or len(signs) > 1:
+        raise reader.error("the numbers of points must all be positive, or all negative (A)")
+    shape = tuple(abs(n) for n, _ in axes)
+    cell = np.array([abs(n) * step for n, step in axes])
+    if not abs(np.linalg.det(cell)) > 1e-12:
+        raise reader.error("the cell has no volume: check the steps of the grid")
+    numbers, positions = _read_atoms(reader, abs(n_atoms))
+    labels = _read_labels(reader) if n_atoms < 0 else []
+    n_sets = len(labels) if labels else n_sets
+    return _Header(comment, numbers, positions, origin, cell, shape, signs == {-1}, n_sets, labels)
+
+
+def _named_atoms(path, numbers, positions, cell, species):
+    from ase import Atoms
+
+    atoms = Atoms(numbers, positions=positions, cell=cell)
+    name_species(path, atoms, species)
+    return atoms
 
 
 def _read_counts(reader, expected):
@@ -186,16 +300,16 @@ def _read_atoms(reader, n_atoms):
 
 
 def _read_labels(reader):
-    """How many datasets there are; their labels may take several lines."""
+    """Labels of the datasets, which may take several lines."""
     expected = "the number of datasets and their labels"
     words = reader.words(expected)
     if not words or not words[0].isdecimal() or not 0 < int(words[0]) < 10**6:
         raise reader.error(f"expected {expected}, found {' '.join(words)[:40]!r}")
     n_sets = int(words[0])
-    n_labels = len(words) - 1
-    while n_labels < n_sets:
-        n_labels += len(reader.words(expected))
-    return n_sets
+    labels = words[1:]
+    while len(labels) < n_sets:
+        labels += reader.words(expected)
+    return labels[:n_sets]
 
 
 def _expect_end(reader):

@@ -65,13 +65,35 @@ class Declared(NamedTuple):
             find_quantity(holds) if holds else None,
         )
 
+    def divisor(self, quantity, default, volume):
+        """By what the values of a file are divided to become those of a density.
+
+        Parameters
+        ----------
+        quantity : Quantity
+            What they are; a field that is not so much per volume is left as it is.
+        default : str
+            Unit of the format, of ``VALUES``.
+        volume : float
+            Of the cell, A^3.
+
+        Returns
+        -------
+        float
+        """
+        if not quantity.is_per_volume:
+            return 1.0
+        scale = VALUES[self.values or default]
+        return volume if scale is None else 1.0 / scale
+
     def overrule(self, density, path):
         """Set what was declared of a density that has been read.
 
         Raises
         ------
         ChargeError
-            If a quantity is declared of a file with several grids.
+            If a quantity is declared of a file with several grids, or a unit that its values
+            cannot have.
         """
         if self.quantity is not None:
             if density.extra.get("spin"):
@@ -80,6 +102,11 @@ class Declared(NamedTuple):
                     " (quantity=), what a file with one grid holds is said by --is (holds=)"
                 )
             density.declare(compose_kind(density.format, self.quantity))
+        if self.values and not density.quantity.is_per_volume:
+            raise ChargeError(
+                f"{path}: holds {density.quantity.description}, which is not measured in"
+                f" {self.values}: leave --unit (unit=) out, or say what it is by --is (holds=)"
+            )
         if self.pbc is not None:
             density.atoms.pbc = self.pbc
         return density

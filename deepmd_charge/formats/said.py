@@ -13,7 +13,7 @@ from ..quantities import QUANTITIES
 
 __all__ = [
     "MOLECULAR", "program_said", "quantity_named", "quantity_said", "split_quantity",
-    "with_quantity", "words_of",
+    "units_said", "with_quantity", "words_of",
 ]  # fmt: skip
 
 _TAG = re.compile(r' ?\bquantity="(\w+)"')  # as in extxyz
@@ -130,6 +130,14 @@ MOLECULAR = (
     "OpenMolcas", "Dalton",
 )  # fmt: skip
 
+_PER_ANGSTROM3 = re.compile(
+    r"\be(lectrons?)? ?(/|per) ?(cubic )?(a|å|ang|angstroms?) ?(\^ ?|\*\*)?(3|³)|\bper cubic angstrom"
+    r"|\bangstroms? ?\^? ?-3"
+)
+_PER_BOHR3 = re.compile(r"\be(lectrons?)? ?(/|per) ?(cubic )?(bohr|a0|a\.?u\.?) ?(\^ ?|\*\*)?3?")
+_ANGSTROM = re.compile(r"\b(ang|angstroms?)\b|å")
+_BOHR = re.compile(r"\bbohrs?\b")
+
 # What names of files add to the words above.
 _NAMES = {
     "magnetization": r"\b(mag|magn|spindens|sden|ds)\b",
@@ -172,6 +180,20 @@ def quantity_named(path):
     name = re.sub(r"[\W_]+", " ", stem)
     found = _match(name) or next((key for key, way in _NAMES.items() if way.search(name)), None)
     return QUANTITIES[found] if found else None
+
+
+def units_said(text):
+    """Units of values and of lengths that a comment names, as ``--unit`` spells them, or None."""
+    text = _plain(text)
+    values = length = None
+    if _PER_ANGSTROM3.search(text):
+        values = "e/A^3"
+    elif _PER_BOHR3.search(text):
+        values = "e/bohr^3"
+    text = _PER_BOHR3.sub("", _PER_ANGSTROM3.sub("", text))
+    if bool(_ANGSTROM.search(text)) != bool(_BOHR.search(text)):
+        length = "A" if _ANGSTROM.search(text) else "bohr"
+    return values, length
 
 
 def program_said(text):

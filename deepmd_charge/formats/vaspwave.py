@@ -17,6 +17,7 @@ import numpy as np
 
 from ..density import Density
 from ..errors import ChargeError
+from ..quantities import split_kind
 from ..species import name_species
 from ._text import MOST_EXPANSION
 from .declared import Declared
@@ -53,7 +54,7 @@ def read(path, kind="vasp/h5", declared=Declared()):
     try:
         source = open(path, "rb") if opener is None else _unpacked(path, opener)
         with source, h5py.File(source, "r") as file:
-            return _read(path, file, kind, declared.species)
+            return _read(path, file, kind, declared)
     except ChargeError:
         raise
     except Exception as error:  # HDF5 and h5py have any of them for a damaged file
@@ -69,7 +70,7 @@ def _unpacked(path, opener):
         return file
 
 
-def _read(path, file, kind, species):
+def _read(path, file, kind, declared):
     import h5py
 
     if not isinstance(file.get("charge/charge"), h5py.Dataset):
@@ -78,12 +79,14 @@ def _read(path, file, kind, species):
     shape = charge.shape
     if len(shape) != 4 or shape[0] not in (1, 2, 4) or not charge.size or charge.dtype.kind != "f":
         raise ChargeError(f"{path}: charge/charge is no grid of 1, 2 or 4 densities: {shape}")
-    atoms = _read_atoms(path, file, species)
+    atoms = _read_atoms(path, file, declared.species)
+    quantity = declared.quantity or split_kind(kind)[1]
+    divisor = declared.divisor(quantity, "e", atoms.get_volume())
     blocks = []
     for i in range(shape[0]):
         block = np.empty(shape[1:])
         charge.read_direct(block, np.s_[i])
-        block /= atoms.get_volume()
+        block /= divisor
         if not np.isfinite(block).all():
             raise ChargeError(f"{path}: some values are not finite: compute the file again")
         blocks.append(block.T)

@@ -8,6 +8,7 @@ import numpy as np
 from ..density import Density
 from ..errors import ChargeError
 from ..grids import check_grid
+from ..quantities import predicted_kind
 from ..saed.adding import add, check_given
 from ..saed.sources import matching
 from ..sampling import GRID_TYPE
@@ -149,7 +150,7 @@ class ChargeModel:
         Returns
         -------
         Density
-            In e/A^3.
+            In e/A^3, or what its ``quantity`` is measured in.
 
         Raises
         ------
@@ -171,7 +172,7 @@ class ChargeModel:
         elif out.shape != shape or out.dtype != np.float64:
             raise ChargeError(f"out is {out.dtype} {out.shape}; give a float64 array {shape}")
         field = self.field(seen_from(atoms, origin))
-        density = Density(atoms.copy(), out, origin)
+        density = Density(atoms.copy(), out, origin, predicted_kind(self.info))
         if saed is not None:
             matching(density, saed, "saed")
         field.warn_if_far(shape, stacklevel=3)

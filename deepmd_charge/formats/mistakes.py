@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""Units that files are written in by mistake, told by their number of electrons.
+
+Known ones are values in e/A^3 where a format has e/bohr^3 (6.748 times the electrons), density
+times volume (the volume in bohr^3 times the electrons), and lengths in A where the format has
+bohr (0.148 times the electrons).
+"""
+
+from itertools import product
+from typing import NamedTuple
+
+import numpy as np
+
+from .declared import LENGTHS, VALUES
+
+__all__ = ["Reading", "convert_units", "is_whole", "likely_reading", "units_of"]
+
+WHOLE = 5e-3  # electrons from a whole number
+NEARLY = 0.05  # where the count as it stands is impossible
+NUCLEI = 1.001  # of the sum of atomic numbers, at most
+CLOSEST = 0.6  # of the sum of two covalent radii
+
+_UNITS = {"cube": ("e/bohr^3", "bohr"), "xsf": ("e/bohr^3", "A")}
+_OF_VASP = ("e", "A")
+
+
+class Reading(NamedTuple):
+    """A pair of units, and what a file would hold if it were written in them."""
+
+    values: str
+    length: str
+    electrons: float
+    closest: float | None  # of the sum of covalent radii; None of a single atom
+
+
+def is_whole(electrons, tolerance=WHOLE):
+    """Whether a number of electrons is one."""
+    return abs(electrons - round(electrons)) <= tolerance
+
+
+def units_of(density, declared):
+    """Units of values and lengths that a file was read in."""
+    values, length = density.extra.get("units") or _UNITS.get(density.format, _OF_VASP)
+    return declared.values or values, declared.length or length
+
+
+def likely_reading(density, declared, electrons):
+    """The units that a file is written in, where others than the format's explain its count.
+
+    Parameters
+    ----------
+    density : Density
+        ``extra["units"]`` tells in which units it was read, where these are not the format's.
+    declared : Declared
+        Units that are not in question.
+    electrons : float
+        Its integral.
+
+    Returns
+    -------
+    Reading or None
+        None where the present reading is a good one, or no other is better.
+    """
+    now = units_of(density, declared)
+    lengths = LENGTHS if density.format in _UNITS else now[1:]
+    closest = _closest(density.atoms)
+    present, *others = [
+        _reading(density, electrons, closest, now, units)
+        for units in [now, *product(VALUES, lengths)]
+        if declared.values in (None, units[0]) and declared.length in (None, units[1])
+    ]
+    if is_whole(present.electrons) and _can_be(present, density):
+        return None
+    is_possible = 0 < present.electrons <= density.atoms.numbers.sum() * NUCLEI
+    tolerance = WHOLE if is_possible else NEARLY
+    found = [
+        other
+        for other in others
+        if other[:2] != now
+        and is_whole(other.electrons, tolerance)
+        and _can_be(other, density)
+        and (other.length == now[1] or _oddity(other) <= _oddity(present))
+    ]
+    # one mistake is likelier than two
+    return min(found, key=lambda r: (r.values != now[0]) + (r.length != now[1]), default=None)
+
+
+def convert_units(density, units):
+    """Take the numbers of a file for values and lengths in other units; changes the density."""
+    now = density.extra["units"]
+    length = LENGTHS[units[1]] / LENGTHS[now[1]]
+    density.atoms.set_cell(density.atoms.cell.array * length)
+    density.atoms.positions *= length
+    density.origin = density.origin * length
+    scale = _scale(units[0], density.volume) / _scale(now[0], density.volume / length**3)
+    for values in (density.values, *density.extra.get("datasets", [])):
+        values *= scale
+    density.extra["units"] = units
+
+
+def _reading(density, electrons, closest, now, units):
+    """What a density that was read in some units is in others."""
+    length = LENGTHS[units[1]] / LENGTHS[now[1]]
+    volume = density.volume * length**3
+    raw = electrons / density.volume / _scale(now[0], density.volume)
+    return Reading(*units, raw * _scale(units[0], volume) * volume, closest and closest * length)
+
+
+def _scale(values, volume):
+    return VALUES[values] or 1.0 / volume
+
+
+def _can_be(reading, density):
+    """Whether so many electrons, at such distances, make these atoms."""
+    if reading.closest is not None and reading.closest < CLOSEST:
+        return False
+    atoms = density.atoms
+    return 0.5 * len(atoms) <= reading.electrons <= atoms.numbers.sum() * NUCLEI
+
+
+def _oddity(reading):
+    """How far the shortest distance is from that of a bond."""
+    return abs(np.log(reading.closest)) if reading.closest else 0.0
+
+
+def _closest(atoms):
+    """The shortest distance of two atoms, as a multiple of the sum of their covalent radii."""
+    from ase.data import covalent_radii
+    from ase.neighborlist import neighbor_list
+
+    atoms, radii = atoms.copy(), covalent_radii[atoms.numbers]
+    atoms.pbc = len(atoms) == 1 and atoms.pbc
+    for scale in (1.5, 5.0):  # few pairs first
+        first, second, distances = neighbor_list("ijd", atoms, radii * scale)
+        if len(distances):
+            return float((distances / (radii[first] + radii[second])).min())
+    return None
