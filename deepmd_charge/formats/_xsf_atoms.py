@@ -14,13 +14,13 @@ __all__ = ["MOLECULE", "read_structure", "repeated", "without_images"]
 MOLECULE = 'pbc="F F F"'  # as in extxyz; ends a comment of the molecules that are written here
 
 
-def read_structure(contents, scale=1.0, declared=None):
+def read_structure(contents, scale, declared):
     """Make the atoms of a file.
 
     Parameters
     ----------
     contents : Contents
-    scale : float, optional
+    scale : float
         Unit of its lengths, A.
     declared : Declared
         What the user says of the file: here, the names of atom types and the periodicity.
@@ -47,7 +47,7 @@ def read_structure(contents, scale=1.0, declared=None):
     n_periodic, notes = contents.n_periodic, []
     if n_periodic is None:
         n_periodic = 0 if cell is None else 3
-        notes += ["periodic, for there is a cell"] if n_periodic else []
+        notes += ["taken as periodic, for it has a cell (--pbc says otherwise)"] if n_periodic else []
     if n_periodic and cell is None:
         raise ChargeError(f"{contents.path}: there is no PRIMVEC in this file")
     labels, positions = zip(*contents.sites[found[0]])
