@@ -200,7 +200,8 @@ def _keep(values, ends, axes):
 
 def _axes(values):
     """The three axes of a grid."""
-    mean = sum(float(np.abs(plane).sum()) for plane in by_planes(values)) / values.size
+    with np.errstate(over="ignore"):
+        mean = sum(float(np.abs(plane).sum()) for plane in by_planes(values)) / values.size
     return [_axis(np.moveaxis(values, i, 0), mean) for i in range(3)]
 
 
