@@ -358,7 +358,7 @@ def test_two_channels(file, first, second, title, in_one_block):
     density = read_density(file(text))
     assert_field(density)
     assert density.kind == "xsf"
-    assert "channels" in density.extra["notes"][0]
+    assert "spin channels of one field" in density.extra["notes"][0]
     whole = WHOLE[:-1, :-1, :-1]
     for name, share in ("up", 0.75), ("down", 0.25), ("magnetization", 0.5), ("magnitude", 0.5):
         np.testing.assert_allclose(select(density, name).values, share * whole, rtol=1e-9)
@@ -428,11 +428,12 @@ def test_other_fields_are_left_out(file):
     ]
     channels = [("BEGIN_DATAGRID_3D_RHO:spin_1", UP), ("BEGIN_DATAGRID_3D_RHO:spin_2", DOWN)]
     for order in (channels + others, others + channels):
-        with pytest.warns(UserWarning, match="is read, not 'VH:spin_1', 'LDOS:spin_1', "):
-            assert_field(read_density(file(many(*order))))
-    with pytest.warns(UserWarning, match="is read, not 'LDOS"):
-        density = read_density(file(many(*others[:3])), check=False)
+        density = read_density(file(many(*order)))
+        assert_field(density)
+        assert "is read, not 'VH:spin_1', 'LDOS:spin_1', " in density.extra["notes"][-1]
+    density = read_density(file(many(*others[:3])), check=False)
     assert density.quantity == QUANTITIES["potential"]
+    assert "not 'LDOS:spin_1', 'LDOS:spin_2'" in density.extra["notes"][-1]
     density = read_density(file(many(*others[1:3])), check=False)
     assert density.quantity == QUANTITIES["partial"]
     np.testing.assert_allclose(density.values, 0.1 * WHOLE[:-1, :-1, :-1], rtol=1e-9)
@@ -442,23 +443,26 @@ def test_other_fields_are_left_out(file):
     "names",
     [("UNKNOWN", "UNKNOWN"), ("0", "1"), ("density", "density"), ("spin_1", "spin_3"), ("UNKNOWN", "potential")],
 )
-def test_which_is_the_density(file, names):
+def test_which_is_the_density(file, capsys, tmp_path, names):
     """Where nothing tells, none is learnt unasked."""
     path = file(many(*((f"DATAGRID_3D_{n}", g) for n, g in zip(names, (UP, DOWN)))))
     with pytest.warns(UserWarning, match="nothing says which is the total density"):
-        assert read_density(path, check=False).quantity == QUANTITIES["partial"]
-    with pytest.raises(ChargeError, match="not the total density.*--is"), pytest.warns(UserWarning):
-        read_density(path)
-    with pytest.warns(UserWarning, match="only the grid"):
-        density = read_density(path, holds="total")
+        density = read_density(path)
     np.testing.assert_allclose(density.values, UP[:-1, :-1, :-1], rtol=1e-9)
+    said = complaint(capsys, "convert", path, "-o", tmp_path / "t")
+    assert repr(names[0]) in said and repr(names[1]) in said and "--is" in said
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        density = read_density(path, holds="total", check="learn")
+    np.testing.assert_allclose(density.values, UP[:-1, :-1, :-1], rtol=1e-9)
+    assert "only the first" in density.extra["notes"][0]
 
 
 def test_channels_on_different_grids(file):
     text = structure() + block(UP, SKEW, name="DATAGRID_3D_up")
     path = file(text + block(DOWN[::2, ::7, ::8], SKEW, name="DATAGRID_3D_down"))
-    with pytest.warns(UserWarning, match="nothing says"):
-        assert not read_density(path, check=False).quantity.is_total
+    with pytest.raises(ChargeError, match="nothing says"):
+        read_density(path, check="learn")
 
 
 def test_channels_in_the_commands(file, tmp_path, capsys):
@@ -548,7 +552,6 @@ def test_what_is_written_says_what_it_is(tmp_path, quantity, pbc):
         ("data", "charge density, e/A^3", "A", "e/A^3"),
         ("data", "in electrons/Ang**3", "A", "e/A^3"),
         ("density (e/bohr^3)", "", "A", "e/bohr^3"),
-        ("data", "from 2 e/A^3 to e/bohr^3", "A", "e/bohr^3"),
     ],
 )
 def test_units_that_the_file_says(file, title, comment, length, value):
@@ -559,7 +562,9 @@ def test_units_that_the_file_says(file, title, comment, length, value):
     path = file(f"# {comment}\n" + structure(atoms) + block(WHOLE, SKEW / scale, title=title, unit=unit))
     density = read_density(path)
     assert_field(density)
-    assert len(density.extra.get("notes", [])) == (length != "A") + (value != "e/bohr^3")
+    is_usual = (length, value) == ("A", "e/bohr^3")
+    assert len(density.extra.get("notes", [])) == (not is_usual)
+    assert density.extra["units"] == (value, length)
 
 
 @pytest.mark.parametrize("length", ["bohr", "A"])
@@ -576,6 +581,16 @@ def test_units_that_the_user_says(file, length, value, title):
         read_density(path, unit=[length, value], holds="potential")
     raw = read_density(path, unit=length, holds="potential").values
     np.testing.assert_allclose(raw, unit * WHOLE[:-1, :-1, :-1], rtol=1e-6)
+
+
+@pytest.mark.parametrize("value", ["e/A^3", "e"])
+def test_units_that_neither_says(file, capsys, tmp_path, value):
+    """As of exports by SIESTA's tools, ase and VESTA: the right count tells."""
+    unit = {"e/A^3": 1.0, "e": FIELD.atoms.get_volume()}[value]
+    path = file(structure() + block(WHOLE, SKEW, unit=unit))
+    said = complaint(capsys, "convert", path, "-o", tmp_path / "t")
+    assert f"--unit {value}" in said and "16.000" in said
+    assert_field(read_density(path, unit=value, check="learn"))
 
 
 # grids that are no general grids of the primitive cell
@@ -749,7 +764,7 @@ def test_molecules_are_molecules(file, shift):
                 np.moveaxis(values, axis, 0)[k] = 0.0
         density = read_density(file(molecule(field.atoms) + block(values, cell)), check=False)
         assert not density.atoms.pbc.any() and density.shape == (20, 21, 22)
-        assert density.quantity.is_total and "notes" not in density.extra
+        assert not {"notes", "doubts"} & set(density.extra)
         np.testing.assert_allclose(density.points()[-1], [side] * 3, atol=1e-9)
         np.testing.assert_allclose(density.values, values, rtol=1e-9)
 
@@ -772,16 +787,54 @@ def test_a_part_of_something_is_not_the_whole(file):
     """A box through a crystal holds no molecule."""
     spans = np.diag([3.0, 3.1, 2.9])
     path = file(molecule(FIELD.atoms) + block(FIELD.grid(SHAPE, spans), spans))
-    density = read_density(path, check=False)
-    assert density.quantity == QUANTITIES["partial"]
-    assert "cuts through" in density.extra["notes"][0]
-    with pytest.raises(ChargeError, match="a part of the electrons, not the total density"):
-        read_density(path)
-    assert read_density(path, holds="total").quantity.is_total
+    with pytest.warns(UserWarning, match="a part of something larger"):
+        assert not read_density(path).atoms.pbc.any()
+    with pytest.raises(ChargeError, match="a part of something larger.*--pbc"):
+        read_density(path, check="learn")
     for pbc in ([False] * 3, [True] * 3):
         density = read_density(path, check=False, pbc=pbc)
-        assert density.quantity.is_total and (density.atoms.pbc == pbc).all()
+        assert "doubts" not in density.extra and (density.atoms.pbc == pbc).all()
         assert density.shape == SHAPE
+    assert "doubts" not in read_density(path, holds="total", check=False).extra
+
+
+def test_a_left_handed_box_of_a_crystal(file, tmp_path):
+    """dpdata makes no system of a left-handed cell."""
+    spans = SKEW[::-1]
+    path = file(molecule(FIELD.atoms) + block(FIELD.grid(SHAPE, spans), spans))
+    for pbc in None, [True] * 3, [False] * 3:
+        density = read_density(path, check=False, pbc=pbc)
+        truth = FIELD(density.points()).reshape(density.shape)
+        np.testing.assert_allclose(density.values, truth, rtol=1e-6)
+        assert np.linalg.det(density.atoms.cell) > 0
+    assert_field(read_density(path))
+
+
+def test_atoms_that_the_cell_repeats(file):
+    """An atom is there once, at the ends of the cell as in its middle."""
+    atoms = FIELD.atoms + FIELD.atoms
+    atoms.positions[2:] += SKEW[[0, 2]] - SKEW[1]
+    density = read_density(file(structure(atoms) + block(WHOLE, SKEW)))
+    assert_field(density)
+    assert density.extra["notes"] == ["2 atoms are left out, which are others once more"]
+    for z, n in ((0.02, 4), (0.001, 2)):
+        atoms.positions[2:] = FIELD.atoms.positions + [0, 0, z]
+        assert len(read_density(file(structure(atoms) + block(WHOLE, SKEW))).atoms) == n
+    atoms = Atoms("Fe2", [[1, 1, 0.5], [1, 1, 4.9]], cell=SKEW)  # no repetition along c of a slab
+    assert len(read_density(file(structure(atoms, "SLAB\n") + block(WHOLE, SKEW))).atoms) == 2
+
+
+def test_numbers_out_of_range(file):
+    for old, new in ((" 7 8 9\n", f" 7 8 {'9' * 5000}\n"), (" 7 8 9\n", " 7 8 9999999999999\n")):
+        with pytest.raises(ChargeError):
+            read_density(file(GOOD.replace(old, new)))
+    lines = GOOD.splitlines(keepends=True)
+    value = lines[18].split()[1]
+    with pytest.raises(ChargeError, match=":12: some values are too large"):
+        read_density(file(GOOD.replace(value, "1.7E308")), check=False)
+    tiny = GOOD.replace("4.000000000000", "0.000010000000")
+    with pytest.raises(ChargeError, match="not a charge density"):
+        read_density(file(tiny), check="learn")
 
 
 def test_pbc_of_atoms_without_a_cell(file):

@@ -14,13 +14,13 @@ __all__ = ["MOLECULE", "read_structure", "repeated", "without_images"]
 MOLECULE = 'pbc="F F F"'  # as in extxyz; ends a comment of the molecules that are written here
 
 
-def read_structure(contents, scale=1.0, declared=None):
+def read_structure(contents, scale, declared):
     """Make the atoms of a file.
 
     Parameters
     ----------
     contents : Contents
-    scale : float, optional
+    scale : float
         Unit of its lengths, A.
     declared : Declared
         What the user says of the file: here, the names of atom types and the periodicity.
@@ -47,7 +47,7 @@ def read_structure(contents, scale=1.0, declared=None):
     n_periodic, notes = contents.n_periodic, []
     if n_periodic is None:
         n_periodic = 0 if cell is None else 3
-        notes += ["periodic, for there is a cell"] if n_periodic else []
+        notes += ["taken as periodic, for it has a cell (--pbc says otherwise)"] if n_periodic else []
     if n_periodic and cell is None:
         raise ChargeError(f"{contents.path}: there is no PRIMVEC in this file")
     labels, positions = zip(*contents.sites[found[0]])
@@ -101,9 +101,19 @@ def repeated(atoms, cells, cell):
 
 def without_images(atoms):
     """Leave out what stands where the cell repeats another atom of the same type."""
-    from ase.neighborlist import neighbor_list
+    from scipy.spatial import cKDTree
 
+    cell, pbc = atoms.cell.array, atoms.pbc
+    inverse = np.linalg.inv(cell)
+    fractions = atoms.positions @ inverse
+    fractions = np.where(pbc, fractions % 1.0 % 1.0, fractions)
+    reach = SAME_PLACE * np.linalg.norm(inverse, axis=0).max()
+    if not reach < 0.5:  # the cell is that thin
+        return atoms
+    tree = cKDTree(fractions, boxsize=pbc.astype(float))
+    pairs = tree.query_pairs(reach, p=np.inf, output_type="ndarray")
+    step = fractions[pairs[:, 1]] - fractions[pairs[:, 0]]
+    step = (step - np.where(pbc, np.round(step), 0.0)) @ cell
     names = np.array(species_of(atoms))
-    one, other = neighbor_list("ij", atoms, SAME_PLACE)
-    images = other[(one < other) & (names[one] == names[other])]
-    return atoms[np.setdiff1d(np.arange(len(atoms)), images)]
+    is_image = (np.linalg.norm(step, axis=1) <= SAME_PLACE) & (names[pairs[:, 0]] == names[pairs[:, 1]])
+    return atoms[np.setdiff1d(np.arange(len(atoms)), pairs[is_image, 1])]

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..quantities import QUANTITIES, Quantity
-from .said import quantity_said
+from .said import quantity_said, split_quantity
 
 __all__ = ["Field", "choose_field"]
 
@@ -52,17 +52,20 @@ class Field(NamedTuple):
         With the values of the field, in the file's unit.
     spin : list of numpy.ndarray
         Its magnetisation, none, one or three components, like ``grid.values``.
+    said : str or None
+        What tells the quantity.
     notes : list of str
         What was decided.
-    warning : str
-        On grids that are left out; may be empty.
+    doubts : list of str
+        Why it may not be what it is taken for.
     """
 
     quantity: Quantity
     grid: tuple
     spin: list
+    said: str | None
     notes: list
-    warning: str
+    doubts: list
 
 
 class _Member(NamedTuple):
@@ -74,11 +77,14 @@ class _Member(NamedTuple):
         Quantity of the field; empty where nothing tells it.
     channel : str
         "1" to "4", "up", "down", "x", "y", "z", "magnetization"; empty for the field itself.
+    said : str
+        What tells them.
     grid : Grid
     """
 
     family: str
     channel: str
+    said: str
     grid: tuple
 
 
@@ -97,8 +103,7 @@ def choose_field(grids, comments, declared=None):
     Returns
     -------
     Field
-        Where nothing tells which of several grids is the density, the first, as the
-        density of a part of the electrons: it must not be taken for that of all.
+        Where nothing tells which of several grids is the density, the first one.
     """
     members = [_recognise(grid, comments if len(grids) == 1 else []) for grid in grids]
     families = {}
@@ -111,49 +116,72 @@ def choose_field(grids, comments, declared=None):
     if family not in _PER_VOLUME:
         parts = parts[:1]
     combined = _combine(family, parts) if family else None
-    is_clear = combined is not None
-    if not is_clear:
-        parts = members[:1]
-        name = family if family in QUANTITIES and family != "total" else "partial"
-        combined = QUANTITIES[name], grids[0], [], []
+    if combined is None:
+        return _first(members, QUANTITIES[family or "total"], declared)
     quantity, grid, spin, notes = combined
+    said = parts[0].said or None
     if declared and not spin:
-        quantity, is_clear = declared, True
+        quantity, said = declared, None
+    elif said and not quantity.is_total:
+        notes.append(f"{quantity.description}, for it says {said[:40]!r} (--is says otherwise)")
     left = [member.grid for member in members if not any(member is part for part in parts)]
-    return Field(quantity, grid, spin, notes, _warn(parts[0].grid, left, is_clear))
+    if left:
+        notes.append(f"only the grid {_title(grid)} is read, not {_titles(left)}")
+    return Field(quantity, grid, spin, said, notes, [])
 
 
-def _warn(grid, left, is_clear):
-    if not left:
-        return ""
-    others = ", ".join(repr(_title(other)[:30]) for other in left[:3]) + (", ..." if left[3:] else "")
-    doubt = "" if is_clear else ": nothing says which is the total density, or how they make it"
-    return f"only the grid {_title(grid)[:30]!r} is read, not {others}{doubt}"
+def _first(members, quantity, declared):
+    """The first of several grids of which nothing tells the part that each has."""
+    titles = _titles([member.grid for member in members])
+    doubt = (
+        f"of its {len(members)} grids, {titles}, nothing says which is the total density or how"
+        " they make it: the first is read; say by --is (holds=) what it is, or give a file with one"
+    )
+    note = f"only the first of {len(members)} grids is read: {titles}"
+    first = members[0].grid
+    return Field(declared or quantity, first, [], None, [note], [] if declared else [doubt])
 
 
 def _title(grid):
     """Name of a grid, or of its block."""
-    return grid.name or grid.block or "without a name"
+    return repr((grid.name or grid.block or "without a name")[:30])
+
+
+def _titles(grids):
+    return ", ".join(map(_title, grids[:4])) + (", ..." if grids[4:] else "")
 
 
 def _recognise(grid, comments):
     """The member that a grid is by its name, else its block; a lone grid by all comments, too."""
-    family, channel = "", ""
+    if tag := split_quantity("\n".join(comments))[1]:
+        return _Member(*_as_member(tag), "", grid)
+    family, channel, said = "", "", ""
     block = grid.block.rpartition(".")[2] if grid.block.startswith("DATA_from:") else grid.block
-    for its_family, its_channel in map(_read_name, (grid.name, block)):
-        # whatever is no total density goes before that
-        family = family if family not in ("", "total") else its_family or family
-        channel = channel or its_channel
+    for text in (grid.name, block):
+        its_family, its_channel = _read_name(text)
+        if family in ("", "total") and its_family:  # what is no total density goes before that
+            said = text if its_family != family else said
+            family = its_family
+        if not channel and its_channel:
+            channel, said = its_channel, said or text
     if not channel and family in ("", "total"):
-        text = "\n".join(comments)
-        said = quantity_said(text)
-        if said and said.name in ("up", "down", "magnetization"):
-            family, channel = "total", said.name
-        elif said and not (said.is_total and family):
-            family = said.name
-        elif _WANNIER.search(text.lower()):
-            family = "orbital"
-    return _Member(family or ("total" if channel else ""), channel, grid)
+        told = quantity_said("\n".join(comments))
+        wannier = [line for line in comments if _WANNIER.search(line.lower())]
+        if told:
+            said = next((line for line in comments if quantity_said(line) == told), said)
+            family, channel = _as_member(told)
+        elif wannier:
+            family, said = "orbital", wannier[0]
+    # ABINIT and others call whatever they write a density
+    said = "" if said.lower() in ("density", "datagrids") else said
+    return _Member(family or ("total" if channel else ""), channel, said, grid)
+
+
+def _as_member(quantity):
+    """Family and channel of a quantity."""
+    if quantity.name in ("up", "down", "magnetization"):
+        return "total", quantity.name
+    return quantity.name, ""
 
 
 def _read_name(text):
@@ -161,13 +189,11 @@ def _read_name(text):
     said = quantity_said(text)
     text = text.lower().replace("_", " ").strip(" :.-")
     channels = [name for name, way in _CHANNELS.items() if way.search(text)]
-    if said and said.name in ("up", "down"):
-        return "total", said.name
-    if said and said.name == "magnetization":
-        return "total", next((name for name in channels if name in "xyz"), "magnetization")
     channel = next(iter(channels), "")
     if said:
-        return said.name, channel
+        family, its_channel = _as_member(said)
+        is_component = its_channel == "magnetization" and channel and channel in "xyz"
+        return family, channel if is_component else its_channel or channel
     rest = _CHANNELS[channel].sub("", text).strip(" :.-") if channel else text
     return next((name for name, way in _FAMILIES.items() if rest and way.search(rest)), ""), channel
 
@@ -179,11 +205,11 @@ def _combine(family, members):
         return None
     if len(by) == 1:
         return _lone(family, *by.popitem())
-    for digit, name in ("1", "up"), ("2", "down"):
-        if digit in by:
-            by.setdefault(name, by.pop(digit))
-    values = {channel: grid.values for channel, grid in by.items()}
-    note = f"{len(by)} grids: " + ", ".join(map(_title, by.values()))
+    digits = {"1": "up", "2": "down"}
+    values = {digits.get(channel, channel): grid.values for channel, grid in by.items()}
+    if len(values) < len(by):
+        return None
+    note = f"{_titles([*by.values()])} are the spin channels of one field"
     total, spin = values.pop("", None), None
     if set(values) >= {"up", "down"}:
         total = values["up"] + values["down"] if total is None else total
@@ -198,7 +224,7 @@ def _combine(family, members):
     if values or total is None or not spin:
         return None
     grid = members[0].grid._replace(values=total)
-    return QUANTITIES[family], grid, spin, [note + ": spin channels of one field"]
+    return QUANTITIES[family], grid, spin, [note]
 
 
 def _lone(family, channel, grid):

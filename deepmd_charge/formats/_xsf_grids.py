@@ -19,19 +19,17 @@ import numpy as np
 from ..errors import ChargeError
 from ..mapped import by_planes
 
-__all__ = ["Period", "find_period", "is_cut", "is_periodic", "open_cell", "repeats"]
+__all__ = ["Period", "find_period", "is_periodic", "open_cell", "repeats"]
 
 # Spanning vectors are printed with six decimals, values with six digits or decimals.
-VECTOR_TOLERANCE = 1e-4  # A
+VECTOR_TOLERANCE = 1e-4  # A, and RELATIVE_TOLERANCE of the vector, for programs differ in the bohr
+RELATIVE_TOLERANCE = 1e-5
 REPEAT_TOLERANCE = 1e-4  # of the largest value on a plane, or of the mean size of all
 VISIBLE = 1e-2  # of the mean size of all values; less on a plane tells nothing
 MOST_CELLS = 1000
 # A periodic grid goes on beyond its end as it goes on elsewhere: its step from the last plane
 # to the first is no larger than this many of the largest step between neighbours.
 LARGEST_STEP = 2.0
-# A box that ends this near to an atom (A), or in so much density (e/A^3), cuts through something.
-NEAR_ATOM = 0.5
-FACE_DENSITY = 0.1
 
 
 class Period(NamedTuple):
@@ -103,7 +101,7 @@ def find_period(values, spans, cell, n_periodic=3):
     for i in range(n_periodic, 3):  # no period: the cell ends where the grid does
         if not axes[i].repeats:
             cell[i] = open_cell(spans, values.shape)[i]
-        elif not np.allclose(spans[i], cell[i], rtol=0, atol=VECTOR_TOLERANCE):
+        elif not _are_equal(spans[i], cell[i]):
             cell[i] = spans[i]
     ends, cells = _lay_out(spans, values.shape, cell)
     if cells is None or not _are_of_periods(cells, n_periodic):
@@ -112,7 +110,7 @@ def find_period(values, spans, cell, n_periodic=3):
     order = _order(cells)
     if order != (0, 1, 2):
         names = " ".join("abc"[i] for i in order)
-        notes.append(f"axes a b c are the grid's {names}")
+        notes.append(f"axes a b c are {names} of the grid")
     if (n_cells := abs(round(np.linalg.det(cells)))) > 1:
         notes.append(f"the grid spans {n_cells} primitive cells: the atoms are repeated")
     cells = cells[list(order)]
@@ -129,25 +127,6 @@ def is_periodic(values):
     return all(axis.repeats for axis in axes) and not all(
         axis.is_mirrored for axis in axes if axis.tells
     )
-
-
-def is_cut(values, origin, spans, positions, unit=1.0):
-    """Whether a grid ends too near to atoms, or in too much density, to hold a whole molecule.
-
-    Parameters
-    ----------
-    values : numpy.ndarray, shape (nx, ny, nz)
-    origin, spans : numpy.ndarray, shape (3,) and (3, 3)
-    positions : numpy.ndarray, shape (n, 3)
-    unit : float, optional
-        Of the values, e/A^3.
-    """
-    inverse = np.linalg.inv(spans)
-    fractions = (positions - origin) @ inverse
-    inside = np.minimum(fractions, 1.0 - fractions) / np.linalg.norm(inverse, axis=0)
-    faces = [np.moveaxis(values, i, 0)[k] for i in range(3) for k in (0, -1)]
-    most = unit * max(np.abs(face).max() for face in faces)
-    return bool(inside.min() < NEAR_ATOM or most > FACE_DENSITY)
 
 
 def repeats(values):
@@ -170,7 +149,7 @@ def _lay_out(spans, shape, cell):
     for span, n in zip(spans, shape):
         for end, factor in ("whole", 1.0), ("open", n / max(n - 1, 1)), ("beyond", n / (n + 1)):
             row = np.rint(span * factor @ inverse)
-            if row.any() and np.abs(row @ cell - span * factor).max() <= VECTOR_TOLERANCE:
+            if row.any() and _are_equal(row @ cell, span * factor):
                 if end != "beyond" or np.abs(row).sum() == 1:
                     ends.append(end)
                     cells.append(row)
@@ -179,6 +158,11 @@ def _lay_out(spans, shape, cell):
     if len(cells) < 3 or not 0.5 < abs(np.linalg.det(cells)) < MOST_CELLS + 0.5:
         return None, None
     return ends, cells.astype(int)
+
+
+def _are_equal(one, other):
+    limit = VECTOR_TOLERANCE + RELATIVE_TOLERANCE * np.linalg.norm(other)
+    return np.abs(one - other).max() <= limit
 
 
 def _order(cells):
@@ -216,7 +200,8 @@ def _keep(values, ends, axes):
 
 def _axes(values):
     """The three axes of a grid."""
-    mean = sum(float(np.abs(plane).sum()) for plane in by_planes(values)) / values.size
+    with np.errstate(over="ignore"):
+        mean = sum(float(np.abs(plane).sum()) for plane in by_planes(values)) / values.size
     return [_axis(np.moveaxis(values, i, 0), mean) for i in range(3)]
 
 

@@ -18,36 +18,33 @@ other grid with ATOMS alone may be of a crystal whose program wrote no cell.
 
 import os
 import re
-import warnings
 from itertools import chain
 
 import numpy as np
 
 from ..density import Density
 from ..errors import ChargeError
-from ..quantities import QUANTITIES, compose_kind
+from ..mapped import by_planes
+from ..quantities import compose_kind
 from ..units import PER_BOHR3
 from ._text import TextReader
 from ._text_writer import slabs, text_writer, write_values
 from ._xsf_atoms import MOLECULE, read_structure, repeated, without_images
 from ._xsf_fields import choose_field
-from ._xsf_grids import find_period, is_cut, is_periodic, open_cell, repeats
+from ._xsf_grids import find_period, is_periodic, open_cell, repeats
 from ._xsf_parse import PERIODIC, parse
-from .declared import LENGTHS, VALUES, Declared
-from .said import words_of
+from .declared import LENGTHS, Declared
+from .evidence import atoms_outside, largest_on_faces
+from .said import units_said, words_of
 
 COLUMNS = 6
 
-_BOHR = r"a0|bohrs?|b|a\.u\."
-_ANGSTROM = r"ang(?:stroe?ms?)?|a|å"
-_PER_CUBE = (
-    r"(?:\be|\belectrons?|\b1|\bmu_?b) ?/ ?(?:{0}) ?(?:\^|\*\*)? ?3\b"
-    r"|\b(?:{0}) ?(?:\^|\*\*) ?\(?-3\b(?! ?/)"
-)
-_SAID_VALUES = {"e/bohr^3": _PER_CUBE.format(_BOHR), "e/A^3": _PER_CUBE.format(_ANGSTROM)}
-_SAID_LENGTHS = {  # by Octopus
-    name: rf"\bcoords = (?:{unit})(?!\w)" for name, unit in (("bohr", _BOHR), ("A", _ANGSTROM))
-}
+# A box that ends this near to an atom (A), or in so much density (e/A^3), cuts through something.
+NEAR_ATOM = 0.5
+FACE_DENSITY = 0.1
+
+_OCTOPUS = re.compile(r"units: coords = (\w+), function = (\S*)")
+_OF_OCTOPUS = {"b": "bohr", "A": "A", "b^-3": "e/bohr^3", "A^-3": "e/A^3"}
 
 
 def read(path, kind="xsf", declared=Declared()):
@@ -66,18 +63,15 @@ def read(path, kind="xsf", declared=Declared()):
     -------
     Density
         In e/A^3, or the unit of what else the file says that it holds. A molecule gets a
-        cell that continues its grid by one step. ``extra`` holds "spin" where further grids
-        are spin channels, and "notes".
+        cell that continues its grid by one step. ``extra`` holds "units" (of values and
+        lengths) and, where there is something to say, "spin" (further grids that are spin
+        channels), "notes" and "doubts" (see :func:`deepmd_charge.read_density`), "said" (what
+        tells the quantity) and "guessed" (``("pbc",)``).
 
     Raises
     ------
     ChargeError
         If the file is damaged, or its grid covers no period of the structure.
-
-    Warns
-    -----
-    UserWarning
-        If there are further grids.
     """
     with TextReader(path) as reader:
         contents = parse(reader)
@@ -86,62 +80,86 @@ def read(path, kind="xsf", declared=Declared()):
         instead = f", but a {contents.others[0]}" if contents.others else ""
         raise ChargeError(f"{path}: there is no DATAGRID_3D in this file{instead}")
     field = choose_field(contents.grids, contents.comments, declared.quantity)
-    if field.warning:
-        warnings.warn(f"{path}: {field.warning}", stacklevel=3)
-    notes = list(field.notes)
-    text = "\n".join([field.grid.name, field.grid.block, *contents.comments])
-    scale = LENGTHS[_unit(text, declared.length, _SAID_LENGTHS, "A", notes)]
-    per_volume = field.quantity.is_per_volume
-    unit = per_volume and _unit(text, declared.values, _SAID_VALUES, "e/bohr^3", notes)
-    grid = field.grid._replace(origin=scale * field.grid.origin, spans=scale * field.grid.spans)
-    atoms, is_sure, its_notes = read_structure(contents, scale, declared)
-    notes += its_notes
-    quantity = field.quantity
+    grid, notes, doubts = field.grid, list(field.notes), list(field.doubts)
+    units = _find_units(field, contents.comments, declared, notes)
+    scale = LENGTHS[units[1]]
+    grid = grid._replace(origin=scale * grid.origin, spans=scale * grid.spans)
+    atoms, is_sure, more_notes = read_structure(contents, scale, declared)
+    notes += more_notes
     try:
-        if not is_sure:
-            quantity = _judge_box(atoms, grid, unit, quantity, notes)
+        if not is_sure and _judge_box(atoms, grid, field.quantity, declared, units[0], notes):
+            doubts.append(
+                "its grid ends at atoms or amid the density, as that of a part of something larger:"
+                " give one about all of it (or say by --pbc what it is)"
+            )
         atoms, arrays = _arrange(atoms, grid, [grid.values, *field.spin], declared.pbc, notes)
+        divisor = declared.divisor(field.quantity, units[0], atoms.get_volume())
+        for array in arrays:
+            _divide(array, divisor)
+        kind = compose_kind(kind, field.quantity)
+        density = Density(atoms, arrays[0], grid.origin, kind, {"units": units})
     except ChargeError as error:
         raise ChargeError(f"{path}:{grid.line}: {error}") from None
-    if unit:
-        for array in arrays:
-            np.divide(array, _divisor(unit, atoms), out=array)
-    extra = {"spin": arrays[1:], "notes": notes}
-    extra = {name: its for name, its in extra.items() if its}
-    return Density(atoms, arrays[0], grid.origin, compose_kind(kind, quantity), extra)
+    guessed = () if is_sure else ("pbc",)
+    extra = {"spin": arrays[1:], "notes": notes, "doubts": doubts, "said": field.said, "guessed": guessed}
+    density.extra.update({name: value for name, value in extra.items() if value})
+    return density
 
 
-def _unit(text, declared, said, usual, notes):
-    """A unit that the user names, or else the file, or else the format."""
-    found = [name for name, way in said.items() if re.search(way, text, re.IGNORECASE)]
-    if declared or len(found) != 1 or found[0] == usual:
-        return declared or usual
-    notes.append(f"in {found[0]}, as the file says")
-    return found[0]
+def _find_units(field, comments, declared, notes):
+    """Units of values and lengths that the user names, or else the file, or else the format."""
+    grid, usual = field.grid, ("e/bohr^3", "A")
+    values, length = units_said("\n".join([grid.name, grid.block, *comments]))[0], None
+    if octopus := _OCTOPUS.match(grid.block):
+        length = _OF_OCTOPUS.get(octopus[1])
+        values = _OF_OCTOPUS.get(re.sub(r"[()]", "", octopus[2]))
+    said = (values if field.quantity.is_per_volume else None) or usual[0], length or usual[1]
+    users = declared.values, declared.length
+    found = [its for its, user, other in zip(said, users, usual) if not user and its != other]
+    if found:
+        notes.append(f"in {' and '.join(found)}, as it says (--unit says otherwise)")
+    return users[0] or said[0], users[1] or said[1]
 
 
-def _divisor(unit, atoms):
-    """What turns values into e/A^3."""
-    return 1.0 / VALUES[unit] if VALUES[unit] else atoms.get_volume()
+def _divide(array, divisor):
+    for plane in by_planes(array):
+        with np.errstate(over="ignore"):
+            plane /= divisor
+        if not np.isfinite(plane).all():
+            raise ChargeError("some values are too large: compute the file again")
 
 
-def _judge_box(atoms, grid, unit, quantity, notes):
+def _judge_box(atoms, grid, quantity, declared, unit, notes):
     """Find out whether atoms without a cell are a molecule; sets their cell if they are not.
 
-    Returns what the grid holds: a part of the electrons where it is no whole molecule either.
+    Returns whether a total density is that of a part of something larger.
     """
-    factor = VALUES.get(unit) or 0.0
-    cuts = quantity.is_per_volume and is_cut(
-        grid.values, grid.origin, grid.spans, atoms.positions, factor
+    box = atoms.copy()
+    box.set_cell(grid.spans)
+    box = Density(box, grid.values, grid.origin)
+    dense = FACE_DENSITY * declared.divisor(quantity, unit, box.volume)
+    cuts = bool(atoms_outside(box, -NEAR_ATOM)) or (
+        quantity.is_per_volume and largest_on_faces(grid.values) > dense
     )
-    if is_periodic(grid.values) or (cuts and repeats(grid.values)):
-        atoms.set_cell(grid.spans)
-        atoms.pbc = True
-        notes.append("periodic, for the values at the ends of the grid are those at its beginnings")
-    elif cuts and quantity.is_total:
-        notes.append("the grid cuts through the structure: it holds a part of the electrons")
-        return QUANTITIES["partial"]
-    return quantity
+    if not is_periodic(grid.values) and not (cuts and repeats(grid.values)):
+        return cuts and quantity.is_total and not declared.quantity
+    _set_box(atoms, grid.spans, True)
+    notes.append(
+        "taken as periodic, for the last planes of its grid repeat the first ones"
+        " (--pbc F F F says otherwise)"
+    )
+    return False
+
+
+def _set_box(atoms, vectors, pbc):
+    """Set a right-handed cell; returns the order of the axes that makes it one.
+
+    Files made of Gaussian's cubes have them in the opposite order.
+    """
+    order = (0, 1, 2) if np.linalg.det(vectors) > 0 else (2, 1, 0)
+    atoms.set_cell(vectors[list(order)])
+    atoms.pbc = pbc
+    return order
 
 
 def _arrange(atoms, grid, arrays, pbc, notes):
@@ -151,12 +169,11 @@ def _arrange(atoms, grid, arrays, pbc, notes):
     if not n_periodic and not any(pbc or ()):
         if min(shape) < 2:
             raise ChargeError("a molecule's grid needs two points on each axis")
-        # Gaussian's axes come in the opposite order, which would make a left-handed cell
-        step = 1 if np.linalg.det(grid.spans) > 0 else -1
-        atoms.set_cell(open_cell(grid.spans, shape)[::step])
-        return atoms, [array.transpose((0, 1, 2)[::step]) for array in arrays]
+        order = _set_box(atoms, open_cell(grid.spans, shape), False)
+        return atoms, [array.transpose(order) for array in arrays]
     if not n_periodic:
-        atoms.set_cell(grid.spans if repeats(grid.values) else open_cell(grid.spans, shape))
+        does_repeat = repeats(grid.values)
+        _set_box(atoms, grid.spans if does_repeat else open_cell(grid.spans, shape), pbc)
     period = find_period(grid.values, grid.spans, atoms.cell.array, n_periodic or 3)
     notes += period.notes
     whole = without_images(atoms)
