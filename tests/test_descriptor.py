@@ -84,6 +84,28 @@ def radial(kind, n, r):
     return cutoff * eval_chebyt(n, x)
 
 
+@pytest.mark.parametrize("core", [0.05, 0.5, 1e3])
+@pytest.mark.parametrize("n_radial", [1, 2, 24, 100])
+@pytest.mark.parametrize("kind", ["bessel", "chebyshev"])
+def test_radial_functions_lose_no_digits(kind, n_radial, core):
+    """Near a nucleus either recurrence of the textbook loses as many as n^2 has."""
+    from deepmd_charge.kernels.radial import RADIAL_BASES
+
+    for precision, share in (("float64", 1e-15), ("float32", 3e-7)):
+        r = np.concatenate([[0.0], RCUT * np.geomspace(1e-6, 0.999, 400)]).astype(precision)
+        found = np.stack(RADIAL_BASES[kind](np, r, RCUT, n_radial, core), axis=1)
+        r = r.astype(float)[:, None]
+        n = np.arange(n_radial)
+        if kind == "bessel":
+            exact = np.sinc((n + 1) * r / RCUT)
+        else:  # T_n(2 q - 1)
+            q = np.log1p((r / core) ** 2) / np.log1p((RCUT / core) ** 2)
+            exact = (-1.0) ** n * np.cos(2 * n * np.arcsin(np.sqrt(q)))
+        error = np.abs(found - exact * (1 - (r / RCUT) ** 2) ** 3)
+        assert found.dtype == precision
+        assert np.all(error <= share * (n + 2))
+
+
 @pytest.mark.parametrize("periodic", [True, False], ids=["periodic", "molecule"])
 @pytest.mark.parametrize("kind", ["bessel", "chebyshev"])
 @pytest.mark.parametrize("lmax", [0, 2, 6])

@@ -46,13 +46,16 @@ def chebyshev(xp, r, rcut, n_radial, core):
     list of array
         The functions, each of the shape of r.
     """
-    scale = 2.0 / math.log1p((rcut / core) ** 2)
-    x = scale * xp.log(1.0 + (r / core) ** 2) - 1.0
+    # 2 x + 2, which is known to its last digit near a nucleus, where it goes to zero
+    rise = 4.0 / math.log1p((rcut / core) ** 2) * xp.log1p((r / core) ** 2)
     fc = cutoff(xp, r, rcut)
-    # the recurrence T_n+1 = 2 x T_n - T_n-1 is linear, so it may start from f_c
-    basis = [fc, x * fc]
+    # T_n+1 = 2 x T_n - T_n-1 by way of the sums T_n+1 + T_n, which loses no digits there;
+    # it is linear, so it may start from f_c
+    total = 0.5 * rise * fc
+    basis = [fc, total - fc]
     while len(basis) < n_radial:
-        basis.append(2.0 * x * basis[-1] - basis[-2])
+        total = rise * basis[-1] - total
+        basis.append(total - basis[-1])
     return basis[:n_radial]
 
 
@@ -67,14 +70,18 @@ def bessel(xp, r, rcut, n_radial, core):
     x = math.pi / rcut * r
     near = x < 1e-2
     safe = xp.where(near, xp.ones_like(x), x)
-    # sin(n x) / x = U_n-1(cos x) sin(x) / x
-    sinc = xp.where(near, 1.0 - x * x / 6.0, xp.sin(safe) / safe)
-    twocos = 2.0 * xp.cos(x)
-    first = sinc * cutoff(xp, r, rcut)
-    chain = [first, twocos * first]
+    # the series to the last digit of float64, or there would be a step
+    series = 1.0 - x * x / 6.0 * (1.0 - x * x / 20.0)
+    sinc = xp.where(near, series, xp.sin(safe) / safe)
+    fall = 4.0 * xp.sin(0.5 * x) ** 2
+    # sin((n + 1) x) = 2 cos(x) sin(n x) - sin((n - 1) x) by way of the differences, which
+    # loses no digits near a nucleus: 2 cos(x) = 2 - fall
+    step = sinc * cutoff(xp, r, rcut)
+    chain = [step]
     while len(chain) < n_radial:
-        chain.append(twocos * chain[-1] - chain[-2])
-    return [f / (n + 1.0) for n, f in enumerate(chain[:n_radial])]
+        step = step - fall * chain[-1]
+        chain.append(chain[-1] + step)
+    return [f / (n + 1.0) for n, f in enumerate(chain)]
 
 
 RADIAL_BASES = {"chebyshev": chebyshev, "bessel": bessel}
