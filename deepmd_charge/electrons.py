@@ -9,10 +9,16 @@ from .mapped import by_planes
 from .model_info import ModelInfo
 from .species import species_of
 
-__all__ = ["electrons_in_doubt", "expected_electrons", "known_valences", "parse_electrons", "rescale"]
+__all__ = [
+    "electrons_in_doubt",
+    "expected_electrons",
+    "known_valences",
+    "parse_electrons",
+    "rescale",
+]
 
 AUTO = "auto"
-# Electrons of a structure that may be in doubt.
+# Electrons in doubt with which a whole number is not known any more.
 _DOUBT = 0.5
 
 
@@ -101,7 +107,7 @@ def _auto(path, info, atoms):
         raise ChargeError(
             f"{path}: the model does not know the valences of all elements; give --electrons N"
         )
-    if doubt >= _DOUBT:
+    if round(doubt, 6) >= _DOUBT:
         valences = ", ".join(
             f"{name} {valence:.6g} +- {error:.2g}"
             for name, (valence, error) in memory.valences.items()

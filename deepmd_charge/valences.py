@@ -2,12 +2,13 @@
 r"""Valence electrons of elements, from the electrons that densities hold.
 
 The valences z solve :math:`\sum_e n_{fe} z_e = N_f` for all files f in the
-least-squares sense. Potentials have whole numbers of valence electrons, so that z
-stands for the next whole number p. How far p is to be trusted is what the files
-miss by, :math:`d_f = N_f - \sum_e n_{fe} p_e`, carried through the solution
-:math:`z = P N` as :math:`\sum_f |P_{ef}| |d_f|`. Small misses are those of an
-integral and leave no doubt about whole numbers; large ones may be charges, of
-which the counts do not tell the number of neutral atoms.
+least-squares sense, :math:`z = P N`. Potentials have whole numbers of valence
+electrons, so that z stands for the next whole number p. Then
+:math:`d_f = N_f - \sum_e n_{fe} p_e` is what the file misses, and z is off by
+:math:`\sum_f P_{ef} d_f`. Small misses are errors of an integral, and leave no
+doubt about whole numbers. Large ones may be charges: by them p may be wrong, at
+most by :math:`\sum_f |P_{ef}| |d_f|`. Counts that all fit other whole numbers,
+such as those of cells with one charge an atom, are not found out.
 """
 
 import re
@@ -92,28 +93,38 @@ def fit(elements, facts, given):
     counts = np.array([[row.get(element, 0) for element in elements] for row, _, _ in facts])
     electrons = np.array([n for _, n, _ in facts])
     inverse = np.linalg.pinv(counts)
-    fitted = inverse @ electrons
-    n_atoms = counts.sum(axis=1)
-    _check_common(facts, electrons - counts @ fitted, n_atoms)
-    determined = np.isclose(np.diag(inverse @ counts), 1.0, rtol=0, atol=1e-8)
+    _check_common(facts, electrons - counts @ inverse @ electrons, counts.sum(axis=1))
+    # the others have to account for what those that are given leave
+    free = np.array([e not in given for e in elements])
+    inverse[free] = np.linalg.pinv(counts[:, free])
+    solution = np.array([given.get(e, 0.0) for e in elements])
+    solution[free] = inverse[free] @ (electrons - counts @ solution)
+    is_known = ~free
+    is_known[free] = np.isclose(np.diag(inverse[free] @ counts[:, free]), 1.0, rtol=0, atol=1e-8)
 
-    valence, value, is_settled = {}, fitted.copy(), np.zeros(len(elements), dtype=bool)
-    for k, element in enumerate(elements):
-        if element in given or determined[k]:
-            valence[element] = given.get(element, float(fitted[k]))
-            value[k], error = settled(element, valence[element])
-            is_settled[k] = error < _UNSETTLED
-    missed = np.abs(electrons - counts @ value)
-    error = np.abs(inverse) @ missed
-    large = missed > np.minimum(FILE_TOLERANCE, _FILE_MISS + _ATOM_MISS * n_atoms)
-    is_missed = (np.abs(inverse) > 1e-12) @ large
-    for k, element in enumerate(elements):
-        whole = is_settled[k] and value[k] == round(value[k]) and error[k] <= _NEAR
-        if not is_missed[k] and (whole or element in given):
-            error[k] = 0.0
-        elif not is_settled[k] and element not in given:
-            error[k] = max(error[k], _UNSETTLED)
-    return valence, {e: float(x) for e, x in zip(elements, error) if e in valence}
+    valence = {e: float(z) for e, z, known in zip(elements, solution, is_known) if known}
+    meant = {e: settled(e, z) for e, z in valence.items()}
+    values = [meant[e][0] if e in meant else z for e, z in zip(elements, solution)]
+    doubts = _doubts(elements, counts, electrons - counts @ values, inverse)
+    # one that is no whole number says that the electrons are not those of neutral cells
+    is_settled = all(error < _UNSETTLED for e, (_, error) in meant.items() if e not in given)
+    error = {}
+    for element, (value, _) in meant.items():
+        doubt, is_small = doubts[element]
+        if element not in given and not is_settled:
+            doubt = max(doubt, _UNSETTLED)
+        elif is_small and (element in given or (value.is_integer() and doubt <= _NEAR)):
+            doubt = 0.0
+        error[element] = doubt
+    return valence, error
+
+
+def _doubts(elements, counts, missed, inverse):
+    """Change of each valence by what files miss; whether each of these misses that little."""
+    weight, missed = np.abs(inverse), np.abs(missed)
+    allowed = np.minimum(FILE_TOLERANCE, _FILE_MISS + _ATOM_MISS * counts.sum(axis=1))
+    is_small = ~((weight > 1e-12) & (missed > allowed)).any(axis=1)
+    return dict(zip(elements, zip((weight @ missed).tolist(), is_small.tolist())))
 
 
 def _check_common(facts, excess, n_atoms):
@@ -125,5 +136,5 @@ def _check_common(facts, excess, n_atoms):
         )
         raise ChargeError(
             f"training systems with different valences: {low} and {high} cannot come from the"
-            " same potentials; train on files that were made with one set of them"
+            " same potentials, or have other charges; train on files that agree in them"
         )

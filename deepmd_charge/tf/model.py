@@ -39,6 +39,8 @@ log = logging.getLogger(__name__)
 
 # Grid points that the statistics look at.
 _STAT_POINTS = 20000
+# Electrons in doubt of an atom that are told: half an electron of a thousand.
+_DOUBT = 5e-4
 
 
 @Model.register("charge")
@@ -172,12 +174,12 @@ class ChargeModelTF(Model):
             memory = memory.after(ModelInfo.from_json(start.info), start.path)
         self.info = memory.to_json()
         self._knows_data = True
-        doubtful = [f"{e} {z:g} +- {d:.2g}" for e, (z, d) in memory.valences.items() if d]
-        if doubtful:
+        doubts = {e: (z, d) for e, (z, d) in memory.valences.items() if d > _DOUBT}
+        if doubts:
             log.warning(
-                "the electrons of the training data are no sums of whole valences (%s): charged "
-                "cells, or inexact; --electrons auto will not do for large structures",
-                ", ".join(doubtful),
+                "the electrons of the training data are not those of neutral cells (%s): predict "
+                "--electrons auto will refuse all but small structures",
+                ", ".join(f"{e} {z:g} +- {d:.2g}" for e, (z, d) in doubts.items()),
             )
 
     def _go_on(self):
