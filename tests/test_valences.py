@@ -6,10 +6,13 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from ase.build import bulk
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from standin import StandInModel
 
 from deepmd_charge import ChargeError, valences
+from deepmd_charge.cli.main import main
 from deepmd_charge.electrons import electrons_in_doubt, expected_electrons, parse_electrons
 from deepmd_charge.species import ARRAY
 
@@ -203,3 +206,23 @@ def test_models_of_former_versions_with_potentials():
     info["saed"]["valence"] = {"Si": 3.5}  # of a mixture
     info["valence"] = {}
     assert auto(info, Si=512) == 1792
+
+
+def test_predict_tells_the_doubt(monkeypatch, tmp_path, capsys):
+    """Two atoms of silicon, 8 electrons; a tenth of an electron an atom, and then a third."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("deepmd_charge.inference.ChargeModel", StandInModel)
+    bulk("Si", "diamond", 5.43).write("POSCAR", format="vasp")
+    facts = {}
+    for name, error in (("a.pb", 0.1), ("b.pb", 0.3)):
+        (tmp_path / name).write_text("1.0")
+        facts[name] = {"valence": {"Si": 4.0}, "valence_error": {"Si": error}}
+    monkeypatch.setattr(StandInModel, "facts", facts)
+    argv = ["-s", "POSCAR", "--grid", "4", "4", "4", "-o"]
+    for number, told in ((), "(+0.0000 of 8 +- 0.2)\n"), (("--electrons", "auto"), "scaled to 8, by"):
+        assert main(["predict", "-m", "a.pb", *argv, "CHGCAR_a", *number]) == 0
+        assert told in capsys.readouterr().out
+    assert main(["predict", "-m", "b.pb", *argv, "CHGCAR_b"]) == 0
+    assert "(+0.0000 of 8 +- 0.6)\n" in capsys.readouterr().out
+    assert main(["predict", "-m", "b.pb", *argv, "CHGCAR_c", "--electrons", "auto"]) == 1
+    assert "0.6 electrons of this structure in doubt (Si 4 +- 0.3)" in capsys.readouterr().err
