@@ -8,7 +8,7 @@ import numpy as np
 from .errors import ChargeError
 
 __all__ = [
-    "CHANNELS", "QUANTITIES", "Quantity", "channel", "compose_kind", "find_quantity", "predicted_kind",
+    "CHANNELS", "QUANTITIES", "Quantity", "channel", "compose_kind", "find_quantity",
     "select", "split_kind",
 ]  # fmt: skip
 
@@ -101,11 +101,6 @@ def compose_kind(format, quantity):
     if quantity.name == _OF_FORMAT.get(format, "total"):
         return format
     return f"{format}:{quantity.name}"
-
-
-def predicted_kind(info):
-    """Kind of what a model predicts, from ``ChargeModel.info``: its quantity, of no format."""
-    return compose_kind("", split_kind(info.get("kind"))[1])
 
 
 def select(density, quantity="total", path="this density"):

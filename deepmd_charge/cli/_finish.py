@@ -4,7 +4,11 @@
 from .. import electrons, formats
 from ..augmentation import MISSING, occupancies
 from ..errors import ChargeError
-from ..quantities import predicted_kind, split_kind
+from ..model_info import ModelInfo
+from ..quantities import split_kind
+
+# Electrons in doubt that are told.
+_SHOWN = 0.01
 
 
 class Finish:
@@ -39,7 +43,7 @@ class Finish:
 
     def __init__(self, models, atoms, grid, output, number, augmentation, species=None):
         first = models[0]
-        self._kind = predicted_kind(first.info)
+        self._kind = ModelInfo.from_json(first.info).predicted_kind
         formats.check_holds(output, atoms, grid, self._kind)
         is_chgcar = formats.format_of(output) == "vasp/chgcar"
         if augmentation and not is_chgcar:
@@ -50,6 +54,8 @@ class Finish:
             self._expected = electrons.parse_electrons(number, first.path, first.info, atoms)
         else:
             self._expected = electrons.expected_electrons(first.info, atoms)
+        doubt = electrons.electrons_in_doubt(first.info, atoms)
+        self._doubt = f" +- {doubt:.2g}" if doubt >= _SHOWN and number in (None, "auto") else ""
         self.occupancies, self._extra = "", {}
         if is_chgcar:
             text, self.occupancies = (
@@ -76,7 +82,7 @@ class Finish:
         text = f"{self._found:.4f} {self._quantity.integral}"
         if self._expected is None:
             return text
-        text += f" ({self._found - self._expected:+.4f} of {self._expected:.10g})"
+        text += f" ({self._found - self._expected:+.4f} of {self._expected:.10g}{self._doubt})"
         if not self._scaled:
             return text
         return f"{text}, scaled to {self._expected:.10g}, by {self._expected / self._found:.6f}"

@@ -127,6 +127,28 @@ def add_model_argument(parser, **options):
     parser.add_argument("-m", "--model", **{**usual, **options})
 
 
+def add_content(parser):
+    """Declare ``--is`` of a model."""
+    from ..quantities import QUANTITIES
+
+    parser.add_argument(
+        "--is",
+        dest="content",
+        choices=QUANTITIES,
+        metavar="QUANTITY",
+        help="what a model predicts that does not remember it, as some do that former versions"
+        " made from others",
+    )
+
+
+def open_model(path, args, *options):
+    """Make the ChargeModel of a file, with the user's word for what it predicts."""
+    from ..inference import ChargeModel
+
+    told = {"quantity": args.content} if args.content else {}
+    return ChargeModel(path, *options, **told)
+
+
 def add_structure_arguments(parser):
     """Declare what names a structure."""
     parser.add_argument(

@@ -5,7 +5,7 @@ import os
 
 from ..errors import ChargeError
 from ._grid import check_grid
-from ._inputs import add_model_argument, add_structure_arguments
+from ._inputs import add_content, add_model_argument, add_structure_arguments
 
 
 def add_parser(subparsers):
@@ -27,6 +27,7 @@ def add_parser(subparsers):
 
 def _add_write(parser):
     add_model_argument(parser)
+    add_content(parser)
     add_structure_arguments(parser)
     grid = parser.add_mutually_exclusive_group(required=True)
     _add_grid(grid, required=False)
@@ -52,6 +53,7 @@ def _add_read(parser):
 
 def _add_run(parser):
     add_model_argument(parser)
+    add_content(parser)
     parser.add_argument(
         "-i",
         "-in",
@@ -136,17 +138,16 @@ def _add_results(parser):
 
 def run_write(args):
     """Carry out ``deepmd-charge lammps write``."""
-    from ..inference import ChargeModel
     from ..lammps import write_run
     from ..saed.adding import check_given
-    from ._inputs import check_densities, read_companion, read_structure
+    from ._inputs import check_densities, open_model, read_companion, read_structure
 
     check_grid(args)
     if args.like is not None:
         check_densities([args.like])
     if args.probes is not None and args.probes < 1:
         raise ChargeError(f"--probes {args.probes}: give at least 1")
-    model = ChargeModel(args.model)
+    model = open_model(args.model, args)
     check_given(args.model, model.info, None)  # LAMMPS cannot add one
     atoms, origin = read_structure(args.structure, model, args.species)
     grid = args.grid
@@ -173,17 +174,17 @@ def run_read(args):
 def run_run(args):
     """Carry out ``deepmd-charge lammps run``."""
     from ..formats import write_density
-    from ..inference import ChargeModel
     from ..lammps import new_folder, run_script
     from ..saed.adding import check_given
     from ..sampling import GRID_TYPE
+    from ._inputs import open_model
 
     check_grid(args)
     if args.every < 1:
         raise ChargeError(f"--every {args.every}: give at least 1 step")
     plane = _plane(args.plane)
     _check_script(args.script)
-    model = ChargeModel(args.model)
+    model = open_model(args.model, args)
     check_given(args.model, model.info, None)
     if unknown := sorted(set(args.species) - set(model.elements)):
         hint = " (grid points are not atoms here)" if GRID_TYPE in unknown else ""

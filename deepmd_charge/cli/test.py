@@ -3,6 +3,7 @@
 
 import json
 import math
+import warnings
 
 from ..errors import ChargeError
 from ._inputs import add_model_argument
@@ -84,8 +85,8 @@ def run(args):
 
     if (args.model is None) == (args.prediction is None):
         raise ChargeError("give either a model (-m) or predicted densities (-p)")
-    if args.model is None and (args.saed or args.electrons):
-        raise ChargeError("--saed and --electrons go with a model (-m)")
+    if args.model is None and (args.saed or args.electrons or args.content):
+        raise ChargeError("--saed, --electrons and --is go with a model (-m)")
     if args.electrons and args.points is not None:
         raise ChargeError("--electrons needs whole grids: leave --points out")
     if args.points is not None and args.points < 1:
@@ -134,16 +135,16 @@ def _from_model(args):
     import numpy as np
 
     from .. import electrons
-    from ..inference import ChargeModel
-    from ..quantities import split_kind
+    from ..model_info import ModelInfo
     from ..saed.adding import check_given
     from ..saed.sources import matching
     from ._inputs import read_companion
 
-    model = ChargeModel(args.model)
+    model = _open(args)
     check_given(args.model, model.info, args.saed)
-    kind = model.info.get("kind")
-    quantity = split_kind(kind)[1].name if kind else args.quantity or "total"
+    memory = ModelInfo.from_json(model.info)
+    is_said = memory.kind or memory.stated
+    quantity = memory.quantity if is_said else args.quantity or "total"
     if args.quantity not in (None, quantity):
         raise ChargeError(
             f"{args.model}: predicts {quantity}, not {args.quantity}: leave --quantity out"
@@ -172,6 +173,20 @@ def _from_model(args):
         return model.predict_points(reference.atoms, points, saed=saed)
 
     return quantity, predict
+
+
+def _open(args):
+    """The model; of one that does not remember what it predicts, --is says it too."""
+    from ..inference import ChargeModel
+    from ..model_info import ModelInfo
+
+    with warnings.catch_warnings():
+        if args.holds:
+            warnings.simplefilter("ignore")
+        model = ChargeModel(args.model)
+    if args.holds and ModelInfo.from_json(model.info).content is None:
+        model = ChargeModel(args.model, quantity=args.holds)
+    return model
 
 
 def _superpositions(args):

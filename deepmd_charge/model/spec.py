@@ -270,8 +270,9 @@ class ModelSpec(Spec):
         None,
     )
     info: dict = key(
-        "Notes that go into the model. Valences, grid spacing and file kind of the training data "
-        "are added to it.",
+        "Notes that go into the model. Elements, valences, grid spacing and file kind of the "
+        "training data are added to it; what these leave open can be said here (valence, quantity, "
+        "kind, grid_spacing), and must not contradict them.",
         factory=dict,
     )
 
