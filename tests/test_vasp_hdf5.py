@@ -300,7 +300,7 @@ QE = {"MillerIndices": np.zeros((7, 3), int), "rhotot_g": np.zeros(14)}
         ({"kinetic_energy_density/values": np.ones((1, 2, 2, 2))}, "no charge/charge .* kinetic_energy_density"),
         ({"nucleus/charge": [1.0], "mo/coefficient": [1.0]}, "orbitals of TREXIO.*cube"),
         ({"type.raw": [0], "set.000/coord.npy": [[0.0]]}, "a data set of DeePMD-kit: .*input.json"),
-        ({"rho": np.ones((2, 2, 2)), "cell": np.eye(3)}, "an HDF5 file that holds cell, rho, no charge/charge"),
+        ({"rho": np.ones((2, 2, 2)), "cell": np.eye(3)}, "an HDF5 file that holds cell, rho, not VASP's charge/charge"),
         ({}, "an HDF5 file that holds nothing"),
         ({f"data_{i:03d}": 1 for i in range(300)}, "an HDF5 file that holds data_000, data_001"),
     ],

@@ -115,7 +115,7 @@ def run(args):
         total += comparison
         rows.append({"file": path, **comparison.summary()})
     for name, _ in predictions:
-        raise ChargeError(f"{name}: -s has no density for it: give one for each of -p, in its order")
+        raise ChargeError(f"{name}: -s has no density for it: give one for each of -p, in order")
     everything = total.summary()
     print(format_table([*rows, {"file": "all", **everything}]))
     if args.json:
@@ -184,13 +184,13 @@ def _superpositions(args):
 
 
 def _from_files(args, predictions):
-    """The quantity of predicted densities, and a function that takes the chosen points of the next."""
+    """The quantity of predicted densities, and a function that takes points of the next one."""
     from ._inputs import check_same_grid
 
     def predict(number, path, reference, chosen):
         name, prediction = next(predictions, (None, None))
         if prediction is None:
-            raise ChargeError(f"{path}: -p has no density for it: give one for each of -s, in its order")
+            raise ChargeError(f"{path}: -p has no density for it: give one for each of -s, in order")
         check_same_grid(path, reference, name, prediction)
         return prediction.values[chosen]
 

@@ -199,7 +199,7 @@ def _check_alike(reader, first, frame):
         )
     if frame.atoms.get_chemical_symbols() != first.atoms.get_chemical_symbols():
         mine, others = (each.atoms.get_chemical_formula("reduce") for each in (frame, first))
-        raise reader.error(f"atoms {mine}, where the first frame has {others}: give each its own file")
+        raise reader.error(f"atoms {mine}, where the first frame has {others}: a file for each")
 
 
 def _structure_text(density):

@@ -49,4 +49,4 @@ def explain_hdf5(file):
     held = ", ".join(list(file)[:8])[:80] or "nothing"
     if {"wave", "charge", "locpot", "kinetic_energy_density"} & set(file):
         return f"there is no charge/charge in this file, which holds {held}: {_VASP}"
-    return f"an HDF5 file that holds {held}, no charge/charge as VASP's vaspwave.h5: give a cube or xsf"
+    return f"an HDF5 file that holds {held}, not VASP's charge/charge: give a CHGCAR, cube or xsf"
