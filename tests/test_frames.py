@@ -378,8 +378,13 @@ def test_test(chg, capsys):
         files = names if system == names else [f"CHG@{k}" for k in range(5)]
         assert [row["file"] for row in rows] == files
     capsys.readouterr()
-    assert "CHG@4: -p has no density for it" in complaint(capsys, "test", "-s", "CHG", "-p", *names[:4])
-    assert "CHG_4: -s has no density for it" in complaint(capsys, "test", "-s", "CHG@:4", "-p", *names)
+    line = complaint(capsys, "test", "-s", "CHG", "-p", *names[:4])
+    assert "-p has 4 files and -s 1, with 4 and 5 densities; give one for each" in line
+    assert "with 5 and 6 densities" in complaint(capsys, "test", "-s", "CHG@1:", "CHG@:4:2", "-p", "CHG")
+    assert "with 5 and 4 densities" in complaint(capsys, "test", "-s", "CHG@:-1", "-p", *names)
+    assert "with 2 and 1 densities" in complaint(capsys, "test", "-s", "CHG_0", "-p", "CHG_0", "CHG_1")
+    assert "CHG@1: -p has none for it" in complaint(capsys, "test", "-s", "CHG", "-p", "CHG_0")
+    assert "CHG@1: -s has none for it" in complaint(capsys, "test", "-s", "CHG_0", "-p", "CHG")
 
 
 def test_commands_that_take_one(chg, capsys):

@@ -7,11 +7,10 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from ase import Atoms
 from conftest import shared
 from pymatgen.io.vasp.outputs import Chgcar, Vaspwave
 
-from deepmd_charge import ChargeError, Density, read_density, write_density
+from deepmd_charge import ChargeError, read_density, write_density
 from deepmd_charge.augmentation import occupancies
 from deepmd_charge.cli.main import main
 from deepmd_charge.formats import format_of
