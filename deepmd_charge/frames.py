@@ -83,7 +83,8 @@ def choose_frames(path, frames, count):
         raise ChargeError(f"{path}: frames {frames}: give a step of at least 1")
     if min(parts.start or 0, parts.stop or 0) < 0:
         return range(*parts.indices(count()))
-    return range(parts.start or 0, sys.maxsize if parts.stop is None else parts.stop, parts.step or 1)
+    stop = sys.maxsize if parts.stop is None else parts.stop
+    return range(parts.start or 0, stop, parts.step or 1)
 
 
 def no_such_frames(path, frames, count):

@@ -171,7 +171,8 @@ def channel(density, quantity="total", index=Ellipsis, path="this density"):
     if not spin:
         raise ChargeError(f"{path}: holds no magnetisation, so that there is no {quantity!r}")
     if density.quantity.integral != "electrons":  # the grids of a LOCPOT are spin up and down
-        raise ChargeError(f"{path}: holds {density.quantity.description}, which has no {quantity!r}")
+        what = density.quantity.description
+        raise ChargeError(f"{path}: holds {what}, which has no {quantity!r}")
     if quantity == "magnitude":
         return np.sqrt(sum(component**2 for component in spin))
     if len(spin) == 3:

@@ -62,7 +62,7 @@ def folder(trained, tmp_path, monkeypatch):
     atoms.write("POSCAR", format="vasp")
     density = Density(atoms, np.zeros((12, 11, 13)))
     density.values.flat = true_density(atoms, density.points())
-    for name in ("CHGCAR", "CHGCAR_other"):
+    for name in ("CHGCAR", "CHGCAR_other", "CHG"):
         write_density(name, density)
     (tmp_path / "charge.pb").symlink_to(trained / "charge.pb")
     return tmp_path

@@ -307,6 +307,25 @@ def test_frames(flags, numbers, monkeypatch):
         assert density.values.ravel() == pytest.approx(expected, abs=1e-9)
 
 
+@pytest.mark.parametrize(
+    ("flags", "numbers"),
+    [([], [0, 1, 2, 3]), (["--frames", "::2"], [0, 2]), (["-s", "CHG@2"], [2]), (["-s", "CHG@-1"], [3])],
+)
+def test_frames_of_a_chg(flags, numbers):
+    """The structures of its densities, as of a trajectory."""
+    text = ""
+    for atoms in read("t.xyz", ":"):
+        write_density("CHG", Density(atoms, np.full((3, 3, 3), 8 / atoms.get_volume())))
+        text += Path("CHG").read_text()
+    Path("CHG").write_text(text)
+    argv = ["predict", "-m", "rough.pb", "-s", "CHG", "-o", "CHGCAR_p", "--grid", "5", "6", "4"]
+    assert main([*argv, *flags]) == 0
+    several = len(numbers) > 1
+    assert files() == ([f"CHGCAR_p_{number:04d}" for number in numbers] if several else ["CHGCAR_p"])
+    for name, number in zip(files(), numbers):
+        assert read_density(name).atoms.positions[0] == pytest.approx([0.1 * number] * 3)
+
+
 def _noted(function, calls):
     def noting(*args, **kwargs):
         calls.append(args)

@@ -250,6 +250,20 @@ def test_potentials(folder, capsys, spin_density):
     assert "unknown format 'x'" in complaint(capsys, "info", "CHGCAR", "--format", "x")
 
 
+@pytest.mark.parametrize("name", ["LOCPOT", "ELFCAR"])
+def test_grids_of_spin_up_and_down_are_no_moments(folder, capsys, name):
+    """As a LOCPOT and an ELFCAR have them: their half sum or integral means nothing."""
+    (folder / name).write_text((folder / "CHGCAR").read_text())
+    flags = [name, "--format", f"vasp/{name.lower()}"]
+    run("info", *flags, "--json")
+    (facts,) = json.loads(capsys.readouterr().out)
+    assert (facts["spin"], facts["moment"], facts["further_datasets"]) == ("none", [], 1)
+    for quantity in "up", "down", "magnetization", "magnitude":
+        line = complaint(capsys, "plot", *flags, "-o", "p.png", "--quantity", quantity)
+        assert f"{name}: holds a" in line and f"which has no '{quantity}'" in line
+    run("plot", *flags, "-o", "p.png")
+
+
 def test_commands_take_files_of_vasp_4(folder, capsys):
     path, names = without_elements("CHGCAR"), ["--species", "Fe1", "O"]
     for command, *rest in (

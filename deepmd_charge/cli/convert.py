@@ -31,7 +31,8 @@ def add_parser(subparsers):
         type=int,
         default=N_POINTS,
         metavar="N",
-        help="grid points to draw from each file, or frame of one (default: %(default)s, or all if there are fewer)",
+        help="grid points to draw from each file, or each frame of one (default: %(default)s, "
+        "or all if there are fewer)",
     )
     parser.add_argument(
         "--points-per-frame",

@@ -49,8 +49,8 @@ def add_parser(subparsers):
         nargs="+",
         default=[],
         metavar="FROM",
-        help="write PAW augmentation occupancies for VASP: those of a CHGCAR of the same atoms, "
-        "or the mean spherical part over other CHGCARs (of the training)",
+        help="write PAW augmentation occupancies for VASP: those of a CHGCAR (or vaspwave.h5) "
+        "of the same atoms, or the mean spherical part over other CHGCARs (of the training)",
     )
     parser.add_argument(
         "--coarsen",

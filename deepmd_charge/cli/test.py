@@ -121,7 +121,7 @@ def run(args):
         total += comparison
         rows.append({"file": path, **comparison.summary()})
     for name, _ in predictions:
-        raise ChargeError(f"{name}: -s has no density for it: give one for each of -p, in its order")
+        raise ChargeError(f"{name}: -s has none for it: give one for each of -p, in order")
     everything = total.summary()
     print(format_table([*rows, {"file": "all", **everything}]))
     if args.json:
@@ -204,16 +204,28 @@ def _superpositions(args):
 
 
 def _from_files(args, predictions):
-    """The quantity of predicted densities, and a function that takes the chosen points of the next."""
+    """The quantity of predicted densities, and a function that takes points of the next one."""
+    from ..formats import count_densities
+    from ..formats.quiet import names_needed
     from ..quantities import QUANTITIES, find_quantity
     from ._inputs import check_same_grid
 
     quantity = args.quantity or "total"
+    n_files = len(args.prediction), len(args.system)
+    if n_files[0] != n_files[1]:  # frames may make up for it
+        names = [names_needed(path, args.species) for path in args.prediction]
+        given = sum(count_densities(p, None, n) for p, n in zip(args.prediction, names))
+        wanted = sum(count_densities(p, args.format, args.species) for p in args.system)
+        if given != wanted:
+            raise ChargeError(
+                f"-p has {n_files[0]} files and -s {n_files[1]}, with {given} and {wanted} densities;"
+                " give one for each"
+            )
 
     def predict(number, path, reference, chosen):
         name, prediction = next(predictions, (None, None))
         if prediction is None:
-            raise ChargeError(f"{path}: -p has no density for it: give one for each of -s, in its order")
+            raise ChargeError(f"{path}: -p has none for it: give one for each of -s, in order")
         check_same_grid(path, reference, name, prediction)
         true = find_quantity(quantity) if quantity != "total" else reference.quantity
         if prediction.quantity not in (true, QUANTITIES["total"]):  # what does not say is trusted

@@ -28,6 +28,7 @@ __all__ = [
     "LEARN",
     "check_holds",
     "check_writable",
+    "count_densities",
     "format_of",
     "iterate_densities",
     "read_density",
@@ -158,6 +159,17 @@ def iterate_densities(
         name = file if number is None else f"{file}@{number}"
         yield name, _judged(density, name, declared, check)
         del density  # before the next one needs memory
+
+
+def count_densities(path, format=None, species=None):
+    """Find how many densities :func:`iterate_densities` yields; of most formats unread."""
+    file, frames = split_frames(path)
+    module = _module(format_of(file, format))
+    n_frames = 1
+    if hasattr(module, "count_frames"):
+        n_frames = module.count_frames(file, Declared(species))
+    chosen = choose_frames(file, frames, lambda: n_frames)
+    return len(range(chosen.start, min(chosen.stop, n_frames), chosen.step))
 
 
 def _opened(path, format, species, pbc, unit, holds):

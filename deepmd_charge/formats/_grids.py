@@ -117,9 +117,10 @@ def _read_text(reader, grid, n_atoms):
         )
     if n_free not in (0, n_atoms, 3 * n_atoms):
         raise reader.error(f"{n_free} values after the grid's {' x '.join(map(str, grid))}")
-    if last_atoms and min(last_atoms.values()) != n_atoms:
+    last_atom = min(last_atoms.values(), default=n_atoms)
+    if last_atom != n_atoms:
         raise reader.error(
-            f"augmentation occupancies up to atom {min(last_atoms.values())}, but the header counts {n_atoms} atoms"
+            f"augmentation occupancies up to atom {last_atom}, but the header counts {n_atoms} atoms"
         )
     return text.getvalue(), follows
 
@@ -131,7 +132,8 @@ def _is_comment(reader, words):
     is_cut = "augmentation".startswith(words[0]) and len(reader.peek(2)) == 1
     if words[0] == "augmentation" or is_cut:
         raise reader.error(
-            f"expected an atom and a number of augmentation occupancies, found {' '.join(words)[:60]!r}",
+            "expected an atom and a number of augmentation occupancies, found"
+            f" {' '.join(words)[:60]!r}",
             reader.number + 1,
         )
     return True

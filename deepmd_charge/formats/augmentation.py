@@ -28,7 +28,8 @@ __all__ = [
 _HEADING = "augmentation occupancies"
 _IMAGINARY = " (imaginary part)"
 HEADING = re.compile(
-    rf"\s*{_HEADING}(?P<imaginary>{re.escape(_IMAGINARY)})?\D*(?:(?P<atom>\d+)\s+(?P<count>\d+))?\s*"
+    rf"\s*{_HEADING}(?P<imaginary>{re.escape(_IMAGINARY)})?\D*"
+    r"(?:(?P<atom>\d+)\s+(?P<count>\d+))?\s*"
 )
 _COLUMNS = 5
 # LMAXMIX of VASP runs: 2 is the default, 4 and 6 are advised for d and f electrons.
@@ -43,8 +44,8 @@ _MARGIN = 1.5
 
 def augmentation_counts(text):
     """Occupancies of each atom, as the headings in the text after a block announce them."""
-    headings = map(HEADING.fullmatch, text.splitlines())
-    return [int(found["count"]) for found in headings if found and found["count"] and not found["imaginary"]]
+    headings = filter(None, map(HEADING.fullmatch, text.splitlines()))
+    return [int(h["count"]) for h in headings if h["count"] and not h["imaginary"]]
 
 
 def parse_occupancies(text):

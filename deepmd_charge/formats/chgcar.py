@@ -195,12 +195,12 @@ def _walk(path, kind, declared, is_wanted):
 def _check_alike(reader, first, frame):
     """Refuse a frame of other atoms or another number of grids: no run has these in one file."""
     if frame.n_grids != first.n_grids:
-        raise reader.error(f"{frame.n_grids} grids, where the first frame has {first.n_grids}: truncated?")
-    if frame.atoms.get_chemical_symbols() != first.atoms.get_chemical_symbols():
         raise reader.error(
-            f"a structure of {frame.atoms.get_chemical_formula()}, where the first is"
-            f" {first.atoms.get_chemical_formula()} or has another order: a file for each"
+            f"{frame.n_grids} grids, where the first frame has {first.n_grids}: truncated?"
         )
+    if frame.atoms.get_chemical_symbols() != first.atoms.get_chemical_symbols():
+        mine, others = (each.atoms.get_chemical_formula("reduce") for each in (frame, first))
+        raise reader.error(f"atoms {mine}, where the first frame has {others}: a file for each")
 
 
 def _structure_text(density):

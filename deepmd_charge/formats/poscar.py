@@ -151,7 +151,8 @@ def begins(reader):
         counts, mode = labels, counts
     elif not labels or None in map(element_of_label, labels):
         return False
-    return numbers[1:] == [3, 3, 3] and is_vasp_4(counts) and bool(mode) and mode[0][0] in _MODES + "Ss"
+    has_mode = bool(mode) and mode[0][0] in _MODES + "Ss"
+    return numbers[1:] == [3, 3, 3] and is_vasp_4(counts) and has_mode
 
 
 def _count_numbers(lines):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """Reading densities of which the electrons are no matter."""
 
-__all__ = ["read_companion", "read_quietly"]
+__all__ = ["iterate_companions", "names_needed", "read_companion", "read_quietly"]
 
 
 def read_quietly(path, format=None, species=None, **declared):
@@ -21,7 +21,7 @@ def read_companion(path, species=None, format=None, **declared):
     Such as a prediction, a superposition or a grid: its atoms may be in other
     groups, so that the names are taken only where it tells no elements itself.
     """
-    return read_quietly(path, format, _needed(path, format, species), **declared)
+    return read_quietly(path, format, names_needed(path, species, format), **declared)
 
 
 def iterate_companions(paths, species=None):
@@ -36,10 +36,10 @@ def iterate_companions(paths, species=None):
     from . import iterate_densities
 
     for path in paths:
-        yield from iterate_densities(path, species=_needed(path, None, species), check=False)
+        yield from iterate_densities(path, species=names_needed(path, species), check=False)
 
 
-def _needed(path, format, species):
+def names_needed(path, species, format=None):
     """The names of species, where a file does not tell its elements."""
     from ..frames import split_frames
     from . import FORMATS, format_of

@@ -142,7 +142,7 @@ def _read_occupancies(path, file, block, n_atoms):
         if padding.any():
             raise ValueError("rows that go on where their lengths say that they end")
     except (KeyError, ValueError, TypeError, AttributeError) as error:
-        reason = " ".join(str(error).split())
+        reason = " ".join(str(error).split())[:150]
         raise ChargeError(f"{path}: {rows_name} and {lengths_name}: damaged: {reason}") from None
     if not lengths.any():
         return ""
@@ -158,32 +158,32 @@ def _read_atoms(path, file, species):
         raise ChargeError(f"{path}: there is no structure in this file")
     group, notes = file[name], []
     try:
-        symbols, counts = _read_symbols(group)
-        scale = np.ravel(_dataset(group, "scale")[()]).astype(float) if "scale" in group else np.ones(1)
+        scale = _dataset(group, "scale")[()] if "scale" in group else 1.0
+        scale = np.ravel(scale).astype(float)
         cell, positions = _read_geometry(group, scale)
-        if name in _OF_RUN and _STEPS in file:
+        if name in _OF_RUN and f"{_STEPS}/position_ions" in file:
             last = _read_geometry(file[_STEPS], scale, -1)
             if name == _START:
                 cell, positions = last
                 notes.append(f"the structure is that of the last step in {_STEPS}")
             elif len(last[1]) != len(positions) or _distance(cell, positions, *last) > _SAME:
                 notes.append(f"the structure is that of {name}; the last step in {_STEPS} differs")
-        if counts.sum() != len(positions):
-            raise ValueError("counts of atoms that do not match")
+        symbols, counts = _read_symbols(group, len(positions))
     except (KeyError, ValueError, TypeError, AttributeError, np.linalg.LinAlgError) as error:
-        raise ChargeError(f"{path}: the structure cannot be read: {error}") from None
+        reason = " ".join(str(error).split())[:150]
+        raise ChargeError(f"{path}: the structure cannot be read: {reason}") from None
     atoms = Atoms(symbols, scaled_positions=positions, cell=cell, pbc=True)
     name_species(path, atoms, species, counts)
     return atoms, notes
 
 
-def _read_symbols(group):
+def _read_symbols(group, n_atoms):
     """Element of each atom, and the counts of the groups."""
     labels = np.ravel(_dataset(group, "ion_types")[()]).tolist()
     labels = [label.decode() if isinstance(label, bytes) else str(label) for label in labels]
     counts = _whole_numbers(group, "number_ion_types")
     elements = [element_of_label(label.strip(" \0")) for label in labels]
-    if (counts < 1).any() or len(counts) != len(elements):
+    if (counts < 1).any() or counts.sum() != n_atoms or len(counts) != len(elements):
         raise ValueError("counts of atoms that do not match")
     if None in elements:
         raise ValueError(f"an unknown element {labels[elements.index(None)][:20]!r}")

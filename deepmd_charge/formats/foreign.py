@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""Files without a density on a grid that are taken for such: what they are, and what to do."""
+
+import os
+from fnmatch import fnmatchcase
+
+__all__ = ["explain_hdf5", "explain_name"]
+
+_PP = "write it on a grid by pp.x (plot_num = 0, output_format = 6 for a cube, 5 for an xsf)"
+_VASP = "VASP writes the density to vaspwave.h5: set LCHARGH5 = .TRUE. (and LCHARG = .TRUE.)"
+
+# Groups and datasets that only such a file has, what it is, and what to do; the first decides.
+_HDF5 = (
+    (("rhotot_g",), "Quantum ESPRESSO's own charge density, the coefficients of waves", _PP),
+    (("evc", "MillerIndices"), "wave functions of Quantum ESPRESSO, no charge density", _PP),
+    (("results/partial_charges",), "partial charge densities of VASP, not the total one", _VASP),
+    (("intermediate",), "a vaspout.h5 without a charge density (charge/charge)", _VASP),
+    (("results",), "a vaspout.h5 without a charge density (charge/charge)", _VASP),
+    (("nucleus", "mo"), "orbitals of TREXIO, no density on a grid", "write a cube from them"),
+    (("type.raw",), "a data set of DeePMD-kit", "name it under systems in input.json"),
+)
+_NAMES = {
+    "CHARGE-DENSITY.DAT": "Quantum ESPRESSO's own charge density, the coefficients of waves",
+    "*.SAVE": "a folder of Quantum ESPRESSO, whose charge density is coefficients of waves",
+}
+
+
+def explain_name(path):
+    """Say what a file or folder is by its name; None where that is not known."""
+    name = os.path.basename(os.path.normpath(path)).upper()
+    found = (what for pattern, what in _NAMES.items() if fnmatchcase(name, pattern))
+    return next((f"{what}: {_PP}" for what in found), None)
+
+
+def explain_hdf5(file):
+    """Say what an HDF5 file without VASP's charge/charge is.
+
+    Parameters
+    ----------
+    file : h5py.File
+
+    Returns
+    -------
+    str
+    """
+    for names, what, remedy in _HDF5:
+        if all(name in file for name in names):
+            return f"{what}: {remedy}"
+    held = ", ".join(list(file)[:8])[:80] or "nothing"
+    if {"wave", "charge", "locpot", "kinetic_energy_density"} & set(file):
+        return f"there is no charge/charge in this file, which holds {held}: {_VASP}"
+    return f"an HDF5 file that holds {held}, not VASP's charge/charge: give a CHGCAR, cube or xsf"
