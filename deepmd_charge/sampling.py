@@ -105,14 +105,33 @@ def _by_gradient(density, n_points, generator):
 
 
 def _gradients(density, axis):
-    """Yield \\|grad rho\\| (e/A^4), by central differences, of the planes along a grid axis."""
+    """Yield \\|grad rho\\| (e/A^4) of the planes along a grid axis.
+
+    By central differences, at the faces of open axes by those to the plane beside.
+    """
     planes = np.moveaxis(density.values, axis, 0)
     order = [axis, *(i for i in range(3) if i != axis)]
     # d rho / d x = sum_i (d rho / d s_i) (d s_i / d x), s = x . inverse of the cell
     to_cartesian = np.linalg.inv(density.atoms.cell.array)[:, order] * planes.shape / 2.0
-    n = len(planes)
+    periodic = density.atoms.pbc[order]
     for k, plane in enumerate(planes):
-        steps = [planes[(k + 1) % n] - planes[k - 1]]
-        steps += [np.roll(plane, -1, i) - np.roll(plane, 1, i) for i in (0, 1)]
+        steps = [_step(planes, k, periodic[0])]
+        steps += [_steps(plane, i, periodic[i + 1]) for i in (0, 1)]
         yield np.sqrt(sum(sum(a * d for a, d in zip(row, steps)) ** 2 for row in to_cartesian))
         release(density.values)
+
+
+def _step(planes, k, is_periodic):
+    """Difference of the planes after and before one, twice that of two neighbours at an end."""
+    n = len(planes)
+    if is_periodic:
+        return planes[(k + 1) % n] - planes[k - 1]
+    before, after = max(k - 1, 0), min(k + 1, n - 1)
+    return (planes[after] - planes[before]) * (2.0 / max(after - before, 1))
+
+
+def _steps(plane, axis, is_periodic):
+    """The same, at all points along an axis of a plane."""
+    if is_periodic:
+        return np.roll(plane, -1, axis) - np.roll(plane, 1, axis)
+    return 2.0 * np.gradient(plane, axis=axis) if plane.shape[axis] > 1 else np.zeros(plane.shape)

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """Sampling of grid points."""
 
+import itertools
+
 import numpy as np
 import pytest
 from ase import Atoms
 
 from deepmd_charge import ChargeError, Density
-from deepmd_charge.sampling import sample_frames
+from deepmd_charge.sampling import _gradients, sample_frames
 
 
 def grid(*shape):
@@ -97,6 +99,37 @@ def test_by_gradient(order):
         expected, _ = np.histogram(sorted_by, edges, weights=weights)
         # 4000 points out of 115200 exhaust the steepest a little, by 3%
         assert (np.abs(counts - expected) < 4.5 * np.sqrt(expected) + 0.03 * expected).all()
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("pbc", list(itertools.product([True, False], repeat=3)))
+def test_the_gradient_does_not_cross_open_faces(pbc, order):
+    """Of a ramp along the open axes and a wave along the others, up to the faces."""
+    shape, cell = (6, 7, 9), np.array([[3.0, 0.0, 0.0], [4.0, 3.0, 0.0], [-5.0, 4.0, 6.0]])
+    axes = np.meshgrid(*(np.arange(n) / n for n in shape), indexing="ij")
+    values, slopes = 0.0, []
+    for n, x, is_periodic in zip(shape, axes, pbc):
+        wave = np.sin(2 * np.pi * x)
+        values = values + (wave if is_periodic else 5.0 * x)
+        # of central differences
+        slope = n * np.sin(2 * np.pi / n) * np.cos(2 * np.pi * x)
+        slopes.append(slope if is_periodic else np.full(shape, 5.0))
+    density = Density(Atoms(cell=cell, pbc=pbc), np.asarray(values, order=order))
+    expected = np.linalg.norm(np.stack(slopes, -1) @ density.atoms.cell.reciprocal().array, axis=-1)
+    for axis in range(3):
+        found = np.stack(list(_gradients(density, axis)), axis)
+        np.testing.assert_allclose(found, expected, atol=1e-12)
+
+
+def test_the_gradient_of_few_planes():
+    """One plane has no slope, two have one along an open axis and none along a periodic one."""
+    for pbc, slope in ((True, 0.0), (False, 1.0)):
+        for shape in ((1, 2, 1), (2, 1, 1), (1, 1, 2)):
+            values = np.arange(2.0).reshape(shape)
+            density = Density(Atoms(cell=np.eye(3) * 2.0, pbc=pbc), values)
+            for axis in range(3):
+                found = np.stack(list(_gradients(density, axis)), axis)
+                np.testing.assert_allclose(found, np.full(shape, slope))
 
 
 def test_by_gradient_in_part():

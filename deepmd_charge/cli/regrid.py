@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """``deepmd-charge regrid``: a density on another grid."""
 
+from ..errors import ChargeError
 from ._grid import add_grid_flags, check_grid, choose_grid
 
 
@@ -29,6 +30,7 @@ def add_parser(subparsers):
 def run(args):
     """Carry out ``deepmd-charge regrid``."""
     from ..formats import check_writable, write_density
+    from ..regridding import regrid
     from ._inputs import check_densities, content, declared, read_companion, read_quietly
 
     check_writable(args.output, kind=args.format or "")
@@ -38,28 +40,10 @@ def run(args):
     check_grid(args)
     density = read_quietly(args.file, args.format, args.species, **declared(args))
     like = read_companion(args.like, args.species).grid if args.like else None
-    moved = regrid(density, choose_grid(args, density.atoms, like).shape)
+    try:
+        moved = regrid(density, choose_grid(args, density.atoms, like).shape)
+    except ChargeError as error:
+        raise ChargeError(f"{args.file}: {error}") from None
     write_density(args.output, moved)
     shape = " x ".join(map(str, moved.shape))
     print(f"{args.output}: {shape} points, {content(moved)}")
-
-
-def regrid(density, shape):
-    """Interpolate a density and its spin grids; see :mod:`deepmd_charge.fourier`.
-
-    Parameters
-    ----------
-    density : Density
-    shape : tuple of int
-
-    Returns
-    -------
-    Density
-    """
-    from ..density import Density
-    from ..fourier import fourier_interpolate
-
-    extra = {key: value for key, value in density.extra.items() if key != "datasets"}
-    extra["spin"] = [fourier_interpolate(block, shape) for block in extra.get("spin", [])]
-    values = fourier_interpolate(density.values, shape)
-    return Density(density.atoms, values, density.origin, density.kind, extra)
