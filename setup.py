@@ -4,11 +4,11 @@
 from setuptools import Extension, setup
 
 # Reads and writes density files ten times as fast; without a compiler Python does it.
-folder = "deepmd_charge/formats/"
+folder = "deepmd_charge/io/text/"
 setup(
     ext_modules=[
         Extension(
-            "deepmd_charge.formats._decimal",
+            "deepmd_charge.io.text._decimal",
             [f"{folder}_scan.c", f"{folder}_print.c"],
             depends=[f"{folder}_decimal.h"],
             optional=True,

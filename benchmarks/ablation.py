@@ -19,7 +19,7 @@ from data import SETS, add_sampling, load, load_training, write_system
 from runs import CONFIGS, merge, prepare, run_dp
 
 from deepmd_charge import ChargeModel
-from deepmd_charge.metrics import Comparison
+from deepmd_charge.grid.metrics import Comparison
 
 TRIPLES = [[1, 1, 2], [2, 2, 2], [1, 2, 3]]
 CHANGES = {

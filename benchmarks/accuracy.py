@@ -19,7 +19,7 @@ from data import SETS, add_sampling, load, load_training, write_system
 from runs import CONFIGS, merge, prepare, run_dp, step_time
 
 from deepmd_charge import ChargeModel
-from deepmd_charge.metrics import Comparison
+from deepmd_charge.grid.metrics import Comparison
 
 # Test points of a structure for the slow stock model, and for each checkpoint.
 SUBSET = 20000

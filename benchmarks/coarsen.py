@@ -20,11 +20,11 @@ from pathlib import Path
 from difference import TARGETS
 
 from deepmd_charge import ChargeModel, Density, read_density
-from deepmd_charge.fourier import fourier_interpolate
+from deepmd_charge.grid.fourier import fourier_interpolate
 from deepmd_charge.grid.grid import Grid
-from deepmd_charge.inference.mpi import Team
-from deepmd_charge.inference.run import Run
-from deepmd_charge.metrics import Comparison
+from deepmd_charge.predict.parallel.mpi import Team
+from deepmd_charge.predict.run import Run
+from deepmd_charge.grid.metrics import Comparison
 
 WARM = (20, 20, 20)
 

@@ -7,7 +7,7 @@ import numpy as np
 from ase import Atoms
 
 from deepmd_charge import Density, read_density
-from deepmd_charge.sampling import sample_frames
+from deepmd_charge.data.sampling import sample_frames
 
 # name: (training structures, structures to report on). "qe/..." is a whole
 # grid, of which one structure is left out; the others are random grid points.

@@ -71,7 +71,7 @@ print(json.dumps({{"seconds": seconds, "cpu": cpu, "memory": memory}}))
 SAMPLE = """
 import tracemalloc
 from deepmd_charge import read_density
-from deepmd_charge.dpdata_plugin import system_data
+from deepmd_charge.data.dpdata_plugin import system_data
 density = read_density(path)
 tracemalloc.start()
 start = time.perf_counter()

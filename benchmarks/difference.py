@@ -19,7 +19,7 @@ from runs import CONFIGS, merge, prepare, run_dp
 
 from deepmd_charge import ChargeModel, read_density, write_density
 from deepmd_charge.cli.main import main as command
-from deepmd_charge.metrics import Comparison
+from deepmd_charge.grid.metrics import Comparison
 
 # set: (structures, ecutrho in Ry)
 SETS = {

@@ -192,7 +192,7 @@ class Stages:
         from ase.io import read
 
         from deepmd_charge import ChargeModel
-        from deepmd_charge.inference.difference import DifferenceWriter as Writer
+        from deepmd_charge.engine.difference import DifferenceWriter as Writer
 
         self._atoms = read(SILICON)
         self._cycles = {stage: np.zeros(1, np.int64) for stage in STAGES}
@@ -234,7 +234,7 @@ class Stages:
 
 def multiplications(path):
     """Of the net's layers, for one point."""
-    from deepmd_charge.inference.frozen import read_model
+    from deepmd_charge.backends.tf.frozen import read_model
 
     constants = read_model(path).constants
     names = [n for n in constants if n.startswith("charge_fitting/matrix_")]

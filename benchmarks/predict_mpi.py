@@ -62,9 +62,9 @@ def rank(args):
 
     from deepmd_charge import ChargeModel
     from deepmd_charge.grid.grid import Grid
-    from deepmd_charge.inference.evaluation import evaluator_of
-    from deepmd_charge.inference.mpi import Team, serve, world
-    from deepmd_charge.inference.run import Run
+    from deepmd_charge.predict.evaluation import evaluator_of
+    from deepmd_charge.predict.parallel.mpi import Team, serve, world
+    from deepmd_charge.predict.run import Run
 
     comm = world()
     if comm and comm.rank:

@@ -8,7 +8,7 @@ neighbours of anything by ``sel``, which is the fastest way that DeePMD-kit has.
 import numpy as np
 from scipy.spatial import cKDTree
 
-from deepmd_charge.inference.images import Images
+from deepmd_charge.atoms.images import Images
 
 RCUT = 6.5
 POINTS_PER_FRAME = 200

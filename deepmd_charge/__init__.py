@@ -7,6 +7,8 @@ costs nothing to the programs that load it as a plugin.
 
 from importlib import import_module
 
+from ._moved import register
+
 __version__ = "0.1.0"
 
 __all__ = [
@@ -15,11 +17,11 @@ __all__ = [
 
 _HOME = {
     "ChargeError": "errors",
-    "ChargeModel": "inference",
-    "Density": "density",
-    "iterate_densities": "formats",
-    "read_density": "formats",
-    "write_density": "formats",
+    "ChargeModel": "predict",
+    "Density": "grid.density",
+    "iterate_densities": "io",
+    "read_density": "io",
+    "write_density": "io",
 }
 
 
@@ -33,3 +35,6 @@ def __getattr__(name):
 
 def __dir__():
     return sorted(__all__)
+
+
+register()

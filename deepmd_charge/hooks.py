@@ -9,7 +9,11 @@ attributes of this module are imported on first use, and a failure is a warning.
 import logging
 from importlib import import_module
 
-_HOMES = {"arguments": "argcheck", "dpdata": "dpdata_plugin", "tensorflow": "tf.model"}
+_HOMES = {
+    "arguments": "backends.arguments",
+    "dpdata": "data.dpdata_plugin",
+    "tensorflow": "backends.tf.model",
+}
 
 
 def __getattr__(name):

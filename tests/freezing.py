@@ -30,8 +30,8 @@ def freeze(path, descriptor=None, fitting=None, type_map=TYPE_MAP, saed=None):
     """Write a frozen model of these arguments, its net at random."""
     from dargs import Argument
     from deepmd.tf.env import tf
-    from deepmd_charge import argcheck
-    from deepmd_charge.tf.model import ChargeModelTF
+    from deepmd_charge.backends import arguments as argcheck
+    from deepmd_charge.backends.tf.model import ChargeModelTF
 
     def complete(name, arguments, given):
         given = Argument("it", dict, arguments).normalize_value({"seed": 1, **given})

@@ -10,7 +10,7 @@ import time
 
 import numpy as np
 
-from deepmd_charge.launcher import launched
+from deepmd_charge.predict.parallel.launcher import launched
 
 SPACING = 0.4
 
@@ -85,7 +85,7 @@ class StandInModel:
         return StandInField(atoms, *self.numbers)
 
     def check(self, atoms, name="the structure"):
-        from deepmd_charge.inference.model import ChargeModel
+        from deepmd_charge.predict.charge_model import ChargeModel
 
         ChargeModel.check(self, atoms, name)
 
@@ -101,12 +101,12 @@ class StandInModel:
 
 
 if __name__ == "__main__":
-    import deepmd_charge.inference
-    import deepmd_charge.inference.evaluation
+    import deepmd_charge.predict
+    import deepmd_charge.predict.evaluation
     from deepmd_charge.cli.main import main
 
     if "STANDIN_PIDS" in os.environ:
         with open(f"pid.{launched()[0]}", "w") as file:
             file.write(str(os.getpid()))
-    deepmd_charge.inference.ChargeModel = deepmd_charge.inference.evaluation.ChargeModel = StandInModel
+    deepmd_charge.predict.ChargeModel = deepmd_charge.predict.evaluation.ChargeModel = StandInModel
     sys.exit(main())

@@ -7,8 +7,8 @@ from ase import Atoms
 from conftest import shared
 
 from deepmd_charge import ChargeError, Density, read_density, write_density
-from deepmd_charge.augmentation import occupancies
-from deepmd_charge.formats.augmentation import (
+from deepmd_charge.io.occupancies import occupancies
+from deepmd_charge.io.paw import (
     entries,
     format_occupancies,
     parse_occupancies,

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from pymatgen.io.vasp.outputs import Chgcar
 
 from deepmd_charge import ChargeError, Density, read_density, write_density
-from deepmd_charge.formats import _numbers, format_of
+from deepmd_charge.io import format_of
+from deepmd_charge.io.text import numbers as _numbers
 
 HEADER = """\
 two atoms
@@ -621,9 +622,9 @@ def test_hard_roundings():
 @pytest.mark.parametrize("layout", range(12))
 def test_lines_of_all_lengths(tmp_path, monkeypatch, layout, threads):
     """Equal lines are read by several threads; any that differs must not shift a value."""
-    monkeypatch.setattr("deepmd_charge.formats._text.CHUNK_BYTES", 400)
-    monkeypatch.setattr("deepmd_charge.formats._text.CHUNKS", 2)
-    monkeypatch.setattr("deepmd_charge.formats._text.THREADS", threads)
+    monkeypatch.setattr("deepmd_charge.io.text.reader.CHUNK_BYTES", 400)
+    monkeypatch.setattr("deepmd_charge.io.text.reader.CHUNKS", 2)
+    monkeypatch.setattr("deepmd_charge.io.text.reader.THREADS", threads)
     n = (12, 10, 9)
     values = np.random.default_rng(layout).normal(size=n[0] * n[1] * n[2])
     words = [f" {value:17.10E}" for value in values]

@@ -30,7 +30,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*not a whole number")
 def folder(tmp_path, monkeypatch):
     """A folder with a model, a structure and its density."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("deepmd_charge.inference.ChargeModel", StandInModel)
+    monkeypatch.setattr("deepmd_charge.predict.ChargeModel", StandInModel)
     (tmp_path / "charge.pb").write_text("1.01")
     atoms = bulk("Si", "diamond", 5.43)
     write("POSCAR", atoms)

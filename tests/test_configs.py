@@ -55,7 +55,7 @@ def test_configuration_trains(path, tmp_path, monkeypatch):
     config["training"].update(numb_steps=4, disp_freq=2)
     monkeypatch.chdir(tmp_path)
     # the statistics of many points would take most of the time
-    monkeypatch.setattr("deepmd_charge.tf.model._STAT_POINTS", 500)
+    monkeypatch.setattr("deepmd_charge.backends.tf.model._STAT_POINTS", 500)
     Path("input.json").write_text(json.dumps(config))
     with tf.Graph().as_default():
         train(

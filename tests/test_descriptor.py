@@ -27,7 +27,7 @@ def integral(l1, l2, l3):
 def build(atoms, points, seed=3, **settings):
     """Features of points from the graph, and the descriptor with random parameters."""
     from deepmd.tf.env import tf
-    from deepmd_charge.tf.descriptor import SeCharge
+    from deepmd_charge.backends.tf.descriptor import SeCharge
 
     descriptor = SeCharge(rcut=RCUT, ntypes=3, precision="float64", seed=seed, **settings)
     rng = np.random.default_rng(seed)
@@ -89,7 +89,7 @@ def radial(kind, n, r):
 @pytest.mark.parametrize("kind", ["bessel", "chebyshev"])
 def test_radial_functions_lose_no_digits(kind, n_radial, core):
     """Near a nucleus either recurrence of the textbook loses as many as n^2 has."""
-    from deepmd_charge.kernels.radial import RADIAL_BASES
+    from deepmd_charge.model.kernels.radial import RADIAL_BASES
 
     for precision, share in (("float64", 1e-15), ("float32", 3e-7)):
         r = np.concatenate([[0.0], RCUT * np.geomspace(1e-6, 0.999, 400)]).astype(precision)

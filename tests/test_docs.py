@@ -37,7 +37,7 @@ def test_every_flag_is_documented():
 
 
 def test_every_key_is_documented():
-    from deepmd_charge import argcheck
+    from deepmd_charge.backends import arguments as argcheck
 
     text = (ROOT / "docs" / "input.md").read_text()
     arguments = [

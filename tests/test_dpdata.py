@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-import deepmd_charge.dpdata_plugin  # noqa: F401  (where it is not installed)
+import deepmd_charge.data.dpdata_plugin  # noqa: F401  (where it is not installed)
 from deepmd_charge import ChargeError, Density, read_density, write_density
-from deepmd_charge.dataset import dataset_info
+from deepmd_charge.data.dataset import dataset_info
 
 FORMAT = "vasp/chgcar"
 
@@ -131,7 +131,7 @@ def test_refusals(tmp_path):
 def test_plugin_is_light():
     """The import brings nothing that dpdata does not bring by itself."""
     script = (
-        "import sys, dpdata; before = set(sys.modules); import deepmd_charge.dpdata_plugin;"
+        "import sys, dpdata; before = set(sys.modules); import deepmd_charge.data.dpdata_plugin;"
         "print([m for m in ('tensorflow', 'deepmd', 'ase', 'scipy', 'matplotlib')"
         " if m in set(sys.modules) - before])"
     )

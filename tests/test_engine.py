@@ -12,12 +12,12 @@ from freezing import freeze
 from training import CELL, structure
 
 from deepmd_charge import ChargeError, ChargeModel
-from deepmd_charge.inference.engine import Engine, Unsupported
-from deepmd_charge.inference.frozen import read_model
-from deepmd_charge.inference.graph import FrozenGraph
-from deepmd_charge.inference.images import Images
-from deepmd_charge.inference.jit import Machine, Program
-from deepmd_charge.inference.parallel import in_order
+from deepmd_charge.engine.engine import Engine, Unsupported
+from deepmd_charge.backends.tf.frozen import read_model
+from deepmd_charge.backends.tf.graph import FrozenGraph
+from deepmd_charge.atoms.images import Images
+from deepmd_charge.engine.compiler import Machine, Program
+from deepmd_charge.predict.parallel.threads import in_order
 
 # |d| <= TOLERANCE * max(1 e/A^3, |rho|)
 TOLERANCE = {"float32": 1e-5, "float64": 1e-9}
@@ -173,7 +173,7 @@ def test_every_bit_is_the_same_for_any_number_of_threads(charge_model, monkeypat
     one, three = (ChargeModel(charge_model.path, n_threads=n) for n in (1, 3))
     expected = one.predict(atoms, grid=(21, 23, 19)).values
     assert np.array_equal(three.predict(atoms, grid=(21, 23, 19)).values, expected)
-    monkeypatch.setattr("deepmd_charge.inference.model._LEAST", 100)
+    monkeypatch.setattr("deepmd_charge.predict.charge_model._LEAST", 100)
     assert np.array_equal(three.predict(atoms, grid=(21, 23, 19)).values, expected)
     points = np.random.default_rng(0).uniform(-9, 9, (5000, 3))
     expected = one.predict_points(atoms, points)
@@ -190,7 +190,7 @@ def test_programs_for_other_processors(pair, points, monkeypatch, vector_bytes, 
             super().__init__()
             self.vector_bytes, self.registers = vector_bytes, registers
 
-    monkeypatch.setattr("deepmd_charge.inference.kernel.Machine", Other)
+    monkeypatch.setattr("deepmd_charge.engine.kernel.Machine", Other)
     images = images_of(frozen, structure(8))
     points = images.wrap(points)
     assert_equal(Engine(frozen).density(images, points), engine.density(images, points), engine.precision)
@@ -255,7 +255,7 @@ def test_arguments_that_the_engine_does_not_know(tmp_path, points):
 def test_activations_are_those_of_deepmd(precision):
     from deepmd.tf.common import VALID_ACTIVATION, get_activation_func
     from deepmd.tf.env import tf
-    from deepmd_charge.kernels.network import activation
+    from deepmd_charge.model.kernels.network import activation
 
     x = np.linspace(-30, 30, 4096).astype(precision)
     names = [*VALID_ACTIVATION, "silut:0.5", "SiLU"]
@@ -278,7 +278,7 @@ def test_activations_are_those_of_deepmd(precision):
 
 
 def test_tables_are_continuous_and_as_good_as_asked():
-    from deepmd_charge.inference.tables import tabulate
+    from deepmd_charge.engine.tables import tabulate
 
     def functions(r):
         return np.stack([np.sin(9 * r) * np.exp(-r), 1e-7 * np.cos(r), 0 * r], axis=1)

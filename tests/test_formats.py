@@ -18,7 +18,7 @@ from conftest import DATA, shared
 from pymatgen.io.common import VolumetricData
 
 from deepmd_charge import ChargeError, Density, read_density, write_density
-from deepmd_charge.formats import format_of
+from deepmd_charge.io import format_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*not a whole number")
 
@@ -73,8 +73,8 @@ def test_a_cube_says_what_is_periodic(tmp_path, density, molecule, pbc):
 @pytest.mark.parametrize("name", ["a.cube", "a.xsf", "CHGCAR"])
 def test_written_from_disk(tmp_path, density, name, monkeypatch):
     """A memory map is read in slabs; none is the whole grid."""
-    monkeypatch.setattr("deepmd_charge.formats._text_writer.SLAB_VALUES", 30)
-    monkeypatch.setattr("deepmd_charge.formats._text_writer.CHUNK_VALUES", 10)
+    monkeypatch.setattr("deepmd_charge.io.text.writer.SLAB_VALUES", 30)
+    monkeypatch.setattr("deepmd_charge.io.text.writer.CHUNK_VALUES", 10)
     values = np.memmap(tmp_path / "values", dtype=float, mode="w+", shape=density.shape)
     values[:] = density.values
     write_density(tmp_path / name, Density(density.atoms, values))
@@ -101,8 +101,8 @@ def test_files_do_not_depend_on_the_parts(tmp_path, monkeypatch, name):
     write_density(tmp_path / name, Density(atoms, values))
     expected = (tmp_path / name).read_bytes()
     for n_slab, n_chunk, order in (1, 1, "C"), (150, 40, "F"), (1500, 400, "C"), (10**6, 63, "F"):
-        monkeypatch.setattr("deepmd_charge.formats._text_writer.SLAB_VALUES", n_slab)
-        monkeypatch.setattr("deepmd_charge.formats._text_writer.CHUNK_VALUES", n_chunk)
+        monkeypatch.setattr("deepmd_charge.io.text.writer.SLAB_VALUES", n_slab)
+        monkeypatch.setattr("deepmd_charge.io.text.writer.CHUNK_VALUES", n_chunk)
         write_density(tmp_path / name, Density(atoms, np.array(values, order=order)))
         assert (tmp_path / name).read_bytes() == expected
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deepmd_charge import ChargeError
-from deepmd_charge.fourier import fourier_interpolate
+from deepmd_charge.grid.fourier import fourier_interpolate
 
 
 def grids(*shape):

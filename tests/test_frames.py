@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from deepmd_charge import ChargeError, Density, iterate_densities, read_density, write_density
 from deepmd_charge.cli.main import main
-from deepmd_charge.formats._text import TextReader
+from deepmd_charge.io.text.reader import TextReader
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*not a whole number")
 SHAPE = (4, 5, 3)

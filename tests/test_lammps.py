@@ -15,7 +15,7 @@ from deepmd_charge import ChargeError
 from deepmd_charge.lammps import read_run, write_run
 from deepmd_charge.lammps.box import Box
 from deepmd_charge.lammps.sweep import Sweep, choose_stride
-from deepmd_charge.species import name_species
+from deepmd_charge.atoms.species import name_species
 
 TYPE_MAP = ["C", "Na", "Cl", "X"]
 GRID = (3, 4, 5)

@@ -15,7 +15,7 @@ from running import bare_lmp, lmp
 from deepmd_charge import ChargeError, Density, read_density
 from deepmd_charge.cli.main import main
 from deepmd_charge.lammps import Average, average_dump
-from deepmd_charge.species import species_of
+from deepmd_charge.atoms.species import species_of
 
 CELL = np.array([[4.0, 0, 0], [0.7, 4.2, 0], [-0.6, 0.5, 4.4]])
 GRID = (3, 2, 4)

@@ -4,7 +4,7 @@
 import numpy as np
 import pytest
 
-from deepmd_charge.metrics import Comparison
+from deepmd_charge.grid.metrics import Comparison
 
 
 @pytest.fixture

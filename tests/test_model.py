@@ -13,7 +13,7 @@ from scipy.spatial.transform import Rotation
 from training import CELL, structure
 
 from deepmd_charge import ChargeError, ChargeModel
-from deepmd_charge.dataset import GRID_TYPE
+from deepmd_charge.atoms.species import GRID_TYPE
 
 FLOAT32 = 1e-5  # |d| <= FLOAT32 * max(1 e/A^3, |rho|)
 

@@ -13,10 +13,10 @@ from training import TYPE_MAP, configuration, dp, gaussian_table, new_run, struc
 
 from deepmd_charge import ChargeError, ChargeModel, Density, read_density, write_density
 from deepmd_charge.cli.main import main
-from deepmd_charge.inference.evaluation import Task, evaluator_of
-from deepmd_charge.inference.frozen import read_checkpoint, read_model
-from deepmd_charge.model_info import ModelInfo
-from deepmd_charge.quantities import QUANTITIES
+from deepmd_charge.predict.evaluation import Task, evaluator_of
+from deepmd_charge.backends.tf.frozen import read_checkpoint, read_model
+from deepmd_charge.model.info import ModelInfo
+from deepmd_charge.grid.quantity import QUANTITIES
 from deepmd_charge.saed import RadialTable
 
 SAED = {"source": "upf", "ecutrho": 100.0, "valence": {"Si": 4.0}}
@@ -478,7 +478,7 @@ def test_other_ranks_are_told_too(lost, charge_model):
 def test_models_of_which_one_is_told(monkeypatch, tmp_path, capsys):
     """Several models give a mean if they are of one quantity."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("deepmd_charge.inference.ChargeModel", StandInModel)
+    monkeypatch.setattr("deepmd_charge.predict.ChargeModel", StandInModel)
     facts = {"a.pb": {"kind": "vasp/chgcar:up"}, "b.pb": {"kind": None, "quantity": "up"}, "c.pb": {"kind": None, "quantity": "total"}}
     monkeypatch.setattr(StandInModel, "facts", facts)
     for name in facts:

@@ -143,7 +143,7 @@ def test_without_mpi4py(folder):
 
 def test_a_serial_run_does_not_import_mpi4py():
     code = (
-        "import sys; from deepmd_charge.inference.mpi import world\n"
+        "import sys; from deepmd_charge.predict.parallel.mpi import world\n"
         "print(world(), 'mpi4py' in sys.modules)"
     )
     assert run([sys.executable, "-c", code]).stdout == "None False\n"

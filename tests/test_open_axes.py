@@ -11,12 +11,12 @@ import pytest
 from ase import Atoms
 from training import TYPE_MAP, configuration, gaussian_table
 
-import deepmd_charge.dpdata_plugin  # noqa: F401  (where it is not installed)
+import deepmd_charge.data.dpdata_plugin  # noqa: F401  (where it is not installed)
 from deepmd_charge import ChargeError, Density, read_density, write_density
 from deepmd_charge.cli.main import main
-from deepmd_charge.dataset import check_open_axes, dataset_info
-from deepmd_charge.open_axes import MARGIN
-from deepmd_charge.structures import same_atoms
+from deepmd_charge.data.dataset import check_open_axes, dataset_info
+from deepmd_charge.atoms.open_axes import MARGIN
+from deepmd_charge.atoms.compare import same_atoms
 
 AXES = list(itertools.product([True, False], repeat=3))
 NAMES = ["".join("abc"[i] for i in range(3) if pbc[i]) or "none" for pbc in AXES]
@@ -140,7 +140,7 @@ def test_one_composition_of_any_periodicity(potentials, tmp_path, order):
 @pytest.mark.parametrize("pbc", AXES, ids=NAMES)
 def test_atomic_densities_of_open_axes(tmp_path, pbc):
     """Training finds in its graph the superposition that stands in the data."""
-    from deepmd_charge.tf.model import training_facts
+    from deepmd_charge.backends.tf.model import training_facts
 
     folder = converted(tmp_path, slanted(pbc), saed=gaussian_table())
     density = read_density(tmp_path / "0.cube")
@@ -186,7 +186,7 @@ def nearest_image(coord, box, periodic):
 @pytest.mark.parametrize("pbc", AXES[1:-1], ids=NAMES[1:-1])
 def test_images_across_open_axes_within_reach_are_refused(tmp_path, pbc):
     """As in data that another program has changed."""
-    from deepmd_charge.tf.model import ChargeModelTF
+    from deepmd_charge.backends.tf.model import ChargeModelTF
 
     folder = converted(tmp_path, slanted(pbc))
     part = folder / "set.000"

@@ -19,13 +19,13 @@ from standin import StandInField, StandInModel, wait_for_blocks, wave
 
 from deepmd_charge import ChargeError, Density, read_density, write_density
 from deepmd_charge.cli.main import main
-from deepmd_charge.formats import format_of
-from deepmd_charge.fourier import fourier_interpolate
-from deepmd_charge.inference import coarse
+from deepmd_charge.io import format_of
+from deepmd_charge.grid.fourier import fourier_interpolate
+from deepmd_charge.predict import coarse
 from deepmd_charge.grid.blocks import Blocks
 from deepmd_charge.grid.grid import Grid
-from deepmd_charge.inference.outputs import labelled, memory_order
-from deepmd_charge.inference.run import Run
+from deepmd_charge.io.names import labelled, memory_order
+from deepmd_charge.predict.run import Run
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*not a whole number")
 
@@ -39,7 +39,7 @@ PREDICT = ("predict", "-m", "charge.pb", "-s", "POSCAR", "-o", "CHGCAR_p")
 def folder(tmp_path, monkeypatch):
     """A folder with models, a structure and a trajectory."""
     monkeypatch.chdir(tmp_path)
-    for module in ("deepmd_charge.inference", "deepmd_charge.inference.evaluation"):
+    for module in ("deepmd_charge.predict", "deepmd_charge.predict.evaluation"):
         monkeypatch.setattr(f"{module}.ChargeModel", StandInModel)
     monkeypatch.setattr(StandInField, "n_calls", 0)
     for name, content in {

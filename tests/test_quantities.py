@@ -12,13 +12,13 @@ from ase.build import bulk
 from conftest import shared, without_elements
 from pymatgen.io.vasp.outputs import Chgcar
 
-import deepmd_charge.dpdata_plugin  # noqa: F401  (where it is not installed)
+import deepmd_charge.data.dpdata_plugin  # noqa: F401  (where it is not installed)
 from deepmd_charge import ChargeError, Density, read_density, write_density
 from deepmd_charge.cli.main import main
-from deepmd_charge.dataset import dataset_info
-from deepmd_charge.formats.quiet import read_companion
-from deepmd_charge.quantities import select
-from deepmd_charge.species import name_species, species_of
+from deepmd_charge.data.dataset import dataset_info
+from deepmd_charge.io.quiet import read_companion
+from deepmd_charge.grid.channels import select
+from deepmd_charge.atoms.species import name_species, species_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*not a whole number")
 

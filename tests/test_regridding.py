@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from deepmd_charge import ChargeError, Density, read_density, write_density
 from deepmd_charge.cli.main import main
-from deepmd_charge.fourier import fourier_interpolate
-from deepmd_charge.regridding import regrid, seam
+from deepmd_charge.grid.fourier import fourier_interpolate
+from deepmd_charge.grid.regrid import regrid, seam
 
 CELL = np.array([[4.6, 0.2, 0.0], [1.1, 4.2, -0.3], [-1.7, 0.9, 5.1]])
 AXES = list(itertools.product([True, False], repeat=3))

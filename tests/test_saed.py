@@ -269,7 +269,7 @@ def test_damaged_potcar(tmp_path, change, message):
 def test_piecewise_cubic(backend):
     from scipy.interpolate import PPoly
 
-    from deepmd_charge.kernels.piecewise import piecewise_cubic
+    from deepmd_charge.model.kernels.piecewise import piecewise_cubic
 
     rng = np.random.default_rng(1)
     c = rng.normal(size=(3, 5, 4))

@@ -14,12 +14,13 @@ from training import CELL, TYPE_MAP, configuration, gaussian_table, structure, t
 
 from deepmd_charge import ChargeError, ChargeModel, Density, read_density, write_density
 from deepmd_charge.cli.main import main
-from deepmd_charge.electrons import expected_electrons, rescale
-from deepmd_charge.formats.augmentation import format_occupancies
-from deepmd_charge.inference.field import Field
+from deepmd_charge.predict.electrons import expected_electrons, rescale
+from deepmd_charge.io.paw import format_occupancies
+from deepmd_charge.predict.field import Field
 from deepmd_charge.lammps import read_run, write_run
-from deepmd_charge.saed import RadialTable, adding
-from deepmd_charge.species import name_species
+from deepmd_charge.saed import RadialTable
+from deepmd_charge.saed import adding
+from deepmd_charge.atoms.species import name_species
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
@@ -91,10 +92,10 @@ def test_the_parts_of_the_total(model, charge_model):
 
 
 def test_the_parts_by_the_graph(model):
-    from deepmd_charge.inference.engine import Engine
-    from deepmd_charge.inference.frozen import read_model
-    from deepmd_charge.inference.graph import FrozenGraph
-    from deepmd_charge.inference.images import Images
+    from deepmd_charge.engine.engine import Engine
+    from deepmd_charge.backends.tf.frozen import read_model
+    from deepmd_charge.backends.tf.graph import FrozenGraph
+    from deepmd_charge.atoms.images import Images
 
     frozen, atoms = read_model(model.path), structure(31)
     images = Images(atoms, [TYPE_MAP.index(s) for s in atoms.get_chemical_symbols()], frozen.reach)
@@ -191,7 +192,7 @@ def test_deepmd_gives_the_total(model):
 @pytest.fixture
 def facts(tmp_path):
     """What training does first, with a dataset of a table."""
-    from deepmd_charge.tf.model import training_facts
+    from deepmd_charge.backends.tf.model import training_facts
 
     def check(table, data_table=None, change=None):
         data = tmp_path / "train"
@@ -247,10 +248,10 @@ def test_wrong_tables_are_refused(facts, table, data_table, message):
 
 def test_sublattices_share_the_function_of_their_element(tmp_path):
     """In the data, in the graph that training checks them by, and in the engine."""
-    from deepmd_charge.inference.frozen import Frozen
-    from deepmd_charge.inference.images import Images
-    from deepmd_charge.inference.superposition import Superposition
-    from deepmd_charge.tf.model import training_facts
+    from deepmd_charge.backends.tf.frozen import Frozen
+    from deepmd_charge.atoms.images import Images
+    from deepmd_charge.engine.superposition import Superposition
+    from deepmd_charge.backends.tf.model import training_facts
 
     atoms, names = structure(3), ["Si1", "C", "Si2", "C_b"]
     density = Density(atoms, np.zeros((8, 9, 10)))
@@ -290,7 +291,7 @@ def test_mixed_sources_are_refused(facts):
 def test_new_training_keeps_the_table_of_a_frozen_model(nodes):
     import tensorflow.compat.v1 as tf
 
-    from deepmd_charge.tf.saed import Superposition
+    from deepmd_charge.backends.tf.saed import Superposition
 
     graph = tf.Graph()
     with graph.as_default():
@@ -313,7 +314,7 @@ def test_a_checkpoint_brings_its_table(differed, tmp_path):
 
 
 def test_a_table_of_density_files_leaves_the_difference_to_the_loss(tmp_path):
-    from deepmd_charge.tf.model import ChargeModelTF
+    from deepmd_charge.backends.tf.model import ChargeModelTF
 
     RadialTable({}, "file").save(tmp_path / "saed.npz")
     section = {k: v for k, v in configuration(1)["model"].items() if k != "type"}
@@ -328,7 +329,7 @@ def test_loss_of_total_and_difference(difference):
     from deepmd.tf.env import tf
 
     from deepmd_charge.model.spec import LossSpec
-    from deepmd_charge.tf.loss import ChargeLoss
+    from deepmd_charge.backends.tf.loss import ChargeLoss
 
     with tf.Graph().as_default(), tf.Session() as session:
         labels = {"density": tf.constant([[0.0, 3.0, 5.0]], tf.float64), "saed": tf.constant([[0.0, 1.0, 2.0]], tf.float64)}
@@ -377,7 +378,7 @@ class Difference(StandInModel):
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("deepmd_charge.inference.ChargeModel", Difference)
+    monkeypatch.setattr("deepmd_charge.predict.ChargeModel", Difference)
     atoms = structure(8)
     atoms.write("POSCAR", format="vasp")
     Path("charge.pb").write_text("no model")

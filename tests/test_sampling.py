@@ -8,7 +8,7 @@ import pytest
 from ase import Atoms
 
 from deepmd_charge import ChargeError, Density
-from deepmd_charge.sampling import _gradients, sample_frames
+from deepmd_charge.data.sampling import _gradients, sample_frames
 
 
 def grid(*shape):

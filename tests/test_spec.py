@@ -14,7 +14,7 @@ from test_configs import CONFIGS, ident
 from training import structure
 
 from deepmd_charge import ChargeError
-from deepmd_charge.kernels.coupling import TRIPLES
+from deepmd_charge.model.kernels.coupling import TRIPLES
 from deepmd_charge.model import reference
 from deepmd_charge.model.keys import keys_of
 from deepmd_charge.model.neighbors import neighbor_list, neighbors
@@ -175,7 +175,7 @@ def test_sizes_are_those_of_the_equations_and_any_model_is_invariant(arguments, 
 
 def test_no_framework_is_loaded():
     code = (
-        "import sys, deepmd_charge.model.reference, deepmd_charge.tf.names;"
+        "import sys, deepmd_charge.model.reference, deepmd_charge.backends.tf.names;"
         "sys.exit(bool({'tensorflow', 'deepmd', 'torch'} & sys.modules.keys()))"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

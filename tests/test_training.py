@@ -20,9 +20,9 @@ from training import (
 )
 
 from deepmd_charge import ChargeModel
-from deepmd_charge.dataset import check_systems
+from deepmd_charge.data.dataset import check_systems
 from deepmd_charge.errors import ChargeError
-from deepmd_charge.inference.frozen import read_checkpoint
+from deepmd_charge.backends.tf.frozen import read_checkpoint
 
 
 def test_training_lowers_the_errors_and_reports_them(trained):
@@ -286,7 +286,7 @@ def test_documentation_shows_the_arguments():
 
 def test_dp_stays_usable_and_fast_to_import(tmp_path):
     """Neither dpdata nor the argument checks pull in TensorFlow through this plugin."""
-    for module in ("dpdata", "deepmd.dpmodel", "deepmd_charge", "deepmd_charge.dpdata_plugin"):
+    for module in ("dpdata", "deepmd.dpmodel", "deepmd_charge", "deepmd_charge.data.dpdata_plugin"):
         code = f"import {module}, sys; sys.exit('tensorflow' in sys.modules)"
         assert subprocess.run([sys.executable, "-c", code]).returncode == 0, module
 

@@ -11,10 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from standin import StandInModel
 
-from deepmd_charge import ChargeError, valences
+from deepmd_charge import ChargeError
+
+from deepmd_charge.atoms import valences
 from deepmd_charge.cli.main import main
-from deepmd_charge.electrons import electrons_in_doubt, expected_electrons, parse_electrons
-from deepmd_charge.species import ARRAY
+from deepmd_charge.predict.electrons import electrons_in_doubt, expected_electrons, parse_electrons
+from deepmd_charge.atoms.species import ARRAY
 
 SIZES = (1, 2, 8, 64, 216, 512, 10_000, 100_000)
 NAMES = ["Si", "C", "O"]
@@ -211,7 +213,7 @@ def test_models_of_former_versions_with_potentials():
 def test_predict_tells_the_doubt(monkeypatch, tmp_path, capsys):
     """Two atoms of silicon, 8 electrons; a tenth of an electron an atom, and then a third."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("deepmd_charge.inference.ChargeModel", StandInModel)
+    monkeypatch.setattr("deepmd_charge.predict.ChargeModel", StandInModel)
     bulk("Si", "diamond", 5.43).write("POSCAR", format="vasp")
     facts = {}
     for name, error in (("a.pb", 0.1), ("b.pb", 0.3)):

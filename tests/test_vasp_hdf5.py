@@ -11,10 +11,10 @@ from conftest import shared
 from pymatgen.io.vasp.outputs import Chgcar, Vaspwave
 
 from deepmd_charge import ChargeError, read_density, write_density
-from deepmd_charge.augmentation import occupancies
+from deepmd_charge.io.occupancies import occupancies
 from deepmd_charge.cli.main import main
-from deepmd_charge.formats import format_of
-from deepmd_charge.formats.augmentation import augmentation_counts, parse_occupancies
+from deepmd_charge.io import format_of
+from deepmd_charge.io.paw import augmentation_counts, parse_occupancies
 
 SHAPE = (4, 5, 6)
 CELL = np.array([[4.0, 0.0, 0.0], [0.5, 4.2, 0.0], [0.2, 0.3, 4.4]])

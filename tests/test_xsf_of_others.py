@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from deepmd_charge import ChargeError, Density, read_density, write_density
 from deepmd_charge.cli.main import main
-from deepmd_charge.quantities import QUANTITIES, select
-from deepmd_charge.structures import same_atoms
+from deepmd_charge.grid.channels import select
+from deepmd_charge.grid.quantity import QUANTITIES
+from deepmd_charge.atoms.compare import same_atoms
 
 Bohr = 0.529177210903  # A, CODATA 2018
 pytestmark = pytest.mark.filterwarnings("ignore:.*not a whole number")

@@ -5,8 +5,8 @@ import os
 import warnings
 
 from ..errors import ChargeError
-from ..formats.quiet import read_companion, read_quietly  # noqa: F401  (for the subcommands)
-from ..structures import same_atoms
+from ..io.quiet import read_companion, read_quietly  # noqa: F401  (for the subcommands)
+from ..atoms.compare import same_atoms
 
 
 def add_format(parser):
@@ -33,7 +33,7 @@ def add_species(parser):
 
 def add_quantity(parser, default="total", told="total"):
     """Declare ``--quantity``, with what its help says of the default."""
-    from ..quantities import CHANNELS
+    from ..grid.channels import CHANNELS
 
     parser.add_argument(
         "--quantity",
@@ -46,8 +46,8 @@ def add_quantity(parser, default="total", told="total"):
 
 def add_declarations(parser):
     """Declare ``--pbc``, ``--unit`` and ``--is``, which overrule what files say of themselves."""
-    from ..formats.declared import LENGTHS, VALUES
-    from ..quantities import QUANTITIES
+    from ..io.verdict.declared import LENGTHS, VALUES
+    from ..grid.quantity import QUANTITIES
 
     parser.add_argument(
         "--pbc",
@@ -81,7 +81,7 @@ def declared(args):
 
 def checking(args):
     """How strictly files are judged that are learnt from, or tested on."""
-    from ..formats import LEARN
+    from ..io import LEARN
 
     return False if args.unchecked else LEARN
 
@@ -111,8 +111,8 @@ def check_densities(paths, format=None):
     ChargeError
         When a file is missing, or its name tells no format.
     """
-    from ..formats import format_of
-    from ..frames import split_frames
+    from ..io import format_of
+    from ..io.frames import split_frames
 
     for path in paths:
         file, _ = split_frames(path)
@@ -129,7 +129,7 @@ def add_model_argument(parser, **options):
 
 def add_content(parser):
     """Declare ``--is`` of a model."""
-    from ..quantities import QUANTITIES
+    from ..grid.quantity import QUANTITIES
 
     parser.add_argument(
         "--is",
@@ -143,7 +143,7 @@ def add_content(parser):
 
 def open_model(path, args, *options):
     """Make the ChargeModel of a file, with the user's word for what it predicts."""
-    from ..inference import ChargeModel
+    from ..predict import ChargeModel
 
     told = {"quantity": args.content} if args.content else {}
     return ChargeModel(path, *options, **told)
@@ -173,7 +173,7 @@ def read_structure(path, model, species=None):
         Model that the structure is meant for.
     species : list of str, optional
         Elements of the types of a LAMMPS dump; of other files see
-        :func:`deepmd_charge.species.name_species`.
+        :func:`deepmd_charge.atoms.species.name_species`.
 
     Returns
     -------
@@ -187,8 +187,8 @@ def read_structure(path, model, species=None):
         When the file cannot be read, has no cell, or the model cannot evaluate
         the structure.
     """
-    from ..frames import split_frames
-    from ._frames import iterate_structures
+    from ..io.frames import split_frames
+    from ..io.structures import iterate_structures
 
     file, frames = split_frames(path)
     atoms = None

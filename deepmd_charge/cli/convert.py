@@ -6,9 +6,9 @@ import shutil
 from pathlib import Path
 
 from ..errors import ChargeError
-from ..output import check_output
-from ..quantities import split_kind
-from ..sampling import N_POINTS, POINTS_PER_FRAME, random_generator
+from ..io.output import check_output
+from ..grid.quantity import split_kind
+from ..data.sampling import N_POINTS, POINTS_PER_FRAME, random_generator
 
 TABLE = "saed.npz"  # beside the systems; input.json names it (model.saed)
 
@@ -81,8 +81,8 @@ def run(args):
     """Carry out ``deepmd-charge convert``."""
     from tqdm import tqdm
 
-    from ..dpdata_plugin import system_data
-    from ..formats import iterate_densities
+    from ..data.dpdata_plugin import system_data
+    from ..io import iterate_densities
     from ._inputs import check_densities, checking, declared
 
     check_new(args.output)
@@ -232,7 +232,7 @@ def add_system(systems, data):
     systems : dict of str to dpdata.System
         Systems by composition; changed in place.
     data : dict
-        Of :func:`deepmd_charge.dpdata_plugin.system_data`.
+        Of :func:`deepmd_charge.data.dpdata_plugin.system_data`.
     """
     from dpdata import System
 

@@ -26,8 +26,8 @@ def run(args):
     """Carry out ``deepmd-charge diff``."""
     import numpy as np
 
-    from ..formats import check_writable, write_density
-    from ..quantities import select
+    from ..io import check_writable, write_density
+    from ..grid.channels import select
     from ._inputs import check_densities, check_same_grid, content, declared, read_companion, read_quietly
 
     check_writable(args.output, kind=args.format or "")

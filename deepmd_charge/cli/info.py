@@ -24,8 +24,8 @@ def add_parser(subparsers):
 
 def run(args):
     """Carry out ``deepmd-charge info``."""
-    from ..formats import iterate_densities
-    from ..formats.declared import Declared
+    from ..io import iterate_densities
+    from ..io.verdict.declared import Declared
     from ._inputs import check_densities, declared
 
     check_densities(args.files, args.format)
@@ -60,9 +60,9 @@ def describe(path, density, declared=None):
     """
     import numpy as np
 
-    from ..formats.augmentation import augmentation_counts
-    from ..formats.declared import Declared
-    from ..formats.judge import find_doubts, is_valence_density
+    from ..io.paw import augmentation_counts
+    from ..io.verdict.declared import Declared
+    from ..io.verdict.judge import find_doubts, is_valence_density
 
     atoms, values, quantity = density.atoms, density.values, density.quantity
     grids = density.extra.get("spin", [])

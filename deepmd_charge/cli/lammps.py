@@ -162,7 +162,7 @@ def run_write(args):
 
 def run_read(args):
     """Carry out ``deepmd-charge lammps read``."""
-    from .. import formats
+    from .. import io as formats
     from ..lammps import read_run
 
     formats.check_writable(args.output)
@@ -173,10 +173,10 @@ def run_read(args):
 
 def run_run(args):
     """Carry out ``deepmd-charge lammps run``."""
-    from ..formats import write_density
+    from ..io import write_density
     from ..lammps import new_folder, run_script
     from ..saed.adding import check_given
-    from ..sampling import GRID_TYPE
+    from ..atoms.species import GRID_TYPE
     from ._inputs import open_model
 
     check_grid(args)

@@ -11,8 +11,15 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 
 from .. import __version__
 from ..errors import ChargeError
-from ..launcher import launched
-from . import convert, diff, info, lammps, plot, predict, regrid, test
+from ..predict.parallel.launcher import launched
+from . import convert
+from . import diff
+from . import info
+from . import lammps
+from . import plot
+from . import predict
+from . import regrid
+from . import test
 
 COMMANDS = (convert, predict, test, plot, info, diff, regrid, lammps)
 

@@ -47,9 +47,9 @@ def add_parser(subparsers):
 
 def run(args):
     """Carry out ``deepmd-charge plot``."""
-    from .. import plots
-    from ..output import check_output, replacing
-    from ..quantities import select
+    from ..grid import plots
+    from ..io.output import check_output, replacing
+    from ..grid.channels import select
     from ._inputs import check_densities, check_same_grid, declared, read_companion, read_quietly
 
     check_output(args.output)

@@ -80,8 +80,8 @@ def add_parser(subparsers):
 
 def run(args):
     """Carry out ``deepmd-charge predict``, on any rank."""
-    from ..inference.evaluation import evaluator_of
-    from ..inference.mpi import Team, serve, world
+    from ..predict.evaluation import evaluator_of
+    from ..predict.parallel.mpi import Team, serve, world
 
     comm = world()
     if comm and comm.rank:
@@ -93,13 +93,13 @@ def run(args):
 
 def predict(args, team):
     """Predict all frames, on rank 0."""
-    from .. import formats
-    from ..frames import split_frames
-    from ..inference.outputs import labelled
-    from ..inference.parallel import available_cores
-    from ..inference.run import Run
-    from ._finish import Finish
-    from ._frames import iterate_structures
+    from .. import io as formats
+    from ..io.frames import split_frames
+    from ..io.names import labelled
+    from ..predict.parallel.threads import available_cores
+    from ..predict.run import Run
+    from ..predict.finish import Finish
+    from ..io.structures import iterate_structures
     from ._inputs import check_densities, check_structure, open_model, read_companion
 
     formats.check_writable(args.output)

@@ -29,8 +29,8 @@ def add_parser(subparsers):
 
 def run(args):
     """Carry out ``deepmd-charge regrid``."""
-    from ..formats import check_writable, write_density
-    from ..regridding import regrid
+    from ..io import check_writable, write_density
+    from ..grid.regrid import regrid
     from ._inputs import check_densities, content, declared, read_companion, read_quietly
 
     check_writable(args.output, kind=args.format or "")

@@ -75,12 +75,12 @@ def add_parser(subparsers):
 
 def run(args):
     """Carry out ``deepmd-charge test``."""
-    from ..formats import iterate_densities
-    from ..formats.quiet import iterate_companions
-    from ..metrics import Comparison
-    from ..quantities import channel
-    from ..output import check_output, replacing
-    from ..sampling import random_generator
+    from ..io import iterate_densities
+    from ..io.quiet import iterate_companions
+    from ..grid.metrics import Comparison
+    from ..grid.channels import channel
+    from ..io.output import check_output, replacing
+    from ..data.sampling import random_generator
     from ._inputs import check_densities, checking, declared
 
     if (args.model is None) == (args.prediction is None):
@@ -134,8 +134,8 @@ def _from_model(args):
     """What a model predicts, and a function that does so at the chosen points of a file."""
     import numpy as np
 
-    from .. import electrons
-    from ..model_info import ModelInfo
+    from ..predict import electrons
+    from ..model.info import ModelInfo
     from ..saed.adding import check_given
     from ..saed.sources import matching
     from ._inputs import read_companion
@@ -177,8 +177,8 @@ def _from_model(args):
 
 def _open(args):
     """The model; of one that does not remember what it predicts, --is says it too."""
-    from ..inference import ChargeModel
-    from ..model_info import ModelInfo
+    from ..predict import ChargeModel
+    from ..model.info import ModelInfo
 
     with warnings.catch_warnings():
         if args.holds:
@@ -205,9 +205,9 @@ def _superpositions(args):
 
 def _from_files(args, predictions):
     """The quantity of predicted densities, and a function that takes points of the next one."""
-    from ..formats import count_densities
-    from ..formats.quiet import names_needed
-    from ..quantities import QUANTITIES, find_quantity
+    from ..io import count_densities
+    from ..io.quiet import names_needed
+    from ..grid.quantity import QUANTITIES, find_quantity
     from ._inputs import check_same_grid
 
     quantity = args.quantity or "total"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..density import Density
+from ..grid.density import Density
 from ..errors import ChargeError
 from ..grid.grid import CELL_TOLERANCE
 
@@ -71,7 +71,7 @@ class Average:
 
     def write(self, folder):
         """Write ``CHGCAR_mean`` and ``CHGCAR_std`` into a folder that is there."""
-        from ..formats import write_density
+        from ..io import write_density
 
         write_density(Path(folder) / "CHGCAR_mean", self.mean())
         write_density(Path(folder) / "CHGCAR_std", self.deviation())

@@ -8,7 +8,7 @@ up to a rotation and a reflection, both of which leave a density as it is.
 
 import numpy as np
 
-from ..open_axes import separated
+from ..atoms.open_axes import separated
 
 __all__ = ["Box"]
 

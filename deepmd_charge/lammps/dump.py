@@ -5,10 +5,10 @@ from itertools import islice
 
 import numpy as np
 
-from ..density import Density
+from ..grid.density import Density
 from ..errors import ChargeError
-from ..sampling import GRID_TYPE
-from ..species import named_atoms
+from ..atoms.species import GRID_TYPE
+from ..atoms.species import named_atoms
 from .average import Average
 
 __all__ = ["average_dump"]

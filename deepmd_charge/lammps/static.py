@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ..density import Density
+from ..grid.density import Density
 from ..errors import ChargeError
 from ..grid.grid import Grid, check_origin
-from ..output import replacing
-from ..sampling import GRID_TYPE
-from ..species import element_of, species_of
+from ..io.output import replacing
+from ..atoms.species import GRID_TYPE
+from ..atoms.species import element_of, species_of
 from .average import new_folder
 from .box import Box
 from .sweep import Sweep, choose_stride

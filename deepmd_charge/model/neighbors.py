@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from array_api_compat import array_namespace, device
 
-from ..species import species_of
+from ..atoms.species import species_of
 
 __all__ = ["Neighbors", "distances", "neighbor_list", "neighbors"]
 
@@ -34,7 +34,7 @@ def neighbor_list(spec, atoms, points, reach):
     nlist : np.ndarray
         (1, n, most) places among them of each point's neighbours, then -1.
     """
-    from ..inference.images import Images
+    from ..atoms.images import Images
 
     n = len(points)
     types = [spec.type_map.index(name) for name in species_of(atoms)]

@@ -20,11 +20,11 @@ array, weights included, is of one namespace.
 
 from array_api_compat import array_namespace, device
 
-from ..kernels.coupling import coupling
-from ..kernels.harmonics import harmonics
-from ..kernels.network import activation, skips
-from ..kernels.piecewise import piecewise_cubic
-from ..kernels.radial import cutoff, inverse_distance, switch
+from .kernels.coupling import coupling
+from .kernels.harmonics import harmonics
+from .kernels.network import activation, skips
+from .kernels.piecewise import piecewise_cubic
+from .kernels.radial import cutoff, inverse_distance, switch
 from .neighbors import distances, neighbors
 
 __all__ = [
@@ -87,7 +87,7 @@ def moments(spec, weights, around):
         B_{c,lm} = \frac1N \sum_j s(r_j) Y_{lm}(\mathbf u_j) G^{z_j}_c(s(r_j)), \qquad
         s(r) = w(r) / \sqrt{r^2 + \epsilon^2}
 
-    R and w are those of :mod:`deepmd_charge.kernels.radial`. s has the unit of its
+    R and w are those of :mod:`deepmd_charge.model.kernels.radial`. s has the unit of its
     standard deviation in the training data; G takes it less its mean.
 
     Parameters

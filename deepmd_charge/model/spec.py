@@ -2,7 +2,7 @@
 """The keys of ``input.json`` that make a model: types, defaults, checks, documentation.
 
 ``dp doc-train-input`` and the checks of ``dp train`` are made from these
-classes by :mod:`deepmd_charge.argcheck`, and every backend takes a model's
+classes by :mod:`deepmd_charge.backends.arguments`, and every backend takes a model's
 settings, and what follows from them, from here.
 """
 
@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ..errors import ChargeError
-from ..kernels.coupling import TRIPLES
-from ..kernels.harmonics import LMAX
-from ..kernels.radial import RADIAL_BASES
-from ..sampling import GRID_TYPE
+from .kernels.coupling import TRIPLES
+from .kernels.harmonics import LMAX
+from .kernels.radial import RADIAL_BASES
+from ..atoms.species import GRID_TYPE
 from .keys import Check, Spec, at_least, key, one_of
 
 __all__ = ["DESCRIPTORS", "DescriptorSpec", "FittingSpec", "LossSpec", "ModelSpec"]

@@ -30,7 +30,7 @@ def shapes(spec, superposed=False):
     ``fitting.output.matrix``, ``.bias``              the layer behind them
     ``superposition.step``                            () A, width of the table's intervals
     ``superposition.coefficients``                    (Z, intervals, 4) e/A^3, see
-                                                      :mod:`deepmd_charge.kernels.piecewise`
+                                                      :mod:`deepmd_charge.model.kernels.piecewise`
     ================================================  =====================================
 
     A model has ``descriptor.*`` and ``fitting.linear``, or ``embedding*``. z counts

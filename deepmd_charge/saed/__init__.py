@@ -53,7 +53,7 @@ def superposition(
         If the grid is empty, the origin is no point, the cell has no volume, or the
         source is missing, damaged, lacks an element, or has another grid.
     """
-    from ..density import Density
+    from ..grid.density import Density
     from ..grid.grid import Grid
     from .sources import open_source
 

@@ -2,8 +2,8 @@
 """Adding a superposition that the model does not carry itself."""
 
 from ..errors import ChargeError
-from ..mapped import by_planes
-from ..model_info import ModelInfo
+from ..grid.mapped import by_planes
+from ..model.info import ModelInfo
 from .sources import matching
 
 __all__ = ["add", "check_given", "check_known"]

@@ -6,7 +6,7 @@ r"""Radial functions fitted to the densities themselves.
           + \frac{w}{V} \Big( N - \sum_j \int 4 \pi r^2 f_{z_j}(r) \, dr \Big)^2
 
 for each density, by linear least squares with the Chebyshev functions of
-:mod:`deepmd_charge.kernels.radial`.
+:mod:`deepmd_charge.model.kernels.radial`.
 
 The first integral is taken over sampled grid points. Alone it leaves much open:
 where the elements stand in one proportion, in a small cell or a molecule, long
@@ -23,7 +23,7 @@ from functools import cache
 import numpy as np
 
 from ..errors import ChargeError
-from ..kernels.radial import chebyshev
+from ..model.kernels.radial import chebyshev
 from .table import STEP, RadialTable, spline, window
 
 REACH = 6.0  # A
@@ -58,7 +58,7 @@ class RadialFit:
 
     def add(self, density):
         """Add a density: 20000 of its points, or all if it has fewer."""
-        from ..inference.images import Images
+        from ..atoms.images import Images
 
         symbols = density.atoms.get_chemical_symbols()
         self._grow([e for e in dict.fromkeys(symbols) if e not in self._elements])

@@ -48,7 +48,7 @@ def read_potcar(path):
         If the file is damaged, an element occurs twice with different tables,
         or a table does not hold ZVAL electrons.
     """
-    from ..formats._text import TextReader
+    from ..io.text.reader import TextReader
 
     found, tables = {}, {}
     with TextReader(path) as reader:

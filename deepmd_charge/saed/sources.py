@@ -17,12 +17,12 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import ChargeError
-from ..frames import split_frames
-from ..structures import same_atoms
+from ..model.info import FILE
+from ..io.frames import split_frames
+from ..atoms.compare import same_atoms
 from .atomic import superpose, wave_number
 from .table import RadialTable, tabulate
 
-FILE = "file"  # RadialTable.source of a table without functions
 FIT = "fit"
 
 
@@ -123,7 +123,7 @@ class FileSource:
     """
 
     def __init__(self, path, species=None):
-        from ..formats.quiet import read_companion
+        from ..io.quiet import read_companion
 
         self._path = path
         self._density = read_companion(path, species)

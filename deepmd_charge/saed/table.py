@@ -28,9 +28,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import ChargeError
-from ..kernels.piecewise import piecewise_cubic
-from ..output import replacing
-from ..species import element_of
+from ..model.kernels.piecewise import piecewise_cubic
+from ..io.output import replacing
+from ..atoms.species import element_of
 
 STEP = 0.002  # A
 TAPER = 1.0  # A, the width of the smooth end of w
@@ -89,7 +89,7 @@ class RadialTable:
         ----------
         types : sequence of str
             Elements, or names of types such as "Fe1" and "Fe2", which share a
-            function: see :func:`deepmd_charge.species.element_of`.
+            function: see :func:`deepmd_charge.atoms.species.element_of`.
 
         Returns
         -------
@@ -140,7 +140,7 @@ class RadialTable:
         """
         from scipy.spatial import cKDTree
 
-        from ..inference.images import Images
+        from ..atoms.images import Images
 
         symbols = atoms.get_chemical_symbols()
         elements = list(dict.fromkeys(symbols))

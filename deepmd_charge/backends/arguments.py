@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""The arguments of ``input.json``; shown by ``dp doc-train-input``.
+
+They are made from the specifications in :mod:`deepmd_charge.model.spec`. This
+module does not import TensorFlow: DeePMD-kit loads it for its documentation
+and input checks in every backend.
+"""
+
+from dataclasses import MISSING
+from types import NoneType
+from typing import get_args, get_origin
+
+from dargs import Argument
+from deepmd.utils.argcheck import (
+    descrpt_args_plugin,
+    descrpt_variant_type_args,
+    fitting_args_plugin,
+    fitting_variant_type_args,
+    loss_args_plugin,
+    model_args_plugin,
+)
+
+from ..model.keys import Spec, keys_of
+from ..model.spec import DescriptorSpec, FittingSpec, LossSpec, ModelSpec
+
+_TF = "(Supported Backend: TensorFlow) "
+
+
+def _arguments(spec):
+    """The arguments of a specification's keys, by name."""
+    return {key.name: _argument(key) for key in keys_of(spec)}
+
+
+def _argument(key):
+    options = {"doc": key.doc, "alias": key.alias, "optional": key.default is not MISSING}
+    if key.default is not MISSING and key.default is not None:
+        options["default"] = _listed(key.default)
+    if key.check:
+        options["extra_check"] = key.check.holds
+        options["extra_check_errmsg"] = key.check.message
+    return Argument(key.name, _types(key.kind), **options)
+
+
+def _listed(value):
+    return [_listed(v) for v in value] if isinstance(value, tuple) else value
+
+
+def _types(kind):
+    """The type in JSON, or a list of types, of a field's annotation."""
+    if get_origin(kind) is tuple:
+        return list[_types(get_args(kind)[0])]
+    if isinstance(kind, type):
+        return {NoneType: None, Spec: dict}.get(kind, kind)
+    return [_types(option) for option in get_args(kind)]
+
+
+@descrpt_args_plugin.register("se_charge", doc=_TF)
+def se_charge_args():
+    """Arguments of the descriptor ``se_charge``."""
+    return [*_arguments(DescriptorSpec).values()]
+
+
+@fitting_args_plugin.register("charge", doc=_TF)
+def charge_fitting_args():
+    """Arguments of the fitting net ``charge``."""
+    return [*_arguments(FittingSpec).values()]
+
+
+@loss_args_plugin.register("charge", doc=_TF)
+def charge_loss_args():
+    """Arguments of the loss ``charge``."""
+    return [*_arguments(LossSpec).values()]
+
+
+@model_args_plugin.register("charge", doc=_TF)
+def charge_model_args():
+    """Arguments of the model type ``charge``."""
+    arguments = _arguments(ModelSpec)
+    del arguments["type_map"]  # DeePMD-kit's own
+    arguments["descriptor"].extend_subvariants([descrpt_variant_type_args()])
+    arguments["fitting_net"].extend_subvariants([fitting_variant_type_args()])
+    doc = _TF + "The electron density at grid points, which are atoms of type X."
+    return Argument("charge", dict, [*arguments.values()], doc=doc)

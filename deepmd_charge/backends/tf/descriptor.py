@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+r"""The descriptor ``se_charge``: what the atoms around a grid point look like.
+
+With :math:`\mathbf r_j` the vectors from the grid point to the atoms within
+the cutoff and :math:`\mathbf u = \mathbf r / \sqrt{r^2 + \epsilon^2}`, moments are
+sums over the atoms of radial functions times the spherical harmonics
+:math:`Y_{lm}(\mathbf u_j)`, and features are their invariants: see
+:mod:`deepmd_charge.backends.tf.mixed` for a fixed radial basis and
+:mod:`deepmd_charge.backends.tf.embedded` for the embedding network of the Deep Charge paper.
+
+Beside the features stands the *crowding* :math:`k_z = \sum_{j \in z} f_c(r_j)`,
+a smooth count of neighbours, whose range in the training data tells
+extrapolation.
+"""
+
+import numpy as np
+from deepmd.tf.common import get_precision
+from deepmd.tf.descriptor.descriptor import Descriptor
+from deepmd.tf.env import GLOBAL_TF_FLOAT_PRECISION, tf
+
+from ...model.kernels.harmonics import harmonics
+from ...model.kernels.radial import cutoff, inverse_distance
+from ...model.spec import DescriptorSpec
+from .embedded import Embedded
+from .mixed import Mixed
+from .neighbors import Environment, closer_pairs, neighbor_pairs, sources_and_centers
+from .parameters import Parameters
+
+__all__ = ["SeCharge"]
+
+
+@Descriptor.register("se_charge")
+class SeCharge(Descriptor):
+    """Invariants of the atoms around each grid point.
+
+    Parameters
+    ----------
+    ntypes : int
+        Number of types, the grid type among them.
+    type_map, spin
+        DeePMD-kit gives them to every descriptor; not used.
+    grid_type : int, optional
+        The last one by default.
+    reach : float
+        How far the model looks, A: farther than the descriptor where a table
+        needs it.
+    **keys
+        Those of :class:`deepmd_charge.model.spec.DescriptorSpec`.
+    """
+
+    def __init__(self, ntypes, type_map=None, grid_type=None, reach=0.0, spin=None, **keys):
+        self.spec = spec = DescriptorSpec.from_dict(keys)
+        self.rcut = spec.rcut
+        self.reach = max(spec.rcut, reach)
+        self.ntypes = ntypes
+        self.grid_type = ntypes - 1 if grid_type is None else grid_type
+        self.elements = [t for t in range(ntypes) if t != self.grid_type]
+        self.dtype = get_precision(spec.dtype)
+        self.parameters = p = Parameters(self.dtype, self.elements)
+        for name in ("neighbor_range.low", "neighbor_range.high"):
+            p.add(name, np.zeros(len(self.elements)), False)
+        kind = Embedded if spec.embedded else Mixed
+        self.moments = kind(spec, p, len(self.elements), np.random.default_rng(spec.seed))
+
+    @property
+    def dim_linear(self):
+        """How many of the last features are the pair-additive ones."""
+        return self.spec.dim_linear(len(self.elements))
+
+    # what DeePMD-kit asks of a descriptor
+
+    def get_rcut(self):
+        return self.reach
+
+    def get_ntypes(self):
+        return self.ntypes
+
+    def get_dim_out(self):
+        return self.spec.dim_invariant + self.dim_linear
+
+    def get_dim_rot_mat_1(self):
+        return 0
+
+    def get_nlist(self):
+        raise NotImplementedError("se_charge keeps no neighbour list of DeePMD-kit's form")
+
+    @property
+    def explicit_ntypes(self):
+        return False
+
+    @property
+    def input_requirement(self):
+        return []
+
+    @classmethod
+    def update_sel(cls, train_data, type_map, local_jdata):
+        """Neighbours are counted in the graph: there is no ``sel`` to find."""
+        return local_jdata, None
+
+    def compute_input_stats(self, *args, **kwargs):
+        raise NotImplementedError("the charge model computes the statistics")
+
+    def init_variables(self, graph, graph_def, suffix=""):
+        self.parameters.load(graph, suffix)
+
+    def prod_force_virial(self, atom_ener, natoms):
+        raise NotImplementedError("a density has no forces")
+
+    def build(self, coord_, atype_, natoms, box_, mesh, input_dict, reuse=None, suffix=""):
+        """Build the features of every grid point.
+
+        Returns
+        -------
+        tf.Tensor
+            (ncenters, dim_out) features; the (frame, atom) indices of the
+            centres are kept as ``center_index``, the pairs as ``pairs``.
+        """
+        with tf.variable_scope("descrpt_attr" + suffix, reuse=reuse):
+            tf.constant(self.reach, name="rcut", dtype=GLOBAL_TF_FLOAT_PRECISION)
+            tf.constant(self.ntypes, name="ntypes", dtype=tf.int32)
+        moments = self.build_moments(coord_, atype_, natoms, box_, mesh, suffix)
+        return self.moments.build_features(moments)
+
+    # the equations
+
+    def build_moments(self, coord_, atype_, natoms, box_, mesh, suffix=""):
+        """Build the moments, (ncenters, (lmax + 1)^2, ...)."""
+        self.parameters.build(suffix)
+        nall = natoms[1]
+        coord = tf.cast(tf.reshape(coord_, [-1, nall, 3]), tf.float64)
+        box = tf.cast(tf.reshape(box_, [-1, 3, 3]), tf.float64)
+        atype = tf.reshape(atype_, [-1, nall])
+        is_grid = tf.equal(atype, self.grid_type)
+        sources, centers = sources_and_centers(
+            coord, box, atype, natoms[0], mesh, is_grid, self.reach
+        )
+        self.center_index = centers[1]
+        self.n_centers = tf.shape(centers[0])[0]
+        self.pairs = pairs = neighbor_pairs(sources, centers, self.reach)
+        if self.reach > self.rcut:
+            pairs = closer_pairs(pairs, self.rcut)
+        environment = Environment(pairs, self.n_centers, self.rcut, self.dtype)
+        self._crowding = []
+        atoms = [self._build_atoms(t, environment) for t in self.elements]
+        return self.moments.build_moments(atoms)
+
+    def build_sample(self, moments):
+        """Build what :meth:`set_statistics` takes, after :meth:`build_moments`."""
+        return self.moments.build_sample(moments)
+
+    def build_novelty(self, suffix=""):
+        """Build how far each centre's crowding lies outside the training range.
+
+        Returns
+        -------
+        tf.Tensor
+            (ncenters,) the part of the crowding, summed over the elements, that
+            is too little or too much, as a share of the largest that was seen.
+        """
+        low, high = self.parameters["neighbor_range.low"], self.parameters["neighbor_range.high"]
+        crowding = self.build_crowding()
+        outside = tf.maximum(tf.maximum(low - crowding, crowding - high), 0.0)
+        return tf.divide(
+            tf.reduce_sum(outside, axis=1),
+            tf.reduce_sum(high),
+            name="se_charge/novelty" + suffix,
+        )
+
+    def build_crowding(self):
+        """Stack the crowding that :meth:`build_moments` left, (ncenters, elements)."""
+        return tf.stack(self._crowding, axis=1)
+
+    def _build_atoms(self, itype, environment):
+        x, y, z = environment.of_type(itype)
+        r = tf.sqrt(x * x + y * y + z * z)
+        self._crowding.append(tf.reduce_sum(cutoff(tf, r, self.rcut), axis=1))
+        inverse = inverse_distance(tf, r, self.spec.eps)
+        return r, inverse, harmonics(tf, x * inverse, y * inverse, z * inverse, self.spec.lmax)
+
+    # statistics
+
+    def set_crowding(self, crowding):
+        """Note the range of a sample's crowding (n, elements)."""
+        self.parameters.set("neighbor_range.low", crowding.min(axis=0))
+        self.parameters.set("neighbor_range.high", crowding.max(axis=0))
+
+    def set_statistics(self, sample, n_centers):
+        """Scale the features by a sample of ``n_centers`` grid points."""
+        self.moments.set_statistics(sample, n_centers)

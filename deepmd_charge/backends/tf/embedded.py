@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+r"""Moments of the embedding network, and their invariants: the Deep Charge paper's.
+
+.. math::
+    B_{c,lm} &= \frac1N \sum_j s(r_j) Y_{lm}(\mathbf u_j) G^{z_j}_c(s(r_j)), \qquad
+        s(r) = w(r) / \sqrt{r^2 + \epsilon^2} \\
+    D &= \sum_{lm} B_{c,lm} B_{c',lm}, \quad c' < M_<
+
+with a network G for each element and the switching function w: the descriptor
+DeepPot-SE (Phys. Rev. B 108, 235159), smooth on a nucleus.
+"""
+
+from deepmd.tf.common import get_activation_func
+from deepmd.tf.env import tf
+
+from ...model.kernels.radial import switch
+from .parameters import network, new_network
+
+__all__ = ["Embedded"]
+
+
+class Embedded:
+    """A network of s(r) for each element.
+
+    Parameters
+    ----------
+    spec : DescriptorSpec
+    parameters : Parameters
+        Of the descriptor; the networks and the scaling of s are added to them.
+    n_elements : int
+    rng : numpy.random.Generator
+        Source of the networks' initial values.
+    """
+
+    def __init__(self, spec, parameters, n_elements, rng):
+        self.spec = spec
+        self.activation = get_activation_func(spec.activation_function)
+        self.parameters = parameters
+        parameters.add("embedding.mean", 0.0, False)
+        parameters.add("embedding.scale", 1.0, False)
+        parameters.add("embedding.neighbors", 1.0, False)
+        sizes, trainable = [1, *spec.neuron], [spec.trainable] * len(spec.neuron)
+        for z in range(n_elements):
+            new_network(parameters, f"embedding[{z}]", rng, sizes, trainable)
+
+    def build_moments(self, atoms):
+        """Build B, (ncenters, (lmax + 1)^2, channels).
+
+        Parameters
+        ----------
+        atoms : list of tuple
+            For each element r, 1 / sqrt(r^2 + eps^2), both (ncenters, pairs), and
+            the harmonics, (lmax + 1)^2 of that shape.
+        """
+        p, d = self.parameters, self.spec
+        mean, scale = p["embedding.mean"], p["embedding.scale"]
+        moments, self._weights = [], []
+        for z, (r, inverse, ylm) in enumerate(atoms):
+            s = inverse * switch(tf, r, d.rcut_smth, d.rcut)
+            self._weights.append(s)
+            flat = tf.reshape((s - mean) / scale, [-1, 1])
+            g = network(p, f"embedding[{z}]", flat, len(d.neuron), self.activation, True)
+            g = tf.reshape(g, tf.concat([tf.shape(s), [d.channels]], 0))
+            weight = s / (scale * p["embedding.neighbors"])
+            moments.append(tf.matmul(tf.stack(ylm, 1) * weight[:, None, :], g))
+        return tf.add_n(moments)
+
+    def build_features(self, moments):
+        """Build D, (ncenters, dim_invariant)."""
+        axis = moments[:, :, : self.spec.axis_neuron]
+        gram = tf.matmul(tf.transpose(moments, [0, 2, 1]), axis)
+        return tf.reshape(gram, [-1, self.spec.dim_invariant])
+
+    def build_sample(self, moments):
+        """Build what :meth:`set_statistics` takes, after :meth:`build_moments`."""
+        return tf.concat([tf.reshape(s, [-1]) for s in self._weights], 0)
+
+    def set_statistics(self, s, n_centers):
+        """Standardise s on those of a sample of grid points, zero where padded."""
+        s = s[s > 0]
+        self.parameters.set("embedding.mean", s.mean())
+        self.parameters.set("embedding.scale", s.std())
+        self.parameters.set("embedding.neighbors", max(1.0, len(s) / n_centers))

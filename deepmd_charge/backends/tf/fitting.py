@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+r"""The fitting ``charge``: from the features of a grid point to the density there.
+
+.. math::
+    \rho = \rho_0 + \mathbf w \cdot \mathbf p + \sigma \, N(\hat{\mathbf D})
+
+p are the pair-additive features, for which w and :math:`\rho_0` come from
+linear least squares before training starts; the network N, fed with the
+standardised invariants, learns what is left, in units of its standard
+deviation :math:`\sigma`.
+"""
+
+import numpy as np
+from deepmd.tf.common import get_activation_func, get_precision
+from deepmd.tf.env import GLOBAL_TF_FLOAT_PRECISION, tf
+from deepmd.tf.fit.fitting import Fitting
+
+from ...errors import ChargeError
+from ...model.spec import FittingSpec, LossSpec
+from .loss import ChargeLoss
+from .parameters import Parameters, network, new_network
+
+__all__ = ["ChargeFitting"]
+
+# Ridge of the pair-additive fit, as a share of the mean feature variance.
+_RIDGE = 1e-6
+
+
+@Fitting.register("charge")
+class ChargeFitting(Fitting):
+    """A network for the density at a grid point.
+
+    Parameters
+    ----------
+    descrpt : SeCharge
+    ntypes, type_map
+        DeePMD-kit gives them to every fitting; not used.
+    **keys
+        Those of :class:`deepmd_charge.model.spec.FittingSpec`.
+    """
+
+    def __init__(self, descrpt, ntypes=None, type_map=None, **keys):
+        self.spec = spec = FittingSpec.from_dict(keys)
+        self.activation = get_activation_func(spec.activation_function)
+        self.dtype = get_precision(spec.dtype)
+        self.dim_linear = descrpt.dim_linear
+        self.dim_invariant = descrpt.get_dim_out() - self.dim_linear
+        self.parameters = p = Parameters(self.dtype)
+        p.add("fitting.mean", np.zeros(self.dim_invariant), False)
+        p.add("fitting.scale", np.ones(self.dim_invariant), False)
+        if self.dim_linear:  # freezing drops what no output needs
+            p.add("fitting.linear", np.zeros((self.dim_linear, 1)), False)
+        p.add("fitting.offset", 0.0, False)
+        p.add("fitting.residual", 1.0, False)
+        rng = np.random.default_rng(spec.seed)
+        *hidden, trained = spec.trained
+        new_network(p, "fitting", rng, [self.dim_invariant, *spec.neuron], hidden)
+        # the output starts near zero: the pair-additive term alone
+        out = 0.1 * rng.normal(size=(spec.neuron[-1], 1)) / np.sqrt(spec.neuron[-1])
+        p.add("fitting.output.matrix", out, trained)
+        p.add("fitting.output.bias", np.zeros(1), trained)
+
+    @property
+    def precision(self):
+        return self.dtype
+
+    def get_numb_fparam(self):
+        return 0
+
+    def get_numb_aparam(self):
+        return 0
+
+    @property
+    def input_requirement(self):
+        return []
+
+    def init_variables(self, graph, graph_def, suffix=""):
+        self.parameters.load(graph, suffix)
+
+    def get_loss(self, loss, lr, **saed):
+        if loss.get("type") != "charge":
+            raise ChargeError(
+                f'loss/type "{loss.get("type", "ener")}" does not go with model/type "charge"; '
+                'set it to "charge"'
+            )
+        return ChargeLoss(LossSpec.from_dict(loss), **saed)
+
+    def build(self, features, reuse=None, suffix=""):
+        """Build the density at the centres.
+
+        Parameters
+        ----------
+        features : tf.Tensor
+            (n, dim_invariant + dim_linear), the descriptor.
+
+        Returns
+        -------
+        tf.Tensor
+            (n,) density in e/A^3.
+        """
+        with tf.variable_scope("fitting_attr" + suffix, reuse=reuse):
+            tf.constant(0, name="dfparam", dtype=tf.int32)
+            tf.constant(0, name="daparam", dtype=tf.int32)
+        p = self.parameters
+        p.build(suffix)
+        invariant, pair = tf.split(
+            tf.cast(features, self.dtype), [self.dim_invariant, self.dim_linear], axis=1
+        )
+        x = (invariant - p["fitting.mean"]) / p["fitting.scale"]
+        n_layers = len(self.spec.neuron)
+        x = network(p, "fitting", x, n_layers, self.activation, self.spec.resnet)
+        y = tf.nn.bias_add(tf.matmul(x, p["fitting.output.matrix"]), p["fitting.output.bias"])
+        density = p["fitting.residual"] * y + p["fitting.offset"]
+        if self.dim_linear:
+            density += tf.matmul(pair, p["fitting.linear"])
+        return tf.cast(density[:, 0], GLOBAL_TF_FLOAT_PRECISION)
+
+    def set_statistics(self, features, density):
+        """Standardise the invariants and fit the pair-additive term.
+
+        Parameters
+        ----------
+        features : np.ndarray
+            (n, dim_invariant + dim_linear) features of a sample of grid points.
+        density : np.ndarray
+            (n,) their densities in e/A^3.
+        """
+        features = features.astype(np.float64)
+        invariant, pair = np.split(features, [self.dim_invariant], axis=1)
+        scale = invariant.std(axis=0)
+        self.parameters.set("fitting.mean", invariant.mean(axis=0))
+        self.parameters.set("fitting.scale", np.maximum(scale, 1e-3 * scale.max() + 1e-12))
+        offset = density.mean()
+        centred = pair - pair.mean(axis=0)
+        gram = centred.T @ centred
+        ridge = _RIDGE * np.trace(gram) / max(1, len(gram)) + np.finfo(float).tiny
+        linear = np.linalg.solve(
+            gram + ridge * np.eye(len(gram)), centred.T @ (density - offset)
+        )
+        residual = density - offset - centred @ linear
+        if self.dim_linear:
+            self.parameters.set("fitting.linear", linear)
+        self.parameters.set("fitting.offset", offset - pair.mean(axis=0) @ linear)
+        self.parameters.set("fitting.residual", max(residual.std(), 1e-12))
+        return residual

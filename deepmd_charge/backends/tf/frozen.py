@@ -1,0 +1,240 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""The constants of a frozen graph, read without TensorFlow.
+
+A ``.pb`` is a protocol buffer, a list of (field number, value). Of TensorFlow's
+``GraphDef`` only these fields matter here: node = 1; of a node name = 1,
+op = 2, attr = 5 (a map: key = 1, value = 2); of an attribute's value tensor = 8;
+of a tensor dtype = 1, shape = 2 (its dim = 2, of that size = 1), content = 4,
+and values in a list for small tensors.
+"""
+
+import json
+import os
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...errors import ChargeError
+from ...model.info import ModelInfo
+from ...model.info import FILE
+from ...atoms.species import GRID_TYPE
+
+__all__ = ["Frozen", "read_checkpoint", "read_model"]
+
+# TensorFlow's dtypes: numpy's, the field with a list of values
+_FLOATS = {1: ("<f4", 5), 2: ("<f8", 6)}
+_STRING, _STRING_VALUES = 7, 8
+# Field of a MetaGraphDef with its GraphDef.
+_GRAPH_OF_META = 2
+# What comes of reading another file.
+_DAMAGED = (ValueError, KeyError, TypeError, OverflowError)
+
+
+@dataclass
+class Frozen:
+    """What a frozen charge model holds.
+
+    Attributes
+    ----------
+    path : str
+    constants : dict
+        Name: array, or bytes for a string.
+    """
+
+    path: str
+    constants: dict
+
+    @property
+    def type_map(self):
+        """list of str: Elements, and X for grid points."""
+        return self.constants["model_attr/tmap"].decode().split()
+
+    @property
+    def kinds(self):
+        """np.ndarray: Place of each type among those but X, which gets any."""
+        return np.maximum(np.cumsum([name != GRID_TYPE for name in self.type_map]) - 1, 0)
+
+    @property
+    def info(self):
+        """dict: What the model remembers of its training data, see :class:`.ModelInfo`."""
+        info = json.loads(self.constants["model_attr/charge_info"])
+        lost = ModelInfo.from_json(info).content is None
+        if lost and (self.saed or (self.arguments or {}).get("saed")):
+            # what is learnt with atomic densities is the total without them, in the graph or in files
+            info["saed"] = {"source": None if self.saed else FILE}
+        return info
+
+    @property
+    def rcut(self):
+        """float: Cutoff radius, A."""
+        return float(self.constants["descrpt_attr/rcut"])
+
+    @property
+    def saed(self):
+        """tuple or None: Interval (A) and coefficients (types but X, intervals, 4) of atomic densities.
+
+        See :func:`deepmd_charge.model.kernels.piecewise.piecewise_cubic`.
+        """
+        if "saed/step" not in self.constants:
+            return None
+        return float(self.constants["saed/step"]), self.constants["saed/coefficients"]
+
+    @property
+    def reach(self):
+        """float: How far a point sees, A: the cutoff, or the extent of atomic densities."""
+        if self.saed is None:
+            return self.rcut
+        step, coefficients = self.saed
+        return max(self.rcut, step * coefficients.shape[1])
+
+    @property
+    def arguments(self):
+        """dict or None: ``model`` of the ``input.json`` it was trained with."""
+        script = self.constants.get("train_attr/training_script")
+        return json.loads(script)["model"] if script else None
+
+
+def read_model(path):
+    """Read a frozen charge model.
+
+    Parameters
+    ----------
+    path : str
+        The ``.pb`` file.
+
+    Returns
+    -------
+    Frozen
+
+    Raises
+    ------
+    ChargeError
+        If the file is missing, or is not a charge model.
+    """
+    if not os.path.isfile(path):
+        raise ChargeError(f"{path}: no such model file; make one with dp freeze -o {path}")
+    try:
+        with open(path, "rb") as file:
+            constants = _constants(file.read())
+    except _DAMAGED as error:
+        raise ChargeError(
+            f"{path}: not a frozen TensorFlow model; give the file that dp freeze wrote"
+        ) from error
+    if "model_attr/charge_info" not in constants:
+        raise ChargeError(
+            f'{path}: not a charge model; train one with model.type "charge" and dp freeze it'
+        )
+    if "se_charge/crowding_low" not in constants:
+        raise ChargeError(
+            f"{path}: a model of an older version, which did not note the range of its training "
+            "data; train and freeze it again"
+        )
+    return Frozen(path, constants)
+
+
+def read_checkpoint(prefix):
+    """Read what a checkpoint of a charge model says without its variables.
+
+    Parameters
+    ----------
+    prefix : str
+        Name of the checkpoint, without ".meta".
+
+    Returns
+    -------
+    Frozen
+
+    Raises
+    ------
+    ChargeError
+        If it is missing, or is not of a charge model.
+    """
+    try:
+        with open(f"{prefix}.meta", "rb") as file:
+            constants = _constants(dict(_fields(file.read()))[_GRAPH_OF_META])
+    except OSError as error:
+        raise ChargeError(f"{prefix}.meta: cannot be read: {error.strerror}") from None
+    except _DAMAGED as error:
+        raise ChargeError(f"{prefix}.meta: not the graph of a TensorFlow checkpoint") from error
+    if "model_attr/charge_info" not in constants:
+        raise ChargeError(f"{prefix}: not a checkpoint of a charge model")
+    return Frozen(str(prefix), constants)
+
+
+def _constants(graph):
+    """The constants of a graph, as bytes, that are real numbers or strings."""
+    constants, nodes = {}, 0
+    for number, node in _fields(graph):
+        if number != 1:
+            continue
+        nodes += 1
+        fields = list(_fields(node))
+        found = {n: v for n, v in fields if n in (1, 2)}
+        if 2 in found and bytes(found[2]) == b"Const":
+            value = _attribute(fields, b"value")
+            constants[bytes(found[1]).decode()] = _tensor(dict(_fields(value))[8])
+    if not nodes:
+        raise ValueError("no node in this graph")
+    return constants
+
+
+def _attribute(fields, name):
+    for number, entry in fields:
+        if number == 5:
+            entry = dict(_fields(entry))
+            if bytes(entry[1]) == name:
+                return entry[2]
+    raise ValueError(f"no attribute {name!r}")
+
+
+def _tensor(message):
+    fields = list(_fields(message))
+    single = dict(fields)
+    kind = single.get(1, 0)
+    shape = [dict(_fields(d)).get(1, 0) for n, d in _fields(single.get(2, b"")) if n == 2]
+    if kind == _STRING:
+        return b"".join(bytes(v) for n, v in fields if n == _STRING_VALUES)
+    if kind not in _FLOATS:
+        return None
+    dtype, values = _FLOATS[kind]
+    content = single.get(4) or b"".join(bytes(v) for n, v in fields if n == values)
+    flat = np.frombuffer(content, dtype)
+    # the last number stands for all that follow, none for zeros
+    rest = int(np.prod(shape)) - flat.size
+    if rest:
+        flat = np.concatenate([flat, np.full(rest, flat[-1] if flat.size else 0, dtype)])
+    return flat.reshape(shape)
+
+
+def _fields(message):
+    """Yield (field number, value): an int, or a view of bytes."""
+    message = memoryview(message)
+    at = 0
+    while at < len(message):
+        key, at = _varint(message, at)
+        number, wire = key >> 3, key & 7
+        if wire == 0:
+            value, at = _varint(message, at)
+        elif wire in (1, 2, 5):
+            size = {1: 8, 5: 4}.get(wire)
+            if size is None:
+                size, at = _varint(message, at)
+            if at + size > len(message):
+                raise ValueError("the file ends within a field")
+            value, at = message[at : at + size], at + size
+        else:
+            raise ValueError(f"wire type {wire}")
+        yield number, value
+
+
+def _varint(message, at):
+    value = shift = 0
+    while True:
+        if at >= len(message) or shift > 63:
+            raise ValueError("not a number")
+        byte = message[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        shift += 7
+        if byte < 0x80:
+            return value, at

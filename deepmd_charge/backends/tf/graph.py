@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""A frozen charge model as a function of atoms and points, through TensorFlow."""
+
+import os
+
+import numpy as np
+
+from ...atoms.species import GRID_TYPE
+from ...engine.superposition import Superposition
+
+__all__ = ["FrozenGraph"]
+
+# With a mesh of this size the graph takes periodic images as they are given.
+_MESH_WITH_GHOSTS = np.zeros(16, dtype=np.int32)
+
+
+class FrozenGraph:
+    """The TensorFlow graph that ``dp freeze`` wrote.
+
+    Parameters
+    ----------
+    frozen : Frozen
+        The model.
+    n_threads : int
+        Threads of one operation.
+
+    Attributes
+    ----------
+    superposition : Superposition or None
+        Of the atomic densities that the model carries, if it does.
+    """
+
+    # points in one evaluation: enough to keep the cores busy, little memory
+    block = 4096
+    # TensorFlow has threads of its own
+    threads = 1
+
+    def __init__(self, frozen, n_threads=1):
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+        # deepmd's own TensorFlow module would load libraries that the graph does not need
+        import tensorflow.compat.v1 as tf
+
+        definition = tf.GraphDef()
+        with open(frozen.path, "rb") as file:
+            definition.ParseFromString(file.read())
+        with tf.Graph().as_default() as graph:
+            tf.import_graph_def(definition, name="")
+        threads = tf.ConfigProto(
+            intra_op_parallelism_threads=n_threads, inter_op_parallelism_threads=1
+        )
+        self._session = tf.Session(graph=graph, config=threads)
+        self._type_map = frozen.type_map
+        self.superposition = Superposition(frozen) if frozen.saed else None
+
+    def _fetch(self, name, feed=None):
+        return self._session.run(f"{name}:0", feed)
+
+    def density(self, images, points):
+        """Density at points, in e/A^3.
+
+        Parameters
+        ----------
+        images : Images
+            The atoms, with periodic images up to the model's reach from the cell.
+        points : np.ndarray
+            (n, 3) wrapped positions in A.
+
+        Returns
+        -------
+        np.ndarray
+            (n,)
+        """
+        return self._evaluate("o_atom_energy", images, points)[0]
+
+    def difference(self, images, points):
+        """Density less that of :attr:`superposition`; parameters as for :meth:`density`."""
+        values = self.density(images, points)
+        return values if self.superposition is None else values - self.superposition(images, points)
+
+    def novelty(self, images, points):
+        """How far each point's neighbour count is outside the training range.
+
+        As a share of the largest count in training: 0 inside the range, about
+        1 in a vacuum that was never seen. Parameters as for :meth:`density`;
+        returns (n,).
+        """
+        return self._evaluate("se_charge/novelty", images, points)
+
+    def _evaluate(self, name, images, points):
+        atoms, types = images.around(points)
+        # local atoms come first: the points; the real atoms are all ghosts
+        n_types = len(self._type_map)
+        grid = self._type_map.index(GRID_TYPE)
+        natoms = np.zeros(2 + n_types, dtype=np.int32)
+        natoms[:2] = len(points), len(points) + len(atoms)
+        natoms[2 + grid] = len(points)
+        return self._fetch(
+            name,
+            {
+                "t_coord:0": np.concatenate([points, atoms]).reshape(-1),
+                "t_type:0": np.concatenate(
+                    [np.full(len(points), grid), types]
+                ).astype(np.int32),
+                "t_natoms:0": natoms,
+                "t_box:0": np.zeros(9),
+                "t_mesh:0": _MESH_WITH_GHOSTS,
+            },
+        )

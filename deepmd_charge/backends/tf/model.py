@@ -1,0 +1,359 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""The model ``charge``: density at the grid points, inert in everything else.
+
+DeepPot and LAMMPS read ``o_atom_energy``, which holds the density at grid
+points and zero on real atoms; the energy, forces and virials are zero, so that
+the model can stand beside a potential.
+"""
+
+import json
+import logging
+
+import numpy as np
+from deepmd.tf.descriptor.descriptor import Descriptor
+from deepmd.tf.env import (
+    GLOBAL_ENER_FLOAT_PRECISION,
+    GLOBAL_TF_FLOAT_PRECISION,
+    MODEL_VERSION,
+    tf,
+)
+from deepmd.tf.fit.fitting import Fitting
+from deepmd.tf.model.model import Model
+from deepmd.tf.model.model_stat import make_stat_input
+from deepmd.tf.utils.graph import get_tensor_by_name_from_graph
+
+from ...data.dataset import check_open_axes, check_systems, dataset_info
+from ...errors import ChargeError
+from ...model.spec import ModelSpec
+from ...model.info import ModelInfo
+from ...saed import RadialTable
+from ...atoms.species import GRID_TYPE
+from ...atoms.species import element_of
+from . import descriptor as _descriptor  # noqa: F401  (registers se_charge)
+from . import fitting as _fitting  # noqa: F401  (registers charge)
+from .saed import Superposition, check_dataset
+from .starting import starting_point
+
+__all__ = ["ChargeModelTF"]
+
+log = logging.getLogger(__name__)
+
+# Grid points that the statistics look at.
+_STAT_POINTS = 20000
+# Electrons in doubt of an atom that are told: half an electron of a thousand.
+_DOUBT = 5e-4
+
+
+@Model.register("charge")
+class ChargeModelTF(Model):
+    """Density model of one descriptor and one fitting net.
+
+    Parameters
+    ----------
+    descriptor, fitting_net : dict
+        Their arguments, see :mod:`deepmd_charge.model.spec`.
+    type_map : list of str
+        The elements and the grid type X.
+    info : dict
+        What a later user must know of the training data, see :class:`.ModelInfo`:
+        at first what the user notes; :meth:`data_stat` or :meth:`build` add what
+        the data say, and what the model remembers that training goes on from.
+    saed : str, optional
+        Table of superposed atomic densities, the ``saed.npz`` of ``convert``.
+        The network learns the density without them, and the model adds them to
+        what the network says; those of density files the user has to add.
+    """
+
+    model_type = "ener"
+
+    def __init__(self, descriptor, fitting_net, type_map=None, info=None, saed=None, **kwargs):
+        super().__init__(type_map=type_map, **kwargs)
+        parts = {"type_map": type_map or [], "descriptor": descriptor, "fitting_net": fitting_net}
+        ModelSpec.from_dict(parts)  # refuses what does not go together
+        self.info = info or {}
+        self._knows_data = False
+        self.saed = saed
+        table = saed and RadialTable.load(saed)
+        self.superposition = Superposition(table, type_map) if table and table.functions else None
+        self.descrpt = Descriptor(
+            **descriptor,
+            reach=self.superposition.reach if self.superposition else 0.0,
+            ntypes=len(type_map),
+            type_map=type_map,
+            grid_type=type_map.index(GRID_TYPE),
+        )
+        self.fitting = Fitting(
+            **fitting_net,
+            descrpt=self.descrpt,
+            ntypes=len(type_map),
+            type_map=type_map,
+        )
+
+    def get_fitting(self):
+        return self.fitting
+
+    def get_loss(self, loss, lr):
+        difference = bool(self.saed) and not self.superposition
+        return self.fitting.get_loss(loss, lr, saed=bool(self.saed), difference=difference)
+
+    def get_rcut(self):
+        return self.descrpt.get_rcut()
+
+    def get_ntypes(self):
+        return len(self.type_map)
+
+    @property
+    def input_requirement(self):
+        return []
+
+    @classmethod
+    def update_sel(cls, train_data, type_map, local_jdata):
+        """There is no ``sel`` to find, and what else is to be known does not wait for this.
+
+        ``dp train --skip-neighbor-stat`` leaves it out.
+        """
+        return local_jdata, None
+
+    def data_stat(self, data, stat_file_path=None):
+        """Whiten, standardise and fit the pair-additive term on a sample.
+
+        Raises
+        ------
+        ChargeError
+            If the data hold no grid point, or no atom is within the cutoff of one.
+        """
+        self._learn_of(data.system_dirs)
+        points = data.get_batch()["natoms_vec"][2 + self.descrpt.grid_type]
+        per_batch = max(1, points * data.get_batch_size()[0])
+        nbatch = max(
+            self.data_stat_nbatch,
+            -(-_STAT_POINTS // (per_batch * data.get_nsystems())),
+        )
+        sample = make_stat_input(data, nbatch, merge_sys=False)
+        moments, density = self._on_sample(sample, self._stat_moments)
+        if len(density) == 0:
+            raise ChargeError(
+                f"the training data hold no grid point: no atom is of type {GRID_TYPE}"
+            )
+        self.descrpt.set_statistics(moments, len(density))
+        features, crowding, density = self._on_sample(sample, self._stat_features)
+        if not crowding.any():
+            raise ChargeError(
+                f"no grid point of the training data has an atom within rcut "
+                f"{self.descrpt.rcut} A; raise model/descriptor/rcut"
+            )
+        self.descrpt.set_crowding(crowding)
+        residual = self.fitting.set_statistics(features, density)
+        log.info(
+            "density statistics on %d points: mean |rho| %.4f e/A^3, "
+            "mean |residual| of the pair-additive fit %.4f e/A^3",
+            len(density),
+            np.abs(density).mean(),
+            np.abs(residual).mean(),
+        )
+
+    def _learn_of(self, system_dirs, start=None):
+        """Note what the training data say, and the model that training goes on from."""
+        said = ModelInfo.from_json(self.info)
+        # what a run wrote of other data is no word of the user's
+        given = {} if said.elements else said.valence
+        facts = training_facts(
+            system_dirs, self.type_map, self.saed, given, self.descrpt.get_rcut()
+        )
+        memory = ModelInfo.from_json(facts).noting(said)
+        if start is not None:
+            memory = memory.after(ModelInfo.from_json(start.info), start.path)
+        self.info = memory.to_json()
+        self._knows_data = True
+        doubts = {e: (z, d) for e, (z, d) in memory.valences.items() if d > _DOUBT}
+        if doubts:
+            log.warning(
+                "the electrons of the training data are not those of neutral cells (%s): predict "
+                "--electrons auto will refuse all but small structures",
+                ", ".join(f"{e} {z:g} +- {d:.2g}" for e, (z, d) in doubts.items()),
+            )
+
+    def _go_on(self):
+        """Take over what the model remembers that training goes on from."""
+        found = starting_point()
+        if found is None:
+            return
+        start, system_dirs = found
+        self._check_types(start.type_map)
+        if self.superposition:
+            self.superposition.check(start.constants.get)
+        elif start.saed:
+            raise ChargeError(
+                f"{start.path}: carries a table of superposed atomic densities; name it in model/saed"
+            )
+        if ModelInfo.from_json(start.info).content is None:
+            log.warning(
+                "%s does not remember its training data; what is known from now on is what these "
+                "data say",
+                start.path,
+            )
+        self._learn_of(system_dirs, start)
+
+    def _check_types(self, type_map):
+        if type_map != self.type_map:
+            raise ChargeError(
+                f"the initial model has the type_map {type_map}; give model/type_map the same order, "
+                f"not {self.type_map}"
+            )
+
+    def _stat_moments(self, *inputs):
+        return [self.descrpt.build_sample(self.descrpt.build_moments(*inputs))]
+
+    def _stat_features(self, *inputs):
+        return self.descrpt.build(*inputs, {}), self.descrpt.build_crowding()
+
+    def _on_sample(self, sample, build):
+        """Evaluate the tensors of ``build``, and what is to be learnt, on the sample's batches."""
+        with tf.Graph().as_default():
+            coord, box = (tf.placeholder(GLOBAL_TF_FLOAT_PRECISION, [None]) for _ in "12")
+            atype, mesh = (tf.placeholder(tf.int32, [None]) for _ in "12")
+            natoms = tf.placeholder(tf.int32, [2 + self.get_ntypes()])
+            tensors = [*build(coord, atype, natoms, box, mesh), self.descrpt.center_index]
+            found = []
+            with tf.Session() as session:
+                session.run(tf.global_variables_initializer())
+                for system in range(len(sample["coord"])):
+                    for batch in range(len(sample["coord"][system])):
+                        b = {k: sample[k][system][batch] for k in sample}
+                        *values, index = session.run(
+                            tensors,
+                            {
+                                coord: np.reshape(b["coord"], -1),
+                                box: np.reshape(b["box"], -1),
+                                atype: np.reshape(b["type"], -1),
+                                mesh: b["default_mesh"],
+                                natoms: b["natoms_vec"],
+                            },
+                        )
+                        label = b["density"] - b["saed"] if self.saed else b["density"]
+                        label = np.reshape(label, [len(b["coord"]), -1])
+                        found.append([*values, label[index[:, 0], index[:, 1]]])
+        return [np.concatenate(parts) for parts in zip(*found, strict=True)]
+
+    def build(
+        self,
+        coord_,
+        atype_,
+        natoms,
+        box,
+        mesh,
+        input_dict,
+        frz_model=None,
+        ckpt_meta=None,
+        suffix="",
+        reuse=None,
+    ):
+        if not self._knows_data:  # no data_stat: training goes on from another model
+            self._go_on()
+        with tf.variable_scope("model_attr" + suffix, reuse=reuse):
+            tf.constant(" ".join(self.type_map), name="tmap", dtype=tf.string)
+            tf.constant(self.model_type, name="model_type", dtype=tf.string)
+            tf.constant(MODEL_VERSION, name="model_version", dtype=tf.string)
+            info = tf.constant(json.dumps(self.info), name="charge_info")
+        features = self.descrpt.build(
+            coord_, atype_, natoms, box, mesh, input_dict, suffix=suffix, reuse=reuse
+        )
+        tf.identity(features, name="o_descriptor" + suffix)
+        density = self.fitting.build(features, reuse=reuse, suffix=suffix)
+        if self.superposition:
+            added = self.superposition.build(self.descrpt.pairs, self.descrpt.n_centers, suffix)
+            density += tf.cast(added, density.dtype)
+        index = self.descrpt.center_index
+        nframes = tf.size(coord_) // (3 * natoms[1])
+        novelty = self.descrpt.build_novelty(suffix)
+        # freezing keeps what the outputs depend on, so these two go with them
+        with tf.control_dependencies([info, novelty]):
+            atom_ener = tf.scatter_nd(
+                index, density, tf.cast([nframes, natoms[0]], tf.int64)
+            )
+        atom_ener = tf.identity(atom_ener, name="o_atom_energy" + suffix)
+        nall = natoms[1]
+
+        def zeros(name, width, dtype=GLOBAL_TF_FLOAT_PRECISION):
+            return tf.zeros([nframes, width], dtype=dtype, name=name + suffix)
+
+        energy = tf.zeros([nframes], GLOBAL_ENER_FLOAT_PRECISION, name="o_energy" + suffix)
+        return {
+            "energy": energy,
+            "force": zeros("o_force", 3 * nall),
+            "virial": zeros("o_virial", 9),
+            "atom_virial": zeros("o_atom_virial", 9 * nall),
+            "atom_ener": atom_ener,
+            "density": density,
+            "center_index": index,
+            "residual": self.fitting.parameters["fitting.residual"],
+            "coord": coord_,
+            "atype": atype_,
+        }
+
+    def init_variables(
+        self, graph, graph_def, model_type="original_model", suffix=""
+    ):
+        types = get_tensor_by_name_from_graph(graph, "model_attr/tmap")
+        self._check_types(types.decode().split())
+        if self.superposition:
+            self.superposition.load(graph, suffix)
+        self.descrpt.init_variables(graph, graph_def, suffix)
+        self.fitting.init_variables(graph, graph_def, suffix)
+
+
+def training_facts(system_dirs, type_map, saed=None, given=(), rcut=0.0):
+    """What a model must remember of its training data.
+
+    Parameters
+    ----------
+    system_dirs : list of str
+    type_map : list of str
+    saed : str, optional
+        Table of superposed atomic densities; it is checked against the data.
+    given : dict of str to float, optional
+        Valences that the user gives.
+    rcut : float, optional
+        How far the descriptor sees, A; the data are checked to be open that far.
+
+    Returns
+    -------
+    dict
+        As :func:`deepmd_charge.data.dataset.dataset_info`, but with "saed" a dict of
+        the table's facts, where the model has one.
+
+    Raises
+    ------
+    ChargeError
+        If the data do not belong together, or the table not to them.
+    """
+    check_systems(system_dirs, type_map)
+    table = RadialTable.load(saed) if saed else None
+    check_open_axes(system_dirs, rcut if table is None else max(rcut, table.reach))
+    potentials = _valences(table, type_map) if table else {}
+    facts = dataset_info(system_dirs, type_map, {**dict(given), **potentials})
+    source = facts.pop("saed")
+    if table is None:
+        if source:
+            log.warning(
+                "the data hold superposed atomic densities, but model/saed names no saed.npz: "
+                "the total density is learnt"
+            )
+        return facts
+    if source != table.source:
+        raise ChargeError(
+            f"{saed}: of source {table.source!r}, but the superposed atomic densities beside the "
+            f"training data are of source {source!r}; convert the data again, or name their table"
+        )
+    if table.functions:
+        table.check(facts["elements"], saed)
+        check_dataset(system_dirs, table, type_map, saed)
+    valence = _valences(table, facts["elements"])
+    facts["saed"] = {"source": table.source, "ecutrho": table.ecutrho, "valence": valence}
+    return facts
+
+
+def _valences(table, types):
+    """Valences of types, as far as a table of atomic densities knows them."""
+    elements = {name: element_of(name) for name in types}
+    return {name: table.valence[e] for name, e in elements.items() if e in table.valence}

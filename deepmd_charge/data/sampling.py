@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""Which grid points are learnt from."""
+
+import math
+
+import numpy as np
+
+from ..errors import ChargeError
+from ..grid.mapped import release, slow_axis
+
+N_POINTS = 100_000
+POINTS_PER_FRAME = 1000
+
+
+def sample_frames(
+    density, n_points=N_POINTS, points_per_frame=POINTS_PER_FRAME, seed=None, by_gradient=0.0
+):
+    """Draw grid points without replacement, in frames of equal size.
+
+    Points are equally likely, but for a share that is drawn first and in
+    proportion to \\|grad rho\\|. A short last frame is filled up with unused
+    points. Where the grid has none left, points of the first frames appear once
+    more.
+
+    Parameters
+    ----------
+    density : Density
+        Source; its total density is the rho of the gradient.
+    n_points : int, optional
+        Points to draw; all of them if the grid has fewer.
+    points_per_frame : int, optional
+        Points of each frame.
+    seed : int or numpy.random.Generator, optional
+        A number gives the same points every time; by default they differ.
+    by_gradient : float, optional
+        Share of the points, 0 to 1, that is drawn in proportion to the gradient.
+
+    Returns
+    -------
+    numpy.ndarray of int, shape (n_frames, points_per_frame)
+        Flat C-order indices of the points, in random order.
+
+    Raises
+    ------
+    ChargeError
+        If a number of points is not positive, the seed is negative, or the
+        share is none.
+    """
+    for name, number in (("n_points", n_points), ("points_per_frame", points_per_frame)):
+        if number < 1:
+            raise ChargeError(f"{name} is {number}: give a positive number of points")
+    if not 0 <= by_gradient <= 1:
+        raise ChargeError(f"by_gradient is {by_gradient}: give a share of the points, 0 to 1")
+    generator = random_generator(seed)
+    n_total = density.values.size
+    n_frames = math.ceil(min(n_points, n_total) / points_per_frame)
+    needed = n_frames * points_per_frame
+    n_drawn = min(needed, n_total)
+    steep = _by_gradient(density, round(by_gradient * n_drawn), generator)
+    chosen = generator.choice(n_total - len(steep), n_drawn - len(steep), replace=False)
+    if len(steep):
+        # the i-th point that is not steep comes after all steep ones that lie before it
+        chosen += np.searchsorted(steep - np.arange(len(steep)), chosen, side="right")
+        chosen = generator.permutation(np.concatenate([steep, chosen]))
+    return np.resize(chosen, (n_frames, points_per_frame))
+
+
+def random_generator(seed):
+    """Make a numpy Generator of a seed, or ChargeError of a negative one."""
+    try:
+        return np.random.default_rng(seed)
+    except ValueError:
+        raise ChargeError(f"seed is {seed}: give a whole number that is not negative") from None
+
+
+def _by_gradient(density, n_points, generator):
+    """Draw points one after another with probabilities proportional to \\|grad rho\\|.
+
+    The n points of least e / weight, e exponential random numbers, are such a
+    sample (Efraimidis and Spirakis, Inf. Process. Lett. 97, 181 (2006)): one pass
+    over the grid, whatever its size. Points without a gradient are left out.
+
+    Returns
+    -------
+    numpy.ndarray of int
+        Flat C-order indices, ascending.
+    """
+    best, index = np.empty(0), np.empty(0, int)
+    if not n_points:
+        return index
+    axis = slow_axis(density.values)
+    for k, weight in enumerate(_gradients(density, axis)):
+        with np.errstate(divide="ignore"):
+            key = generator.exponential(size=weight.shape) / weight
+        most = best.max() if len(best) == n_points else np.inf
+        where = np.nonzero(key < most)
+        best = np.concatenate([best, key[where]])
+        place = [*where[:axis], np.full(len(where[0]), k), *where[axis:]]
+        index = np.concatenate([index, np.ravel_multi_index(place, density.shape)])
+        if len(best) > n_points:
+            keep = np.argpartition(best, n_points - 1)[:n_points]
+            best, index = best[keep], index[keep]
+    return np.sort(index)
+
+
+def _gradients(density, axis):
+    """Yield \\|grad rho\\| (e/A^4) of the planes along a grid axis.
+
+    By central differences, at the faces of open axes by those to the plane beside.
+    """
+    planes = np.moveaxis(density.values, axis, 0)
+    order = [axis, *(i for i in range(3) if i != axis)]
+    # d rho / d x = sum_i (d rho / d s_i) (d s_i / d x), s = x . inverse of the cell
+    to_cartesian = np.linalg.inv(density.atoms.cell.array)[:, order] * planes.shape / 2.0
+    periodic = density.atoms.pbc[order]
+    for k, plane in enumerate(planes):
+        steps = [_step(planes, k, periodic[0])]
+        steps += [_steps(plane, i, periodic[i + 1]) for i in (0, 1)]
+        yield np.sqrt(sum(sum(a * d for a, d in zip(row, steps)) ** 2 for row in to_cartesian))
+        release(density.values)
+
+
+def _step(planes, k, is_periodic):
+    """Difference of the planes after and before one, twice that of two neighbours at an end."""
+    n = len(planes)
+    if is_periodic:
+        return planes[(k + 1) % n] - planes[k - 1]
+    before, after = max(k - 1, 0), min(k + 1, n - 1)
+    return (planes[after] - planes[before]) * (2.0 / max(after - before, 1))
+
+
+def _steps(plane, axis, is_periodic):
+    """The same, at all points along an axis of a plane."""
+    if is_periodic:
+        return np.roll(plane, -1, axis) - np.roll(plane, 1, axis)
+    return 2.0 * np.gradient(plane, axis=axis) if plane.shape[axis] > 1 else np.zeros(plane.shape)

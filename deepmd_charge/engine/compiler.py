@@ -1,0 +1,318 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""Machine code for the processor at hand, written as Python expressions.
+
+A :class:`Program` is one function. Python code that runs on its symbols, such
+as the harmonics of :mod:`deepmd_charge.model.kernels`, writes its instructions; LLVM
+compiles them for the vector units of this processor in well under a second::
+
+    p = Program("double", ["x", "n"])
+    x = p.array("x", p.real)
+    with p.loop(0, p.integer("n")) as i:
+        x[i] = 2.0 * x[i] + 1.0
+    double = p.compile()
+    double(array, len(array))
+
+A program is also the array namespace ``xp`` of those kernels.
+"""
+
+import ctypes
+import math
+from contextlib import contextmanager
+
+import llvmlite.binding as llvm
+import numpy as np
+from llvmlite import ir
+
+from .symbols import DOUBLE, INT32, INT64, SINGLE, Array, Value, Variable
+
+__all__ = ["Machine", "Program"]
+
+# of a float: bits of the mantissa, bias of the exponent, range and terms of exp, terms of log1p
+_FORMATS = {
+    SINGLE: (23, 127, (-87.0, 88.0), 8, 8),
+    DOUBLE: (52, 1023, (-708.0, 709.0), 14, 17),
+}
+
+
+class Machine:
+    """The processor at hand.
+
+    Attributes
+    ----------
+    vector_bytes : int
+        Size of a vector register.
+    registers : int
+        Number of vector registers.
+    """
+
+    def __init__(self):
+        llvm.initialize_native_target()
+        llvm.initialize_native_asmprinter()
+        features = llvm.get_host_cpu_features()
+        self._features = features.flatten()
+        if features.get("avx512f"):
+            self.vector_bytes, self.registers = 64, 32
+        elif features.get("avx"):
+            self.vector_bytes, self.registers = 32, 16
+        else:
+            arm = llvm.get_default_triple().startswith(("aarch64", "arm64"))
+            self.vector_bytes, self.registers = 16, 32 if arm else 16
+
+    def compile(self, module):
+        """Compile LLVM assembly; returns the engine that owns the code."""
+        # each engine owns a target of its own
+        target = llvm.Target.from_default_triple().create_target_machine(
+            cpu=llvm.get_host_cpu_name(), features=self._features, opt=3
+        )
+        parsed = llvm.parse_assembly(module)
+        parsed.verify()
+        tuning = llvm.create_pipeline_tuning_options(speed_level=3)
+        # what is to be vectorised or unrolled is written so
+        tuning.loop_vectorization = False
+        tuning.slp_vectorization = False
+        tuning.loop_unrolling = False
+        builder = llvm.create_pass_builder(target, tuning)
+        builder.getModulePassManager().run(parsed, builder)
+        engine = llvm.create_mcjit_compiler(parsed, target)
+        engine.finalize_object()
+        return engine
+
+
+class Program:
+    """One function of pointers and integers.
+
+    Parameters
+    ----------
+    name : str
+        Its name.
+    parameters : list of str
+        Names of its parameters: addresses of arrays, and integers.
+    machine : Machine, optional
+        The processor to compile for.
+    real : {"float32", "float64"}
+        The type of ``real`` numbers.
+
+    Attributes
+    ----------
+    real, double, int32, int64
+        Element types.
+    width : int
+        Real numbers in a vector register.
+    """
+
+    double, int32, int64 = DOUBLE, INT32, INT64
+
+    def __init__(self, name, parameters, machine=None, real="float64"):
+        self.machine = machine or Machine()
+        self.real = {"float32": SINGLE, "float64": DOUBLE}[real]
+        self.width = self.machine.vector_bytes // self.size(self.real)
+        self._name = name
+        self._module = ir.Module(name)
+        signature = ir.FunctionType(INT64, [INT64] * len(parameters))
+        self._function = ir.Function(self._module, signature, name)
+        self._parameters = dict(zip(parameters, self._function.args, strict=True))
+        self.builder = ir.IRBuilder(self._function.append_basic_block("entry"))
+        start = self._function.append_basic_block("start")
+        self._entry_end = self.builder.branch(start)
+        self.builder.position_at_end(start)
+
+    # values
+
+    @staticmethod
+    def size(element):
+        """Bytes of an element."""
+        return {SINGLE: 4, DOUBLE: 8, INT32: 4, INT64: 8}[element]
+
+    @staticmethod
+    def shaped(element, like):
+        """The type of so many elements as another type has."""
+        return ir.VectorType(element, like.count) if isinstance(like, ir.VectorType) else element
+
+    def constant(self, number, kind):
+        """A number, or a vector of equal numbers."""
+        element = getattr(kind, "element", kind)
+        number = int(number) if isinstance(element, ir.IntType) else float(number)
+        if element == SINGLE:
+            number = float(np.float32(number))
+        if isinstance(kind, ir.VectorType):
+            return Value(self, ir.Constant(kind, [element(number)] * kind.count))
+        return Value(self, kind(number))
+
+    def alike(self, a, b):
+        """Two values of one type: constants made, numbers spread over vectors."""
+        if not isinstance(a, Value):
+            a = self.constant(a, b.type)
+        if not isinstance(b, Value):
+            b = self.constant(b, a.type)
+        if isinstance(a.type, ir.VectorType) and not isinstance(b.type, ir.VectorType):
+            b = self.spread(b, a.type.count)
+        elif isinstance(b.type, ir.VectorType) and not isinstance(a.type, ir.VectorType):
+            a = self.spread(a, b.type.count)
+        return a, b
+
+    def spread(self, value, width):
+        """A vector of equal elements."""
+        kind = ir.VectorType(value.type, width)
+        one = self.builder.insert_element(kind(ir.Undefined), value.ir, INT32(0))
+        mask = ir.Constant(ir.VectorType(INT32, width), [0] * width)
+        return Value(self, self.builder.shuffle_vector(one, kind(ir.Undefined), mask))
+
+    @property
+    def vector_type(self):
+        """The type of a vector of reals."""
+        return ir.VectorType(self.real, self.width)
+
+    def integer(self, name):
+        """The parameter of a name, an integer."""
+        return Value(self, self._parameters[name])
+
+    def array(self, name, element):
+        """The parameter of a name, an array of some element type."""
+        pointer = self.builder.inttoptr(self._parameters[name], ir.PointerType())
+        return Array(self, pointer, element)
+
+    def variable(self, initial, kind=None):
+        """A variable with its first value, a constant of a type or a value."""
+        if not isinstance(initial, Value):
+            initial = self.constant(initial, kind)
+        return Variable(self, initial)
+
+    def memory(self, array, element):
+        """An array that already exists, to be kept as long as the program."""
+        pointer = self.builder.inttoptr(INT64(array.ctypes.data), ir.PointerType())
+        return Array(self, pointer, element)
+
+    # control
+
+    @contextmanager
+    def loop(self, start, stop, step=1):
+        """Run what follows for a counter from start to below stop."""
+        counter = self.variable(start, INT64)
+        head, body, end = (self._function.append_basic_block() for _ in range(3))
+        self.builder.branch(head)
+        self.builder.position_at_end(head)
+        inside = counter.value < stop
+        self.builder.cbranch(inside.ir, body, end)
+        self.builder.position_at_end(body)
+        now = counter.value
+        yield now
+        counter.value = now + step
+        self.builder.branch(head)
+        self.builder.position_at_end(end)
+
+    @contextmanager
+    def when(self, condition):
+        """Run what follows if a condition holds."""
+        with self.builder.if_then(condition.ir):
+            yield
+
+    def leave(self, value):
+        """Return from the function."""
+        value = value if isinstance(value, Value) else self.constant(value, INT64)
+        self.builder.ret(value.ir)
+        self.builder.position_at_end(self._function.append_basic_block())
+
+    def clock(self):
+        """The processor's counter of cycles, for measurements."""
+        name = "llvm.readcyclecounter"
+        signature = ir.FunctionType(INT64, [])
+        function = self._module.globals.get(name) or ir.Function(self._module, signature, name)
+        return Value(self, self.builder.call(function, []))
+
+    # mathematics
+
+    def _intrinsic(self, name, *values):
+        kind = values[0].type
+        lanes = f"v{kind.count}" if isinstance(kind, ir.VectorType) else ""
+        full = f"llvm.{name}.{lanes}{values[0].element.intrinsic_name}"
+        signature = ir.FunctionType(kind, [kind] * len(values))
+        function = self._module.globals.get(full) or ir.Function(self._module, signature, full)
+        return Value(self, self.builder.call(function, [v.ir for v in values]))
+
+    def multiply_add(self, a, b, c):
+        """a b + c."""
+        a, b = self.alike(a, b)
+        b, c = self.alike(b, c)
+        return self._intrinsic("fmuladd", a, b, c)
+
+    def ones_like(self, x):
+        return self.constant(1.0, x.type)
+
+    def zeros_like(self, x):
+        return self.constant(0.0, x.type)
+
+    def where(self, condition, a, b):
+        a, b = self.alike(a, b)
+        return Value(self, self.builder.select(condition.ir, a.ir, b.ir))
+
+    def minimum(self, a, b):
+        a, b = self.alike(a, b)
+        return self.where(a < b, a, b)
+
+    def maximum(self, a, b):
+        a, b = self.alike(a, b)
+        return self.where(a > b, a, b)
+
+    def sqrt(self, x):
+        return self._intrinsic("sqrt", x)
+
+    def floor(self, x):
+        return self._intrinsic("floor", x)
+
+    def abs(self, x):
+        return self._intrinsic("fabs", x)
+
+    def polynomial(self, x, coefficients):
+        """Sum of coefficients times powers of x, the constant first."""
+        *rest, result = coefficients
+        for c in reversed(rest):
+            result = self.multiply_add(result, x, c)
+        return result
+
+    def exp(self, x):
+        """To the precision of the type; held to what it can represent."""
+        mantissa, bias, (low, high), terms, _ = _FORMATS[x.element]
+        x = self.minimum(self.maximum(x, low), high)
+        n = self._intrinsic("rint", x * math.log2(math.e))
+        # ln 2 in two parts, the first with so few bits that its multiple is exact
+        coarse = round(math.log(2.0) * 2**11) / 2**11
+        r = self.multiply_add(n, -coarse, x)
+        r = self.multiply_add(n, coarse - math.log(2.0), r)
+        series = [self.constant(1.0 / math.factorial(k), x.type) for k in range(terms)]
+        whole = {SINGLE: INT32, DOUBLE: INT64}[x.element]
+        power = n.to(whole) + bias
+        kind = power.type
+        shift = self.constant(mantissa, kind)
+        bits = self.builder.shl(power.ir, shift.ir)
+        scale = Value(self, self.builder.bitcast(bits, x.type))
+        return self.polynomial(r, series) * scale
+
+    def log1p(self, x):
+        """ln(1 + x) for 0 <= x <= 1."""
+        terms = _FORMATS[x.element][4]
+        s = x / (x + 2.0)
+        series = [self.constant(2.0 / (2 * k + 1), x.type) for k in range(terms)]
+        return s * self.polynomial(s * s, series)
+
+    # compilation
+
+    def compile(self):
+        """Compile the program.
+
+        Returns
+        -------
+        callable
+            Takes arrays (their memory must be contiguous) and integers, gives
+            an integer; other Python threads run meanwhile.
+        """
+        self.builder.ret(INT64(0))
+        engine = self.machine.compile(str(self._module))
+        count = len(self._parameters)
+        prototype = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * count)
+        function = prototype(engine.get_function_address(self._name))
+        function.owner = engine  # the code lives as long as the function
+        return lambda *arguments: function(*map(_address, arguments))
+
+
+def _address(argument):
+    return argument.ctypes.data if isinstance(argument, np.ndarray) else int(argument)

@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""Compiled functions of a point and the atoms around it: see :class:`Writer`.
+
+For every point the order of the operations is the same whatever other points
+are evaluated with it, so that its value is the same to the last bit.
+"""
+
+from contextlib import contextmanager
+
+import numpy as np
+
+from .compiler import Machine, Program
+from .layout import round_up
+
+__all__ = ["Kernel", "Writer"]
+
+# Points in one cube of this width (A) share a list of candidate neighbours.
+_TILE = 0.5
+
+_INPUTS = ["points", "n", "atoms", "types", "starts", "frame", "dims"]
+_OUTPUTS = ["work", "capacity", "values"]
+
+
+class Kernel:
+    """The compiled program with its tables; :meth:`__call__` evaluates points."""
+
+    def __init__(self, call, arrays, scratch):
+        self._call, self._arrays, self._scratch = call, arrays, scratch
+        self._capacity = 256  # for candidate neighbours; grows when it must
+
+    def __call__(self, points, bins):
+        """Values (n,) at points.
+
+        Parameters
+        ----------
+        points : np.ndarray
+            (n, 3) float64 wrapped positions, A.
+        bins : Bins
+            The atoms, with periodic images as far as the function reaches.
+        """
+        order = _by_tiles(points)
+        values = np.empty(len(points))
+        values[order] = self._in_order(points[order], bins)
+        return values
+
+    def _in_order(self, points, bins):
+        values = np.empty(len(points))
+        while True:
+            capacity = self._capacity
+            work = np.zeros(self._scratch(capacity), np.uint8)
+            more = self._call(
+                points, len(points), *bins.arrays, *self._arrays, work, capacity, values
+            )
+            if not more:
+                return values
+            self._capacity = max(self._capacity, round_up(2 * more, 64))
+
+
+def _by_tiles(points):
+    """An order of points, tile by tile; where numbers are too large for that, it is only slower."""
+    cubes = np.floor(points / _TILE)
+    cubes -= cubes.min(axis=0)
+    extent = cubes.max(axis=0) + 1.0
+    return np.argsort((cubes[:, 0] * extent[1] + cubes[:, 1]) * extent[2] + cubes[:, 2])
+
+
+class Scratch:
+    """Arrays in one piece of memory, laid out while the program is written.
+
+    Sizes are numbers, or numbers times the capacity for candidate neighbours.
+    """
+
+    def __init__(self, program, work, capacity):
+        self._program, self._work, self._capacity = program, work, capacity
+        self._fixed, self._scaled = 0, 0
+
+    def array(self, element, count=0, per_candidate=0):
+        p = self._program
+        size = p.size(element)
+        byte = self._capacity * self._scaled + self._fixed
+        self._fixed += round_up(count * size, 64)
+        self._scaled += per_candidate * size
+        return self._work.bytes_at(byte, element)
+
+    def bytes(self, capacity):
+        return self._scaled * capacity + self._fixed + 64
+
+
+class Writer:
+    """Writes the program of a function of a point; a subclass says what is done at each.
+
+    Parameters
+    ----------
+    name : str
+        Its name.
+    tables : list of str
+        Names of its constants.
+    reach : float
+        How far a point sees, A.
+    real : {"float32", "float64"}
+        The type of the program's real numbers.
+    """
+
+    def __init__(self, name, tables, reach, real):
+        self.p = p = Program(name, [*_INPUTS, *tables, *_OUTPUTS], Machine(), real)
+        self._reach = reach
+        self.scratch = s = Scratch(p, p.array("work", p.int64), p.integer("capacity"))
+        # candidates: positions, elements
+        self.x, self.y, self.z = (s.array(p.double, 0, 1) for _ in range(3))
+        self.element = s.array(p.int32, 0, 1)
+
+    def compile(self, tables):
+        """Compile what is written.
+
+        Parameters
+        ----------
+        tables : list of np.ndarray
+            The constants.
+
+        Returns
+        -------
+        Kernel
+        """
+        return Kernel(self.p.compile(), tables, self.scratch.bytes)
+
+    @contextmanager
+    def each_point(self):
+        """Write what follows for every point: its number, place, and count of candidates."""
+        p = self.p
+        points, n = p.array("points", p.double), p.integer("n")
+        tile = [p.variable(0.0, p.double) for _ in range(3)]
+        candidates = p.variable(0, p.int64)
+        with p.loop(0, n) as i:
+            point = [points[3 * i + k] for k in range(3)]
+            centre = [p.floor(x * (1.0 / _TILE)) * _TILE + 0.5 * _TILE for x in point]
+            moved = [new.differs(old.value) for new, old in zip(centre, tile)]
+            with p.when((i < 1) | moved[0] | moved[1] | moved[2]):
+                for old, new in zip(tile, centre):
+                    old.value = new
+                candidates.value = self._candidates(centre)
+            yield i, point, candidates.value
+
+    def distances(self, point, j):
+        """Vectors and distances from a point to the candidates from the j-th on, as many as fit."""
+        p = self.p
+        places = (self.x, self.y, self.z)
+        vector = [a.vector(j, p.width) - x for a, x in zip(places, point)]
+        return vector, p.sqrt(vector[0] * vector[0] + vector[1] * vector[1] + vector[2] * vector[2])
+
+    def _candidates(self, centre):
+        """Collect the atoms within reach of a tile; returns how many, padded to vectors."""
+        p = self.p
+        atoms, types = p.array("atoms", p.double), p.array("types", p.int32)
+        starts, dims = p.array("starts", p.int64), p.array("dims", p.int64)
+        frame = p.array("frame", p.double)  # origin, 1 / width of a bin
+        radius = self._reach + 0.5 * _TILE * 3**0.5 + 1e-6
+        low, high = [], []
+        for k in range(3):
+            inside = dims[k].to(p.double)
+            first = (centre[k] - radius - frame[k]) * frame[3 + k]
+            last = (centre[k] + radius - frame[k]) * frame[3 + k]
+            low.append(p.minimum(p.maximum(first, 0.0), inside).to(p.int64))
+            # one below zero must stay so when it is cut to an integer
+            last = p.floor(p.minimum(p.maximum(last, -1.0), inside - 1.0))
+            high.append(last.to(p.int64))
+        capacity = p.integer("capacity")
+        count = p.variable(0, p.int64)
+        with p.loop(low[0], high[0] + 1) as bx, p.loop(low[1], high[1] + 1) as by:
+            column = (bx * dims[1] + by) * dims[2]
+            with p.when(low[2] <= high[2]):
+                begin, end = starts[column + low[2]], starts[column + high[2] + 1]
+                needed = count.value + (end - begin) + p.width
+                with p.when(needed > capacity):
+                    p.leave(needed)
+                with p.loop(begin, end) as a:
+                    position = [atoms[3 * a + k] for k in range(3)]
+                    delta = [position[k] - centre[k] for k in range(3)]
+                    square = delta[0] * delta[0] + delta[1] * delta[1] + delta[2] * delta[2]
+                    at = count.value
+                    self.x[at], self.y[at], self.z[at] = position
+                    self.element[at] = types[a]
+                    count.value = at + p.where(square < radius * radius, 1, p.constant(0, p.int64))
+        for k in range(p.width):  # padding, out of reach
+            at = count.value + k
+            self.x[at] = centre[0] + 2.0 * radius
+            self.y[at], self.z[at] = centre[1], centre[2]
+            self.element[at] = 0
+        width = p.width
+        return (count.value + (width - 1)) & -width

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""Scalar fields of a density with spin."""
+
+import numpy as np
+
+from ..errors import ChargeError
+from .density import Density
+from .quantity import QUANTITIES, compose_kind
+
+__all__ = ["CHANNELS", "channel", "select"]
+
+# Fields that follow from a total density and its magnetisation.
+CHANNELS = ("total", "up", "down", "magnetization", "magnitude")
+
+
+def select(density, quantity="total", path="this density"):
+    """Choose one scalar field of a density with spin; see :func:`channel`.
+
+    Parameters
+    ----------
+    density : Density
+        With ``extra["spin"]``: none, one (collinear) or three (non-collinear)
+        grids.
+    quantity : str
+        "total", "up", "down", "magnetization" or "magnitude".
+    path : str, optional
+        File that the density is from, for complaints.
+
+    Returns
+    -------
+    Density
+        For "total", `density` itself; else without ``extra``.
+
+    Raises
+    ------
+    ChargeError
+        If the density has no such field.
+    """
+    if quantity == "total":
+        return density
+    values = channel(density, quantity, path=path)
+    kind = compose_kind(density.format, QUANTITIES[quantity])
+    return Density(density.atoms, values, density.origin, kind)
+
+
+def channel(density, quantity="total", index=Ellipsis, path="this density"):
+    """Values of one scalar field, on the whole grid or at some of its points.
+
+    With n the total density and m the magnetisation, these are n, (n + m)/2,
+    (n - m)/2, m and |m|. A model's output does not change when the structure is
+    rotated; of a non-collinear magnetisation, whose components do, only |m| can
+    be learnt.
+
+    Parameters
+    ----------
+    density, quantity, path
+        As for :func:`select`.
+    index : tuple of arrays, optional
+        Grid points, as indices into ``density.values``.
+
+    Returns
+    -------
+    numpy.ndarray
+        In the unit of the quantity.
+
+    Raises
+    ------
+    ChargeError
+        If the density has no such field.
+    """
+    total = density.values[index]
+    # a file's only grid may be the very field that is asked for
+    if quantity in ("total", density.quantity.name):
+        return total
+    if quantity not in CHANNELS:
+        wanted = find_quantity(quantity).description
+        raise ChargeError(f"{path}: holds {density.quantity.description}, not {wanted}")
+    spin = [component[index] for component in density.extra.get("spin", [])]
+    if not spin:
+        raise ChargeError(f"{path}: holds no magnetisation, so that there is no {quantity!r}")
+    if density.quantity.integral != "electrons":  # the grids of a LOCPOT are spin up and down
+        what = density.quantity.description
+        raise ChargeError(f"{path}: holds {what}, which has no {quantity!r}")
+    if quantity == "magnitude":
+        return np.sqrt(sum(component**2 for component in spin))
+    if len(spin) == 3:
+        raise ChargeError(
+            f"{path}: is non-collinear, so that there is no {quantity!r}: take 'total' or 'magnitude'"
+        )
+    if quantity == "magnetization":
+        return spin[0]
+    return (total + spin[0]) / 2 if quantity == "up" else (total - spin[0]) / 2

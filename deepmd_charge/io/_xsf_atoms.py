@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""The structure of an xsf file, and of the cell that its grid covers."""
+
+from itertools import groupby
+
+import numpy as np
+
+from ..errors import ChargeError
+from ..atoms.species import element_of_label, name_species, species_of, types_of_labels
+from ..atoms.compare import SAME_PLACE
+
+__all__ = ["MOLECULE", "read_structure", "repeated", "without_images"]
+
+MOLECULE = 'pbc="F F F"'  # as in extxyz; ends a comment of the molecules that are written here
+
+
+def read_structure(contents, scale, declared):
+    """Make the atoms of a file.
+
+    Parameters
+    ----------
+    contents : Contents
+    scale : float
+        Unit of its lengths, A.
+    declared : Declared
+        What the user says of the file: here, the names of atom types and the periodicity.
+
+    Returns
+    -------
+    atoms : ase.Atoms
+        The cell is zero where the file has none.
+    is_sure : bool
+        Whether the file, or the user, says whether they are periodic.
+    notes : list of str
+
+    Raises
+    ------
+    ChargeError
+        If atoms or cell are missing, or the names of types do not match them.
+    """
+    from ase import Atoms
+
+    found = [name for name in ("PRIM", "ATOMS", "CONV") if contents.sites.get(name)]
+    if not found:
+        raise ChargeError(f"{contents.path}: there is no atoms in this file")
+    cell = contents.cells.get("CONV" if found[0] == "CONV" else "PRIM")
+    n_periodic, notes = contents.n_periodic, []
+    if n_periodic is None:
+        n_periodic = 0 if cell is None else 3
+        notes += ["taken as periodic, for it has a cell (--pbc says otherwise)"] if n_periodic else []
+    if n_periodic and cell is None:
+        raise ChargeError(f"{contents.path}: there is no PRIMVEC in this file")
+    labels, positions = zip(*contents.sites[found[0]])
+    atoms = Atoms(
+        list(map(element_of_label, labels)),
+        positions=scale * np.array(positions),
+        cell=scale * cell if n_periodic else None,
+        pbc=np.arange(3) < n_periodic,
+    )
+    notes += _name_types(contents.path, atoms, labels, declared.species)
+    is_said = contents.n_periodic is not None or any(MOLECULE in text for text in contents.comments)
+    return atoms, n_periodic > 0 or is_said or declared.pbc is not None, notes
+
+
+def _name_types(path, atoms, labels, species):
+    """Name the types of atoms by their labels, or as the user says; returns notes."""
+    if species is not None:
+        # a group is of like labels, as well as of like atoms
+        counts = [len(list(run)) for _, run in groupby(labels)]
+        name_species(path, atoms, species, counts if len(counts) == len(species) else None)
+    elif atoms.pbc.any() and (types := types_of_labels(labels)):
+        name_species(path, atoms, types)
+        return [f"atom types {' '.join(dict.fromkeys(types))}, by the labels of the atoms"]
+    return []
+
+
+def repeated(atoms, cells, cell):
+    """Atoms of a larger cell.
+
+    Parameters
+    ----------
+    atoms : ase.Atoms
+    cells : numpy.ndarray of int, shape (3, 3)
+        The larger cell's vectors in those of a primitive cell.
+    cell : numpy.ndarray, shape (3, 3)
+        The larger cell, A.
+
+    Returns
+    -------
+    ase.Atoms
+    """
+    from ase.build import make_supercell
+
+    atoms = atoms.copy()
+    atoms.set_cell(np.linalg.solve(cells, cell))
+    if abs(round(np.linalg.det(cells))) > 1:
+        atoms = make_supercell(atoms, cells)
+    atoms.set_cell(cell)
+    return atoms
+
+
+def without_images(atoms):
+    """Leave out what stands where the cell repeats another atom of the same type."""
+    from scipy.spatial import cKDTree
+
+    cell, pbc = atoms.cell.array, atoms.pbc
+    inverse = np.linalg.inv(cell)
+    fractions = atoms.positions @ inverse
+    fractions = np.where(pbc, fractions % 1.0 % 1.0, fractions)
+    reach = SAME_PLACE * np.linalg.norm(inverse, axis=0).max()
+    if not reach < 0.5:  # the cell is that thin
+        return atoms
+    tree = cKDTree(fractions, boxsize=pbc.astype(float))
+    pairs = tree.query_pairs(reach, p=np.inf, output_type="ndarray")
+    step = fractions[pairs[:, 1]] - fractions[pairs[:, 0]]
+    step = (step - np.where(pbc, np.round(step), 0.0)) @ cell
+    names = np.array(species_of(atoms))
+    is_image = (np.linalg.norm(step, axis=1) <= SAME_PLACE) & (names[pairs[:, 0]] == names[pairs[:, 1]])
+    return atoms[np.setdiff1d(np.arange(len(atoms)), pairs[is_image, 1])]

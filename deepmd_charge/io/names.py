@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""Names of predicted files, and how they are best written."""
+
+import os
+
+from ..errors import ChargeError
+from . import FORMATS, format_of
+from .text.reader import COMPRESSIONS
+
+__all__ = ["labelled", "memory_order"]
+
+
+def labelled(path, label):
+    """Name a file that belongs to a density file.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        The density file.
+    label : str
+        What sets the new one apart.
+
+    Returns
+    -------
+    str
+        With the label before the ending, ``CHGCAR_std``, ``Si_std.cube.gz``,
+        or in front, ``std_Si_CHG``, where the ending has to stay.
+    """
+    stem, compression = os.path.splitext(os.fspath(path))
+    if compression.lower() not in COMPRESSIONS:
+        stem, compression = os.fspath(path), ""
+    stem, ending = os.path.splitext(stem)
+    name = f"{stem}_{label}{ending}{compression}"
+    try:
+        if format_of(name) == format_of(path):
+            return name
+    except ChargeError:
+        pass
+    folder, name = os.path.split(os.fspath(path))
+    return os.path.join(folder, f"{label}_{name}")
+
+
+def memory_order(path):
+    """Order of values in memory, "C" or "F", in which a file is written from end to end."""
+    return "C" if FORMATS[format_of(path)].module == "cube" else "F"

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""PAW augmentation occupancies for a predicted density, from real CHGCARs.
+
+A density on a grid says nothing about the one-centre terms of the PAW method,
+which VASP wants beside it to start from a charge density (ICHARG=1 and 11).
+"""
+
+import numpy as np
+
+from ..errors import ChargeError
+from .paw import format_occupancies, parse_occupancies, spherical_entries
+from .quiet import read_companion
+from ..atoms.compare import same_places
+
+__all__ = ["MISSING", "occupancies"]
+
+MISSING = "no PAW augmentation occupancies"  # in the first line of the file
+
+
+def occupancies(atoms, paths, species=None):
+    """Make the text that VASP writes after the grid.
+
+    Parameters
+    ----------
+    atoms : ase.Atoms
+        The atoms of the file to be.
+    paths : list of str
+        CHGCARs, or vaspwave.h5. One of the same atoms is copied, in the order of ``atoms``.
+        Else each element gets the mean of the L = 0 values over all its atoms
+        in the files, and zero for the others.
+    species : list of str, optional
+        Names of the types in files that tell no elements.
+
+    Returns
+    -------
+    text : str
+    how : str
+        What was done, for a comment.
+
+    Raises
+    ------
+    ChargeError
+        If a file has no occupancies, an element is missing, or its occupancies
+        are not of one kind.
+    """
+    files = [_read(path, species) for path in paths]
+    if len(files) == 1:
+        place = same_places(atoms, files[0][0])
+        if place is not None:
+            copied = [files[0][1][k] for k in place]
+            return format_occupancies(copied), f"augmentation occupancies of {paths[0]}"
+    means = {}
+    for element in dict.fromkeys(atoms.get_chemical_symbols()):
+        samples = [
+            values
+            for theirs, all_values in files
+            for symbol, values in zip(theirs.get_chemical_symbols(), all_values)
+            if symbol == element
+        ]
+        means[element] = _spherical_mean(element, samples, ", ".join(map(str, paths)))
+    text = format_occupancies([means[symbol] for symbol in atoms.get_chemical_symbols()])
+    return text, "augmentation occupancies: mean spherical part"
+
+
+def _spherical_mean(element, samples, where):
+    if not samples:
+        raise ChargeError(f"{where}: no {element}, whose augmentation occupancies are needed")
+    if len({len(values) for values in samples}) > 1:
+        raise ChargeError(
+            f"{where}: different numbers of augmentation occupancies for {element}; take files that"
+            " were made with one potential and one LMAXMIX"
+        )
+    samples = np.array(samples)
+    try:
+        spherical = spherical_entries(samples)
+    except ChargeError as error:
+        raise ChargeError(
+            f"{where}: {element}: {error}; give a CHGCAR of these very atoms"
+        ) from None
+    return np.where(spherical, samples.mean(axis=0), 0.0)
+
+
+def _read(path, species):
+    """Atoms of a file, and the occupancies of its total density."""
+    density = read_companion(path, species)
+    texts = density.extra.get("augmentation") or [""]
+    try:
+        values = parse_occupancies(texts[0])
+    except ChargeError as error:
+        raise ChargeError(f"{path}: damaged: {error}") from None
+    if len(values) != len(density.atoms):
+        raise ChargeError(
+            f"{path}: augmentation occupancies of {len(values)} atoms, of {len(density.atoms)};"
+            " give a whole CHGCAR or vaspwave.h5 of a PAW run (CHG has none)"
+        )
+    return density.atoms, values

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""Output files that appear whole under their names, or not at all."""
+
+import os
+from contextlib import contextmanager
+from pathlib import Path
+
+from ..errors import ChargeError
+
+
+def check_output(path):
+    """Refuse, before any work is done, an output file that cannot be written.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Raises
+    ------
+    ChargeError
+        When the folder is missing or not writable, or `path` is a folder.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise ChargeError(f"{path}: is a folder; give the name of a file to write")
+    if not path.parent.is_dir():
+        raise ChargeError(f"{path}: there is no folder {path.parent}; make it first")
+    if not os.access(path.parent, os.W_OK):
+        raise ChargeError(f"{path}: cannot write in the folder {path.parent}")
+
+
+@contextmanager
+def replacing(path):
+    """Write a file under a temporary name and rename it when it is complete.
+
+    Parameters
+    ----------
+    path : str or Path
+        Final name. A file of that name is replaced.
+
+    Yields
+    ------
+    Path
+        Name to write to, in the same folder and with the same ending. After
+        an exception it is removed, and `path` is as it was.
+
+    Raises
+    ------
+    ChargeError
+        See :func:`check_output`; also when the disk is full or fails.
+    """
+    path = Path(path)
+    check_output(path)
+    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    except OSError as error:
+        raise ChargeError(f"{path}: cannot be written: {error.strerror or error}") from None
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""The structures in a file, one after the other."""
+
+from itertools import chain, count, islice
+
+import numpy as np
+
+from ..errors import ChargeError
+from .frames import choose_frames, is_one_frame
+from ..atoms.species import name_species
+from ._groups import group_counts
+
+_DUMP = "lammps-dump-text"
+# Columns of a LAMMPS dump from which ase knows elements.
+_NAMING_COLUMNS = {"element", "mass"}
+
+
+def iterate_structures(path, frames=None, species=None):
+    """Read the structures of a file one at a time.
+
+    Parameters
+    ----------
+    path : str
+        Any file that ase reads, or a density file.
+    frames : str, optional
+        Frames as ase spells them; all by default.
+    species : list of str, optional
+        Elements of the types of a LAMMPS dump; of other files see
+        :func:`deepmd_charge.atoms.species.name_species`.
+
+    Yields
+    ------
+    frame : int or None
+        Number of the frame, from 0; None where the file has one frame, or one
+        was asked for.
+    atoms : ase.Atoms
+    origin : np.ndarray
+        (3,) where a grid of its cell is to begin, A: zero, but for molecules, wires
+        and slabs from density files, which are in the box there.
+
+    Raises
+    ------
+    ChargeError
+        When the file, or a frame of it, cannot be read, or is not there.
+    """
+    if _is_density(path):
+        from . import iterate_densities
+
+        path = path if frames is None else f"{path}@{frames}"
+        for _, density in iterate_densities(path, species=species, check=False):
+            number = None if is_one_frame(frames) else density.extra.get("frame")
+            corner = np.zeros(3) if density.atoms.pbc.all() else density.origin
+            yield number, density.atoms, corner
+        return
+    is_dump = _is_dump(path)
+    options = _dump_options(path, species) if is_dump else {}
+    names = None if is_dump else species
+    counts = None if names is None else group_counts(path)
+    for number, atoms in _chosen(path, frames, options):
+        name_species(path, atoms, names, counts)
+        yield number, atoms, np.zeros(3)
+
+
+def _chosen(path, frames, options):
+    """Yield number, where there are several, and structure of the frames that are meant."""
+    if frames is None:
+        numbered = _read_all(path, options)
+        first = list(islice(numbered, 2))
+        several = len(first) > 1
+        for number, atoms in chain(first, numbered):
+            yield number if several else None, atoms
+    elif is_one_frame(frames):
+        yield None, _read_one(path, int(frames), options)
+    else:
+        chosen = choose_frames(path, frames, lambda: sum(1 for _ in _read_all(path, options)))
+        yield from islice(_read_all(path, options), chosen.start, chosen.stop, chosen.step)
+
+
+def _is_density(path):
+    from . import format_of
+
+    try:
+        format_of(path)
+    except ChargeError:
+        return False
+    return True
+
+
+def _read_all(path, options):
+    """Yield number and structure of all frames."""
+    from ase.io import iread
+
+    # rank 0 of an MPI run reads alone
+    frames = iread(path, ":", parallel=False, do_not_split_by_at_sign=True, **options)
+    for number in count():
+        try:
+            atoms = next(frames, None)
+        except Exception as error:  # ase's readers raise all kinds
+            raise _unreadable(path, f"frame {number}", options, error) from error
+        if atoms is None:
+            if not number:
+                raise ChargeError(f"{path}: there are no structures in this file")
+            return
+        yield number, atoms
+
+
+def _read_one(path, number, options):
+    from ase.io import read
+
+    try:
+        return read(path, number, parallel=False, do_not_split_by_at_sign=True, **options)
+    except Exception as error:  # as above; StopIteration and IndexError where there is none
+        raise _unreadable(path, f"frame {number}", options, error) from error
+
+
+def _unreadable(path, frame, options, error):
+    if isinstance(error, OSError) and error.filename:
+        return error  # of the system, which names the file
+    if isinstance(error, StopIteration):
+        return ChargeError(f"{path}: there is no {frame} in this file")
+    if options and isinstance(error, IndexError):
+        return ChargeError(f"{path}: {frame} has more atom types than --species has elements")
+    reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+    return ChargeError(
+        f"{path}: ase cannot read a structure from this file ({frame}: {reason}); "
+        "give a POSCAR, extxyz, cif, ..."
+    )
+
+
+def _is_dump(path):
+    from ase.io.formats import UnknownFileTypeError, filetype
+
+    try:
+        return filetype(path) == _DUMP
+    except UnknownFileTypeError:
+        return False  # the reader will complain
+
+
+def _dump_options(path, species):
+    """What ase must be told to read a LAMMPS dump: its elements."""
+    from ase.data import atomic_numbers
+
+    if species is not None:
+        if unknown := [name for name in species if name not in atomic_numbers]:
+            raise ChargeError(f"--species: {unknown[0]} is no element; give symbols such as Si")
+        return {"specorder": species}
+    if not _names_elements(path):
+        raise ChargeError(
+            f"{path}: this LAMMPS dump has numbers for elements; give --species, the elements of "
+            "type 1, 2, ..."
+        )
+    return {}
+
+
+def _names_elements(path):
+    """Whether a LAMMPS dump has a column that tells the elements."""
+    from ase.io.formats import open_with_compression
+
+    with open_with_compression(path, "r") as file:
+        for line in file:
+            if line.startswith("ITEM: ATOMS"):
+                return not _NAMING_COLUMNS.isdisjoint(line.split()[2:])
+    return True  # cut short: the reader will complain

@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""Whether what a file holds can be the density of all valence electrons."""
+
+import warnings
+
+from ...errors import ChargeError, ElectronCountWarning
+from ...grid.mapped import by_planes
+from .declared import Declared
+from .evidence import faces_break, stride_cell
+from .mistakes import likely_reading, units_of
+from .said import program_said, quantity_named
+
+__all__ = ["LEARN", "check_total", "find_doubts", "is_valence_density"]
+
+LEARN = "learn"  # as `check`: what is doubtful is an error
+
+# An integral this far (electrons) from a whole number earns a warning, one this
+# far (as a fraction) above the sum of atomic numbers an error.
+INTEGRAL_TOLERANCE = 0.01
+NUCLEI_TOLERANCE = 1e-3
+STRIDE_TOLERANCE = 0.02  # electrons, of the right cell; its points are not evenly spaced
+COARSE_TOLERANCE = 0.05  # electrons, of a cell that is right, by its coarse grid alone
+NOTHING_SHARE = 1e-6  # of the integral of |rho|, that the digits of a file leave of zero
+
+
+def is_valence_density(density):
+    """Whether the integral of a density can be a number of valence electrons."""
+    return _is_valence(density.n_electrons, density)
+
+
+def check_total(density, path, declared=Declared(), check=True):
+    """Refuse what cannot be the density of all valence electrons; wonder at odd counts.
+
+    Parameters
+    ----------
+    density : Density
+        As it was read. What its format holds by its name (LOCPOT) is not judged.
+    path : str
+        Its file, for complaints.
+    declared : Declared
+        What the user says of the file; it is not doubted.
+    check : bool or "learn"
+        False for nothing but warnings of what the file itself makes doubtful; "learn" where
+        whatever is doubtful is refused.
+
+    Raises
+    ------
+    ChargeError
+        If the file says that it holds something else, or by its integral.
+
+    Warns
+    -----
+    ElectronCountWarning
+        If the integral is not a whole number of electrons.
+    UserWarning
+        If the file is doubtful for another reason.
+    """
+    quantity = density.quantity
+    if check and not quantity.is_total and not declared.quantity and ":" in density.kind:
+        said = density.extra.get("said")
+        raise ChargeError(
+            f"{path}: holds {quantity.description}{f' ({said!r})' if said else ''}, not the total"
+            " density: give that, or say what is to be learnt by --is (holds=), --is total if it"
+            " is that after all"
+        )
+    doubts = [(text, UserWarning) for text in density.extra.get("doubts", [])]
+    wonders = []
+    if check and quantity.is_total:
+        electrons = density.n_electrons
+        _check_integral(density, electrons, path, declared)
+        if text := _doubtful_count(density, electrons, declared):
+            doubts.append((text, ElectronCountWarning))
+        elif not _is_whole(electrons):
+            wonders.append((_not_whole(electrons), ElectronCountWarning))
+        if not declared.quantity and (text := _odd_name(density, path)):
+            wonders.append((text, UserWarning))
+    if doubts and check == LEARN:
+        raise ChargeError(f"{path}: {doubts[0][0]}")
+    for text, category in doubts + wonders:
+        warnings.warn(f"{path}: {text}", category, stacklevel=4)
+
+
+def find_doubts(density, declared=Declared()):
+    """Why a density should not be learnt as it is, as far as no flag says otherwise.
+
+    Returns
+    -------
+    list of str
+    """
+    doubts = list(density.extra.get("doubts", []))
+    if density.quantity.is_total:
+        doubts.append(_doubtful_count(density, density.n_electrons, declared))
+    return [text for text in doubts if text]
+
+
+def _check_integral(density, electrons, path, declared):
+    """Refuse an integral that no number of valence electrons can be."""
+    is_nothing = _is_nothing(density, electrons)
+    if _is_valence(electrons, density) and not is_nothing:
+        return
+    atoms = density.atoms
+    between = f"where {atoms.get_chemical_formula()} has between 0 and {atoms.numbers.sum()}"
+    remedy = "give a CHGCAR (or take it unchecked)"
+    if is_nothing:
+        remedy = (
+            "that is nothing, within the digits of the file, as of a difference, the magnetisation"
+            " of an antiferromagnet or an orbital: say by --is (holds=) what it is"
+        )
+    elif likely := likely_reading(density, declared, electrons):
+        remedy = _remedy(likely, units_of(density, declared))
+    raise ChargeError(
+        f"{path}: not a charge density: it integrates to {electrons:.6g} electrons, {between}:"
+        f" {remedy}"
+    )
+
+
+def _doubtful_count(density, electrons, declared):
+    """What a number of electrons that is not whole, or too many for the distances, comes from."""
+    if likely := likely_reading(density, declared, electrons):
+        remedy = _remedy(likely, units_of(density, declared))
+        return f"integrates to {electrons:.6g} electrons: {remedy}"
+    is_guessed = "pbc" in density.extra.get("guessed", ())
+    if _is_whole(electrons) or not is_guessed or not density.atoms.pbc.any():
+        return None
+    if program_said(density.extra.get("comment", "")) == "CP2K":
+        return _stride(density, electrons)
+    breaks = [axis for axis in range(3) if faces_break(density, axis)]
+    if breaks:
+        return (
+            f"{_not_whole(electrons)}: taken as periodic, but opposite faces of its grid do not"
+            f" continue one another along {' and '.join('abc'[axis] for axis in breaks)}: say by"
+            " --pbc F F F that it is a molecule, or give a grid of one period"
+        )
+    return None
+
+
+def _stride(density, electrons):
+    """What is to be done about a cube of CP2K."""
+    off = abs(electrons - round(electrons))
+    cell, right = stride_cell(density, min(STRIDE_TOLERANCE, off / 4))
+    likely = ""
+    if cell is not None:
+        lengths = " ".join(f"{length:.4f}" for length in (cell**2).sum(axis=1) ** 0.5)
+        likely = f", so that its cell would be {lengths} A with {right:.3f} electrons"
+    elif off < COARSE_TOLERANCE:
+        return None
+    return (
+        f"{_not_whole(electrons)}: CP2K's STRIDE (2 by default) leaves out points, and of an odd"
+        f" number of them a part of the cell is left over{likely}: write the cube with STRIDE 1"
+    )
+
+
+def _remedy(likely, now):
+    """What is to be done about units."""
+    better = [unit for unit in likely[:2] if unit not in now]
+    worse = [unit for unit in now if unit not in likely[:2]]
+    meant = {"e": "e (density times volume)"}
+    return (
+        f"likely it is in {' and '.join(meant.get(unit, unit) for unit in better)}, which makes"
+        f" {likely.electrons:.3f} of them: read it by --unit {' '.join(better)} (unit=), or, if it"
+        f" is right as it is, by --unit {' '.join(worse)}"
+    )
+
+
+def _odd_name(density, path):
+    """What the name of a file says, where nothing else says what it is."""
+    if density.extra.get("spin") or density.extra.get("said"):
+        return None
+    named = quantity_named(path)
+    if named is None or named.is_total:
+        return None
+    return (
+        f"by its name {named.description}, taken as the total density: if it is not, say so by"
+        f" --is {named.name} (holds=)"
+    )
+
+
+def _not_whole(electrons):
+    return f"the density integrates to {electrons:.6g} electrons, not a whole number"
+
+
+def _is_whole(electrons):
+    return abs(electrons - round(electrons)) <= INTEGRAL_TOLERANCE
+
+
+def _is_nothing(density, electrons):
+    """Whether an integral is zero, as far as grid and digits of a file can tell."""
+    size = abs(electrons)
+    return size <= INTEGRAL_TOLERANCE or (size < 1 and size <= NOTHING_SHARE * _size(density))
+
+
+def _size(density):
+    """Integral of |rho|."""
+    total = sum(float(abs(plane).sum()) for plane in by_planes(density.values))
+    return total / density.values.size * density.volume
+
+
+def _is_valence(electrons, density):
+    protons = int(density.atoms.numbers.sum())
+    return bool(0 < electrons <= protons * (1 + NUCLEI_TOLERANCE))

@@ -1,0 +1,298 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""ChargeModel: the density of a structure from a trained model."""
+
+import warnings
+from functools import cached_property
+
+import numpy as np
+
+from ..grid.density import Density
+from ..errors import ChargeError
+from ..grid.blocks import Blocks, Parts
+from ..grid.grid import Grid
+from ..model.info import ModelInfo
+from ..saed.adding import add, check_given, check_known
+from ..saed.sources import matching
+from ..atoms.species import GRID_TYPE
+from ..atoms.species import species_of
+from ..engine.engine import Engine, Unsupported
+from .field import Field
+from ..backends.tf.frozen import read_model
+from ..backends.tf.graph import FrozenGraph
+from ..atoms.images import Images
+from .parallel.threads import available_cores, in_order
+from ..atoms.places import FARTHEST, check_points, misplaced
+from .progress import progress_bar
+
+__all__ = ["ChargeModel"]
+
+# Scattered points for which a thread is worth its start.
+_LEAST = 2048
+
+
+class ChargeModel:
+    """A trained model of the electron density.
+
+    Parameters
+    ----------
+    path : str
+        Frozen model, as ``dp freeze`` writes it.
+    n_threads : int, optional
+        Cores to use, by default all that this process may use. The result
+        is the same to the last bit for any number.
+    quantity : str, optional
+        What the model gives, where it does not remember it: "total", "up", "down",
+        "magnetization", "magnitude", or the "difference" to superposed atomic
+        densities, for which `saed` is to be added. Such models were made by former
+        versions with ``dp train --skip-neighbor-stat`` or from other models.
+
+    Attributes
+    ----------
+    path : str
+        The file.
+    type_map : list of str
+        Elements, and X for grid points.
+    elements : list of str
+        The elements of the training data.
+    rcut : float
+        How far a point sees, A: the cutoff radius, or the extent of atomic
+        densities.
+    info : dict
+        What the model remembers of its training data: "elements", "valence",
+        "grid_spacing" (A), "kind"; "saed" where a difference was learnt.
+
+    Raises
+    ------
+    ChargeError
+        If the file is missing, or is not a charge model, `n_threads` is less than
+        1, or the model remembers another quantity.
+
+    Warns
+    -----
+    UserWarning
+        If nothing tells the quantity: the model will not predict.
+    """
+
+    def __init__(self, path, n_threads=None, quantity=None):
+        if n_threads is not None and n_threads < 1:
+            raise ChargeError(f"n_threads {n_threads}: give a number of at least 1")
+        self._n_threads = n_threads or available_cores()
+        self._frozen = read_model(str(path))
+        self.path = str(path)
+        self.type_map = self._frozen.type_map
+        self.rcut = self._frozen.reach
+        self.info = self._frozen.info
+        if quantity is not None:
+            self.info = ModelInfo.from_json(self.info).told(quantity, self.path).to_json()
+        elif ModelInfo.from_json(self.info).content is None:
+            warnings.warn(
+                f"{self.path}: this model does not remember what it predicts, the total density or"
+                " something else",
+                stacklevel=2,
+            )
+        # an element of the type map without an atom in the data is not known
+        self.elements = self.info.get("elements") or [
+            name for name in self.type_map if name != GRID_TYPE
+        ]
+
+    @cached_property
+    def _evaluator(self):
+        """The engine, or for a model that it does not know the graph itself."""
+        try:
+            return Engine(self._frozen, self._n_threads)
+        except Unsupported:
+            return FrozenGraph(self._frozen, self._n_threads)
+
+    def check(self, atoms, name="the structure"):
+        """Refuse a structure that the model cannot evaluate.
+
+        Parameters
+        ----------
+        atoms : ase.Atoms
+            The structure.
+        name : str
+            What an error calls it, such as its file.
+
+        Raises
+        ------
+        ChargeError
+            If an element is unknown to the model, a position or cell vector
+            is not a finite number, a position is absurdly far away, or the cell
+            has no volume.
+        """
+        unknown = sorted(set(species_of(atoms)) - set(self.elements))
+        if unknown:
+            raise ChargeError(
+                f"{name}: the model has not seen {', '.join(unknown)}, only "
+                f"{', '.join(self.elements)} ({self.path}); train on densities that have them"
+            )
+        bad = misplaced(atoms.positions)
+        if len(bad):
+            raise ChargeError(
+                f"{name}: the position of atom {bad[0]}, {atoms.positions[bad[0]]}, is not "
+                f"finite, or farther than {FARTHEST:.0e} A away; correct it"
+            )
+        if not np.isfinite(atoms.cell.array).all():
+            raise ChargeError(f"{name}: a cell vector is not finite; correct it")
+        missing = ~atoms.cell.array.any(axis=1)
+        if (atoms.pbc & missing).any() or np.linalg.matrix_rank(atoms.cell.complete().array) < 3:
+            raise ChargeError(
+                f"{name}: its cell has no volume, or it is periodic along an axis that has no "
+                "cell vector; correct the cell, or the pbc"
+            )
+
+    def predict(
+        self, atoms, grid, progress=False, saed=None, out=None, origin=(0.0, 0.0, 0.0)
+    ):
+        """Predict the total density on a whole grid.
+
+        Parameters
+        ----------
+        atoms : ase.Atoms
+            The structure; periodic along the axes of its own ``pbc``.
+        grid : tuple of int
+            (nx, ny, nz); the value at [i, j, k] belongs to
+            origin + (i/nx) a + (j/ny) b + (k/nz) c.
+        progress : bool
+            Show a progress bar.
+        saed : Density, optional
+            The superposition of atomic densities on this grid, for a model that
+            has learnt the difference to such files, and only for it.
+        out : np.ndarray, optional
+            (nx, ny, nz) float64 array to fill, such as a ``numpy.memmap``: the
+            values of the result. Made in memory by default.
+        origin : array_like, optional
+            (3,) position of the grid's first point, A: of a density its ``origin``.
+
+        Returns
+        -------
+        Density
+            In e/A^3, or what its ``quantity`` is measured in.
+
+        Raises
+        ------
+        ChargeError
+            If the grid is not three counts of at least 1 or `out` does not fit
+            it, the origin is no point, the cell has no volume, the model cannot
+            evaluate the structure (:meth:`check`), or a SAED is missing, needless
+            or on another grid.
+
+        Warns
+        -----
+        UserWarning
+            If the structure looks unlike the training data.
+        """
+        check_given(self.path, self.info, saed)
+        grid = Grid.of(atoms, grid, origin)
+        if out is None:
+            out = np.empty(grid.shape)
+        elif out.shape != grid.shape or out.dtype != np.float64:
+            raise ChargeError(f"out is {out.dtype} {out.shape}; give a float64 array {grid.shape}")
+        if saed is not None:
+            matching(atoms, grid, saed, "saed")
+        field = self.field(atoms)
+        field.warn_if_far(grid, stacklevel=3)
+        _fill(out, Blocks(grid, _share(grid.size, field)), field, progress)
+        density = Density(atoms.copy(), out, origin, ModelInfo.from_json(self.info).predicted_kind)
+        if saed is not None:
+            add(density, saed)
+        return density
+
+    def predict_points(self, atoms, points, progress=False, saed=None):
+        """Predict the total density at given points.
+
+        Parameters
+        ----------
+        atoms : ase.Atoms
+            The structure, as for :meth:`predict`; a molecule needs no cell.
+        points : array_like
+            (n, 3) positions in A, anywhere.
+        progress : bool
+            Show a progress bar.
+        saed : array_like, optional
+            (n,) superposed atomic densities at the points, as for
+            :meth:`predict`.
+
+        Returns
+        -------
+        np.ndarray
+            (n,) in e/A^3.
+
+        Raises
+        ------
+        ChargeError
+            If a point is not three finite numbers, the model cannot evaluate
+            the structure (:meth:`check`), or a SAED is missing, needless or not a
+            number for each point.
+
+        Warns
+        -----
+        UserWarning
+            If the structure looks unlike the training data.
+        """
+        check_given(self.path, self.info, saed)
+        points = check_points(points)
+        saed = None if saed is None else _at_points(saed, len(points))
+        field = self.field(atoms)
+        field.warn_if_far(points, stacklevel=3)
+        values = np.empty(len(points))
+        _fill(values, Parts(points, _share(len(points), field)), field, progress)
+        return values if saed is None else values + saed
+
+    def field(self, atoms):
+        """Density around given atoms, ready to be evaluated piece by piece.
+
+        A SAED that comes from files (``predict(saed=...)``) is not in it.
+
+        Parameters
+        ----------
+        atoms : ase.Atoms
+            The structure, as for :meth:`predict_points`.
+
+        Returns
+        -------
+        Field
+
+        Raises
+        ------
+        ChargeError
+            If the model cannot evaluate the structure (:meth:`check`), or nothing
+            tells what it gives.
+        """
+        check_known(self.path, self.info)
+        self.check(atoms)
+        types = np.array([self.type_map.index(name) for name in species_of(atoms)], dtype=int)
+        return Field(self._evaluator, atoms, Images(atoms, types, self.rcut))
+
+
+def _share(size, field):
+    """Points of a block: work for all threads, also where there are few."""
+    return min(field.block, max(-(-size // (4 * field.threads)), _LEAST))
+
+
+def _fill(out, blocks, field, progress):
+    """Fill an array with a field, block by block, on all its threads."""
+
+    def evaluate(number):
+        here = out[blocks.slices(number)]
+        here[...] = blocks.values(number, field)
+        return here.size
+
+    with progress_bar(blocks.size, show=progress) as bar:
+        for n_points in in_order(evaluate, range(len(blocks)), field.threads):
+            bar.update(n_points)
+
+
+def _at_points(saed, n_points):
+    """Superposed densities (n,) at as many points, checked."""
+    try:
+        values = np.asarray(saed, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ChargeError(
+            f"saed: {type(saed).__name__} is no array of numbers; give the value at each point"
+        ) from None
+    if values.shape != (n_points,):
+        raise ChargeError(
+            f"saed: an array {values.shape} for {n_points} points; give one value for each"
+        )
+    return values

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""Predict on a coarse grid, and interpolate to the full one.
+
+A density whose waves all fit the coarse grid is met exactly there. Of a model
+with superposed atomic densities, which are sharp, only the difference to them
+is interpolated. How far that misses is measured: at some points of the full
+grid the model is evaluated as well.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..grid.fourier import fourier_interpolate
+from ..grid.mapped import release, scratch
+from .progress import progress_bar
+
+__all__ = ["AddedError", "added_error", "refine", "superpose"]
+
+# Points of the full grid at which interpolation and model are compared.
+_PROBES = 2048
+_PLANE_BYTES = 1 << 25  # of values in memory at a time
+
+
+@dataclass(frozen=True)
+class AddedError:
+    """What interpolation adds to a model's error, from a sample of points.
+
+    Attributes
+    ----------
+    mean, max : float
+        Of |interpolated - evaluated|, e/A^3.
+    share : float
+        Sum |interpolated - evaluated| / sum |evaluated|.
+    n_points : int
+        Number of points.
+    """
+
+    mean: float
+    max: float
+    share: float
+    n_points: int
+
+
+def refine(coarse, full, folder):
+    """Bring values from a coarse to a full grid, some planes at a time.
+
+    Parameters
+    ----------
+    coarse : np.ndarray
+        (nx, ny, nz)
+    full : np.ndarray
+        (mx, my, mz), to be filled; see :func:`deepmd_charge.grid.fourier.fourier_interpolate`.
+    folder : str or Path
+        For a file with what is half done.
+    """
+    nx, _, _ = coarse.shape
+    mx, my, mz = full.shape
+    half = scratch(folder, (nx, my, mz))
+    for part in _planes(half.shape, 0):
+        half[part] = fourier_interpolate(coarse[part], (part.stop - part.start, my, mz))
+        release(half)
+    for part in _planes(full.shape, 1):
+        full[:, part] = fourier_interpolate(half[:, part], (mx, part.stop - part.start, mz))
+        release(half)
+        release(full)
+
+
+def _planes(shape, axis):
+    """Cut a grid along an axis into pieces that fit into memory; yields slices."""
+    step = max(1, _PLANE_BYTES // (8 * (int(np.prod(shape)) // shape[axis])))
+    for start in range(0, shape[axis], step):
+        yield slice(start, min(start + step, shape[axis]))
+
+
+def superpose(full, team, task, evaluator):
+    """Add the atomic densities that models carry to what each has learnt, block by block.
+
+    Parameters
+    ----------
+    full : np.ndarray
+        (models, nx, ny, nz), to be completed.
+    team : Team
+        Who evaluates.
+    task : Task
+        The superpositions on the full grid.
+    evaluator : Evaluator
+        Of that task.
+    """
+    if not any(field.is_superposed for field in evaluator.fields):
+        return
+    blocks = evaluator.blocks
+    with progress_bar(blocks.size, name="atomic densities") as bar:
+        for number, values in team.evaluate(task, evaluator, range(len(blocks))):
+            full[(slice(None), *blocks.slices(number))] += values
+            release(full)
+            bar.update(values[0].size)
+
+
+def added_error(fields, density, saed=None):
+    """Compare interpolated values with the models' own.
+
+    Parameters
+    ----------
+    fields : list of Field
+        The models, with the structure; their mean counts.
+    density : Density
+        That comes from interpolation, e/A^3.
+    saed : Density, optional
+        What was added to the models' values.
+
+    Returns
+    -------
+    AddedError
+        At random points, the same ones every time.
+    """
+    values = density.values
+    n_points = min(_PROBES, values.size)
+    index = np.random.default_rng(0).choice(values.size, n_points, replace=False)
+    points = density.points(index)
+    true = np.mean([field(points) for field in fields], axis=0)
+    place = np.unravel_index(index, values.shape)
+    if saed is not None:
+        true += saed.values[place]
+    error = np.abs(values[place] - true)
+    scale = np.abs(true).sum()
+    return AddedError(
+        float(error.mean()), float(error.max()), float(error.sum() / scale) if scale else np.inf,
+        n_points,
+    )

@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""A prediction under way, on disk: it outlives the process that computes it.
+
+The file is one line of JSON that describes the run, padded with spaces; a
+checksum for each block of the grid, zero where the block has not been done;
+and the values, as they stand in memory. A block counts as done if its values
+agree with its checksum, so that no order of writing needs to be kept and
+whatever a killed process, or machine, has left behind can be used.
+"""
+
+import json
+import mmap
+import os
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import ChargeError
+from ..grid.mapped import allocate, as_arrays, release
+
+__all__ = ["Partial", "read_description"]
+
+_HEADER = 1 << 16  # bytes; a description of 500 models fits
+_DONE = 1 << 32  # above all checksums
+# Blocks between two calls that give memory back; each may touch hundreds of pages.
+_RELEASE = 32
+
+
+def read_description(path):
+    """Description in a partial file.
+
+    Raises
+    ------
+    ChargeError
+        If the file is something else.
+    """
+    try:
+        with open(path, "rb") as file:
+            return json.loads(file.read(_HEADER))
+    except ValueError:
+        raise ChargeError(f"{path}: not an unfinished prediction; remove this file") from None
+
+
+class Partial:
+    """The values of a grid, block by block, in a file that is kept when a run ends early.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file. One that describes the same run is gone on with, any other
+        is replaced.
+    description : dict
+        What the values depend on, in JSON's types.
+    blocks : Blocks
+        The grid.
+    n_arrays : int
+        Values at each point.
+    order : {"C", "F"}
+        Memory order of each array.
+
+    Attributes
+    ----------
+    path : Path
+        The file.
+    values : np.ndarray
+        (n_arrays, nx, ny, nz), mapped from the file.
+    missing : list of int
+        The blocks that were not done when the file was opened.
+    n_done : int
+        Grid points that are done.
+
+    Raises
+    ------
+    ChargeError
+        If the file cannot be made, for want of space or otherwise, or another
+        process is at work on it.
+    """
+
+    def __init__(self, path, description, blocks, n_arrays, order="C"):
+        self.path = Path(path)
+        self._blocks = blocks
+        self._n_put = 0
+        table = _pages(8 * len(blocks))
+        size = _HEADER + table + 8 * n_arrays * blocks.size
+        try:
+            if self.path.exists() and read_description(self.path) == description:
+                self._file = _open(self.path, size)
+            else:
+                self._file = _create(self.path, description, size)
+            self._map = mmap.mmap(self._file.fileno(), size)
+        except OSError as error:
+            raise ChargeError(
+                f"{self.path}: cannot keep {size / 1e9:.3g} GB of values: {error.strerror or error}"
+            ) from None
+        self._checksums = np.frombuffer(self._map, np.uint64, len(blocks), _HEADER)
+        self.values = as_arrays(self._map, (n_arrays, *blocks.shape), order, _HEADER + table)
+        self.missing = [number for number in range(len(blocks)) if not self._is_done(number)]
+        self.n_done = blocks.size - sum(self._at(number)[0].size for number in self.missing)
+
+    def put(self, number, values):
+        """Keep the values of a block.
+
+        Parameters
+        ----------
+        number : int
+            The block.
+        values : np.ndarray
+            (n_arrays, ...) as :meth:`Blocks.slices` cuts them out.
+        """
+        self._at(number)[...] = values
+        self._checksums[number] = _checksum(values)
+        self.n_done += values[0].size
+        self._n_put += 1
+        if self._n_put % _RELEASE == 0:
+            release(self.values)
+
+    def close(self):
+        """Let go of the file: others may work on it."""
+        self._file.close()  # and the lock; the map lives as long as its arrays
+
+    def _at(self, number):
+        return self.values[(slice(None), *self._blocks.slices(number))]
+
+    def _is_done(self, number):
+        return bool(self._checksums[number]) and self._checksums[number] == _checksum(
+            self._at(number)
+        )
+
+
+def _create(path, description, size):
+    """Make a file of zeros with its description, whole or not at all."""
+    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    try:
+        file = open(temporary, "w+b", buffering=0)
+        _lock(file, path)
+        allocate(file, size)
+        os.pwrite(file.fileno(), json.dumps(description).encode().ljust(_HEADER), 0)
+        os.replace(temporary, path)
+        return file
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _open(path, size):
+    file = open(path, "r+b", buffering=0)
+    _lock(file, path)
+    if os.fstat(file.fileno()).st_size != size:
+        raise ChargeError(f"{path}: truncated; remove this file")
+    return file
+
+
+def _lock(file, path):
+    """Keep a second run away from a file."""
+    import fcntl
+
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise ChargeError(f"{path}: another process is at work on this prediction") from None
+    except OSError:
+        pass  # a file system without locks
+
+
+def _pages(size):
+    return -(-size // mmap.PAGESIZE) * mmap.PAGESIZE
+
+
+def _checksum(values):
+    return np.uint64(zlib.crc32(np.ascontiguousarray(values)) + _DONE)
