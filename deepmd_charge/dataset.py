@@ -3,22 +3,16 @@
 
 import numpy as np
 
+from . import valences
 from .errors import ChargeError
 from .sampling import GRID_TYPE
 
-# Electrons by which a file may miss the common valences, for each atom and in
-# all: superpositions and coarse grids miss by 1e-3 an atom, and another potential
-# by 1 or more for each atom of its element.
-ATOM_TOLERANCE = 1e-2
-FILE_TOLERANCE = 0.5
 
-
-def dataset_info(system_dirs, type_map=None):
+def dataset_info(system_dirs, type_map=None, given=()):
     """Gather elements, valences, grid spacing and file kind of a training set.
 
-    The valences z solve ``sum_e n_e z_e = electrons`` for all frames in the
-    least-squares sense; an element whose valence these equations leave open is
-    left out.
+    The valences are those that :func:`deepmd_charge.valences.fit` finds for the
+    electrons of all frames; an element whose valence these leave open is left out.
 
     Parameters
     ----------
@@ -30,6 +24,8 @@ def dataset_info(system_dirs, type_map=None):
         spacing or kind.
     type_map : list of str, optional
         Names of the types of systems that have no ``type_map.raw``.
+    given : dict of str to float, optional
+        Valences that are known from elsewhere, such as those of the potentials.
 
     Returns
     -------
@@ -37,6 +33,7 @@ def dataset_info(system_dirs, type_map=None):
         "elements": list of str, those of the atoms that occur, in order of
         appearance, without "X";
         "valence": dict of element to valence electrons, as far as known;
+        "valence_error", where one is known: by how much each may be wrong;
         "grid_spacing": mean over frames and axes of |cell vector| / n in A, or
         None; "kind": str such as "vasp/chgcar", or None; "saed": str, where the
         superposed atomic densities come from that stand beside the densities,
@@ -78,9 +75,11 @@ def dataset_info(system_dirs, type_map=None):
     if len(kinds) > 1:
         found = ", ".join(f"{kind or 'unknown'} in {folder}" for kind, folder in kinds.items())
         raise ChargeError(f"densities of different kinds in one training set: {found}; keep one")
+    valence, error = valences.fit(elements, facts, dict(given))
     return {
         "elements": elements,
-        "valence": _valences(elements, facts),
+        "valence": valence,
+        **({"valence_error": error} if error else {}),
         "grid_spacing": float(np.mean(spacings)) if spacings else None,
         "kind": next(iter(kinds), None) or None,
         "saed": next(iter(sources), None) or None,
@@ -166,32 +165,6 @@ def frames(system_dirs, type_map, labels, most):
                     "periodic": not (folder / "nopbc").is_file(),
                     "set": part,
                 }
-
-
-def _valences(elements, facts):
-    """Solve for the valences of the elements that the electron counts determine.
-
-    ``facts`` holds (atoms of each element, electrons, folder). An element is
-    determined where its unit vector lies in the row space of the counts.
-    """
-    if not facts or not elements:
-        return {}
-    counts = np.array([[row.get(element, 0) for element in elements] for row, _, _ in facts])
-    electrons = np.array([n for _, n, _ in facts])
-    inverse = np.linalg.pinv(counts)
-    valence = inverse @ electrons
-    excess = electrons - counts @ valence
-    if (np.abs(excess) > np.maximum(FILE_TOLERANCE, ATOM_TOLERANCE * counts.sum(axis=1))).any():
-        low, high = (
-            f"{facts[i][2]} ({facts[i][1]:.6g} electrons)"
-            for i in (excess.argmin(), excess.argmax())
-        )
-        raise ChargeError(
-            f"training systems with different valences: {low} and {high} cannot come from the"
-            " same potentials; train on files that were made with one set of them"
-        )
-    known = np.isclose(np.diag(inverse @ counts), 1.0, rtol=0, atol=1e-8)
-    return {e: float(z) for e, z, is_known in zip(elements, valence, known) if is_known}
 
 
 def _open(folder):

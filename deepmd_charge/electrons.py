@@ -2,17 +2,24 @@
 """How many electrons a structure has, and a density with exactly so many."""
 
 import math
+from collections import Counter
 
 from .errors import ChargeError
 from .mapped import by_planes
-from .quantities import quantity_of
+from .model_info import ModelInfo
 from .species import species_of
 
-__all__ = ["expected_electrons", "known_valences", "parse_electrons", "rescale"]
+__all__ = [
+    "electrons_in_doubt",
+    "expected_electrons",
+    "known_valences",
+    "parse_electrons",
+    "rescale",
+]
 
 AUTO = "auto"
-# Valences of potentials have two decimals at most (VASP's fractional hydrogens).
-_DECIMALS = 2
+# Electrons in doubt with which a whole number is not known any more.
+_DOUBT = 0.5
 
 
 def expected_electrons(info, atoms):
@@ -31,19 +38,37 @@ def expected_electrons(info, atoms):
         None where a valence is not known, or where the model does not predict
         the total density.
     """
-    if quantity_of(info.get("kind")) != "total":
+    found = _neutral(info, atoms)
+    return found and found[0]
+
+
+def electrons_in_doubt(info, atoms):
+    """By how many electrons :func:`expected_electrons` may be wrong.
+
+    The files of the training may hold other numbers than whole valences, for they
+    are of charged cells or not exact. What that leaves open of a valence counts
+    for each atom.
+
+    Returns
+    -------
+    float
+    """
+    found = _neutral(info, atoms)
+    return found[1] if found else 0.0
+
+
+def _neutral(info, atoms):
+    """Electrons of a neutral structure, and how many are in doubt; None if not known."""
+    memory = ModelInfo.from_json(info)
+    counts, valences = Counter(species_of(atoms)), memory.valences
+    if memory.quantity not in ("total", None) or counts.keys() - valences:
         return None
-    valence = known_valences(info)
-    names = species_of(atoms)
-    if set(names) - set(valence):
-        return None
-    return sum(valence[name] for name in names)
+    return tuple(sum(n * valences[name][k] for name, n in counts.items()) for k in (0, 1))
 
 
 def known_valences(info):
     """Valences that a model knows, {type: electrons}; see :func:`expected_electrons`."""
-    valence = {**info.get("valence", {}), **(info.get("saed") or {}).get("valence", {})}
-    return {name: round(z, _DECIMALS) for name, z in valence.items()}
+    return {name: valence for name, (valence, _) in ModelInfo.from_json(info).valences.items()}
 
 
 def parse_electrons(text, path, info, atoms):
@@ -56,27 +81,42 @@ def parse_electrons(text, path, info, atoms):
     Raises
     ------
     ChargeError
-        If it is neither, or a valence is not known.
+        If it is neither, or a valence is not known, or not well enough for a
+        structure of this size.
     """
     if text == AUTO:
-        quantity = quantity_of(info.get("kind"))
-        if quantity != "total":
-            raise ChargeError(
-                f"{path}: predicts {quantity}, whose integral does not follow from valences;"
-                " give --electrons N"
-            )
-        number = expected_electrons(info, atoms)
-        if number is None:
-            raise ChargeError(
-                f"{path}: the model does not know the valences of all elements; give --electrons N"
-            )
-        return number
+        return _auto(path, info, atoms)
     try:
         number = float(text)
     except ValueError:
         number = math.nan
     if not (number > 0 and math.isfinite(number)):
         raise ChargeError(f"--electrons {text}: give a positive number, or {AUTO}")
+    return number
+
+
+def _auto(path, info, atoms):
+    memory = ModelInfo.from_json(info)
+    if memory.quantity not in ("total", None):
+        raise ChargeError(
+            f"{path}: predicts {memory.quantity}, whose integral does not follow from valences;"
+            " give --electrons N"
+        )
+    number, doubt = _neutral(info, atoms) or (None, 0.0)
+    if number is None:
+        raise ChargeError(
+            f"{path}: the model does not know the valences of all elements; give --electrons N"
+        )
+    if round(doubt, 6) >= _DOUBT:
+        valences = ", ".join(
+            f"{name} {valence:.6g} +- {error:.2g}"
+            for name, (valence, error) in memory.valences.items()
+            if error and name in species_of(atoms)
+        )
+        raise ChargeError(
+            f"{path}: the electrons of its training data leave {doubt:.2g} electrons of this"
+            f" structure in doubt ({valences}), as those of charged cells do; give --electrons N"
+        )
     return number
 
 

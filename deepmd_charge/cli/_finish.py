@@ -4,7 +4,11 @@
 from .. import electrons, formats
 from ..augmentation import MISSING, occupancies
 from ..errors import ChargeError
-from ..quantities import quantity_of, unit_of
+from ..model_info import ModelInfo
+from ..quantities import unit_of
+
+# Electrons in doubt that are told.
+_SHOWN = 0.01
 
 
 class Finish:
@@ -43,12 +47,14 @@ class Finish:
         if augmentation and not is_chgcar:
             raise ChargeError(f"{output}: only a CHGCAR holds augmentation occupancies")
         first = models[0]
-        self._unit = unit_of(quantity_of(first.info.get("kind")))
+        self._unit = unit_of(ModelInfo.from_json(first.info).quantity)
         self._scaled = bool(number)
         if number:
             self._expected = electrons.parse_electrons(number, first.path, first.info, atoms)
         else:
             self._expected = electrons.expected_electrons(first.info, atoms)
+        doubt = electrons.electrons_in_doubt(first.info, atoms)
+        self._doubt = f" +- {doubt:.2g}" if doubt >= _SHOWN and number in (None, "auto") else ""
         self.occupancies, self._extra = "", {}
         if is_chgcar:
             text, self.occupancies = (
@@ -72,7 +78,7 @@ class Finish:
         text = f"{self._found:.4f} {self._unit}"
         if self._expected is None:
             return text
-        text += f" ({self._found - self._expected:+.4f} of {self._expected:.10g})"
+        text += f" ({self._found - self._expected:+.4f} of {self._expected:.10g}{self._doubt})"
         if not self._scaled:
             return text
         return f"{text}, scaled to {self._expected:.10g}, by {self._expected / self._found:.6f}"

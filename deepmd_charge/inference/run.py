@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 
 from .. import formats
-from ..dataset import ATOM_TOLERANCE
 from ..density import Density
 from ..electrons import known_valences
 from ..errors import ChargeError
 from ..grids import check_grid
 from ..mapped import by_planes, scratch
+from ..model_info import SAME_VALENCE
 from ..saed.adding import add
 from ..species import species_of
 from ..structures import seen_from
@@ -30,9 +30,6 @@ from .progress import progress_bar
 from .report import Report, judge, mean_and_max
 
 __all__ = ["Run"]
-
-# Electrons; valences are rounded, and those of different data sets scatter.
-_SAME_VALENCE = 2.5 * ATOM_TOLERANCE
 
 
 class Run:
@@ -293,7 +290,7 @@ def _check_models_agree(models):
     first = models[0]
     for other in models[1:]:
         one, two = known_valences(first.info), known_valences(other.info)
-        valences_agree = all(abs(one[e] - two[e]) < _SAME_VALENCE for e in one.keys() & two.keys())
+        valences_agree = all(abs(one[e] - two[e]) < SAME_VALENCE for e in one.keys() & two.keys())
         elements = sorted(first.elements), sorted(other.elements)
         kinds = first.info.get("kind"), other.info.get("kind")
         for name, values, agree in (

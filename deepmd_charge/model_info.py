@@ -1,0 +1,257 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""What a model remembers of its training data."""
+
+import math
+from dataclasses import dataclass, field, replace
+
+from .errors import ChargeError
+from .quantities import QUANTITIES, quantity_of
+from .saed.sources import FILE
+from .valences import ATOM_TOLERANCE, settled
+
+__all__ = ["CONTENTS", "SAME_VALENCE", "ModelInfo"]
+
+# What a model can give by itself; a difference is one to atomic densities that files hold.
+CONTENTS = (*QUANTITIES, "difference")
+# Electrons; fitted valences of different data sets scatter.
+SAME_VALENCE = 2.5 * ATOM_TOLERANCE
+
+# Keys of the dict by attribute, and those that it has even where nothing is known.
+_KEYS = {
+    "elements": "elements",
+    "valence": "valence",
+    "valence_error": "valence_error",
+    "grid_spacing": "grid_spacing",
+    "kind": "kind",
+    "stated": "quantity",
+    "saed": "saed",
+}
+_ALWAYS = ("elements", "valence", "grid_spacing", "kind")
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What a model remembers of its training data.
+
+    In the graph, and in ``ChargeModel.info``, it is a dict with the names of the
+    attributes, and the notes among them. Models of former versions lack some.
+
+    Attributes
+    ----------
+    elements : list of str
+        Types of the atoms that occurred.
+    valence : dict of str to float
+        See :func:`deepmd_charge.valences.fit`.
+    valence_error : dict of str to float, or None
+        As above; None in models of former versions.
+    grid_spacing : float or None
+        A
+    kind : str or None
+        Format of the files, and what was taken of them, as "vasp/chgcar:up", where
+        the data say so.
+    stated : str or None
+        What was taken of them as the user says; "quantity" in the dict.
+    saed : dict or None
+        "source", "ecutrho" and "valence" of superposed atomic densities, if the
+        difference to them was learnt.
+    notes : dict
+        What else the user noted.
+    """
+
+    elements: list = field(default_factory=list)
+    valence: dict = field(default_factory=dict)
+    valence_error: dict | None = None
+    grid_spacing: float | None = None
+    kind: str | None = None
+    stated: str | None = None
+    saed: dict | None = None
+    notes: dict = field(default_factory=dict)
+
+    @classmethod
+    def from_json(cls, info):
+        """Take the dict of a model of any version."""
+        notes = dict(info)
+        known = {name: notes.pop(key, None) for name, key in _KEYS.items()}
+        return cls(**{k: v for k, v in known.items() if v is not None}, notes=notes)
+
+    def to_json(self):
+        """Make the dict."""
+        known = {key: getattr(self, name) for name, key in _KEYS.items()}
+        return {**self.notes, **{k: v for k, v in known.items() if v or k in _ALWAYS}}
+
+    @property
+    def quantity(self):
+        """str or None: What was learnt, "total", "up", ...; None where nothing tells."""
+        if self.kind:
+            return quantity_of(self.kind)
+        # data that do not say what they hold are total densities
+        return self.stated or ("total" if self.elements or self.saed else None)
+
+    @property
+    def needs_superposition(self):
+        """bool: Whether the user must add a superposition, which the model does not carry."""
+        return (self.saed or {}).get("source") == FILE
+
+    @property
+    def content(self):
+        """str or None: What the model gives by itself, one of :data:`CONTENTS`."""
+        return "difference" if self.needs_superposition else self.quantity
+
+    @property
+    def valences(self):
+        """dict: Valence electrons of each type, and by how much they may be wrong.
+
+        Those of the potentials, where the model knows them, or those that the
+        training data tell.
+        """
+        found = {name: settled(name, valence) for name, valence in self.valence.items()}
+        for name, valence in self._potentials.items():
+            miss = abs(self.valence.get(name, valence) - valence)
+            found[name] = valence, miss
+        if self.valence_error is not None:
+            return {n: (z, self.valence_error.get(n, 0.0)) for n, (z, _) in found.items()}
+        return found
+
+    @property
+    def _potentials(self):
+        return (self.saed or {}).get("valence", {})
+
+    def told(self, content, path):
+        """Take the user's word for what the model gives.
+
+        Parameters
+        ----------
+        content : str
+            One of :data:`CONTENTS`.
+        path : str
+            The model, for complaints.
+
+        Raises
+        ------
+        ChargeError
+            If the model remembers something else.
+        """
+        if content not in CONTENTS:
+            raise ChargeError(f"unknown quantity {content!r}: give one of {', '.join(CONTENTS)}")
+        if self.content not in (None, content):
+            raise ChargeError(
+                f"{path}: predicts {self.content}, not {content}, as it remembers by itself"
+            )
+        if self.content is not None:
+            return self
+        if content == "difference":
+            return replace(self, saed={"source": FILE})
+        return replace(self, stated=content)
+
+    def noting(self, said):
+        """Add what the user notes to what the data say.
+
+        Parameters
+        ----------
+        said : ModelInfo
+            ``model/info`` of ``input.json``.
+
+        Raises
+        ------
+        ChargeError
+            If it contradicts the data.
+        """
+        remedy = "correct it, or leave it out"
+        if said.stated not in (None, *QUANTITIES):
+            raise ChargeError(
+                f"model/info: unknown quantity {said.stated!r}: give one of {', '.join(QUANTITIES)}"
+            )
+        if self.kind:
+            self._check_quantity(said, "model/info", remedy)
+        if said.saed:
+            self._check_saed(said, "model/info", remedy)
+        return replace(
+            self,
+            grid_spacing=self.grid_spacing or said.grid_spacing,
+            kind=self.kind or said.kind,
+            stated=said.stated,
+            notes=said.notes,
+        )
+
+    def after(self, earlier, path):
+        """Add what the model remembers whose training goes on with these data.
+
+        Of the grid spacings the finer one is taken, so that a prediction resolves
+        what either data did. Valences are as doubtful as either data leave them.
+
+        Parameters
+        ----------
+        earlier : ModelInfo
+        path : str
+            The model of before, for complaints.
+
+        Raises
+        ------
+        ChargeError
+            If these data contradict its memory.
+        """
+        remedy = "go on with data of the same kind, or train anew"
+        unseen = [name for name in self.elements if name not in earlier.elements]
+        if unseen and earlier.elements:
+            raise ChargeError(
+                f"{path}: has not seen {', '.join(unseen)} of the training data, only "
+                f"{', '.join(earlier.elements)}; go on with data of these, or train anew"
+            )
+        self._check_quantity(earlier, path, remedy)
+        self._check_saed(earlier, path, remedy)
+        valence, error = self._merged_valences(earlier, path, remedy)
+        saed = self.saed
+        if saed:
+            saed = {**saed, "valence": {**earlier._potentials, **self._potentials}}
+        spacings = filter(None, (earlier.grid_spacing, self.grid_spacing))
+        return replace(
+            self,
+            elements=earlier.elements or self.elements,
+            valence=valence,
+            valence_error=error,
+            grid_spacing=min(spacings, default=None),
+            kind=self.kind or earlier.kind,
+            stated=self.stated or earlier.stated,
+            saed=saed,
+            notes={**earlier.notes, **self.notes},
+        )
+
+    def _merged_valences(self, earlier, path, remedy):
+        """Of each element the less doubtful valence, and the larger doubt."""
+        valence = dict(self.valence)
+        known = self.valences
+        error = {name: doubt for name, (_, doubt) in known.items()}
+        for name, (value, doubt) in earlier.valences.items():
+            here, doubt_here = known.get(name, (value, math.inf))
+            if abs(value - here) > SAME_VALENCE + doubt + doubt_here:
+                raise ChargeError(
+                    f"{path}: learnt {value:g} valence electrons of {name}, but the training data"
+                    f" have {here:g}; {remedy}"
+                )
+            if name in earlier.valence and doubt <= doubt_here:
+                valence[name] = earlier.valence[name]
+            error[name] = max(doubt, error.get(name, 0.0))
+        return valence, error
+
+    def _check_quantity(self, other, path, remedy):
+        if other.kind and self.kind:
+            its, mine = other.kind, self.kind
+        else:
+            its, mine = other.quantity, self.quantity
+        if its and mine and its != mine:
+            raise ChargeError(f"{path}: of {its}, but the training data are of {mine}; {remedy}")
+
+    def _check_saed(self, other, path, remedy):
+        if self.saed and other.saed and other.saed.get("source") is None:
+            return  # lost: the tables themselves tell
+        its, mine = (_superposed(each.saed) for each in (other, self))
+        if its != mine:
+            raise ChargeError(f"{path}: of {its}, but the training data are of {mine}; {remedy}")
+
+
+def _superposed(saed):
+    """Words for what was learnt with or without a superposition."""
+    if not saed:
+        return "densities as they are (no model/saed)"
+    cutoff = f" up to {saed['ecutrho']:g} Ry" if saed.get("ecutrho") else ""
+    return f"differences to superposed atomic densities of source {saed.get('source')!r}{cutoff}"
