@@ -282,8 +282,9 @@ def charge_model_args():
                 dict,
                 optional=True,
                 default={},
-                doc="Notes that go into the model. Valences, grid spacing and file kind of the training data "
-                "are added to it.",
+                doc="Notes that go into the model. Elements, valences, grid spacing and file kind of the training data "
+                "are added to it; what these leave open can be said here (valence, quantity, kind, grid_spacing), and "
+                "must not contradict them.",
             ),
         ],
         doc=_TF + "The electron density at grid points, which are atoms of type X.",

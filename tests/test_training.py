@@ -22,6 +22,7 @@ from training import (
 from deepmd_charge import ChargeModel
 from deepmd_charge.dataset import check_systems
 from deepmd_charge.errors import ChargeError
+from deepmd_charge.inference.frozen import read_checkpoint
 
 
 def test_training_lowers_the_errors_and_reports_them(trained):
@@ -101,18 +102,26 @@ def with_steps(folder, steps, **changes):
 def test_restart_goes_on_where_it_stopped(copy):
     before = lcurve(copy)
     with_steps(copy, 275)
-    dp(copy, "train", "next.json", "--restart", "model.ckpt")
+    dp(copy, "train", "next.json", "--restart", "model.ckpt", "--skip-neighbor-stat")
     after = lcurve(copy)
     assert after["step"][-1] == 275
     assert after["mae_val"][-1] < 1.3 * before["mae_val"][-1]
     assert after["mae_val"][-2] == before["mae_val"][-1]  # the old lines stay
+    assert read_checkpoint(copy / "next.ckpt").info == read_checkpoint(copy / "model.ckpt").info
 
 
-@pytest.mark.parametrize("flag, source", [("--init-model", "model.ckpt"), ("--init-frz-model", "charge.pb")])
-def test_new_training_starts_from_a_model(copy, flag, source):
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("--init-model", "model.ckpt"),
+        ("--init-frz-model", "charge.pb", "--skip-neighbor-stat"),
+    ],
+)
+def test_new_training_starts_from_a_model(copy, flags):
     before = lcurve(copy)
     with_steps(copy, 1, disp_freq=1)
-    dp(copy, "train", "next.json", flag, source)
+    dp(copy, "train", "next.json", *flags)
+    assert read_checkpoint(copy / "next.ckpt").info == read_checkpoint(copy / "model.ckpt").info
     after = lcurve(copy)
     assert after["step"][0] == 0
     assert after["mae_val"][0] == pytest.approx(before["mae_val"][-1], rel=1e-2)

@@ -15,13 +15,19 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import ChargeError
+from ..model_info import ModelInfo
+from ..saed.sources import FILE
 from ..sampling import GRID_TYPE
 
-__all__ = ["Frozen", "read_model"]
+__all__ = ["Frozen", "read_checkpoint", "read_model"]
 
 # TensorFlow's dtypes: numpy's, the field with a list of values
 _FLOATS = {1: ("<f4", 5), 2: ("<f8", 6)}
 _STRING, _STRING_VALUES = 7, 8
+# Field of a MetaGraphDef with its GraphDef.
+_GRAPH_OF_META = 2
+# What comes of reading another file.
+_DAMAGED = (ValueError, KeyError, TypeError, OverflowError)
 
 
 @dataclass
@@ -50,8 +56,13 @@ class Frozen:
 
     @property
     def info(self):
-        """dict: What the model remembers of its training data."""
-        return json.loads(self.constants["model_attr/charge_info"])
+        """dict: What the model remembers of its training data, see :class:`.ModelInfo`."""
+        info = json.loads(self.constants["model_attr/charge_info"])
+        lost = ModelInfo.from_json(info).content is None
+        if lost and (self.saed or (self.arguments or {}).get("saed")):
+            # learnt was the total without atomic densities, which the graph has, or files
+            info["saed"] = {"source": None if self.saed else FILE}
+        return info
 
     @property
     def rcut(self):
@@ -103,8 +114,9 @@ def read_model(path):
     if not os.path.isfile(path):
         raise ChargeError(f"{path}: no such model file; make one with dp freeze -o {path}")
     try:
-        constants = _constants(path)
-    except (ValueError, KeyError, TypeError, OverflowError) as error:
+        with open(path, "rb") as file:
+            constants = _constants(file.read())
+    except _DAMAGED as error:
         raise ChargeError(
             f"{path}: not a frozen TensorFlow model; give the file that dp freeze wrote"
         ) from error
@@ -120,10 +132,37 @@ def read_model(path):
     return Frozen(path, constants)
 
 
-def _constants(path):
-    """The constants of a graph that are real numbers or strings."""
-    with open(path, "rb") as file:
-        graph = memoryview(file.read())
+def read_checkpoint(prefix):
+    """Read what a checkpoint of a charge model says without its variables.
+
+    Parameters
+    ----------
+    prefix : str
+        Name of the checkpoint, without ".meta".
+
+    Returns
+    -------
+    Frozen
+
+    Raises
+    ------
+    ChargeError
+        If it is missing, or is not of a charge model.
+    """
+    try:
+        with open(f"{prefix}.meta", "rb") as file:
+            constants = _constants(dict(_fields(file.read()))[_GRAPH_OF_META])
+    except OSError as error:
+        raise ChargeError(f"{prefix}.meta: cannot be read: {error.strerror}") from None
+    except _DAMAGED as error:
+        raise ChargeError(f"{prefix}.meta: not the graph of a TensorFlow checkpoint") from error
+    if "model_attr/charge_info" not in constants:
+        raise ChargeError(f"{prefix}: not a checkpoint of a charge model")
+    return Frozen(str(prefix), constants)
+
+
+def _constants(graph):
+    """The constants of a graph, as bytes, that are real numbers or strings."""
     constants, nodes = {}, 0
     for number, node in _fields(graph):
         if number != 1:

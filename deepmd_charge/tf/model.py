@@ -24,12 +24,14 @@ from deepmd.tf.utils.graph import get_tensor_by_name_from_graph
 
 from ..dataset import check_systems, dataset_info
 from ..errors import ChargeError
+from ..model_info import ModelInfo
 from ..saed import RadialTable
 from ..sampling import GRID_TYPE
 from ..species import element_of
 from . import descriptor as _descriptor  # noqa: F401  (registers se_charge)
 from . import fitting as _fitting  # noqa: F401  (registers charge)
 from .saed import Superposition, check_dataset
+from .starting import starting_point
 
 __all__ = ["ChargeModelTF"]
 
@@ -37,6 +39,8 @@ log = logging.getLogger(__name__)
 
 # Grid points that the statistics look at.
 _STAT_POINTS = 20000
+# Electrons in doubt of an atom that are told: half an electron of a thousand.
+_DOUBT = 5e-4
 
 
 @Model.register("charge")
@@ -50,8 +54,9 @@ class ChargeModelTF(Model):
     type_map : list of str
         The elements and the grid type X.
     info : dict
-        What a later user must know of the training data; filled in by
-        :meth:`update_sel`.
+        What a later user must know of the training data, see :class:`.ModelInfo`:
+        at first what the user notes; :meth:`data_stat` or :meth:`build` add what
+        the data say, and what the model remembers that training goes on from.
     saed : str, optional
         Table of superposed atomic densities, the ``saed.npz`` of ``convert``.
         The network learns the density without them, and the model adds them to
@@ -77,6 +82,7 @@ class ChargeModelTF(Model):
                     f'"charge"; use "{ours}"'
                 )
         self.info = info or {}
+        self._knows_data = False
         self.saed = saed
         table = saed and RadialTable.load(saed)
         self.superposition = Superposition(table, type_map) if table and table.functions else None
@@ -113,13 +119,11 @@ class ChargeModelTF(Model):
 
     @classmethod
     def update_sel(cls, train_data, type_map, local_jdata):
-        """Note what the training data say of themselves in the model's arguments.
+        """There is no ``sel`` to find, and what else is to be known does not wait for this.
 
-        DeePMD-kit calls this before it stores the arguments in the model.
+        ``dp train --skip-neighbor-stat`` leaves it out.
         """
-        facts = training_facts(train_data.system_dirs, type_map, local_jdata.get("saed"))
-        info = {**local_jdata.get("info", {}), **facts}
-        return {**local_jdata, "info": info}, None
+        return local_jdata, None
 
     def data_stat(self, data, stat_file_path=None):
         """Whiten, standardise and fit the pair-additive term on a sample.
@@ -129,9 +133,7 @@ class ChargeModelTF(Model):
         ChargeError
             If the data hold no grid point, or no atom is within the cutoff of one.
         """
-        if "elements" not in self.info:  # dp train --skip-neighbor-stat
-            facts = training_facts(data.system_dirs, self.type_map, self.saed)
-            self.info = {**self.info, **facts}
+        self._learn_of(data.system_dirs)
         points = data.get_batch()["natoms_vec"][2 + self.descrpt.grid_type]
         per_batch = max(1, points * data.get_batch_size()[0])
         nbatch = max(
@@ -160,6 +162,54 @@ class ChargeModelTF(Model):
             np.abs(density).mean(),
             np.abs(residual).mean(),
         )
+
+    def _learn_of(self, system_dirs, start=None):
+        """Note what the training data say, and the model that training goes on from."""
+        said = ModelInfo.from_json(self.info)
+        # what a run wrote of other data is no word of the user's
+        given = {} if said.elements else said.valence
+        facts = training_facts(system_dirs, self.type_map, self.saed, given)
+        memory = ModelInfo.from_json(facts).noting(said)
+        if start is not None:
+            memory = memory.after(ModelInfo.from_json(start.info), start.path)
+        self.info = memory.to_json()
+        self._knows_data = True
+        doubts = {e: (z, d) for e, (z, d) in memory.valences.items() if d > _DOUBT}
+        if doubts:
+            log.warning(
+                "the electrons of the training data are not those of neutral cells (%s): predict "
+                "--electrons auto will refuse all but small structures",
+                ", ".join(f"{e} {z:g} +- {d:.2g}" for e, (z, d) in doubts.items()),
+            )
+
+    def _go_on(self):
+        """Take over what the model remembers that training goes on from."""
+        found = starting_point()
+        if found is None:
+            return
+        start, system_dirs = found
+        self._check_types(start.type_map)
+        if self.superposition:
+            self.superposition.check(start.constants.get)
+        elif start.saed:
+            raise ChargeError(
+                f"{start.path}: carries a table of superposed atomic densities; name it in"
+                " model/saed"
+            )
+        if ModelInfo.from_json(start.info).content is None:
+            log.warning(
+                "%s does not remember its training data; what is known from now on is what these "
+                "data say",
+                start.path,
+            )
+        self._learn_of(system_dirs, start)
+
+    def _check_types(self, type_map):
+        if type_map != self.type_map:
+            raise ChargeError(
+                f"the initial model has the type_map {type_map}; give model/type_map the same "
+                f"order, not {self.type_map}"
+            )
 
     def _stat_moments(self, *inputs):
         return [self.descrpt.build_sample(self.descrpt.build_moments(*inputs))]
@@ -208,6 +258,8 @@ class ChargeModelTF(Model):
         suffix="",
         reuse=None,
     ):
+        if not self._knows_data:  # no data_stat: training goes on from another model
+            self._go_on()
         with tf.variable_scope("model_attr" + suffix, reuse=reuse):
             tf.constant(" ".join(self.type_map), name="tmap", dtype=tf.string)
             tf.constant(self.model_type, name="model_type", dtype=tf.string)
@@ -252,19 +304,15 @@ class ChargeModelTF(Model):
     def init_variables(
         self, graph, graph_def, model_type="original_model", suffix=""
     ):
-        there = get_tensor_by_name_from_graph(graph, "model_attr/tmap").decode().split()
-        if there != self.type_map:
-            raise ChargeError(
-                f"the initial model has the type_map {there}; give model/type_map the same order, "
-                f"not {self.type_map}"
-            )
+        types = get_tensor_by_name_from_graph(graph, "model_attr/tmap")
+        self._check_types(types.decode().split())
         if self.superposition:
             self.superposition.load(graph, suffix)
         self.descrpt.init_variables(graph, graph_def, suffix)
         self.fitting.init_variables(graph, graph_def, suffix)
 
 
-def training_facts(system_dirs, type_map, saed=None):
+def training_facts(system_dirs, type_map, saed=None, given=()):
     """What a model must remember of its training data.
 
     Parameters
@@ -273,6 +321,8 @@ def training_facts(system_dirs, type_map, saed=None):
     type_map : list of str
     saed : str, optional
         Table of superposed atomic densities; it is checked against the data.
+    given : dict of str to float, optional
+        Valences that the user gives.
 
     Returns
     -------
@@ -286,16 +336,17 @@ def training_facts(system_dirs, type_map, saed=None):
         If the data do not belong together, or the table not to them.
     """
     check_systems(system_dirs, type_map)
-    facts = dataset_info(system_dirs, type_map)
+    table = RadialTable.load(saed) if saed else None
+    potentials = _valences(table, type_map) if table else {}
+    facts = dataset_info(system_dirs, type_map, {**dict(given), **potentials})
     source = facts.pop("saed")
-    if saed is None:
+    if table is None:
         if source:
             log.warning(
                 "the data hold superposed atomic densities, but model/saed names no saed.npz: "
                 "the total density is learnt"
             )
         return facts
-    table = RadialTable.load(saed)
     if source != table.source:
         raise ChargeError(
             f"{saed}: of source {table.source!r}, but the superposed atomic densities beside the "
@@ -304,10 +355,12 @@ def training_facts(system_dirs, type_map, saed=None):
     if table.functions:
         table.check(facts["elements"], saed)
         check_dataset(system_dirs, table, type_map, saed)
-    valence = {
-        name: table.valence[element]
-        for name in facts["elements"]
-        if (element := element_of(name)) in table.valence
-    }
+    valence = _valences(table, facts["elements"])
     facts["saed"] = {"source": table.source, "ecutrho": table.ecutrho, "valence": valence}
     return facts
+
+
+def _valences(table, types):
+    """Valences of types, as far as a table of atomic densities knows them."""
+    elements = {name: element_of(name) for name in types}
+    return {name: table.valence[e] for name, e in elements.items() if e in table.valence}

@@ -83,15 +83,33 @@ class Superposition:
         from deepmd.tf.utils.errors import GraphWithoutTensorError
         from deepmd.tf.utils.graph import get_tensor_by_name_from_graph
 
+        def find(name):
+            try:
+                return get_tensor_by_name_from_graph(graph, name)
+            except GraphWithoutTensorError:
+                return None
+
+        self.check(find, suffix)
+
+    def check(self, find, suffix=""):
+        """Check that the model that training goes on from has this table.
+
+        Parameters
+        ----------
+        find : callable
+            Gives an array of that model by its name, or None.
+
+        Raises
+        ------
+        ChargeError
+            If it has none, or another.
+        """
         for name in ("step", "coefficients"):
             mine = self.parameters.value(name)
-            try:
-                its = get_tensor_by_name_from_graph(graph, f"saed{suffix}/{name}")
-            except GraphWithoutTensorError:
-                its = None
+            its = find(f"saed{suffix}/{name}")
             if its is None or its.shape != mine.shape or not np.allclose(its, mine, atol=1e-8):
                 raise ChargeError(
-                    "model/saed: the frozen model that training starts from has"
+                    "model/saed: the model that training starts from has"
                     f" {'no' if its is None else 'another'} table; name the one that it was trained with"
                 )
 

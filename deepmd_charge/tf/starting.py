@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""What ``dp train`` goes on from: a checkpoint or a frozen model."""
+
+import inspect
+
+from deepmd.tf.env import tf
+
+from ..errors import ChargeError
+from ..inference.frozen import read_checkpoint, read_model
+
+__all__ = ["starting_point"]
+
+# Variables of a checkpoint that a frozen model has as constants, and that must be known here.
+_TABLE = ("saed/step", "saed/coefficients")
+
+
+def starting_point():
+    """Find the model that the training under way goes on from, and its data.
+
+    DeePMD-kit does not tell a model that it restores a checkpoint, so that its
+    trainer is asked, which is among the callers.
+
+    Returns
+    -------
+    model : Frozen
+        Of a checkpoint only what it remembers and the table of atomic densities.
+    system_dirs : list of str
+        The training data.
+
+    Or None where no training is under way.
+
+    Raises
+    ------
+    ChargeError
+        If it is no charge model, or DeePMD-kit keeps it to itself.
+    """
+    trainer, data = _trainer()
+    options = getattr(trainer, "run_opt", None)
+    if options is None and not _is_training():
+        return None
+    if prefix := options and (options.restart or options.init_model):
+        model = read_checkpoint(prefix)
+        variables = tf.train.load_checkpoint(prefix)
+        model.constants.update(
+            {name: variables.get_tensor(name) for name in _TABLE if variables.has_tensor(name)}
+        )
+    elif path := options and (options.init_frz_model or options.finetune):
+        model = read_model(path)
+    else:
+        raise ChargeError("this version of DeePMD-kit does not tell what training starts from")
+    return model, data.system_dirs
+
+
+def _is_training():
+    """Whether ``dp train`` has put its input into the graph."""
+    try:
+        tf.get_default_graph().get_operation_by_name("train_attr/training_script")
+    except KeyError:
+        return False
+    return True
+
+
+def _trainer():
+    """The DPTrainer that builds a model, and the data that it was given."""
+    frame = inspect.currentframe()
+    while frame := frame.f_back:
+        caller = frame.f_locals.get("self")
+        if hasattr(caller, "run_opt") and hasattr(frame.f_locals.get("data"), "system_dirs"):
+            return caller, frame.f_locals["data"]
+    return None, None
