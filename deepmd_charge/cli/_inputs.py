@@ -70,9 +70,29 @@ def check_densities(paths, format=None):
 
 
 def add_model_argument(parser, **options):
-    """Declare ``-m``; options as for ``add_argument``, where they differ from one model."""
+    """Declare ``-m`` and ``--is``.
+
+    Options of the former are those of ``add_argument``, where they differ from one model.
+    """
+    from ..model_info import CONTENTS
+
     usual = {"required": True, "metavar": "MODEL", "help": "frozen model (charge.pb)"}
     parser.add_argument("-m", "--model", **{**usual, **options})
+    parser.add_argument(
+        "--is",
+        dest="content",
+        choices=CONTENTS,
+        help="what a model predicts that does not remember it, as some do that former versions"
+        " made from others",
+    )
+
+
+def open_model(path, args, *options):
+    """Make the ChargeModel of a file, with the user's word for what it predicts."""
+    from ..inference import ChargeModel
+
+    told = {"quantity": args.content} if args.content else {}
+    return ChargeModel(path, *options, **told)
 
 
 def add_structure_arguments(parser):

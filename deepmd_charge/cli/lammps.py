@@ -134,15 +134,14 @@ def _add_results(parser):
 
 def run_write(args):
     """Carry out ``deepmd-charge lammps write``."""
-    from ..inference import ChargeModel
     from ..lammps import write_run
     from ..saed.adding import check_given
-    from ._inputs import read_structure
+    from ._inputs import open_model, read_structure
 
     check_grid(args.grid)
     if args.probes is not None and args.probes < 1:
         raise ChargeError(f"--probes {args.probes}: give at least 1")
-    model = ChargeModel(args.model)
+    model = open_model(args.model, args)
     check_given(args.model, model.info, None)  # LAMMPS cannot add one
     atoms = read_structure(args.structure, model, args.species)
     write_run(
@@ -165,17 +164,17 @@ def run_read(args):
 def run_run(args):
     """Carry out ``deepmd-charge lammps run``."""
     from ..formats import write_density
-    from ..inference import ChargeModel
     from ..lammps import new_folder, run_script
     from ..saed.adding import check_given
     from ..sampling import GRID_TYPE
+    from ._inputs import open_model
 
     check_grid(args.grid)
     if args.every < 1:
         raise ChargeError(f"--every {args.every}: give at least 1 step")
     plane = _plane(args.plane)
     _check_script(args.script)
-    model = ChargeModel(args.model)
+    model = open_model(args.model, args)
     check_given(args.model, model.info, None)
     if unknown := sorted(set(args.species) - set(model.elements)):
         hint = " (grid points are not atoms here)" if GRID_TYPE in unknown else ""

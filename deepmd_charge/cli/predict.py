@@ -96,29 +96,36 @@ def predict(args, team):
     """Predict all frames, on rank 0."""
     from .. import formats
     from ..density import Density
-    from ..inference import ChargeModel
     from ..inference.outputs import labelled
     from ..inference.parallel import available_cores
     from ..inference.run import Run
     from ._finish import Finish
     from ._frames import iterate_structures, split_frames
-    from ._inputs import check_densities, check_structure, read_companion
+    from ._inputs import check_densities, check_structure, open_model, read_companion
 
     formats.check_writable(args.output)
     check_numbers(args, team)
     check_densities([path for path in (args.like, args.saed, *args.augmentation) if path])
     path, frames = split_frames(args.structure, args.frames)
     n_threads = args.jobs or (1 if team.size > 1 else available_cores())
-    models = [ChargeModel(name, n_threads) for name in args.model]
+    models = [open_model(name, args, n_threads) for name in args.model]
     saed = read_companion(args.saed, args.species) if args.saed else None
     given = read_companion(args.like, args.species) if args.like else saed
     given = None if given is None else (given.shape, given.origin)
     options = {
         "frames": frames,
         **{name: getattr(args, name) for name in ("saed", "electrons", "augmentation")},
+        **({"is": args.content} if args.content else {}),
     }
     with Run(
-        models, args.output, team, args.resume, args.coarsen, args.model_error, options
+        models,
+        args.output,
+        team,
+        args.resume,
+        args.coarsen,
+        args.model_error,
+        options,
+        args.content,
     ) as run:
         position = -1
         structures = iterate_structures(path, frames, args.species)

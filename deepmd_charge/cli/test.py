@@ -82,8 +82,8 @@ def run(args):
 
     if (args.model is None) == (args.prediction is None):
         raise ChargeError("give either a model (-m) or predicted densities (-p)")
-    if args.model is None and (args.saed or args.electrons):
-        raise ChargeError("--saed and --electrons go with a model (-m)")
+    if args.model is None and (args.saed or args.electrons or args.content):
+        raise ChargeError("--saed, --electrons and --is go with a model (-m)")
     if args.electrons and args.points is not None:
         raise ChargeError("--electrons needs whole grids: leave --points out")
     if args.points is not None and args.points < 1:
@@ -119,16 +119,16 @@ def _from_model(args):
     import numpy as np
 
     from .. import electrons
-    from ..inference import ChargeModel
-    from ..quantities import quantity_of
+    from ..model_info import ModelInfo
     from ..saed.adding import check_given
     from ..saed.sources import matching
-    from ._inputs import read_companion
+    from ._inputs import open_model, read_companion
 
-    model = ChargeModel(args.model)
+    model = open_model(args.model, args)
     check_given(args.model, model.info, args.saed)
-    kind = model.info.get("kind")
-    quantity = quantity_of(kind) if kind else args.quantity or "total"
+    memory = ModelInfo.from_json(model.info)
+    is_said = memory.kind or memory.stated
+    quantity = memory.quantity if is_said else args.quantity or "total"
     if args.quantity not in (None, quantity):
         raise ChargeError(
             f"{args.model}: predicts {quantity}, not {args.quantity}: leave --quantity out"

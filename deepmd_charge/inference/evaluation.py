@@ -26,12 +26,15 @@ class Task:
         The grid that is evaluated.
     part : {"density", "difference", "superposition"}
         The whole, or what was learnt, or the atomic densities that a model carries.
+    quantity : str, optional
+        What models predict that do not remember it.
     """
 
     model_paths: list
     atoms: object
     shape: tuple
     part: str = "density"
+    quantity: str | None = None
 
 
 class Evaluator:
@@ -71,9 +74,10 @@ def evaluator_of(task):
     -------
     Evaluator
     """
-    return Evaluator([_load(path) for path in task.model_paths], task)
+    return Evaluator([_load(path, task.quantity) for path in task.model_paths], task)
 
 
 @lru_cache(maxsize=None)
-def _load(path):
-    return ChargeModel(path, n_threads=1)
+def _load(path, quantity):
+    told = {"quantity": quantity} if quantity else {}
+    return ChargeModel(path, n_threads=1, **told)

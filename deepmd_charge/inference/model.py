@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """ChargeModel: the density of a structure from a trained model."""
 
+import warnings
 from functools import cached_property
 
 import numpy as np
@@ -8,7 +9,8 @@ import numpy as np
 from ..density import Density
 from ..errors import ChargeError
 from ..grids import check_grid
-from ..saed.adding import add, check_given
+from ..model_info import ModelInfo
+from ..saed.adding import add, check_given, check_known
 from ..saed.sources import matching
 from ..sampling import GRID_TYPE
 from ..species import species_of
@@ -40,6 +42,11 @@ class ChargeModel:
     n_threads : int, optional
         Cores to use, by default all that this process may use. The result
         is the same to the last bit for any number.
+    quantity : str, optional
+        What the model gives, where it does not remember it: "total", "up", "down",
+        "magnetization", "magnitude", or the "difference" to superposed atomic
+        densities, for which `saed` is to be added. Such models were made by former
+        versions with ``dp train --skip-neighbor-stat`` or from other models.
 
     Attributes
     ----------
@@ -59,11 +66,16 @@ class ChargeModel:
     Raises
     ------
     ChargeError
-        If the file is missing, or is not a charge model, or `n_threads` is
-        less than 1.
+        If the file is missing, or is not a charge model, `n_threads` is less than
+        1, or the model remembers another quantity.
+
+    Warns
+    -----
+    UserWarning
+        If nothing tells the quantity: the model will not predict.
     """
 
-    def __init__(self, path, n_threads=None):
+    def __init__(self, path, n_threads=None, quantity=None):
         if n_threads is not None and n_threads < 1:
             raise ChargeError(f"n_threads {n_threads}: give a number of at least 1")
         self._n_threads = n_threads or available_cores()
@@ -72,6 +84,14 @@ class ChargeModel:
         self.type_map = self._frozen.type_map
         self.rcut = self._frozen.reach
         self.info = self._frozen.info
+        if quantity is not None:
+            self.info = ModelInfo.from_json(self.info).told(quantity, self.path).to_json()
+        elif ModelInfo.from_json(self.info).content is None:
+            warnings.warn(
+                f"{self.path}: this model does not remember what it predicts, the total density or"
+                " something else",
+                stacklevel=2,
+            )
         # an element of the type map without an atom in the data is not known
         self.elements = self.info.get("elements") or [
             name for name in self.type_map if name != GRID_TYPE
@@ -259,8 +279,10 @@ class ChargeModel:
         Raises
         ------
         ChargeError
-            If the model cannot evaluate the structure (:meth:`check`).
+            If the model cannot evaluate the structure (:meth:`check`), or nothing
+            tells what it gives.
         """
+        check_known(self.path, self.info)
         self.check(atoms)
         types = np.array([self.type_map.index(name) for name in species_of(atoms)], dtype=int)
         return Field(self._evaluator, atoms, Images(atoms, types, self.rcut))

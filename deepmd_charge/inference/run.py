@@ -18,7 +18,7 @@ from ..electrons import known_valences
 from ..errors import ChargeError
 from ..grids import check_grid
 from ..mapped import by_planes, scratch
-from ..model_info import SAME_VALENCE
+from ..model_info import SAME_VALENCE, ModelInfo
 from ..saed.adding import add
 from ..species import species_of
 from ..structures import seen_from
@@ -59,6 +59,8 @@ class Run:
     options : dict, optional
         What else the files depend on, in JSON's types: an unfinished run with
         others is another one.
+    quantity : str, optional
+        What models predict that do not remember it.
 
     Raises
     ------
@@ -68,13 +70,22 @@ class Run:
     """
 
     def __init__(
-        self, models, output, team, resume=False, coarsen=1, model_error=None, options=None
+        self,
+        models,
+        output,
+        team,
+        resume=False,
+        coarsen=1,
+        model_error=None,
+        options=None,
+        quantity=None,
     ):
         _check_models_agree(models)
         self._models = models
         self._team = team
         self._coarsen = coarsen
         self._model_error = model_error
+        self._quantity = quantity
         self._path = Path(f"{output}.partial")
         self._about = {
             "models": [_hash(Path(model.path).read_bytes()) for model in models],
@@ -158,7 +169,7 @@ class Run:
         # atomic densities are too sharp for a coarse grid
         part = "density" if coarse == shape else "difference"
         paths = [os.path.abspath(model.path) for model in self._models]
-        task = Task(paths, seen_from(atoms, origin), coarse, part)
+        task = Task(paths, seen_from(atoms, origin), coarse, part, self._quantity)
         evaluator = Evaluator(self._models, task)
         fields = evaluator.fields
         for field in fields:
@@ -292,17 +303,25 @@ def _check_models_agree(models):
         one, two = known_valences(first.info), known_valences(other.info)
         valences_agree = all(abs(one[e] - two[e]) < SAME_VALENCE for e in one.keys() & two.keys())
         elements = sorted(first.elements), sorted(other.elements)
-        kinds = first.info.get("kind"), other.info.get("kind")
+        memories = ModelInfo.from_json(first.info), ModelInfo.from_json(other.info)
+        kinds = tuple(each.kind or each.stated for each in memories)
         for name, values, agree in (
             ("elements", elements, elements[0] == elements[1]),
             ("valence", (one, two), valences_agree),
-            ("kind", kinds, kinds[0] == kinds[1]),
+            ("kind", kinds, _kinds_agree(*memories)),
         ):
             if not agree:
                 raise ChargeError(
                     f"{first.path} and {other.path}: models of different {name} ({values[0]} and"
                     f" {values[1]}) have no mean; give models of the same kind of data"
                 )
+
+
+def _kinds_agree(one, two):
+    """Where the user says what a model gives, the format of its data is unknown."""
+    if one.stated or two.stated:
+        return one.quantity == two.quantity
+    return one.kind == two.kind
 
 
 def _hash(*contents):

@@ -3,24 +3,33 @@
 
 from ..errors import ChargeError
 from ..mapped import by_planes
-from .sources import FILE, matching
+from ..model_info import ModelInfo
+from .sources import matching
 
-__all__ = ["add", "check_given", "needs_file"]
+__all__ = ["add", "check_given", "check_known"]
 
 
-def needs_file(info):
-    """Whether a model gives a difference to a superposition that the user must add.
+def check_known(path, info):
+    """Raise ChargeError where nothing tells what a model predicts.
 
     Parameters
     ----------
+    path : str
+        The model, for complaints.
     info : dict
         ``ChargeModel.info``
     """
-    return (info.get("saed") or {}).get("source") == FILE
+    if ModelInfo.from_json(info).content is None:
+        raise ChargeError(
+            f"{path}: this model does not remember what it predicts; say so: --is total,"
+            ' difference, up, ... (ChargeModel(..., quantity="total") in Python)'
+        )
 
 
 def check_given(path, info, saed):
     """Raise ChargeError unless a superposition is given exactly where it is needed.
+
+    A model of which nothing tells what it predicts is refused as well.
 
     Parameters
     ----------
@@ -31,12 +40,14 @@ def check_given(path, info, saed):
     saed : object or None
         What the user gave.
     """
-    if needs_file(info) and saed is None:
+    check_known(path, info)
+    needed = ModelInfo.from_json(info).needs_superposition
+    if needed and saed is None:
         raise ChargeError(
             f"{path}: this model has learnt the difference to superposed atomic densities; give"
             " that of the structure on the same grid (predict --saed FILE, saed= in Python)"
         )
-    if saed is not None and not needs_file(info):
+    if saed is not None and not needed:
         raise ChargeError(
             f"{path}: this model gives the total density by itself; leave the SAED out"
         )
