@@ -17,7 +17,6 @@ lines (:mod:`deepmd_charge.formats.said`); nor whether the atoms are periodic
 import math
 import os
 import re
-from typing import NamedTuple
 
 import numpy as np
 
@@ -27,6 +26,7 @@ from ..quantities import QUANTITIES, compose_kind
 from ..species import name_species
 from ..units import BOHR, PER_BOHR3
 from . import abacus
+from ._cube_header import read_header
 from ._text import TextReader
 from ._text_writer import slabs, text_writer, write_values
 from .declared import LENGTHS, Declared
@@ -34,7 +34,8 @@ from .evidence import largest_on_faces, repeated_planes
 from .mistakes import convert_units, is_whole, likely_reading
 from .periodicity import FACE_DENSITY, guess_periodicity
 from .said import (
-    MOLECULAR, program_said, quantity_said, split_quantity, units_said, with_quantity, words_of,
+    MOLECULAR, NAMING, program_said, quantity_named, quantity_said, split_quantity, units_said,
+    with_quantity, words_of,
 )  # fmt: skip
 
 COLUMNS = 6
@@ -57,8 +58,10 @@ def read(path, kind="cube", declared=Declared()):
     -------
     Density
         In e/A^3; a potential, an orbital and what else is not so much per volume as it is.
-        ``extra`` holds "comment" (str, two lines) and, where there
-        are several datasets, "datasets": those after the first, like ``values``.
+        ``extra`` holds "comment" (str, two lines), "notes" and "doubts" (see
+        :func:`deepmd_charge.read_density`), "said" (what tells the quantity, or None), "units"
+        (of values and lengths), "guessed" (``("pbc",)`` where the file does not tell it) and,
+        where there are several datasets, "datasets": those after the first, like ``values``.
 
     Raises
     ------
@@ -66,7 +69,7 @@ def read(path, kind="cube", declared=Declared()):
         If the file is damaged.
     """
     with TextReader(path) as reader:
-        header = _read_header(reader)
+        header = read_header(reader)
         comment, pbc, said = _split_comment(header.comment)
         extra = {"comment": comment, "notes": [], "doubts": []}
         quantity = declared.quantity or _find_quantity(reader.path, extra, header, said)
@@ -109,13 +112,17 @@ def _find_quantity(path, extra, header, tagged):
     """What a file says that it holds; what it does not say is taken as the total density."""
     comment = extra["comment"]
     quantity, said, doubt = abacus.told_by_name(path, comment)
+    if program_said(comment) in NAMING and (quantity := quantity_named(path)):
+        said = os.path.basename(path)
     if told := tagged or quantity_said(comment):
         quantity = told
         lines = [line.strip() for line in comment.splitlines()]
         said = next((line[:40] for line in lines if quantity_said(line) == quantity), "")
     extra["said"] = said
     if quantity and not quantity.is_total and not tagged:
-        extra["notes"].append(f"{quantity.description}, for it says {said!r} (--is says otherwise)")
+        extra["notes"].append(
+            f"{quantity.description}, for it says {said!r} (--is says otherwise)"
+        )
     if doubt is None and quantity is None and header.labels:
         doubt = (
             f"its datasets have numbers ({' '.join(header.labels[:5])}), as those of orbitals: say by"
@@ -138,7 +145,7 @@ def _trust_words(density, declared):
         convert_units(density, named)
         density.extra["notes"].append(
             f"values in {named[0]}, lengths in {named[1]}, as its comment and its"
-            f" {likely.electrons:.6g} electrons say (--unit says otherwise)"
+            f" {likely.electrons:.3f} electrons say (--unit says otherwise)"
         )
     elif likely or not (is_total and is_whole(electrons)):
         density.extra["doubts"].append(
@@ -161,6 +168,8 @@ def _one_period(density):
     if "datasets" in extra:
         extra["datasets"] = [np.ascontiguousarray(one[keep]) for one in extra["datasets"]]
     period = Density(atoms, values, density.origin, density.kind, extra)
+    if density.extra["units"][0] == "e":  # times a volume that is none
+        values *= density.volume / period.volume
     counts = [density.quantity.is_total and is_whole(d.n_electrons) for d in (density, period)]
     if counts == [True, False] or (not all(repeated.values()) and counts != [False, True]):
         return density
@@ -195,11 +204,10 @@ def write(path, density, kind="cube"):
     path = os.fspath(path)
     atoms = density.atoms
     check(path, density)
-    comment = _comment(density)
     steps = atoms.cell.array / np.reshape(density.shape, (3, 1)) / BOHR
     with text_writer(path) as file:
         lines = [
-            *comment,
+            *_comment(density),
             _line(len(atoms), density.origin / BOHR),
             *(_line(n, step) for n, step in zip(density.shape, steps)),
             *(_line(z, [z, *xyz / BOHR]) for z, xyz in zip(atoms.numbers, atoms.positions)),
@@ -232,84 +240,12 @@ def _line(count, numbers):
     return f"{count:5d}" + "".join(f" {x:17.12f}" for x in numbers)
 
 
-class _Header(NamedTuple):
-    """What stands before the values; lengths in the file's own unit."""
-
-    comment: list
-    numbers: list
-    positions: np.ndarray
-    origin: np.ndarray
-    cell: np.ndarray
-    shape: tuple
-    in_angstrom: bool
-    n_sets: int
-    labels: list  # of the datasets
-
-
-def _read_header(reader):
-    comment = [reader.line(), reader.line()]
-    if None in comment:
-        raise ChargeError(f"{reader.path}: the file is empty")
-    n_atoms, origin, n_sets = _read_counts(reader, "the number of atoms and the origin")
-    if n_atoms == 0:
-        raise reader.error("there are no atoms in this file")
-    axes = [_read_counts(reader, f"points and step of axis {i}")[:2] for i in (1, 2, 3)]
-    signs = {math.copysign(1, n) for n, _ in axes}
-    if not all(n for n, _ in axes) or len(signs) > 1:
-        raise reader.error("the numbers of points must all be positive, or all negative (A)")
-    shape = tuple(abs(n) for n, _ in axes)
-    cell = np.array([abs(n) * step for n, step in axes])
-    if not abs(np.linalg.det(cell)) > 1e-12:
-        raise reader.error("the cell has no volume: check the steps of the grid")
-    numbers, positions = _read_atoms(reader, abs(n_atoms))
-    labels = _read_labels(reader) if n_atoms < 0 else []
-    n_sets = len(labels) if labels else n_sets
-    return _Header(comment, numbers, positions, origin, cell, shape, signs == {-1}, n_sets, labels)
-
-
 def _named_atoms(path, numbers, positions, cell, species):
     from ase import Atoms
 
     atoms = Atoms(numbers, positions=positions, cell=cell)
     name_species(path, atoms, species)
     return atoms
-
-
-def _read_counts(reader, expected):
-    """A whole number, three numbers and perhaps a whole number."""
-    words = reader.words(expected)
-    numbers = reader.as_floats(words, (4, 5), expected)
-    n_sets = numbers[4] if len(numbers) > 4 else 1
-    if not (numbers[0].is_integer() and n_sets == int(n_sets) and n_sets > 0):
-        raise reader.error(f"expected {expected}, found {' '.join(words)[:40]!r}")
-    return int(numbers[0]), np.array(numbers[1:4]), int(n_sets)
-
-
-def _read_atoms(reader, n_atoms):
-    from ase.data import chemical_symbols
-
-    numbers, positions = [], []
-    for i in range(n_atoms):
-        expected = f"atom {i + 1} of the {n_atoms} that the header counts"
-        z, _, *position = reader.floats((5,), expected)
-        if not (z.is_integer() and 0 < z < len(chemical_symbols)):
-            raise reader.error(f"{z:g} is not the atomic number of an element")
-        numbers.append(int(z))
-        positions.append(position)
-    return numbers, np.array(positions)
-
-
-def _read_labels(reader):
-    """Labels of the datasets, which may take several lines."""
-    expected = "the number of datasets and their labels"
-    words = reader.words(expected)
-    if not words or not words[0].isdecimal() or not 0 < int(words[0]) < 10**6:
-        raise reader.error(f"expected {expected}, found {' '.join(words)[:40]!r}")
-    n_sets = int(words[0])
-    labels = words[1:]
-    while len(labels) < n_sets:
-        labels += reader.words(expected)
-    return labels[:n_sets]
 
 
 def _expect_end(reader):

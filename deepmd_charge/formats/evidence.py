@@ -14,11 +14,15 @@ __all__ = [
 CLOSEST = 0.5  # A
 CLOSEST_RADII = 0.4  # of the sum of covalent radii
 # Across opposite faces that do not continue one another ln rho misses what its slopes on
-# either side lead to expect by 0.56 (rms) or more, and by 1.2 times those slopes (tails of 168
-# molecules, cut 1.6 to 2.1 A from the nuclei, at steps of 0.2 and 0.4 A). Within crystals it
-# is 0.2 and 0.5 at steps up to 0.3 A, and below 0.65 and 1.1 up to 0.45 A.
+# either side lead to expect by 0.5 (rms) or more, and by 1.2 times those slopes (boxes about
+# 18 molecules, 1.4 to 2.1 A from nuclei, at steps of 0.2 and 0.4 A). In crystals one of both is
+# below 0.85 of these limits at steps up to 0.4 A (26 densities of VASP, ABACUS and Quantum
+# ESPRESSO, cut anywhere); coarser grids do not tell.
 BREAK, BREAK_SLOPES = 0.3, 1.15
+BREAK_STEP = 0.4  # A
 TAILS = (1e-4, 0.3)  # e/A^3, where densities are smooth on the scale of a grid's step
+ATOM = 1.2  # A, or the covalent radius: within it they are not
+FACE_POINTS = 100  # along each axis of a face, at most
 REPEAT = 1e-5  # of a value: what digits leave of equal ones
 
 
@@ -28,32 +32,54 @@ def largest_on_faces(values):
     return max(np.abs(face).max() for face in faces)
 
 
-def faces_break(values, axis):
+def faces_break(density, axis):
     """Whether a density does not go on from the last plane of an axis to the first.
 
     Parameters
     ----------
-    values : np.ndarray
-        e/A^3.
+    density : Density
     axis : int
 
     Returns
     -------
     bool or None
-        None where nothing tells: few points, or no density but that of nuclei.
+        None where nothing tells: few points, or none but in atoms and far from all of them.
     """
-    planes = np.moveaxis(values, axis, 0)
-    if len(planes) < 6:
+    planes = np.moveaxis(density.values, axis, 0)
+    if len(planes) < 6 or density.atoms.cell.lengths()[axis] > BREAK_STEP * len(planes):
         return None
-    across = np.stack([planes[k] for k in (-3, -2, -1, 0, 1, 2)])
+    steps = tuple(slice(None, None, -(-n // FACE_POINTS)) for n in planes.shape[1:])
+    across = np.stack([planes[k][steps] for k in (-3, -2, -1, 0, 1, 2)])
     least, most = TAILS
     chosen = (across > least).all(axis=0) & (across[2:4] < most).all(axis=0)
+    face = np.zeros(planes.shape[1:], dtype=bool)
+    face[steps] = chosen
+    index = np.insert(np.argwhere(face), axis, 0, axis=1)
+    chosen[chosen] = ~_in_atoms(density, index)
     if chosen.sum() < 4:
         return None
     slopes = np.diff(np.log(across[:, chosen]), axis=0)
     expected = 2 * slopes[1] - slopes[0], 2 * slopes[3] - slopes[4]
     misses = np.sqrt(np.mean([(slopes[2] - slope) ** 2 for slope in expected]))
     return bool(misses > max(BREAK, BREAK_SLOPES * np.sqrt(np.mean(slopes[1:4] ** 2))))
+
+
+def _in_atoms(density, index):
+    """Whether points of a grid (n, 3) lie within atoms or their images, where nothing is smooth."""
+    from ase.data import covalent_radii
+    from scipy.spatial import cKDTree
+
+    atoms = density.atoms
+    shifts = np.array(list(product((-1, 0, 1), repeat=3)))[:, None]
+    points = density.points(np.ravel_multi_index(index.T, density.shape))
+    inside = np.zeros(len(points), dtype=bool)
+    wrapped = atoms.cell.scaled_positions(atoms.positions - density.origin) % 1.0
+    for number in np.unique(atoms.numbers):
+        images = (wrapped[atoms.numbers == number] + shifts).reshape(-1, 3) @ atoms.cell.array
+        reach = max(ATOM, covalent_radii[number])
+        distances, _ = cKDTree(images + density.origin).query(points, distance_upper_bound=reach)
+        inside |= distances < reach
+    return inside
 
 
 def atoms_outside(density, margin=1e-2):
@@ -114,12 +140,18 @@ def repeated_planes(values):
     return found
 
 
-def stride_cell(density):
+def stride_cell(density, tolerance):
     """The cell of a grid with an odd number of points, of which every second was written.
 
     CP2K's STRIDE writes (n + 1) / 2 of n points, so that number times step is half a step
     longer than the cell. The integral over the shorter cell, by a periodic spline through the
     unevenly spaced points, tells along which axes.
+
+    Parameters
+    ----------
+    density : Density
+    tolerance : float
+        How far from a whole number the electrons of the right cell may be.
 
     Returns
     -------
@@ -138,12 +170,9 @@ def stride_cell(density):
             electrons = float(planes @ weights[0]) / shape.prod() * density.volume
             found.append((abs(electrons - round(electrons)), is_odd, electrons))
     miss, is_odd, electrons = min(found)
-    if miss > STRIDE_TOLERANCE:
+    if miss > tolerance:
         return None, electrons
     return density.atoms.cell.array * ((shape - np.array(is_odd) / 2) / shape)[:, None], electrons
-
-
-STRIDE_TOLERANCE = 0.02  # electrons; the spline adds to what the digits leave
 
 
 def _spline_weights(n, last):

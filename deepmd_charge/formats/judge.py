@@ -18,6 +18,8 @@ LEARN = "learn"  # as `check`: what is doubtful is an error
 # far (as a fraction) above the sum of atomic numbers an error.
 INTEGRAL_TOLERANCE = 0.01
 NUCLEI_TOLERANCE = 1e-3
+STRIDE_TOLERANCE = 0.02  # electrons, of the right cell; its points are not evenly spaced
+COARSE_TOLERANCE = 0.05  # electrons, of a cell that is right, by its coarse grid alone
 NOTHING_SHARE = 1e-6  # of the integral of |rho|, that the digits of a file leave of zero
 
 
@@ -107,7 +109,8 @@ def _check_integral(density, electrons, path, declared):
     elif likely := likely_reading(density, declared, electrons):
         remedy = _remedy(likely, units_of(density, declared))
     raise ChargeError(
-        f"{path}: not a charge density: it integrates to {electrons:.6g} electrons, {between}: {remedy}"
+        f"{path}: not a charge density: it integrates to {electrons:.6g} electrons, {between}:"
+        f" {remedy}"
     )
 
 
@@ -120,8 +123,8 @@ def _doubtful_count(density, electrons, declared):
     if _is_whole(electrons) or not is_guessed or not density.atoms.pbc.any():
         return None
     if program_said(density.extra.get("comment", "")) == "CP2K":
-        return f"{_not_whole(electrons)}: {_stride(density)}"
-    breaks = [axis for axis in range(3) if faces_break(density.values, axis)]
+        return _stride(density, electrons)
+    breaks = [axis for axis in range(3) if faces_break(density, axis)]
     if breaks:
         return (
             f"{_not_whole(electrons)}: taken as periodic, but opposite faces of its grid do not"
@@ -131,16 +134,19 @@ def _doubtful_count(density, electrons, declared):
     return None
 
 
-def _stride(density):
+def _stride(density, electrons):
     """What is to be done about a cube of CP2K."""
-    cell, electrons = stride_cell(density)
+    off = abs(electrons - round(electrons))
+    cell, right = stride_cell(density, min(STRIDE_TOLERANCE, off / 4))
     likely = ""
     if cell is not None:
         lengths = " ".join(f"{length:.4f}" for length in (cell**2).sum(axis=1) ** 0.5)
-        likely = f", so that its cell would be {lengths} A with {electrons:.3f} electrons"
+        likely = f", so that its cell would be {lengths} A with {right:.3f} electrons"
+    elif off < COARSE_TOLERANCE:
+        return None
     return (
-        "CP2K's STRIDE (2 by default) leaves out points, and of an odd number of them a part of"
-        f" the cell is left over{likely}: write the cube with STRIDE 1"
+        f"{_not_whole(electrons)}: CP2K's STRIDE (2 by default) leaves out points, and of an odd"
+        f" number of them a part of the cell is left over{likely}: write the cube with STRIDE 1"
     )
 
 
@@ -151,8 +157,8 @@ def _remedy(likely, now):
     meant = {"e": "e (density times volume)"}
     return (
         f"likely it is in {' and '.join(meant.get(unit, unit) for unit in better)}, which makes"
-        f" {likely.electrons:.3f} of them: read it by --unit {' '.join(better)} (unit=), or by"
-        f" --unit {' '.join(worse)} if it is right as it is"
+        f" {likely.electrons:.3f} of them: read it by --unit {' '.join(better)} (unit=), or, if it"
+        f" is right as it is, by --unit {' '.join(worse)}"
     )
 
 

@@ -19,6 +19,7 @@ WHOLE = 5e-3  # electrons from a whole number
 NEARLY = 0.05  # where the count as it stands is impossible
 NUCLEI = 1.001  # of the sum of atomic numbers, at most
 CLOSEST = 0.6  # of the sum of two covalent radii
+ODD = 0.5  # of the logarithm of that
 
 _UNITS = {"cube": ("e/bohr^3", "bohr"), "xsf": ("e/bohr^3", "A")}
 _OF_VASP = ("e", "A")
@@ -81,8 +82,7 @@ def likely_reading(density, declared, electrons):
         and _can_be(other, density)
         and (other.length == now[1] or _oddity(other) <= _oddity(present))
     ]
-    # one mistake is likelier than two
-    return min(found, key=lambda r: (r.values != now[0]) + (r.length != now[1]), default=None)
+    return min(found, key=lambda reading: _unlikeliness(reading, now), default=None)
 
 
 def convert_units(density, units):
@@ -118,6 +118,12 @@ def _can_be(reading, density):
     return 0.5 * len(atoms) <= reading.electrons <= atoms.numbers.sum() * NUCLEI
 
 
+def _unlikeliness(reading, now):
+    """How many mistakes a reading takes; bonds that are none count two."""
+    mistakes = sum(one != other for one, other in zip(reading, now))
+    return mistakes + 2 * (_oddity(reading) > ODD)
+
+
 def _oddity(reading):
     """How far the shortest distance is from that of a bond."""
     return abs(np.log(reading.closest)) if reading.closest else 0.0
@@ -129,7 +135,7 @@ def _closest(atoms):
     from ase.neighborlist import neighbor_list
 
     atoms, radii = atoms.copy(), covalent_radii[atoms.numbers]
-    atoms.pbc = len(atoms) == 1 and atoms.pbc
+    atoms.pbc = True
     for scale in (1.5, 5.0):  # few pairs first
         first, second, distances = neighbor_list("ijd", atoms, radii * scale)
         if len(distances):

@@ -36,7 +36,7 @@ def guess_periodicity(density, program):
         least = FACE_SHARE * np.abs(values).max()
     is_empty = largest_on_faces(values) < least
     is_moved = np.abs(density.origin).max() > AT_ZERO
-    breaks = [faces_break(values, axis) for axis in range(3)]
+    breaks = [faces_break(density, axis) for axis in range(3)]
     broken = " and ".join("abc"[axis] for axis, is_broken in enumerate(breaks) if is_broken)
     outside = atoms_outside(density)
     goes_on = not is_moved and not is_empty and False in breaks and not broken
@@ -45,7 +45,8 @@ def guess_periodicity(density, program):
     elif is_empty:
         atoms.pbc, why = False, "there is next to nothing on the faces of its grid"
     elif is_moved and broken and (outside or not atoms_outside(density, -MARGIN)):
-        atoms.pbc, why = False, f"opposite faces of its grid do not continue one another along {broken}"
+        atoms.pbc = False
+        why = f"opposite faces of its grid do not continue one another along {broken}"
     else:
         atoms.pbc, why = True, "there are values on the faces of its grid"
     taken = "periodic" if atoms.pbc.any() else "a molecule in a box"

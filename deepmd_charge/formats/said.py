@@ -12,7 +12,7 @@ import re
 from ..quantities import QUANTITIES
 
 __all__ = [
-    "MOLECULAR", "program_said", "quantity_named", "quantity_said", "split_quantity",
+    "MOLECULAR", "NAMING", "program_said", "quantity_named", "quantity_said", "split_quantity",
     "units_said", "with_quantity", "words_of",
 ]  # fmt: skip
 
@@ -59,13 +59,16 @@ _QUANTITIES = {
         r"\bup (density )?(-|minus) (down|dn)\b",
         r"\bspin[ -]polari[sz]ation[ -]" + _DENSITY,
         r"(?<!\balpha[ -])(?<!\bbeta[ -])(?<!\bup[ -])(?<!\bdown[ -])"
-        r"\bspin[ -]?(only[ -])?(charge[ -]|electron[ -])?" + _DENSITY + r"(?! (up|down|alpha|beta)\b)",
+        r"\bspin[ -]?(only[ -])?(charge[ -]|electron[ -])?"
+        + _DENSITY
+        + r"(?! (up|down|alpha|beta)\b)",
     ),
     "difference": (
         r"\bdiff(erences?)?\b",
         r"\bdeformation\b",
         r"\bd(elta[ -]?)?(rho|density)\b",
         r"\bfukui\b",
+        r"\bminus\b",
         r"\b(induced|response|attachment|detachment|bonding)[ -]" + _KIND + _DENSITY,
         r"\b" + _DENSITY + r" (change|response|redistribution)\b",
         r"\bcharge redistribution\b",
@@ -78,7 +81,9 @@ _QUANTITIES = {
     ),
     "down": (
         r"\bproperty: db\b",
-        r"(?<!alpha and )(?<!alpha \+ )(?<!up and )(?<!up \+ )\b(beta|down|minority)[ -]" + _KIND + _DENSITY,
+        r"(?<!alpha and )(?<!alpha \+ )(?<!up and )(?<!up \+ )\b(beta|down|minority)[ -]"
+        + _KIND
+        + _DENSITY,
         r"\bspin[ -]down\b|\bdown[ -]spin\b",
         _DENSITY + r",? \(?(beta|down)\b",
     ),
@@ -89,6 +94,7 @@ _QUANTITIES = {
         r"\bwave[ -]?functions?\b",
         r"\b(homo|lumo)\b",
         r"\beigenstate\b",
+        r"\bwannier\b",
         r"\b[ab]?mo ?[=#]? ?\d+\b",
     ),
     "total": (
@@ -109,7 +115,7 @@ _PROGRAMS = {
     "Psi4": r"\bpsi ?4\b",
     "ORCA": r"\borca\b",
     "Multiwfn": r"\bmultiwfn\b",
-    "Gaussian": r"\bfrom total \w+ density\b|\btitle card required\b|\bmo coefficients\b|\bcubegen\b",
+    "Gaussian": r"\bfrom total \w+ density\b|\btitle card required\b|\bmo coefficients\b",
     "ABACUS": r"\babacus\b|\(nspin\)",
     "Quantum ESPRESSO": r"\bpwscf\b|\bquantum espresso\b",
     "FHI-aims": r"\bfhi-?aims\b",
@@ -131,21 +137,25 @@ MOLECULAR = (
 )  # fmt: skip
 
 _PER_ANGSTROM3 = re.compile(
-    r"\be(lectrons?)? ?(/|per) ?(cubic )?(a|å|ang|angstroms?) ?(\^ ?|\*\*)?(3|³)|\bper cubic angstrom"
-    r"|\bangstroms? ?\^? ?-3"
+    r"\be(lectrons?)? ?(/|per) ?(cubic )?(a|å|ang|angstroms?) ?(\^ ?|\*\*)?(3|³)"
+    r"|\bper cubic angstrom|\bangstroms? ?\^? ?-3"
 )
 _PER_BOHR3 = re.compile(r"\be(lectrons?)? ?(/|per) ?(cubic )?(bohr|a0|a\.?u\.?) ?(\^ ?|\*\*)?3?")
 _ANGSTROM = re.compile(r"\b(ang|angstroms?)\b|å")
 _BOHR = re.compile(r"\bbohrs?\b")
 
+# They say what they write by names that they choose themselves.
+NAMING = ("FHI-aims",)
+
 # What names of files add to the words above.
 _NAMES = {
     "magnetization": r"\b(mag|magn|spindens|sden|ds)\b",
-    "up": r"\b(up|alpha|da)$",
-    "down": r"\b(down|dn|beta|db)$",
-    "difference": r"\b(dden|drho|chgdiff)\b",
-    "potential": r"\b(pot|pots\d|v0|vh|vt|vhart|hartree)\b",
-    "partial": r"\b(bvol|atvol|atomvol)\w*",
+    "up": r"\b(up|alpha|da|den0)$|\bdens\w* sp1$",
+    "down": r"\b(down|dn|beta|db|den1)$|\bdens\w* sp2$",
+    "difference": r"\b(dden|drho|chgdiff|abs2diff)\b",
+    "potential": r"\b(pot|pots\d|v0|vh|vt|vks|vhart|hartree)\b",
+    "partial": r"\b(bv(ol|at)|at(om)?vol)",
+    "orbital": r"\bwf st\d+|\bwp .*\b(real|imag)\b",
 }
 _NAMES = {name: re.compile(way) for name, way in _NAMES.items()}
 

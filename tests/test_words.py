@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""What comments and names of density files say in words."""
+
+import pytest
+
+from deepmd_charge.formats.said import (
+    program_said,
+    quantity_named,
+    quantity_said,
+    split_quantity,
+    units_said,
+    with_quantity,
+    words_of,
+)
+from deepmd_charge.quantities import QUANTITIES
+
+CP2K, PSI4 = "-Quickstep-\n {}", "Psi4 Gaussian Cube File.\nProperty: {} [e/a0^3]. Isocontour range"
+AIMS = "CUBE FILE written by FHI-AIMS\ncube {}"
+PYSCF, GAUSSIAN = "{}\nPySCF Version: 2.14.0", " Title Card Required\n {} from Total SCF Density"
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        (CP2K.format("ELECTRON DENSITY"), "total"),
+        (CP2K.format("SUM OF ALPHA AND BETA DENSITY"), "total"),
+        (CP2K.format("SPIN DENSITY"), "magnetization"),
+        (CP2K.format("DIFFERENCE OF ALPHA AND BETA DENSITY"), "magnetization"),
+        (CP2K.format("HARTREE POTENTIAL"), "potential"),
+        (CP2K.format("ELF"), "elf"),
+        (CP2K.format("WAVEFUNCTION   4 spin   1 i.e. HOMO -   0"), "orbital"),
+        (CP2K.format("TOTAL DENSITY"), "other"),  # with the nuclei
+        (PSI4.format("Dt"), "total"),
+        (PSI4.format("Da"), "up"),
+        (PSI4.format("Db"), "down"),
+        (PSI4.format("Ds"), "magnetization"),
+        (PSI4.format("ESP"), "potential"),
+        (PSI4.format("Psi_a_5_5-A"), "orbital"),
+        (PSI4.format("ELFa"), "elf"),
+        (PSI4.format("LOLb"), "other"),
+        (PYSCF.format("Electron density in real space (e/Bohr^3)"), "total"),
+        (PYSCF.format("Orbital value in real space (1/Bohr^3)"), "orbital"),
+        (PYSCF.format("Molecular electrostatic potential in real space"), "potential"),
+        (GAUSSIAN.format("Electron density"), "total"),
+        (GAUSSIAN.format("Electrostatic potential"), "potential"),
+        (GAUSSIAN.format("Spin density"), "magnetization"),
+        (GAUSSIAN.format("Alpha density"), "up"),
+        (GAUSSIAN.format("Beta spin density"), "down"),
+        (" h2o MO=HOMO\n MO coefficients", "orbital"),
+        (AIMS.format("total_density"), "total"),
+        (AIMS.format("spin_density"), "magnetization"),
+        (AIMS.format("delta_density"), "difference"),
+        (AIMS.format("eigenstate_density 5"), "partial"),
+        (AIMS.format("eigenstate 5"), "orbital"),
+        (AIMS.format("hartree_potential"), "potential"),
+        ("benzene\nCharge density - 3D GRID - GAUSSIAN CUBE FORMAT", "total"),
+        ("benzene\nSpin density - 3D GRID - GAUSSIAN CUBE FORMAT", "magnetization"),
+        ("siesta.DRHO\n", "difference"),
+        ("siesta.VH\n", "potential"),
+        ("siesta.LDOS\n", "partial"),
+        ("charge density difference of AB, A and B\n", "difference"),
+        ("made by hand\nspin-up density", "up"),
+        ("made by hand\ndensity up - down", "magnetization"),
+        ("electron density from natural orbitals\n", "total"),
+        ("Kinetic energy density\n", "other"),
+        # the more wary of two
+        ("density difference\nElectron density from Total SCF Density", "difference"),
+        # that a program names nothing
+        ("Cubefile created from PWScf calculation\nContains the selected quantity on a FFT grid", None),
+        ("STEP: 0  Cubefile created from ABACUS. Inner loop is z\n2 (nspin) 0.5", None),
+        ("CPMD CUBE FILE.\nOUTER LOOP: X, MIDDLE LOOP: Y, INNER LOOP: Z", None),
+        ("cube file from ase, written on Mon\nOUTER LOOP: X, MIDDLE LOOP: Y", None),
+        (" Gaussian cube file\n Bader charge", None),
+        # words that are of something else
+        ("alpha-quartz charge density\n", "total"),
+        ("spin polarized NiO\n", None),
+        ("NaCl, deep potential\n", None),
+        ("ultrasoft pseudo-potentials\n", None),
+        ("comment one\ncomment two", None),
+    ],
+)
+def test_quantities(text, name):
+    found = quantity_said(text)
+    assert (found and found.name) == name
+    found = quantity_said(text.replace("density", "Density").replace(" ", "  "))
+    assert (found and found.name) == name
+
+
+@pytest.mark.parametrize("name", QUANTITIES)
+def test_what_is_written_is_recognised(name):
+    quantity = QUANTITIES[name]
+    assert quantity_said(words_of(quantity)) == quantity
+    for comment in ("", "Si2", "Si2\nspin density", "NaCl potential", "electron density"):
+        noted = with_quantity(comment, quantity)
+        assert (quantity_said(noted) or QUANTITIES["total"]) == quantity
+        words, tag = split_quantity(noted)
+        assert words == comment and tag in (None, quantity)
+        assert with_quantity(noted, QUANTITIES["total"]) == with_quantity(
+            comment, QUANTITIES["total"]
+        )
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        (CP2K.format("ELECTRON DENSITY"), "CP2K"),
+        (PSI4.format("Dt"), "Psi4"),
+        (PYSCF.format("x"), "PySCF"),
+        (GAUSSIAN.format("Electron density"), "Gaussian"),
+        (" Generated by Multiwfn\n Totally 4096 grid points", "Multiwfn"),
+        ("x\n4 (nspin) 0.531 (fermi energy, in Ry)", "ABACUS"),
+        (" Gaussian cube file\n something", None),
+        ("CPMD CUBE FILE.\nOUTER LOOP: X", None),
+    ],
+)
+def test_programs(text, name):
+    assert program_said(text) == name
+
+
+@pytest.mark.parametrize(
+    ("text", "units"),
+    [
+        ("Electron density in real space (e/Bohr^3)", ("e/bohr^3", None)),
+        ("#Atomic coordinates in Angstroms", (None, "A")),
+        ("density in e/A^3, lengths in bohr", ("e/A^3", "bohr")),
+        ("electrons/Angstrom**3", ("e/A^3", None)),
+        ("lengths in bohr or angstrom", (None, None)),
+        ("density", (None, None)),
+    ],
+)
+def test_units(text, units):
+    assert units_said(text) == units
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("x/CHGCAR_diff.gz", "difference"),
+        ("CHGCAR_up", "up"),
+        ("O2-SPIN_DENSITY-1_0.cube", "magnetization"),
+        ("met.sden.cube", "magnetization"),
+        ("met.dden.cube.gz", "difference"),
+        ("h2o_esp.cube", "potential"),
+        ("mo_12.cub", "orbital"),
+        ("PARCHG.0012", "partial"),
+        ("cp2k-ELECTRON_DENSITY-1_0.cube", "total"),
+        ("diff/CHGCAR", None),
+        ("alpha-quartz.cube", None),
+        ("beta-Sn.CHGCAR", None),
+        ("NO.polarized.CHGCAR.gz", None),
+        ("CHGCAR.spin", None),
+        ("SPIN1_CHG.cube", None),
+        ("AECCAR0", None),
+        ("AlMgDiffusion.CHGCAR", None),
+    ],
+)
+def test_names(path, name):
+    found = quantity_named(path)
+    assert (found and found.name) == name
