@@ -30,10 +30,17 @@ SHAPE = (7, 8, 9)
 class Field:
     """A density of Gaussian atoms that is known everywhere; e/A^3, lengths in A."""
 
-    def __init__(self, cell=SKEW, places=((0.1, 0.2, 0.3), (0.6, 0.65, 0.7)), width=0.8, pbc=True):
-        self.cell, self.width, self.pbc = np.array(cell), width, pbc
+    # electrons; with these weights no two axes or atoms are alike
+    def __init__(
+        self,
+        cell=SKEW,
+        places=((0.1, 0.2, 0.3), (0.6, 0.65, 0.7)),
+        width=0.8,
+        pbc=True,
+        weights=(7.0, 9.0),
+    ):
+        self.cell, self.width, self.pbc, self.weights = np.array(cell), width, pbc, weights
         self.atoms = Atoms("Fe2", scaled_positions=places, cell=cell, pbc=pbc)
-        self.weights = (7.0, 9.0)  # electrons; with them no two axes or atoms are alike
 
     def __call__(self, points):
         shifts = itertools.product(range(-3, 4), repeat=3) if self.pbc else [(0, 0, 0)]
@@ -375,7 +382,8 @@ def test_channels_named_by_their_blocks(file):
 
 @pytest.mark.parametrize("names", [("total", "magnetization"), ("charge_density", "spin_density"), ("rho", "mag")])
 def test_a_density_and_its_magnetisation(file, names):
-    density = read_density(file(many(*((f"DATAGRID_3D_{n}", g) for n, g in zip(names, (WHOLE, -UP))))))
+    text = many(*((f"DATAGRID_3D_{n}", g) for n, g in zip(names, (WHOLE, -UP))))
+    density = read_density(file("# with its spin density\n" + text), check="learn")
     assert_field(density)
     np.testing.assert_allclose(density.extra["spin"][0], -0.75 * density.values, rtol=1e-9)
 
@@ -751,14 +759,15 @@ def test_a_symmetric_crystal_without_a_cell(file):
 
 
 @pytest.mark.parametrize("shift", [0.0, 0.3])
-def test_molecules_are_molecules(file, shift):
+@pytest.mark.parametrize("weights", [(8.0, 8.0), (7.0, 9.0)])
+def test_molecules_are_molecules(file, shift, weights):
     """Symmetric in their box or not, with density at its ends or without."""
     for margin, edge in itertools.product((2.2, 3.0, 4.0), (False, True)):
         side = 2 * margin + 0.8
         cell = np.eye(3) * side
         middle = margin + 0.4 + shift
         places = np.array([[middle - 0.4, middle, middle], [middle + 0.4, middle, middle]]) / side
-        field = Field(cell, places, pbc=False)
+        field = Field(cell, places, pbc=False, weights=weights)
         values = field.grid((20, 21, 22), cell)
         for axis in range(3 if edge else 0):  # as real-space codes end
             for k in (0, -1):
@@ -821,7 +830,7 @@ def test_atoms_that_the_cell_repeats(file):
     for z, n in ((0.02, 4), (0.001, 2)):
         atoms.positions[2:] = FIELD.atoms.positions + [0, 0, z]
         assert len(read_density(file(structure(atoms) + block(WHOLE, SKEW))).atoms) == n
-    atoms = Atoms("Fe2", [[1, 1, 0.5], [1, 1, 4.9]], cell=SKEW)  # no repetition along c of a slab
+    atoms = Atoms("Fe2", [[1, 1, 0], [1, 1, 0] + SKEW[2]], cell=SKEW)  # a slab does not repeat along c
     assert len(read_density(file(structure(atoms, "SLAB\n") + block(WHOLE, SKEW))).atoms) == 2
 
 

@@ -177,10 +177,10 @@ class ModelInfo:
         )
 
     def after(self, earlier, path):
-        """Add what a model remembers whose training these data go on with.
+        """Add what the model remembers whose training goes on with these data.
 
-        Grid spacings are those of what is to be resolved: the finer one is taken.
-        Valences are as doubtful as either data leave them.
+        Of the grid spacings the finer one is taken, so that a prediction resolves
+        what either data did. Valences are as doubtful as either data leave them.
 
         Parameters
         ----------
@@ -245,7 +245,7 @@ class ModelInfo:
             raise ChargeError(f"{path}: of {its}, but the training data are of {mine}; {remedy}")
 
     def _check_saed(self, other, path, remedy):
-        if self.saed and other.saed and other.saed["source"] is None:
+        if self.saed and other.saed and other.saed.get("source") is None:
             return  # lost: the tables themselves tell
         its, mine = (_superposed(each.saed) for each in (other, self))
         if its != mine:
@@ -257,4 +257,4 @@ def _superposed(saed):
     if not saed:
         return "densities as they are (no model/saed)"
     cutoff = f" up to {saed['ecutrho']:g} Ry" if saed.get("ecutrho") else ""
-    return f"differences to superposed atomic densities of source {saed['source']!r}{cutoff}"
+    return f"differences to superposed atomic densities of source {saed.get('source')!r}{cutoff}"

@@ -114,8 +114,8 @@ def _auto(path, info, atoms):
             if error and name in species_of(atoms)
         )
         raise ChargeError(
-            f"{path}: the electrons of its training data leave {doubt:.2g} electrons of this structure"
-            f" in doubt ({valences}), as those of charged cells do; give --electrons N"
+            f"{path}: the electrons of its training data leave {doubt:.2g} electrons of this"
+            f" structure in doubt ({valences}), as those of charged cells do; give --electrons N"
         )
     return number
 

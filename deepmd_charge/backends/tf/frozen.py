@@ -60,7 +60,7 @@ class Frozen:
         info = json.loads(self.constants["model_attr/charge_info"])
         lost = ModelInfo.from_json(info).content is None
         if lost and (self.saed or (self.arguments or {}).get("saed")):
-            # what is learnt with atomic densities is the total without them, in the graph or in files
+            # learnt was the total without atomic densities, which the graph has, or files
             info["saed"] = {"source": None if self.saed else FILE}
         return info
 

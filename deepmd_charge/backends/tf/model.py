@@ -184,7 +184,8 @@ class ChargeModelTF(Model):
             self.superposition.check(start.constants.get)
         elif start.saed:
             raise ChargeError(
-                f"{start.path}: carries a table of superposed atomic densities; name it in model/saed"
+                f"{start.path}: carries a table of superposed atomic densities; name it in"
+                " model/saed"
             )
         if ModelInfo.from_json(start.info).content is None:
             log.warning(
@@ -197,8 +198,8 @@ class ChargeModelTF(Model):
     def _check_types(self, type_map):
         if type_map != self.type_map:
             raise ChargeError(
-                f"the initial model has the type_map {type_map}; give model/type_map the same order, "
-                f"not {self.type_map}"
+                f"the initial model has the type_map {type_map}; give model/type_map the same "
+                f"order, not {self.type_map}"
             )
 
     def _stat_moments(self, *inputs):

@@ -10,7 +10,7 @@ from .frozen import read_checkpoint, read_model
 
 __all__ = ["starting_point"]
 
-# Variables of a checkpoint that are constants in a frozen model, and what it remembers is beside.
+# Variables of a checkpoint that a frozen model has as constants, and that must be known here.
 _TABLE = ("saed/step", "saed/coefficients")
 
 
