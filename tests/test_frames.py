@@ -214,6 +214,21 @@ def test_concatenated(tmp_path, n_spin, augmentation, between, comment):
     assert k == 2
 
 
+@pytest.mark.parametrize("size", range(40, 75))
+def test_pieces_end_anywhere(tmp_path, monkeypatch, size):
+    """Of the file, as it is read: also between the lines that tell a structure."""
+    path = tmp_path / "CHGCAR"
+    densities = list(trajectory(3, 1))
+    for density in densities:
+        density.extra.update(comment="1.0", augmentation=[AUGMENTATION + MOMENTS, AUGMENTATION])
+    concatenate(path, densities)
+    monkeypatch.setattr("deepmd_charge.formats._text.CHUNK_BYTES", size)
+    for (_, density), truth in zip(iterate_densities(path), densities, strict=True):
+        np.testing.assert_allclose(density.values, truth.values, rtol=1e-10)
+        np.testing.assert_allclose(density.atoms.positions, truth.atoms.positions, rtol=1e-12)
+        assert density.extra["augmentation"] == truth.extra["augmentation"]
+
+
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     n_atoms=st.integers(1, 13),

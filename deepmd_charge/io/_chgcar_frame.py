@@ -85,13 +85,12 @@ def _read_text(reader, grid, n_atoms):
     text, follows = io.StringIO(), None
     n_free = missing = 0
     headed, last_atoms = False, {}  # of the real and the imaginary parts
-    while ahead := reader.peek(1):
-        words = ahead[0].split()
-        heading = HEADING.fullmatch(ahead[0])
+    while (line := reader.line()) is not None:
+        words, heading = line.split(), HEADING.fullmatch(line)
         if not missing and not heading and _is_comment(reader, words):
+            reader.unread()
             follows = _STRUCTURE
             break
-        line = reader.line()
         if not missing and _as_grid(words) == grid:
             follows = _GRID
             break
@@ -126,15 +125,14 @@ def _read_text(reader, grid, n_atoms):
 
 
 def _is_comment(reader, words):
-    """Whether the next line, of these words, is the comment of another structure."""
+    """Whether the last line, of these words, is the comment of another structure."""
     if all(map(_NUMBER.fullmatch, words)):
-        return poscar.begins(reader)
-    is_cut = "augmentation".startswith(words[0]) and len(reader.peek(2)) == 1
+        return poscar.goes_on(reader)
+    is_cut = "augmentation".startswith(words[0]) and not reader.peek(1)
     if words[0] == "augmentation" or is_cut:
         raise reader.error(
             "expected an atom and a number of augmentation occupancies, found"
-            f" {' '.join(words)[:60]!r}",
-            reader.number + 1,
+            f" {' '.join(words)[:60]!r}"
         )
     return True
 

@@ -13,7 +13,7 @@ import numpy as np
 from ..errors import ChargeError
 from ..atoms.species import element_of, name_species
 
-__all__ = ["begins", "element_of_label", "is_vasp_4", "read_structure", "scaled"]
+__all__ = ["element_of_label", "goes_on", "is_vasp_4", "read_structure", "scaled"]
 
 # "Si", and VASP 6's names of potentials: "Si_pv", "Si/4f2a...", "Si_pv/", "H1.25", "H.5"
 _LABEL = re.compile(r"([A-Z][a-z]?)(?:[_/.\d].*)?")
@@ -134,15 +134,15 @@ def is_vasp_4(labels):
     return all(label.isdecimal() for label in labels)
 
 
-def begins(reader):
-    """Whether a structure begins at the next line, whatever that line, a comment, holds.
+def goes_on(reader):
+    """Whether the next lines are those of a structure after its comment.
 
-    Also one that is cut off after its first cell vector: magnetic moments, in lines of
+    Also where it is cut off after its first cell vector: magnetic moments, in lines of
     equal length but the last, look otherwise.
     """
-    if _count_numbers(reader.peek(2)[1:]) not in ([1], [3]):
+    if _count_numbers(reader.peek(1)) not in ([1], [3]):
         return False
-    lines = reader.peek(8)[1:]
+    lines = reader.peek(7)
     numbers = _count_numbers(lines[:4])
     if len(lines) < 7:
         return numbers[:2] == [1, 3]

@@ -49,6 +49,7 @@ class TextReader:
         self.number = 0
         self._buffer = b""
         self._position = 0
+        self._last = b""  # the last line
         self._line_ends = True  # at the end of the file
         suffix = suffix_of(self.path)
         try:
@@ -78,9 +79,17 @@ class TextReader:
         text = self._buffer[self._position : end]
         if not text and end == len(self._buffer):
             return None
+        self._last = text
         self._position = min(end + 1, len(self._buffer))
         self.number += 1
         return text.decode("utf-8", "backslashreplace").rstrip("\r")
+
+    def unread(self):
+        """Give the last line back, which nothing has been read after."""
+        rest = memoryview(self._buffer)[self._position :]
+        self._buffer = b"".join((self._last, b"\n", rest))
+        self._position = 0
+        self.number -= 1
 
     def peek(self, count):
         """Up to so many of the next lines, which stay to be read."""
