@@ -10,7 +10,7 @@ __all__ = ["iterate_related", "names_needed", "read_related"]
 
 def read_related(path, species=None, format=None, **declared):
     """Read a density, unchecked; see :func:`deepmd_charge.read_density`."""
-    from . import read_density
+    from .density_files import read_density
 
     names = names_needed(path, species, format)
     return read_density(path, format, names, check=False, **declared)
@@ -25,7 +25,7 @@ def iterate_related(paths, species=None):
         As of :func:`deepmd_charge.iterate_densities`.
     density : Density
     """
-    from . import iterate_densities
+    from .density_files import iterate_densities
 
     for path in paths:
         yield from iterate_densities(path, species=names_needed(path, species), check=False)
@@ -33,10 +33,10 @@ def iterate_related(paths, species=None):
 
 def names_needed(path, species, format=None):
     """The names of species, where a file does not tell its elements."""
-    from .frames import split_frames
-    from . import FORMATS, format_of
     from .chgcar import lacks_elements
+    from .formats import FORMATS, format_of
+    from .frames import split_frames
 
     file, _ = split_frames(path)
-    is_nameless = FORMATS[format_of(file, format)].module == "chgcar" and lacks_elements(file)
+    is_nameless = FORMATS[format_of(file, format)].is_vasp_text and lacks_elements(file)
     return species if is_nameless else None
