@@ -19,7 +19,6 @@ from deepmd_charge.dataset import dataset_info
 from deepmd_charge.formats.quiet import read_companion
 from deepmd_charge.quantities import select
 from deepmd_charge.species import name_species, species_of
-from deepmd_charge.units import PER_BOHR3
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*not a whole number")
 
@@ -233,12 +232,13 @@ def test_potentials(folder, capsys, spin_density):
     assert "by its name a potential" in complaint(capsys, "regrid", "CHGCAR", "-o", "LOCPOT_9", "--spacing", 1)
     capsys.readouterr()
     as_read = ["LOCPOT", "--grid", *potential.shape, "--format", "vasp/locpot"]
-    for name in ("loc.cube", "loc.xsf"):  # by their readers, in units of their own
+    for name in ("loc.cube", "loc.xsf"):  # which say that they hold a potential
         run("regrid", *as_read, "-o", name)
         run("diff", "LOCPOT", "LOCPOT_zero", "-o", f"same_{name}", "--format", "vasp/locpot")
         for path in (name, f"same_{name}"):
-            values = read_density(path, check=False).values / (PER_BOHR3 if "xsf" in path else 1)
-            np.testing.assert_allclose(values, potential.values, rtol=1e-9)
+            again = read_density(path, check=False)
+            assert again.quantity == potential.quantity
+            np.testing.assert_allclose(again.values, potential.values, rtol=1e-9)
             assert "a potential" in "".join((folder / path).read_text().splitlines(True)[:2])
     assert "electrons" not in capsys.readouterr().out
     for name in ("CHGCAR_fine", "CHG", "ELFCAR_fine", "x.dat"):
