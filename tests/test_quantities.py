@@ -232,12 +232,12 @@ def test_potentials(folder, capsys, spin_density):
     assert "by its name a potential" in complaint(capsys, "regrid", "CHGCAR", "-o", "LOCPOT_9", "--spacing", 1)
     capsys.readouterr()
     as_read = ["LOCPOT", "--grid", *potential.shape, "--format", "vasp/locpot"]
-    for name in ("loc.cube", "loc.xsf"):  # by their readers, in units of their own
+    for name in ("loc.cube", "loc.xsf"):  # which say that they hold a potential
         run("regrid", *as_read, "-o", name)
         run("diff", "LOCPOT", "LOCPOT_zero", "-o", f"same_{name}", "--format", "vasp/locpot")
         for path in (name, f"same_{name}"):
             again = read_density(path, check=False)
-            assert again.quantity.name == "potential"
+            assert again.quantity == potential.quantity
             np.testing.assert_allclose(again.values, potential.values, rtol=1e-9)
             assert "a potential" in "".join((folder / path).read_text().splitlines(True)[:2])
     assert "electrons" not in capsys.readouterr().out
