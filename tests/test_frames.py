@@ -222,7 +222,7 @@ def test_pieces_end_anywhere(tmp_path, monkeypatch, size):
     for density in densities:
         density.extra.update(comment="1.0", augmentation=[AUGMENTATION + MOMENTS, AUGMENTATION])
     concatenate(path, densities)
-    monkeypatch.setattr("deepmd_charge.formats._text.CHUNK_BYTES", size)
+    monkeypatch.setattr("deepmd_charge.io.text.reader.CHUNK_BYTES", size)
     for (_, density), truth in zip(iterate_densities(path), densities, strict=True):
         np.testing.assert_allclose(density.values, truth.values, rtol=1e-10)
         np.testing.assert_allclose(density.atoms.positions, truth.atoms.positions, rtol=1e-12)

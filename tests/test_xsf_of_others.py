@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 
 from deepmd_charge import ChargeError, Density, read_density, write_density
 from deepmd_charge.cli.main import main
+from deepmd_charge.atoms.compare import same_atoms
 from deepmd_charge.grid.channels import select
 from deepmd_charge.grid.quantity import QUANTITIES
-from deepmd_charge.atoms.compare import same_atoms
+from deepmd_charge.io._xsf_atoms import without_images
 
 Bohr = 0.529177210903  # A, CODATA 2018
 pytestmark = pytest.mark.filterwarnings("ignore:.*not a whole number")
@@ -832,6 +833,24 @@ def test_atoms_that_the_cell_repeats(file):
         assert len(read_density(file(structure(atoms) + block(WHOLE, SKEW))).atoms) == n
     atoms = Atoms("Fe2", [[1, 1, 0], [1, 1, 0] + SKEW[2]], cell=SKEW)  # a slab does not repeat along c
     assert len(read_density(file(structure(atoms, "SLAB\n") + block(WHOLE, SKEW))).atoms) == 2
+
+
+@settings(max_examples=100, deadline=None)
+@given(seed=st.integers(0, 2**32), pbc=st.tuples(*[st.booleans()] * 3), size=st.sampled_from([3, 10, 40]))
+def test_no_image_is_missed(seed, pbc, size):
+    """Whatever the cell, and on which side of its faces the atoms stand."""
+    generator = np.random.default_rng(seed)
+    cell = size * (np.eye(3) + generator.uniform(-0.4, 0.4, (3, 3)))
+    places = generator.choice([0.0, 0.5, 0.9, *generator.random(5)], (6, 3)) @ cell
+    first = Atoms("FeFeFeFeOO", places, cell=cell, pbc=pbc)
+    distinct = len(without_images(first))
+    images = first.copy()
+    images.positions += np.where(pbc, generator.integers(-2, 3, (6, 3)), 0) @ cell
+    images.positions += generator.uniform(-5e-3, 5e-3, (6, 3))
+    both = without_images(first + images)
+    assert len(both) == distinct <= 6
+    images.numbers = 26 + 8 - images.numbers  # another element is another atom
+    assert len(without_images(first + images)) >= distinct + 1
 
 
 def test_numbers_out_of_range(file):
