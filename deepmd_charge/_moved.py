@@ -26,7 +26,7 @@ MOVED = {
     "formats.augmentation": "io.paw",
     "formats.chgcar": "io.chgcar",
     "formats.cube": "io.cube",
-    "formats.quiet": "io.quiet",
+    "formats.quiet": "io.related",
     "formats.vaspwave": "io.vaspwave",
     "formats.xsf": "io.xsf",
     "fourier": "grid.fourier",

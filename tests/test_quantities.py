@@ -16,7 +16,7 @@ import deepmd_charge.data.dpdata_plugin  # noqa: F401  (where it is not installe
 from deepmd_charge import ChargeError, Density, read_density, write_density
 from deepmd_charge.cli.main import main
 from deepmd_charge.data.dataset import dataset_info
-from deepmd_charge.io.quiet import read_companion
+from deepmd_charge.io.related import read_related
 from deepmd_charge.grid.channels import select
 from deepmd_charge.atoms.species import name_species, species_of
 
@@ -160,12 +160,12 @@ def test_vasp_4_beside_a_structure_with_names(tmp_path):
     path = tmp_path / "CHGCAR"
     path.write_text((HEADER + BODY).replace(" Fe Fe O\n", "").replace("afm", "Co Ni S"))
     names = ["Fe1", "Fe2", "O"]
-    assert species_of(read_companion(path, names).atoms) == names
-    assert species_of(read_companion(path).atoms) == ["Co", "Ni", "S"]
+    assert species_of(read_related(path, names).atoms) == names
+    assert species_of(read_related(path).atoms) == ["Co", "Ni", "S"]
     path.write_text(HEADER + BODY)
-    assert species_of(read_companion(path, ["Fe1", "O"]).atoms) == ["Fe", "Fe", "O"]
+    assert species_of(read_related(path, ["Fe1", "O"]).atoms) == ["Fe", "Fe", "O"]
     write_density(tmp_path / "a.cube", read_density(path))
-    assert species_of(read_companion(tmp_path / "a.cube", ["Fe1", "O"]).atoms) == ["Fe", "Fe", "O"]
+    assert species_of(read_related(tmp_path / "a.cube", ["Fe1", "O"]).atoms) == ["Fe", "Fe", "O"]
 
 
 # commands

@@ -19,7 +19,7 @@ from deepmd_charge.grid.grid import Grid
 from deepmd_charge.saed import RadialFit, RadialTable, open_source, superposition
 from deepmd_charge.saed.atomic import BOHR, AtomicDensity, superpose, wave_number
 from deepmd_charge.saed.potcar import read_potcar
-from deepmd_charge.saed.table import TAPER, tabulate
+from deepmd_charge.saed.table import TAPER, band_limited
 from deepmd_charge.saed.upf import find_upf, integration_weights, read_upf
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*not a whole number")
@@ -121,7 +121,7 @@ def test_a_coarse_mesh_does_not_reach_the_table(tmp_path):
     assert atom.resolved(q) == pytest.approx(expected, abs=5e-3)
     assert atom.resolved(q[40:]) == pytest.approx(expected[40:], abs=3e-5)
     assert np.abs(atom.form_factor(q[40:]) - expected[40:]).max() > 1e-3
-    c, cost = tabulate(atom, q_max)
+    c, cost = band_limited(atom, q_max)
     assert cost.total > 1e-4 > cost.truncation
     table = RadialTable({"Al": c}, "upf")
     assert table.electrons("Al") == pytest.approx(atom.form_factor(0.0)[0], abs=1e-3)
@@ -312,7 +312,7 @@ def test_table_of_a_gaussian():
 def test_sharp_edges_are_tabulated_as_they_are():
     """f against adaptive quadrature where F is cut off far from zero; it ends smoothly."""
     atom = AtomicDensity("Si", 4.0, lambda q: 4.0 * np.exp(-0.5 * (0.25 * q) ** 2))
-    c, cost = tabulate(atom, 8.0)
+    c, cost = band_limited(atom, 8.0)
     reach = 0.002 * len(c)
     assert cost.truncation > 1e-4
     for k in (0, 137, 1000, 1999):

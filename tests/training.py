@@ -42,13 +42,13 @@ def gaussian_table(**widths):
     """A RadialTable of Gaussian atoms: the electrons of SHAPES, widths in A."""
     from deepmd_charge.saed import RadialTable
     from deepmd_charge.saed.atomic import AtomicDensity
-    from deepmd_charge.saed.table import tabulate
+    from deepmd_charge.saed.table import band_limited
 
     functions, valence = {}, {}
     for element, (n, width) in SHAPES.items():
         width = widths.get(element, width)
         atom = AtomicDensity(element, n, lambda q, n=n, w=width: n * np.exp(-0.5 * (q * w) ** 2))
-        functions[element], _ = tabulate(atom, 14.0 / width)
+        functions[element], _ = band_limited(atom, 14.0 / width)
         valence[element] = n
     return RadialTable(functions, "upf", valence, ecutrho=100.0)
 

@@ -2,6 +2,7 @@
 """Periodic images of atoms around the cell, found by place."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -132,13 +133,17 @@ class Images:
         r : np.ndarray
             (m,) distances in A.
         """
-        from scipy.spatial import cKDTree
-
-        found = cKDTree(self.positions).query_ball_point(points, rcut)
+        found = self._tree.query_ball_point(points, rcut)
         point = np.repeat(np.arange(len(points)), [len(f) for f in found])
         atom = np.concatenate([*found, []]).astype(int)
         r = np.linalg.norm(self.positions[atom] - points[point], axis=1)
         return point, atom, r
+
+    @cached_property
+    def _tree(self):
+        from scipy.spatial import cKDTree
+
+        return cKDTree(self.positions)
 
     def _sorted(self):
         if not len(self.positions):

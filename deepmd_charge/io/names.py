@@ -4,7 +4,7 @@
 import os
 
 from ..errors import ChargeError
-from . import FORMATS, format_of
+from .formats import FORMATS, format_of
 from .text.reader import COMPRESSIONS
 
 __all__ = ["labelled", "memory_order"]
@@ -42,4 +42,4 @@ def labelled(path, label):
 
 def memory_order(path):
     """Order of values in memory, "C" or "F", in which a file is written from end to end."""
-    return "C" if FORMATS[format_of(path)].module == "cube" else "F"
+    return FORMATS[format_of(path)].order

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import ChargeError
 from .paw import format_occupancies, parse_occupancies, spherical_entries
-from .quiet import read_companion
+from .related import read_related
 from ..atoms.compare import same_places
 
 __all__ = ["MISSING", "occupancies"]
@@ -82,7 +82,7 @@ def _spherical_mean(element, samples, where):
 
 def _read(path, species):
     """Atoms of a file, and the occupancies of its total density."""
-    density = read_companion(path, species)
+    density = read_related(path, species)
     texts = density.extra.get("augmentation") or [""]
     try:
         values = parse_occupancies(texts[0])

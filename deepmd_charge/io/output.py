@@ -2,6 +2,7 @@
 """Output files that appear whole under their names, or not at all."""
 
 import os
+import shutil
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -51,7 +52,7 @@ def replacing(path):
     """
     path = Path(path)
     check_output(path)
-    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    temporary = temporary_name(path)
     try:
         yield temporary
         os.replace(temporary, path)
@@ -59,3 +60,38 @@ def replacing(path):
         raise ChargeError(f"{path}: cannot be written: {error.strerror or error}") from None
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing_folder(path):
+    """Fill a folder under a temporary name and rename it when it is complete.
+
+    Parameters
+    ----------
+    path : str or Path
+        Final name, of nothing or of an empty folder.
+
+    Yields
+    ------
+    Path
+        Name of the folder to make and to fill. After an exception it is removed.
+
+    Raises
+    ------
+    ChargeError
+        When the disk is full or fails.
+    """
+    path = Path(os.path.abspath(path))
+    temporary = temporary_name(path)
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    except OSError as error:
+        raise ChargeError(f"{path}: cannot be written: {error.strerror or error}") from None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def temporary_name(path):
+    """Name beside a path for what is not complete yet, another one in every process."""
+    return path.with_name(f".{os.getpid()}.{path.name}")

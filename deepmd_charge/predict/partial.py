@@ -18,6 +18,7 @@ import numpy as np
 
 from ..errors import ChargeError
 from ..grid.mapped import allocate, as_arrays, release
+from ..io.output import temporary_name
 
 __all__ = ["Partial", "read_description"]
 
@@ -130,7 +131,7 @@ class Partial:
 
 def _create(path, description, size):
     """Make a file of zeros with its description, whole or not at all."""
-    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    temporary = temporary_name(path)
     try:
         file = open(temporary, "w+b", buffering=0)
         _lock(file, path)

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-BOHR = 0.529177210903  # A, CODATA 2018
+from ..units import BOHR
 
 # Step (1/A) of splines of form factors. Those of densities that end at 10 bohr
 # wiggle no faster than sin(5.3 q): the spline is good to 1e-8 of the electrons.

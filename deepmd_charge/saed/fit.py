@@ -125,15 +125,13 @@ class RadialFit:
 
     def _basis(self, images, points):
         """Sums of the radial functions over the atoms of each element, (n, elements x radial)."""
-        positions, types = images.around(points)
-        out = np.zeros((len(points), len(self._elements), N_RADIAL))
-        for k in np.unique(types):
-            r = np.linalg.norm(points[:, None] - positions[types == k], axis=2)
-            which, atom = np.nonzero(r < REACH)
-            basis = np.stack(chebyshev(np, r[which, atom], REACH, N_RADIAL, CORE))
-            for n in range(N_RADIAL):
-                out[:, k, n] = np.bincount(which, basis[n], minlength=len(points))
-        return out.reshape(len(points), -1)
+        which, atom, r = images.pairs(points, REACH)
+        basis = chebyshev(np, r, REACH, N_RADIAL, CORE)
+        # a row for each point and element
+        row = which * len(self._elements) + images.types[atom]
+        size = len(points) * len(self._elements)
+        sums = np.stack([np.bincount(row, f, minlength=size) for f in basis], axis=1)
+        return sums.reshape(len(points), -1)
 
 
 @cache

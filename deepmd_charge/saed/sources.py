@@ -21,7 +21,7 @@ from ..model.info import FILE
 from ..io.frames import split_frames
 from ..atoms.compare import same_atoms
 from .atomic import superpose, wave_number
-from .table import RadialTable, tabulate
+from .table import RadialTable, band_limited
 
 FIT = "fit"
 
@@ -58,7 +58,7 @@ class AtomSource:
         for element in dict.fromkeys(atoms.get_chemical_symbols()):
             if element not in self.table.functions:
                 atom = self._density(element)
-                function, self.costs[element] = tabulate(atom, self._q_max(atom))
+                function, self.costs[element] = band_limited(atom, self._q_max(atom))
                 self.table.functions[element] = function
                 self.table.valence[element] = atom.valence
         return self.table.evaluate(atoms, grid.points(index))
@@ -123,10 +123,10 @@ class FileSource:
     """
 
     def __init__(self, path, species=None):
-        from ..io.quiet import read_companion
+        from ..io.related import read_related
 
         self._path = path
-        self._density = read_companion(path, species)
+        self._density = read_related(path, species)
         self.table = RadialTable({}, FILE)
         self.costs = {}
 

@@ -138,8 +138,6 @@ class RadialTable:
         ChargeError
             If the table lacks an element of the structure.
         """
-        from scipy.spatial import cKDTree
-
         from ..atoms.images import Images
 
         symbols = atoms.get_chemical_symbols()
@@ -148,14 +146,10 @@ class RadialTable:
         coefficients = self.coefficients(elements)
         types = np.array([elements.index(s) for s in symbols])
         images = Images(atoms, types, self.reach)
-        tree = cKDTree(images.positions)
         values = np.zeros(len(points))
         for start in range(0, len(points), _BLOCK):
             block = images.wrap(points[start : start + _BLOCK])
-            pairs = tree.query_ball_point(block, self.reach)
-            which = np.repeat(np.arange(len(block)), [len(p) for p in pairs])
-            atom = np.concatenate(pairs).astype(int)
-            r = np.linalg.norm(images.positions[atom] - block[which], axis=1)
+            which, atom, r = images.pairs(block, self.reach)
             f = piecewise_cubic(np, r, images.types[atom], self.step, coefficients)
             values[start : start + _BLOCK] = np.bincount(which, f, minlength=len(block))
         return values
@@ -256,7 +250,7 @@ class Cost:
     total: float
 
 
-def tabulate(density, q_max):
+def band_limited(density, q_max):
     """Tabulate the band-limited density of an atom.
 
     Parameters

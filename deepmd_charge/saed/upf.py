@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import ChargeError
-from .atomic import BOHR, AtomicDensity
+from ..units import BOHR
+from .atomic import AtomicDensity
 
 # Quantum ESPRESSO integrates the radial mesh up to here (bohr), whatever it holds.
 R_MAX = 10.0

@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""The formats of density files, found by name or by file name.
+
+The module of a format has ``read(path, kind, declared) -> Density``, where ``kind`` is the
+name of the format; where files may hold several frames
+``iterate(path, kind, declared, frames)``, which yields their densities, and
+``count_frames(path, declared)``; where it can be written ``write(path, density, kind)`` and
+``check(path, atoms, grid)``, which refuses what the format cannot hold. Names of files that
+end in .gz or .xz are compressed.
+"""
+
+import os
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from importlib import import_module
+
+from ..errors import ChargeError
+from ..grid.quantity import split_kind
+from .foreign import explain_name
+from .text.reader import COMPRESSIONS
+
+__all__ = ["FORMATS", "Format", "format_of", "writable_format"]
+
+
+@dataclass(frozen=True)
+class Format:
+    """What files have a format, and what they can hold.
+
+    Attributes
+    ----------
+    module : str
+        Name of the module that reads it, of this room.
+    patterns : tuple of str
+        Of file names without compression suffix, in capitals.
+    is_written : bool
+        Whether it can be written, too.
+    has_spin, has_frames : bool
+        Whether there is a place for a magnetisation, and for further structures.
+    has_units : bool
+        Whether the unit of lengths may be another than A.
+    order : {"C", "F"}
+        Order of values in memory in which a file is written from end to end.
+    """
+
+    module: str
+    patterns: tuple
+    is_written: bool = True
+    has_spin: bool = False
+    has_frames: bool = False
+    has_units: bool = False
+    order: str = "F"
+
+    @property
+    def is_vasp_text(self):
+        """bool: Whether the layout is that of a CHGCAR."""
+        return self.module == "chgcar"
+
+    @property
+    def functions(self):
+        """module: What reads and writes it, imported on first use."""
+        return import_module(f".{self.module}", __package__)
+
+
+def _vasp(*patterns):
+    return Format("chgcar", patterns, has_spin=True, has_frames=True)
+
+
+# The first pattern that fits decides.
+FORMATS = {
+    "cube": Format("cube", ("*.CUBE", "*.CUB"), has_units=True, order="C"),
+    "xsf": Format("xsf", ("*.XSF",), has_units=True),
+    "vasp/h5": Format("vaspwave", ("*.H5", "*.HDF5"), is_written=False, has_spin=True),
+    "vasp/locpot": _vasp("*LOCPOT*"),
+    "vasp/elfcar": _vasp("*ELFCAR*"),
+    "vasp/aeccar0": _vasp("*AECCAR0*"),
+    "vasp/aeccar1": _vasp("*AECCAR1*"),
+    "vasp/aeccar2": _vasp("*AECCAR2*"),
+    "vasp/parchg": _vasp("*PARCHG*"),
+    "vasp/chgcar": _vasp("*CHGCAR*", "CHG", "CHG[._-]*", "*[._-]CHG"),
+}
+_OTHER_COMPRESSIONS = (".bz2", ".zst", ".zip", ".z", ".lz4", ".7z")
+_NAMES = "CHGCAR_..., NAME.cube or NAME.xsf"
+
+
+def format_of(path, format=None):
+    """Find the format of a file by its name.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        File; it need not exist.
+    format : str, optional
+        A format's name, to be checked instead of guessed.
+
+    Returns
+    -------
+    str
+        Key of ``FORMATS``.
+
+    Raises
+    ------
+    ChargeError
+        If the name says nothing, or says that the file is no charge density,
+        or the format does not exist.
+    """
+    path = os.fspath(path)
+    if format is not None and format not in FORMATS:
+        raise ChargeError(f"{path}: unknown format {format!r}: give one of {', '.join(FORMATS)}")
+    found = _by_name(path)
+    if found and _holds_other(found) and format in (None, "vasp/chgcar"):
+        raise ChargeError(
+            f"{path}: by its name {split_kind(found)[1].description}, not a charge density: give a CHGCAR"
+            f" (or its format, {found}, to handle it as it is)"
+        )
+    if format or found:
+        return format or found
+    if foreign := explain_name(path):
+        raise ChargeError(f"{path}: {foreign}")
+    raise ChargeError(
+        f"{path}: the name does not tell the format: call it {_NAMES}, or give its format"
+        f" ({', '.join(FORMATS)})"
+    )
+
+
+def _holds_other(format):
+    """Whether a format is that of files which hold no charge density."""
+    return not split_kind(format)[1].is_total
+
+
+def _by_name(path):
+    stem, suffix = os.path.splitext(os.path.basename(path).upper())
+    if suffix.lower() in _OTHER_COMPRESSIONS:
+        raise ChargeError(f"{path}: only .gz and .xz are known compressions: use one")
+    name = stem if suffix.lower() in COMPRESSIONS else stem + suffix
+    for key, entry in FORMATS.items():
+        if any(fnmatchcase(name, pattern) for pattern in entry.patterns):
+            return key
+    return None
+
+
+def writable_format(path, format=None, kind=""):
+    """Find the format that a density of a kind is written in.
+
+    Parameters
+    ----------
+    path, format
+        As for :func:`format_of`.
+    kind : str, optional
+        That of the density, see :func:`deepmd_charge.grid.quantity.split_kind`.
+
+    Returns
+    -------
+    str
+        Key of ``FORMATS``.
+
+    Raises
+    ------
+    ChargeError
+        If the name stands for no format that can be written, or for one of other fields.
+    """
+    own, quantity = split_kind(kind)
+    if not quantity.is_per_volume:
+        found = format or _by_name(os.fspath(path))
+        # a CHGCAR is density times volume, and VASP has other names for other fields
+        if found is None or (FORMATS[found].is_vasp_text and found != own):
+            name = f"{own.removeprefix('vasp/').upper()}_..., " if _holds_other(own) else ""
+            raise ChargeError(
+                f"{os.fspath(path)}: not a name for {quantity.description}:"
+                f" call it {name}NAME.cube or NAME.xsf"
+            )
+        format = found
+    format = format_of(path, format)
+    if not FORMATS[format].is_written:
+        raise ChargeError(f"{os.fspath(path)}: {format} can only be read: call it {_NAMES}")
+    return format
