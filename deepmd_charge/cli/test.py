@@ -85,8 +85,8 @@ def run(args):
 
     if (args.model is None) == (args.prediction is None):
         raise ChargeError("give either a model (-m) or predicted densities (-p)")
-    if args.model is None and (args.saed or args.electrons or args.content):
-        raise ChargeError("--saed, --electrons and --is go with a model (-m)")
+    if args.model is None and (args.saed or args.electrons):
+        raise ChargeError("--saed and --electrons go with a model (-m)")
     if args.electrons and args.points is not None:
         raise ChargeError("--electrons needs whole grids: leave --points out")
     if args.points is not None and args.points < 1:

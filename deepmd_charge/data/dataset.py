@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
-"""What a model must remember of the DP systems that it was trained on."""
+"""What a model must remember of the DP systems that it is trained on, and whether it can be."""
 
 import numpy as np
 
@@ -7,6 +7,9 @@ from ..atoms import valences
 from ..errors import ChargeError
 from ..atoms.open_axes import gaps
 from ..atoms.species import GRID_TYPE
+from .stored import StoredSystem
+
+__all__ = ["check_open_axes", "check_systems", "dataset_info"]
 
 
 def dataset_info(system_dirs, type_map=None, given=()):
@@ -48,22 +51,21 @@ def dataset_info(system_dirs, type_map=None, given=()):
         superposed atomic densities.
     """
     elements, facts, spacings, kinds, sources = [], [], [], {}, {}
-    for folder in map(_open, system_dirs):
-        names = _names(folder, type_map)
-        for part in sorted(folder.glob("set.*")):
-            counts = _counts(folder, part, names)
-            seen = (name for name, occurs in zip(names, counts.any(axis=0)) if occurs)
+    for system in _opened(system_dirs, type_map):
+        for part in system.sets():
+            counts = part.counts()
+            seen = (name for name, occurs in zip(system.names, counts.any(axis=0)) if occurs)
             elements += [name for name in seen if name != GRID_TYPE and name not in elements]
-            if (electrons := _optional(part / "n_electrons.npy")) is not None:
+            if (electrons := part.find("n_electrons")) is not None:
                 rows = np.column_stack([counts, electrons.ravel()])
                 for *row, n in np.unique(rows, axis=0):  # frames of one file agree
-                    facts.append((dict(zip(names, row)), n, folder))
+                    facts.append((dict(zip(system.names, row)), n, system.folder))
             spacings.extend(_grid_spacings(part))
-            if (kind := _optional(part / "density_kind.npy")) is not None:
-                kinds.update((str(name), folder) for name in np.unique(kind.astype(str)))
-            source = _optional(part / "saed_source.npy")
+            if (kind := part.find("density_kind")) is not None:
+                kinds.update((str(name), system.folder) for name in np.unique(kind.astype(str)))
+            source = part.find("saed_source")
             names_of = [""] if source is None else np.unique(source.astype(str))
-            sources.update((str(name), folder) for name in names_of)
+            sources.update((str(name), system.folder) for name in names_of)
     if len(sources) > 1:
         found = ", ".join(f"{name or 'none'} in {folder}" for name, folder in sources.items())
         raise ChargeError(
@@ -98,22 +100,22 @@ def check_systems(system_dirs, type_map=None):
         If a frame has no grid point, or a position, cell or density is not a
         finite number; names the file and the frame.
     """
-    for folder in map(_open, system_dirs):
-        names = _names(folder, type_map)
-        for part in sorted(folder.glob("set.*")):
-            points = _counts(folder, part, names)[:, [name == GRID_TYPE for name in names]]
-            if names and not points.any(axis=1).all():
+    for system in _opened(system_dirs, type_map):
+        is_grid = [name == GRID_TYPE for name in system.names]
+        for part in system.sets():
+            points = part.counts()[:, is_grid]
+            if system.names and not points.any(axis=1).all():
                 raise ChargeError(
-                    f"{part}: a frame has no grid point, that is, no atom of type {GRID_TYPE}; make the"
+                    f"{part.path}: a frame has no grid point, that is, no atom of type {GRID_TYPE}; make the"
                     " system with deepmd-charge convert or dpdata's vasp/chgcar"
                 )
             for name in ("coord", "box", "density"):
-                values = _optional(part / f"{name}.npy")
+                values = part.find(name)
                 if values is None or np.isfinite(values).all():
                     continue
                 frames = np.isfinite(values.reshape(len(values), -1)).all(axis=1)
                 raise ChargeError(
-                    f"{part / name}.npy: frame {np.argmin(frames)} holds a value that is not a "
+                    f"{part.path / name}.npy: frame {np.argmin(frames)} holds a value that is not a "
                     "finite number; make the system again"
                 )
 
@@ -139,125 +141,39 @@ def check_open_axes(system_dirs, reach):
         If an image is within reach, or a system that DeePMD-kit takes for open
         has periodic axes; names the set and the frame.
     """
-    for folder in map(_open, system_dirs):
-        is_open = (folder / "nopbc").is_file()
-        for part in sorted(folder.glob("set.*")):
-            periodic = _optional(part / "periodic.npy")
+    for system in _opened(system_dirs):
+        is_open = system.is_open
+        for part in system.sets():
+            periodic = part.find("periodic")
             if periodic is None:
                 continue
             periodic = periodic.reshape(-1, 3).astype(bool)
             if is_open and periodic.any():
                 raise ChargeError(
-                    f"{folder / 'nopbc'}: frame {np.argmax(periodic.any(axis=1))} of {part} is "
-                    "periodic, which this file denies; convert the data again"
+                    f"{system.folder / 'nopbc'}: frame {np.argmax(periodic.any(axis=1))} of"
+                    f" {part.path} is periodic, which this file denies; convert the data again"
                 )
             if is_open or periodic.all():
                 continue
-            coord, box = (_read(part / f"{name}.npy") for name in ("coord", "box"))
+            coord, box = part.read("coord"), part.read("box")
             apart = gaps(coord.reshape(len(coord), -1, 3), box.reshape(-1, 3, 3), periodic)
             if not (apart >= reach).all():
                 frame = np.argmin(apart >= reach)
                 raise ChargeError(
-                    f"{part}: in frame {frame} images across an open axis are {apart[frame]:.4g} A"
-                    f" apart, and a model that sees {reach:g} A takes them for neighbours; convert"
-                    " the data again, or lower model/descriptor/rcut"
+                    f"{part.path}: in frame {frame} images across an open axis are"
+                    f" {apart[frame]:.4g} A apart, and a model that sees {reach:g} A takes them for"
+                    " neighbours; convert the data again, or lower model/descriptor/rcut"
                 )
 
 
-def frames(system_dirs, type_map, labels, most):
-    """Read some frames of every set of a training set.
-
-    Parameters
-    ----------
-    system_dirs : list of str
-        As for :func:`dataset_info`.
-    type_map : list of str
-        Types of the model; those of the systems are translated to it.
-    labels : tuple of str
-        Atomic labels to read.
-    most : int
-        Frames of each set, evenly spread.
-
-    Yields
-    ------
-    dict
-        "coord" (natoms, 3), "box" (3, 3), "type" (natoms,), "periodic" (bool),
-        "set" (str), and the labels (natoms,).
-
-    Raises
-    ------
-    ChargeError
-        If a file is missing or cannot be read.
-    """
-    for folder in map(_open, system_dirs):
-        names = _names(folder, type_map) or type_map
-        number = np.array([type_map.index(name) for name in names])
-        for part in sorted(folder.glob("set.*")):
-            types = _optional(part / "real_atom_types.npy")
-            if types is None:
-                types = _read(folder / "type.raw", dtype=int, ndmin=1)[None]
-            arrays = {name: _read(part / f"{name}.npy") for name in ("coord", *labels)}
-            n = len(arrays["coord"])
-            box = _optional(part / "box.npy")
-            box = np.zeros((n, 9)) if box is None else box
-            for k in np.unique(np.linspace(0, n - 1, most).astype(int)):
-                yield {
-                    **{name: arrays[name][k] for name in labels},
-                    "coord": arrays["coord"][k].reshape(-1, 3),
-                    "box": box[k].reshape(3, 3),
-                    "type": number[types[k % len(types)]],
-                    "periodic": not (folder / "nopbc").is_file(),
-                    "set": part,
-                }
+def _opened(system_dirs, type_map=None):
+    """The systems, one at a time."""
+    return (StoredSystem(path, type_map) for path in system_dirs)
 
 
 def _grid_spacings(part):
     """Distances of grid points along the axes of each frame's file, A, as far as they are known."""
-    spacing, shape, box = (
-        _optional(part / f"{name}.npy") for name in ("grid_spacing", "grid_shape", "box")
-    )
+    spacing, shape, box = (part.find(name) for name in ("grid_spacing", "grid_shape", "box"))
     if spacing is None and shape is not None and box is not None:  # as it was written once
         spacing = np.linalg.norm(box.reshape(-1, 3, 3), axis=2) / shape.reshape(-1, 3)
     return [] if spacing is None else spacing.ravel()
-
-
-def _open(folder):
-    """The system as DeePMD-kit sees it: a folder, or a group of an HDF5 file."""
-    from deepmd.utils.path import DPPath
-
-    try:
-        return DPPath(str(folder))
-    except OSError as error:
-        raise ChargeError(f"{folder}: cannot be read as a DP system: {error}") from None
-
-
-def _names(folder, type_map):
-    """Names of the types of a system; empty where nothing tells them."""
-    path = folder / "type_map.raw"
-    if path.is_file():
-        return _read(path, dtype=str, ndmin=1).tolist()
-    return list(type_map or [])
-
-
-def _counts(folder, part, names):
-    """Atoms of each type in each frame, shape (n_frames, n_types)."""
-    types = _optional(part / "real_atom_types.npy")
-    n_frames = 1
-    if types is None:  # all frames have the same
-        types = _read(folder / "type.raw", dtype=int, ndmin=1)[None]
-        n_frames = len(_read(part / "coord.npy"))
-    counts = (types[:, :, None] == np.arange(len(names))).sum(axis=1)
-    return np.tile(counts, (n_frames, 1))
-
-
-def _optional(path):
-    return _read(path) if path.is_file() else None
-
-
-def _read(path, **options):
-    """Load a text file where there are options, or else an array."""
-    try:
-        return path.load_txt(**options) if options else path.load_numpy()
-    except (OSError, ValueError, KeyError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ChargeError(f"{path}: cannot be read as part of a DP system: {reason}") from None

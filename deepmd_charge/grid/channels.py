@@ -5,7 +5,7 @@ import numpy as np
 
 from ..errors import ChargeError
 from .density import Density
-from .quantity import QUANTITIES, compose_kind
+from .quantity import QUANTITIES, compose_kind, find_quantity
 
 __all__ = ["CHANNELS", "channel", "select"]
 

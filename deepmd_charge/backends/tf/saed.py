@@ -8,7 +8,7 @@ The frozen graph carries the table in the nodes ``saed/step`` (A) and
 import numpy as np
 from deepmd.tf.env import tf
 
-from ...data.dataset import frames
+from ...data.stored import frames
 from ...errors import ChargeError
 from ...model.kernels.piecewise import piecewise_cubic
 from ...model.weights import COEFFICIENTS, STEP

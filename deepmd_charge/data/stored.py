@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""DP systems as DeePMD-kit sees them: folders, or groups of HDF5 files."""
+
+import numpy as np
+
+from ..errors import ChargeError
+
+__all__ = ["StoredSystem", "frames"]
+
+
+class StoredSystem:
+    """A DP system of which single arrays are read.
+
+    Parameters
+    ----------
+    path : str
+        A folder (``deepmd/npy``, mixed or not), or ``FILE.hdf5#/GROUP``.
+    type_map : list of str, optional
+        Names of the types of a system that has no ``type_map.raw``.
+
+    Attributes
+    ----------
+    folder : deepmd.utils.path.DPPath
+    names : list of str
+        Names of its types; empty where nothing tells them.
+
+    Raises
+    ------
+    ChargeError
+        If it, or here and below a part of it, cannot be read.
+    """
+
+    def __init__(self, path, type_map=None):
+        from deepmd.utils.path import DPPath
+
+        try:
+            self.folder = DPPath(str(path))
+        except OSError as error:
+            raise ChargeError(f"{path}: cannot be read as a DP system: {error}") from None
+        file = self.folder / "type_map.raw"
+        if file.is_file():
+            self.names = _load(file, dtype=str, ndmin=1).tolist()
+        else:
+            self.names = list(type_map or [])
+
+    @property
+    def is_open(self):
+        """bool: Whether DeePMD-kit takes it for periodic along no axis."""
+        return (self.folder / "nopbc").is_file()
+
+    def sets(self):
+        """Return its sets, ``set.000`` and so on, as :class:`StoredSet`."""
+        return [StoredSet(self, path) for path in sorted(self.folder.glob("set.*"))]
+
+
+class StoredSet:
+    """One of the sets of a system; its name in messages is `path`."""
+
+    def __init__(self, system, path):
+        self._system = system
+        self.path = path
+
+    def read(self, name):
+        """Array of the frames; see :meth:`find`, but ChargeError where there is none."""
+        return _load(self.path / f"{name}.npy")
+
+    def find(self, name):
+        """Array ``name.npy``, a row for each frame; None where there is none."""
+        return self.read(name) if (self.path / f"{name}.npy").is_file() else None
+
+    def types(self):
+        """Types of the atoms, (n_frames, natoms), or (1, natoms) where all frames have the same."""
+        types = self.find("real_atom_types")
+        if types is None:
+            types = _load(self._system.folder / "type.raw", dtype=int, ndmin=1)[None]
+        return types
+
+    def counts(self):
+        """Atoms of each of the system's types in each frame, (n_frames, n_types)."""
+        types = self.types()
+        counts = (types[:, :, None] == np.arange(len(self._system.names))).sum(axis=1)
+        is_mixed = (self.path / "real_atom_types.npy").is_file()
+        return counts if is_mixed else np.tile(counts, (len(self.read("coord")), 1))
+
+
+def frames(system_dirs, type_map, labels, most):
+    """Read some frames of every set of a training set.
+
+    Parameters
+    ----------
+    system_dirs : list of str
+        As for :class:`StoredSystem`.
+    type_map : list of str
+        Types of the model; those of the systems are translated to it.
+    labels : tuple of str
+        Atomic labels to read.
+    most : int
+        Frames of each set, evenly spread.
+
+    Yields
+    ------
+    dict
+        "coord" (natoms, 3), "box" (3, 3), "type" (natoms,), "periodic" (bool),
+        "set" (str), and the labels (natoms,).
+
+    Raises
+    ------
+    ChargeError
+        If a file is missing or cannot be read.
+    """
+    for path in system_dirs:
+        system = StoredSystem(path, type_map)
+        number = np.array([type_map.index(name) for name in system.names or type_map])
+        for part in system.sets():
+            types = part.types()
+            arrays = {name: part.read(name) for name in ("coord", *labels)}
+            n = len(arrays["coord"])
+            box = part.find("box")
+            box = np.zeros((n, 9)) if box is None else box
+            for k in np.unique(np.linspace(0, n - 1, most).astype(int)):
+                yield {
+                    **{name: arrays[name][k] for name in labels},
+                    "coord": arrays["coord"][k].reshape(-1, 3),
+                    "box": box[k].reshape(3, 3),
+                    "type": number[types[k % len(types)]],
+                    "periodic": not system.is_open,
+                    "set": part.path,
+                }
+
+
+def _load(path, **options):
+    """Load a text file where there are options, or else an array."""
+    try:
+        return path.load_txt(**options) if options else path.load_numpy()
+    except (OSError, ValueError, KeyError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ChargeError(f"{path}: cannot be read as part of a DP system: {reason}") from None
