@@ -2,6 +2,7 @@
 """Xsf files as other programs write them, against the densities that were put into them."""
 
 import itertools
+import re
 import warnings
 
 import ase.io.xsf
@@ -231,6 +232,20 @@ def test_sections_in_any_order(file):
 def test_a_conventional_cell_alone(file):
     text = structure().replace("PRIMVEC", "CONVVEC").replace("PRIMCOORD", "CONVCOORD")
     assert_field(read_density(file(text + block(WHOLE, SKEW))))
+
+
+@pytest.mark.parametrize("letter", "EDd")
+def test_exponents_of_fortran(file, letter):
+    """In all numbers but those that count."""
+
+    def written(match):
+        return f"{float(match[0]):.12E}".replace("E", letter)
+
+    text = re.sub(r"-?\d+\.\d+(E[-+]\d+)?", written, GOOD)
+    assert f"{letter}+00" in text
+    assert_field(read_density(file(text)))
+    with pytest.raises(ChargeError, match=":9: more than the 1 atoms"):
+        read_density(file(text.replace("PRIMCOORD\n 2", "PRIMCOORD\n 1")))
 
 
 def test_forces_are_passed_over(file):

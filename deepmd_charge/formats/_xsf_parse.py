@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..species import element_of_label
+from ._numbers import as_float
 
 __all__ = ["PERIODIC", "Contents", "Grid", "parse"]
 
@@ -206,7 +207,7 @@ class _Parser:
 
     def _is_site(self, words):
         try:
-            return bool(element_of_label(words[0])) and len([*map(float, words[1:4])]) == 3
+            return bool(element_of_label(words[0])) and len([*map(as_float, words[1:4])]) == 3
         except ValueError:
             return False
 
