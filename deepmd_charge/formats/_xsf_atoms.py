@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """The structure of an xsf file, and of the cell that its grid covers."""
 
-from itertools import groupby
+from itertools import groupby, product
 
 import numpy as np
 
@@ -47,7 +47,8 @@ def read_structure(contents, scale, declared):
     n_periodic, notes = contents.n_periodic, []
     if n_periodic is None:
         n_periodic = 0 if cell is None else 3
-        notes += ["taken as periodic, for it has a cell (--pbc says otherwise)"] if n_periodic else []
+        if n_periodic:
+            notes.append("taken as periodic, for it has a cell (--pbc says otherwise)")
     if n_periodic and cell is None:
         raise ChargeError(f"{contents.path}: there is no PRIMVEC in this file")
     labels, positions = zip(*contents.sites[found[0]])
@@ -70,7 +71,10 @@ def _name_types(path, atoms, labels, species):
         name_species(path, atoms, species, counts if len(counts) == len(species) else None)
     elif atoms.pbc.any() and (types := types_of_labels(labels)):
         name_species(path, atoms, types)
-        return [f"atom types {' '.join(dict.fromkeys(types))}, by the labels of the atoms"]
+        names = " ".join(dict.fromkeys(types))
+        return [f"atom types {names}, by the labels of the atoms (--species says otherwise)"]
+    elif atoms.pbc.any() and len(set(labels)) > 2 * len(set(atoms.numbers)):
+        return ["labels number the atoms: their elements are the types (--species says otherwise)"]
     return []
 
 
@@ -89,11 +93,11 @@ def repeated(atoms, cells, cell):
     -------
     ase.Atoms
     """
-    from ase.build import make_supercell
-
     atoms = atoms.copy()
     atoms.set_cell(np.linalg.solve(cells, cell))
     if abs(round(np.linalg.det(cells))) > 1:
+        from ase.build import make_supercell
+
         atoms = make_supercell(atoms, cells)
     atoms.set_cell(cell)
     return atoms
@@ -101,19 +105,27 @@ def repeated(atoms, cells, cell):
 
 def without_images(atoms):
     """Leave out what stands where the cell repeats another atom of the same type."""
-    from scipy.spatial import cKDTree
-
-    cell, pbc = atoms.cell.array, atoms.pbc
-    inverse = np.linalg.inv(cell)
+    cell, inverse = atoms.cell.array, np.linalg.inv(atoms.cell.array)
     fractions = atoms.positions @ inverse
-    fractions = np.where(pbc, fractions % 1.0 % 1.0, fractions)
-    reach = SAME_PLACE * np.linalg.norm(inverse, axis=0).max()
-    if not reach < 0.5:  # the cell is that thin
-        return atoms
-    tree = cKDTree(fractions, boxsize=pbc.astype(float))
-    pairs = tree.query_pairs(reach, p=np.inf, output_type="ndarray")
-    step = fractions[pairs[:, 1]] - fractions[pairs[:, 0]]
-    step = (step - np.round(step)) @ cell
     names = np.array(species_of(atoms))
-    is_image = (np.linalg.norm(step, axis=1) <= SAME_PLACE) & (names[pairs[:, 0]] == names[pairs[:, 1]])
-    return atoms[np.setdiff1d(np.arange(len(atoms)), pairs[is_image, 1])]
+    is_kept = np.ones(len(atoms), dtype=bool)
+    suspects = _close_ones(fractions, SAME_PLACE * np.linalg.norm(inverse, axis=0), atoms.pbc)
+    for k, i in enumerate(suspects):
+        others = [j for j in suspects[:k] if is_kept[j] and names[j] == names[i]]
+        step = fractions[others] - fractions[i]
+        step -= np.where(atoms.pbc, np.round(step), 0.0)
+        is_kept[i] = not (np.linalg.norm(step @ cell, axis=1) <= SAME_PLACE).any()
+    return atoms[is_kept]
+
+
+def _close_ones(fractions, reach, pbc):
+    """Indices of the points that may have another one within reach along each axis."""
+    n_bins = np.maximum(np.floor(0.4 / reach), 1.0)
+    is_close = np.zeros(len(fractions), dtype=bool)
+    # what is less than half a bin apart is in one bin, or in one of the bins half a bin further
+    for shift in product((0.0, 0.5), repeat=3):
+        bins = np.floor(fractions * n_bins + shift)
+        bins = np.where(pbc, bins % n_bins, bins)
+        _, which, counts = np.unique(bins, axis=0, return_inverse=True, return_counts=True)
+        is_close |= counts[which.ravel()] > 1
+    return np.flatnonzero(is_close)
