@@ -88,3 +88,31 @@ def freeze(path, descriptor=None, fitting=None, type_map=TYPE_MAP, saed=None):
         )
     path.write_bytes(frozen.SerializeToString())
     return path
+
+
+def compiled(frozen):
+    """The engine of a frozen model."""
+    from deepmd_charge.engine.engine import Engine
+
+    return Engine(frozen.spec, frozen.weights)
+
+
+class Reference:
+    """What a frozen model has learnt, (n,) e/A^3, by its equations, in float64 or as it rounds."""
+
+    def __init__(self, frozen, rounded=False):
+        from deepmd_charge.model.weights import COEFFICIENTS, STEP, Weights
+
+        self.spec = frozen.spec
+        learnt = {n: w for n, w in frozen.weights.items() if n not in (STEP, COEFFICIENTS)}
+        self.weights = Weights(self.spec, learnt)
+        if not rounded:
+            self.weights = self.weights.map(lambda array: array.astype(np.float64))
+
+    def __call__(self, images, points):
+        from deepmd_charge.model import reference
+        from deepmd_charge.model.neighbors import list_of_images
+
+        near = list_of_images(self.spec, images, points, self.spec.descriptor.rcut)
+        with np.errstate(all="ignore"):
+            return reference.evaluate(self.spec, self.weights, *near)[0]

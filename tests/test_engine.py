@@ -8,14 +8,13 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk
-from freezing import freeze
+from freezing import compiled, freeze
 from training import CELL, structure
 
 from deepmd_charge import ChargeError, ChargeModel
-from deepmd_charge.engine.engine import Engine, Unsupported
+from deepmd_charge.atoms.images import Images
 from deepmd_charge.backends.tf.frozen import read_model
 from deepmd_charge.backends.tf.graph import FrozenGraph
-from deepmd_charge.atoms.images import Images
 from deepmd_charge.engine.compiler import Machine, Program
 from deepmd_charge.predict.parallel.threads import in_order
 
@@ -78,7 +77,7 @@ def test_engine_is_the_graph(tmp_path, points, setting):
     frozen = read_model(str(freeze(tmp_path / "charge.pb", descriptor, fitting)))
     images = images_of(frozen, structure(8))
     points = images.wrap(points)
-    engine, graph = Engine(frozen), FrozenGraph(frozen)
+    engine, graph = compiled(frozen), FrozenGraph(frozen)
     expected = graph.density(images, points)
     assert expected.std() > 0.02
     both = {arguments.get("precision") for arguments in (descriptor, fitting)}
@@ -96,7 +95,7 @@ def pair(request):
         {"float32": "charge_model", "float64": "precise_model"}[request.param]
     )
     frozen = read_model(model.path)
-    return Engine(frozen), FrozenGraph(frozen), frozen
+    return compiled(frozen), FrozenGraph(frozen), frozen
 
 
 def dilute(symbols, cell, seed, **more):
@@ -193,7 +192,7 @@ def test_programs_for_other_processors(pair, points, monkeypatch, vector_bytes, 
     monkeypatch.setattr("deepmd_charge.engine.kernel.Machine", Other)
     images = images_of(frozen, structure(8))
     points = images.wrap(points)
-    assert_equal(Engine(frozen).density(images, points), engine.density(images, points), engine.precision)
+    assert_equal(compiled(frozen).density(images, points), engine.density(images, points), engine.precision)
 
 
 def test_more_neighbours_than_expected(pair):
@@ -229,26 +228,10 @@ def test_atomic_densities_are_added(precise_model, end):
     images, wide = images_of(plain, atoms), images_of(saed, atoms)
     points = images.wrap(np.random.default_rng(3).uniform(size=(50, 3)) @ CELL)
     points[0] = images.wrap(atoms.positions)[2]
-    added = Engine(saed).density(wide, points) - Engine(plain).density(images, points)
+    added = compiled(saed).density(wide, points) - compiled(plain).density(images, points)
     vectors = wide.positions - points[:, None]
     every = strength[wide.types] * f(np.sqrt((vectors**2).sum(axis=2)))
     assert added == pytest.approx(every.sum(axis=1), abs=1e-9)
-
-
-def test_arguments_that_the_engine_does_not_know(tmp_path, points):
-    """They may change the model: it is evaluated by its graph."""
-    path = freeze(tmp_path / "charge.pb", {"lmax": 1, **SMALL}, {"neuron": [8]})
-    expected = ChargeModel(path).predict_points(structure(8), points)
-    data = path.read_bytes()
-    key = b'"n_triple"'
-    assert key in data
-    path.write_bytes(data.replace(key, b'"a_future"'))  # as long
-    frozen = read_model(str(path))
-    with pytest.raises(Unsupported, match="a_future"):
-        Engine(frozen)
-    model = ChargeModel(path)
-    assert_equal(model.predict_points(structure(8), points), expected, "float32")
-    assert isinstance(model._evaluator, FrozenGraph)
 
 
 @pytest.mark.parametrize("precision", ["float32", "float64"])
@@ -275,26 +258,6 @@ def test_activations_are_those_of_deepmd(precision):
         found = x.copy()
         p.compile()(found, len(found))
         assert np.all(np.abs(found - values) <= 8 * epsilon * scale), name
-
-
-def test_tables_are_continuous_and_as_good_as_asked():
-    from deepmd_charge.engine.tables import tabulate
-
-    def functions(r):
-        return np.stack([np.sin(9 * r) * np.exp(-r), 1e-7 * np.cos(r), 0 * r], axis=1)
-
-    for degree, tolerance in [(3, 1e-4), (4, 1e-7), (7, 1e-12)]:
-        table = tabulate(functions, 6.0, degree, tolerance)
-        n = len(table)
-        assert table.shape == (n, degree + 1, 3)
-        ends = [np.einsum("k,ikm->im", t ** np.arange(degree + 1), table) for t in (-0.5, 0.5)]
-        assert ends[0][1:] == pytest.approx(ends[1][:-1], abs=1e-13)
-        r = np.random.default_rng(0).uniform(0, 6.0, 2000)
-        i = np.minimum((r / 6.0 * n).astype(int), n - 1)
-        t = r / 6.0 * n - i - 0.5
-        found = np.einsum("nk,nkm->nm", t[:, None] ** np.arange(degree + 1), table[i])
-        error = np.abs(found - functions(r)).max(axis=0)
-        assert np.all(error <= 1.5 * tolerance * np.array([1.0, 1e-7, 0.0]))
 
 
 def test_only_atoms_nearby_are_looked_at(pair):

@@ -380,6 +380,23 @@ def test_minimise_first_and_run_again(charge_model, programs, script):
         assert np.array(again[step]) == pytest.approx(np.array(values), abs=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_a_fixed_boundary_is_open(charge_model, programs, script):
+    """What crosses it in a periodic box is not there; an atom stands at the face."""
+    text = RUN.replace("1.1 -0.7 0.9", "1.1 0 0").replace("0.5 0.6 0.4", "0.5 0.6 0.01") + "run 0\n"
+    cell = [[4.6, 0, 0], [1.1, 4.2, 0], [0, 0, 5.1]]
+    flags = {"p p p": (1, 1, 1), "p p f": (1, 1, 0), "p p fm": (1, 1, 0)}
+    for name, boundary in enumerate(flags):
+        Path(f"in.{name}").write_text(f"boundary {boundary}\n" + text)
+    found = evaluated(charge_model, [f"in.{name}" for name in range(len(flags))])
+    values = []
+    for steps, pbc in zip(found, flags.values()):
+        atoms = Atoms("SiC", [[0.5, 0.6, 0.01], [2.6, 2.9, 2.6]], cell=cell, pbc=pbc)
+        values.append(charge_model.predict(atoms, (2, 2, 2)).values)
+        assert np.array(steps["0"]) == pytest.approx(values[-1], abs=1e-6)
+    assert np.abs(values[0] - values[1]).max() > 1e-3
+
+
 LOSING_SCRIPTS = [
     ("next ", "if '1 == 1' then quit\nnext ", "in.0:17: quit would end this program, too"),
     ("next ", "include in.quit\nnext ", "in.quit:1: quit would end this program, too"),

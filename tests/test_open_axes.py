@@ -118,6 +118,23 @@ def test_training_sees_what_prediction_sees(potentials, tmp_path, pbc, left_hand
     assert_agree(potentials, folder, [density])
 
 
+@pytest.mark.parametrize("pbc", [(True, True, False), (True, False, False), (False,) * 3])
+def test_formats_are_converted_alike(tmp_path, pbc):
+    """SLAB, POLYMER and ATOMS of an xsf, and what a cube says at the end of its first line."""
+    density = slanted(pbc)
+    systems = []
+    for name in ("a.cube", "a.xsf"):
+        write_density(tmp_path / name, density)
+        folder = str(tmp_path / name[2:])
+        argv = ["convert", str(tmp_path / name), "-o", folder, "--points", "50", "--seed", "1"]
+        assert main([*argv, "--points-per-frame", "50"]) == 0
+        systems.append(dpdata.System(folder, fmt="deepmd/npy"))
+    cube, xsf = systems
+    assert cube.nopbc == xsf.nopbc
+    for name in ("cells", "coords", "density", "periodic", "grid_spacing"):
+        assert xsf[name] == pytest.approx(cube[name], abs=1e-8)
+
+
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize("order", [1, -1])
 def test_one_composition_of_any_periodicity(potentials, tmp_path, order):

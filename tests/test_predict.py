@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from ase.build import bulk
@@ -19,8 +20,9 @@ from standin import StandInField, StandInModel, wait_for_blocks, wave
 
 from deepmd_charge import ChargeError, Density, read_density, write_density
 from deepmd_charge.cli.main import main
-from deepmd_charge.io import format_of
 from deepmd_charge.grid.fourier import fourier_interpolate
+from deepmd_charge.io import format_of
+from deepmd_charge.io.paw import parse_occupancies
 from deepmd_charge.predict import coarse
 from deepmd_charge.grid.blocks import Blocks
 from deepmd_charge.grid.grid import Grid
@@ -324,6 +326,22 @@ def test_frames_of_a_chg(flags, numbers):
     assert files() == ([f"CHGCAR_p_{number:04d}" for number in numbers] if several else ["CHGCAR_p"])
     for name, number in zip(files(), numbers):
         assert read_density(name).atoms.positions[0] == pytest.approx([0.1 * number] * 3)
+
+
+def test_occupancies_of_a_vaspwave():
+    atoms = read("POSCAR")
+    rows = np.arange(1.0, 31.0).reshape(2, 15) * [[1] * 15, [1] * 8 + [0] * 7]
+    with h5py.File("vaspwave.h5", "w") as file:
+        file["charge/charge"] = np.full((1, 3, 3, 3), 8.0)
+        file["charge/aug_occupancies_s01"] = rows
+        file["charge/aug_occupancies_ions_s01"] = [15, 8]
+        file["structure/positions/lattice_vectors"] = atoms.cell.array
+        file["structure/positions/ion_types"] = [b"Si_GW/0a1b"]
+        file["structure/positions/number_ion_types"] = [2]
+        file["structure/positions/position_ions"] = atoms.get_scaled_positions()
+    assert main([*PREDICT, *GRID, "--augmentation", "vaspwave.h5"]) == 0
+    (text,) = read_density("CHGCAR_p").extra["augmentation"]
+    assert [values.tolist() for values in parse_occupancies(text)] == [[*rows[0]], [*rows[1][:8]]]
 
 
 def _noted(function, calls):

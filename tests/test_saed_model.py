@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import without_elements
+from freezing import compiled
 from standin import StandInField, StandInModel
 from training import CELL, TYPE_MAP, configuration, gaussian_table, structure, true_density, write_system
 
@@ -100,7 +101,7 @@ def test_the_parts_by_the_graph(model):
     frozen, atoms = read_model(model.path), structure(31)
     images = Images(atoms, [TYPE_MAP.index(s) for s in atoms.get_chemical_symbols()], frozen.reach)
     points = images.wrap(np.random.default_rng(2).uniform(size=(100, 3)) @ CELL)
-    engine, graph = Engine(frozen), FrozenGraph(frozen)
+    engine, graph = compiled(frozen), FrozenGraph(frozen)
     assert graph.density(images, points) == pytest.approx(engine.density(images, points), abs=1e-5)
     expected = engine.difference(images, points)
     assert graph.difference(images, points) == pytest.approx(expected, abs=1e-5)
@@ -275,7 +276,8 @@ def test_sublattices_share_the_function_of_their_element(tmp_path):
     frozen = Frozen("", {"model_attr/tmap": " ".join(type_map).encode(), **nodes})
     images = Images(atoms, [type_map.index(name) for name in names], table.reach)
     points = images.wrap(density.points()[:200])
-    assert Superposition(frozen)(images, points) == pytest.approx(
+    step, stored = frozen.saed
+    assert Superposition(step, stored[frozen.kinds])(images, points) == pytest.approx(
         table.evaluate(atoms, points), abs=1e-12
     )
 

@@ -3,101 +3,78 @@
 
 import numpy as np
 
-from ..atoms.species import GRID_TYPE
 from ..model.kernels.network import activation, skips
-from ..model.kernels.radial import RADIAL_BASES, cutoff, inverse_distance, switch
-from .difference import build_difference
+from ..model.kernels.radial import cutoff, inverse_distance, switch
+from ..model.weights import COEFFICIENTS, STEP
 from .layout import Layer, Moments
-from .superposition import Superposition
-from .tables import tabulate
+from .tables import Unresolved, tabulate
+from .verification import Trial
 
 __all__ = ["Engine", "Unsupported"]
 
-# Degree of the radial tables' polynomials and their largest relative error.
-_TABLES = {"float32": (4, 1e-7), "float64": (7, 1e-12)}
+# Degree of the radial tables' polynomials and their tolerance.
+_TABLES = {"float32": (4, 2e-7), "float64": (7, 2e-11)}
 
-# What the engine knows of the arguments of input.json. A key that is not here
-# may change the model, and then only the graph is right.
-_DESCRIPTOR_KEYS = {
-    *("type", "rcut", "radial", "n_radial", "core", "lmax", "n_channel", "axis_neuron"),
-    *("triples", "n_triple", "eps", "rcut_smth", "neuron", "activation_function"),
-    *("precision", "trainable", "seed"),
-}
-_FITTING_KEYS = {
-    *("type", "neuron", "activation_function", "resnet", "precision", "trainable", "seed"),
-}
+# |d| <= _TOLERANCE * max(1 e/A^3, |rho|): how far the engine may be from the equations.
+_TOLERANCE = {"float32": 1e-5, "float64": 1e-9}
+# The same of the model's own rounding. Where it is more the graph is the model.
+_ROUNDING = 1e-4
 
 
 class Unsupported(Exception):
-    """The model has something that the engine does not know."""
+    """There is no engine for the model; the message tells why."""
 
 
 class Engine:
     r"""The density of one model at points, compiled for this processor.
 
-    What it computes is set by the model's own arguments and constants, with
+    What it computes is set by the model's specification and weights, with
     the functions of :mod:`deepmd_charge.model.kernels`.
 
     Parameters
     ----------
-    frozen : Frozen
-        The model. The engine takes its constants under ``se_charge``,
-        ``se_charge_embedding_*`` and ``charge_fitting``.
+    spec : ModelSpec
+    weights : Weights
+    n_threads : int
+        That may evaluate at the same time.
 
     Attributes
     ----------
+    precision : {"float32", "float64"}
+        Of the model. What float32 is too coarse for is computed in float64.
     superposition : Superposition or None
         Of the atomic densities that the model carries, if it does.
 
     Raises
     ------
     Unsupported
-        If it has arguments that are unknown here.
+        If no table resolves its radial functions, if there is no working llvmlite, or if the compiled program is not
+        what the equations say (:mod:`.verification`).
     """
 
     # points in one evaluation: little memory, and long enough to keep a core busy
     block = 16384
 
-    def __init__(self, frozen, n_threads=1):
+    def __init__(self, spec, weights, n_threads=1):
         self.threads = n_threads
-        arguments = frozen.arguments
-        if arguments is None:
-            raise Unsupported("a graph without its training script")
-        descriptor, fitting = arguments["descriptor"], arguments["fitting_net"]
-        unknown = (descriptor.keys() - _DESCRIPTOR_KEYS) | (fitting.keys() - _FITTING_KEYS)
-        if unknown:
-            raise Unsupported(f"arguments {', '.join(sorted(unknown))}")
-        self._constants = frozen.constants
-        self._d = descriptor
-        # the graph's own rcut covers atomic densities too
-        self._rcut = float(descriptor["rcut"])
-        self._elements = [k for k, name in enumerate(frozen.type_map) if name != GRID_TYPE]
-        self._kinds = frozen.kinds
-        wide = "float64" in (descriptor["precision"], fitting["precision"])
+        self._spec, self._weights = spec, weights
+        self._d = spec.descriptor
+        self._kinds = spec.places
+        self._check_activations()
+        wide = "float64" in (spec.descriptor.dtype, spec.fitting_net.dtype)
         self.precision = "float64" if wide else "float32"
-        embedded = descriptor["radial"] == "embedding"
-        n_channel = descriptor["neuron"][-1] if embedded else descriptor["n_channel"]
-        moments = Moments(
-            lmax=descriptor["lmax"],
-            n_channel=n_channel,
-            axis=min(descriptor["axis_neuron"], n_channel),
-            triples=[] if embedded else [tuple(t) for t in descriptor["triples"]],
-            n_triple=min(descriptor["n_triple"], n_channel),
-            eps=descriptor["eps"],
-            rcut=self._rcut,
-            separate=not embedded,
-            linear=not embedded,
-        )
-        functions, start = self._embedding() if embedded else self._mixed(moments)
-        degree, tolerance = _TABLES[self.precision]
-        table = tabulate(functions, self._rcut, degree, tolerance)
-        # (intervals, terms, elements * functions) to one table a type
-        table = table.reshape(*table.shape[:2], len(self._elements), -1).transpose(2, 0, 1, 3)
-        layers = self._layers(fitting, moments)
-        self._difference = build_difference(
-            moments, table[self._kinds], start, layers, self.precision
-        )
-        self.superposition = Superposition(frozen) if frozen.saed else None
+        trial = Trial(spec, weights)
+        if not trial.rounding <= _ROUNDING:
+            raise Unsupported(
+                f"rounding alone changes it by {trial.rounding:.0e} e/A^3, train it in float64"
+            )
+        # in float32 if that is enough
+        for real in ["float64"] if wide else ["float32", "float64"]:
+            self._compile(real)
+            error = trial.error(self)
+            if error <= _TOLERANCE[self.precision]:
+                return
+        raise Unsupported(f"compiled it is off by {error:.0e} e/A^3")
 
     def density(self, images, points):
         """Density at points, in e/A^3.
@@ -126,38 +103,85 @@ class Engine:
 
         As :meth:`.graph.FrozenGraph.novelty`; parameters as for :meth:`density`.
         """
-        low, high = (
-            np.asarray(self._constants[f"se_charge/crowding_{end}"], np.float64)
-            for end in ("low", "high")
-        )
-        crowding = np.zeros((len(points), len(self._elements)))
-        centres, atoms, r = images.pairs(points, self._rcut)
-        np.add.at(
-            crowding, (centres, self._kinds[images.types[atoms]]), cutoff(np, r, self._rcut)
-        )
-        outside = np.maximum(np.maximum(low - crowding, crowding - high), 0.0)
+        low, high = (self._value(f"neighbor_range.{end}") for end in ("low", "high"))
+        counts = np.zeros((len(points), len(low)))
+        centres, atoms, r = images.pairs(points, self._d.rcut)
+        np.add.at(counts, (centres, self._kinds[images.types[atoms]]), cutoff(np, r, self._d.rcut))
+        outside = np.maximum(np.maximum(low - counts, counts - high), 0.0)
         return outside.sum(axis=1) / high.sum()
 
-    def _value(self, name):
-        return np.asarray(self._constants[name], np.float64)
+    def _check_activations(self):
+        """Refuse functions that the kernels do not have, though DeePMD-kit may."""
+        names = [self._spec.fitting_net.activation_function]
+        names += [self._d.activation_function] if self._d.embedded else []
+        for name in names:
+            try:
+                activation(name)
+            except (KeyError, ValueError):
+                raise Unsupported(f"its activation_function {name}") from None
 
-    def _mixed(self, moments):
+    def _compile(self, real):
+        """Make the programs of the two parts of the density, in this precision."""
+        moments = self._moments()
+        functions, start = self._mixed() if moments.linear else self._embedding()
+        # derivatives of the embedding's weight jump where it begins to fall
+        smooth = self._d.rcut_smth
+        breaks = [smooth] if smooth > 0.0 and not moments.linear else []
+        try:
+            table = tabulate(functions, self._d.rcut, *_TABLES[real], breaks)
+        except Unresolved as reason:
+            raise Unsupported(str(reason)) from None
+        parts = moments, table, self._kinds, start, self._layers(moments), real
+        try:
+            from .difference import build_difference
+            from .superposition import Superposition
+
+            self._difference = build_difference(*parts)
+            self.superposition = None
+            if self._weights.superposed:
+                table = self._value(COEFFICIENTS)[self._kinds]
+                self.superposition = Superposition(float(self._value(STEP)), table)
+        except Exception as error:  # llvmlite is absent, too old, or broken in some way
+            reason = " ".join(str(error).split())[:200]
+            raise Unsupported(
+                f"it cannot be compiled here ({type(error).__name__}: {reason})"
+            ) from error
+
+    def _moments(self):
+        d = self._d
+        return Moments(
+            lmax=d.lmax,
+            n_channel=d.channels,
+            axis=d.axis_neuron,
+            triples=list(d.products),
+            n_triple=d.n_triple,
+            eps=d.eps,
+            rcut=d.rcut,
+            separate=not d.embedded,
+            linear=not d.embedded,
+        )
+
+    def _value(self, name):
+        return np.asarray(self._weights[name], np.float64)
+
+    def _mixed(self):
         """The mixed radial functions of all elements, and what their sums start from."""
         d = self._d
-        mean = self._value("se_charge/mean")
+        mean = self._value("descriptor.mean")
         mixes = []
-        for l in range(moments.lmax + 1):
-            whiten = self._value(f"se_charge/whiten_{l}")
-            mixes.append(whiten @ self._value(f"se_charge/mixing_{l}"))
+        for l in range(d.lmax + 1):
+            whiten = self._value(f"descriptor.whiten[{l}]")
+            mixes.append(whiten @ self._value(f"descriptor.mixing[{l}]"))
             if l == 0:
-                mixes.append(whiten @ self._value("charge_fitting/linear"))
+                mixes.append(whiten @ self._value("fitting.linear"))
         start = -mean @ np.concatenate(mixes[:2], axis=1)
-        start[-1] += self._value("charge_fitting/offset")
+        start[-1] += self._value("fitting.offset")
         # (elements, radial functions, mixed functions)
-        mix = np.concatenate(mixes, axis=1).reshape(len(self._elements), d["n_radial"], -1)
+        mix = np.concatenate(mixes, axis=1)
+        mix = mix.reshape(len(self._spec.elements), d.n_radial, -1)
 
         def functions(r):
-            basis = RADIAL_BASES[d["radial"]](np, r, self._rcut, d["n_radial"], d["core"])
+            basis = d.basis(np, r, d.rcut, d.n_radial, d.core)
             return np.concatenate(np.stack(basis, axis=1) @ mix, axis=1)
 
         return functions, start
@@ -166,47 +190,46 @@ class Engine:
         """The embedding nets' functions, and what their sums start from."""
         d = self._d
         shift, scale, number = (
-            self._value(f"se_charge/{name}") for name in ("s_mean", "s_scale", "n_neighbors")
+            self._value(f"embedding.{name}") for name in ("mean", "scale", "neighbors")
         )
-        function = activation(d["activation_function"])
+        function = activation(d.activation_function)
+        nets = [self._net(f"embedding[{z}]") for z in range(len(self._spec.elements))]
 
         def functions(r):
-            s = inverse_distance(np, r, d["eps"]) * switch(np, r, d["rcut_smth"], self._rcut)
+            s = inverse_distance(np, r, d.eps) * switch(np, r, d.rcut_smth, d.rcut)
             weight = s / (scale * number)
             out = []
-            for t in self._elements:
+            for net in nets:
                 x = ((s - shift) / scale)[:, None]
-                for k in range(len(d["neuron"])):
-                    net = f"se_charge_embedding_{t}"
-                    y = x @ self._value(f"{net}/matrix_{k}") + self._value(f"{net}/bias_{k}")
-                    y = function(np, y)
-                    n = skips(x.shape[1], y.shape[1])
+                for matrix, bias in net:
+                    y = function(np, x @ matrix + bias)
+                    n = skips(*matrix.shape)
                     x = y + np.tile(x, [1, n]) if n else y
                 out.append(weight[:, None] * x)
             return np.concatenate(out, axis=1)
 
-        return functions, np.zeros(d["neuron"][-1])
+        return functions, np.zeros(d.channels)
 
-    def _layers(self, fitting, moments):
+    def _net(self, prefix):
+        return [tuple(np.asarray(w, np.float64) for w in layer) for layer in self._weights.layers(prefix)]
+
+    def _layers(self, moments):
         """The net with standardisation before and the scale of the residual after it."""
-        scope = "charge_fitting"
-        mean, scale = self._value(f"{scope}/mean"), self._value(f"{scope}/scale")
+        fitting = self._spec.fitting_net
+        mean, scale = self._value("fitting.mean"), self._value("fitting.scale")
         standard = np.diag(1.0 / scale), -mean / scale
-        layers, n_in = [], len(mean)
-        for k, n_out in enumerate(fitting["neuron"]):
-            matrix = self._value(f"{scope}/matrix_{k}")
-            bias = self._value(f"{scope}/bias_{k}")
-            n = skips(n_in, n_out, fitting["resnet"])
+        layers = []
+        for k, (matrix, bias) in enumerate(self._net("fitting")):
+            n = skips(*matrix.shape, fitting.resnet)
             if k == 0 and n:  # adds the standardised features: a layer of their own
                 layers.append(Layer(*standard, "linear", 0))
             elif k == 0:
                 bias = bias + standard[1] @ matrix
                 matrix = matrix / scale[:, None]
-            layers.append(Layer(matrix, bias, fitting["activation_function"], n))
-            n_in = n_out
-        residual = self._value(f"{scope}/residual")
-        bias = residual * self._value(f"{scope}/bias_out")
+            layers.append(Layer(matrix, bias, fitting.activation_function, n))
+        residual = self._value("fitting.residual")
+        bias = residual * self._value("fitting.output.bias")
         if not moments.linear:
-            bias = bias + self._value(f"{scope}/offset")
-        matrix = residual * self._value(f"{scope}/matrix_out")
+            bias = bias + self._value("fitting.offset")
+        matrix = residual * self._value("fitting.output.matrix")
         return [*layers, Layer(matrix, bias, "linear", 0)]

@@ -18,17 +18,18 @@ class Superposition:
 
     Parameters
     ----------
-    frozen : Frozen
-        A model with a table: :attr:`Frozen.saed`.
+    step : float
+        Width of the table's intervals, A.
+    coefficients : np.ndarray
+        (types, intervals, 4), e/A^3.
     """
 
-    def __init__(self, frozen):
-        step, coefficients = frozen.saed
+    def __init__(self, step, coefficients):
         writer = SuperpositionWriter(step, coefficients.shape)
         writer.write()
         # an interval beyond the last, where there is nothing
         table = np.pad(coefficients, ((0, 0), (0, 1), (0, 0)))
-        self._kernel = writer.compile([np.ascontiguousarray(table[frozen.kinds])])
+        self._kernel = writer.compile([table])
 
     def __call__(self, images, points):
         """Superposition (n,), e/A^3, at wrapped points (n, 3), A, around the atoms of Images."""

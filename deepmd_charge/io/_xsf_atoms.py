@@ -47,7 +47,8 @@ def read_structure(contents, scale, declared):
     n_periodic, notes = contents.n_periodic, []
     if n_periodic is None:
         n_periodic = 0 if cell is None else 3
-        notes += ["taken as periodic, for it has a cell (--pbc says otherwise)"] if n_periodic else []
+        if n_periodic:
+            notes.append("taken as periodic, for it has a cell (--pbc says otherwise)")
     if n_periodic and cell is None:
         raise ChargeError(f"{contents.path}: there is no PRIMVEC in this file")
     labels, positions = zip(*contents.sites[found[0]])
@@ -70,7 +71,10 @@ def _name_types(path, atoms, labels, species):
         name_species(path, atoms, species, counts if len(counts) == len(species) else None)
     elif atoms.pbc.any() and (types := types_of_labels(labels)):
         name_species(path, atoms, types)
-        return [f"atom types {' '.join(dict.fromkeys(types))}, by the labels of the atoms"]
+        names = " ".join(dict.fromkeys(types))
+        return [f"atom types {names}, by the labels of the atoms (--species says otherwise)"]
+    elif atoms.pbc.any() and len(set(labels)) > 2 * len(set(atoms.numbers)):
+        return ["labels number the atoms: their elements are the types (--species says otherwise)"]
     return []
 
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..atoms.species import element_of_label
+from .text.numbers import as_float
 
 __all__ = ["PERIODIC", "Contents", "Grid", "parse"]
 
@@ -87,7 +88,9 @@ def parse(reader):
     ChargeError
         If the file is damaged.
     """
-    return _Parser(reader).contents
+    parser = _Parser(reader)
+    parser.run()
+    return parser.contents
 
 
 class _Parser:
@@ -98,7 +101,7 @@ class _Parser:
         self.contents = Contents(reader.path)
         self._block = ""
         self._held = None  # a line that was read too far
-        sections = {
+        self._sections = {
             **{word: lambda _, n=n: self._say_periodic(n) for word, n in PERIODIC.items()},
             "DIM-GROUP": self._read_dimension,
             "ANIMSTEPS": self._read_steps,
@@ -108,14 +111,15 @@ class _Parser:
             "CONVCOORD": lambda _: self._read_counted("CONV"),
             "ATOMS": lambda _: self._read_molecule(),
         }
-        self._keywords = set(sections)
+
+    def run(self):
         while (line := self._line()) is not None:
             words = line.split()
             if grid := _GRID.match(line):
                 self._read_grid(line, *grid.groups())
             elif end := _END.match(line):
                 self._block = "" if end[1] else self._block
-            elif section := sections.get(words[0].upper()):
+            elif section := self._sections.get(words[0].upper()):
                 section(words[1:])
 
     def _line(self):
@@ -188,7 +192,7 @@ class _Parser:
 
     def _ends_atoms(self, line):
         word = line.split()[0].upper()
-        is_known = _GRID.match(line) or _END.match(line) or word in self._keywords
+        is_known = _GRID.match(line) or _END.match(line) or word in self._sections
         return is_known or _OTHER.fullmatch(line)
 
     def _add_sites(self, name, sites):
@@ -203,7 +207,7 @@ class _Parser:
 
     def _is_site(self, words):
         try:
-            return bool(element_of_label(words[0])) and len([*map(float, words[1:4])]) == 3
+            return bool(element_of_label(words[0])) and len([*map(as_float, words[1:4])]) == 3
         except ValueError:
             return False
 

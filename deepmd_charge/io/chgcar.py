@@ -4,9 +4,10 @@
 The layout is a POSCAR (comment, scale, cell, elements, counts, positions), an
 empty line, and then one block or more of a line ``nx ny nz``, nx*ny*nz values
 with x running fastest, and text. The values are density times cell volume, in
-electrons; in LOCPOT (eV) and ELFCAR they are what they are. The first block is the total density; a collinear run adds the
-magnetisation, a non-collinear one its three components. The text holds the
-PAW augmentation occupancies and, between blocks, the magnetic moments.
+electrons; in LOCPOT (eV) and ELFCAR they are what they are. The first block is the total
+density; a collinear run adds the magnetisation, a non-collinear one its three components.
+The text holds the PAW augmentation occupancies and, between blocks, the magnetic moments.
+A CHG of molecular dynamics or of a relaxation goes on with the next frame: all of this again.
 """
 
 import os

@@ -16,7 +16,7 @@ _HDF5 = (
     (("results/partial_charges",), "partial charge densities of VASP, not the total one", _VASP),
     (("intermediate",), "a vaspout.h5 without a charge density (charge/charge)", _VASP),
     (("results",), "a vaspout.h5 without a charge density (charge/charge)", _VASP),
-    (("nucleus", "mo"), "orbitals of TREXIO, no density on a grid", "write a cube from them"),
+    (("nucleus",), "orbitals of TREXIO, no density on a grid", "write a cube from them"),
     (("type.raw",), "a data set of DeePMD-kit", "name it under systems in input.json"),
 )
 _NAMES = {

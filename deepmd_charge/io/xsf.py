@@ -100,8 +100,8 @@ def read(path, kind="xsf", declared=Declared()):
         density = Density(atoms, arrays[0], grid.origin, kind, {"units": units})
     except ChargeError as error:
         raise ChargeError(f"{path}:{grid.line}: {error}") from None
-    guessed = () if is_sure else ("pbc",)
-    extra = {"spin": arrays[1:], "notes": notes, "doubts": doubts, "said": field.said, "guessed": guessed}
+    extra = {"spin": arrays[1:], "notes": notes, "doubts": doubts, "said": field.said}
+    extra["guessed"] = () if is_sure else ("pbc",)
     density.extra.update({name: value for name, value in extra.items() if value})
     return density
 

@@ -139,7 +139,7 @@ def _words(text):
 
 def _expanded(lmp, word):
     """A word with the values of its variables."""
-    return lmp.expand(word) if "$" in word else word
+    return (lmp.expand(word) or "") if "$" in word else word
 
 
 def _conditional(words):

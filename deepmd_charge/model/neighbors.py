@@ -6,9 +6,10 @@ from typing import NamedTuple
 import numpy as np
 from array_api_compat import array_namespace, device
 
+from ..atoms.images import Images
 from ..atoms.species import species_of
 
-__all__ = ["Neighbors", "distances", "neighbor_list", "neighbors"]
+__all__ = ["Neighbors", "distances", "list_of_images", "neighbor_list", "neighbors"]
 
 
 def neighbor_list(spec, atoms, points, reach):
@@ -34,12 +35,14 @@ def neighbor_list(spec, atoms, points, reach):
     nlist : np.ndarray
         (1, n, most) places among them of each point's neighbours, then -1.
     """
-    from ..atoms.images import Images
-
-    n = len(points)
     types = [spec.type_map.index(name) for name in species_of(atoms)]
     images = Images(atoms, types, reach)
-    points = images.wrap(np.reshape(points, (n, 3)))
+    return list_of_images(spec, images, images.wrap(np.reshape(points, (-1, 3))), reach)
+
+
+def list_of_images(spec, images, points, reach):
+    """List the atoms around wrapped points (n, 3), A, among Images; see :func:`neighbor_list`."""
+    n = len(points)
     point, atom, _ = images.pairs(points, reach)
     count = np.bincount(point, minlength=n)
     nlist = np.full((n, count.max(initial=0)), -1)

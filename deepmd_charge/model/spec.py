@@ -9,6 +9,8 @@ settings, and what follows from them, from here.
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
+
 from ..errors import ChargeError
 from .kernels.coupling import TRIPLES
 from .kernels.harmonics import LMAX
@@ -16,7 +18,7 @@ from .kernels.radial import RADIAL_BASES
 from ..atoms.species import GRID_TYPE
 from .keys import Check, Spec, at_least, key, one_of
 
-__all__ = ["DESCRIPTORS", "DescriptorSpec", "FittingSpec", "LossSpec", "ModelSpec"]
+__all__ = ["DESCRIPTORS", "FITTINGS", "DescriptorSpec", "FittingSpec", "LossSpec", "ModelSpec"]
 
 EMBEDDING = "embedding"
 
@@ -300,6 +302,11 @@ class ModelSpec(Spec):
     def elements(self):
         """list of int: The types of atoms, in the order of all that is kept for each element."""
         return [t for t in range(len(self.type_map)) if t != self.grid_type]
+
+    @property
+    def places(self):
+        """np.ndarray: Of each type its place among the elements; X gets any."""
+        return np.array([max(0, sum(e < t for e in self.elements)) for t in range(len(self.type_map))])
 
     @property
     def dim_linear(self):

@@ -99,8 +99,13 @@ class ChargeModel:
     def _evaluator(self):
         """The engine, or for a model that it does not know the graph itself."""
         try:
-            return Engine(self._frozen, self._n_threads)
-        except Unsupported:
+            return Engine(self._frozen.spec, self._frozen.weights, self._n_threads)
+        except (ChargeError, Unsupported) as reason:
+            warnings.warn(
+                f"{self.path}: its TensorFlow graph is used, which is many times slower than "
+                f"compiled code: {reason}",
+                stacklevel=5,  # through field, to the caller of predict or predict_points
+            )
             return FrozenGraph(self._frozen, self._n_threads)
 
     def check(self, atoms, name="the structure"):

@@ -149,9 +149,7 @@ class RadialTable:
         values = np.zeros(len(points))
         for start in range(0, len(points), _BLOCK):
             block = images.wrap(points[start : start + _BLOCK])
-            which, atom, r = images.pairs(block, self.reach)
-            f = piecewise_cubic(np, r, images.types[atom], self.step, coefficients)
-            values[start : start + _BLOCK] = np.bincount(which, f, minlength=len(block))
+            values[start : start + _BLOCK] = superposed(images, block, self.step, coefficients)
         return values
 
     def check(self, types, name="the table of superposed atomic densities"):
@@ -231,6 +229,30 @@ class RadialTable:
                 ecutrho if np.isfinite(ecutrho) else None,
                 float(f["step"]),
             )
+
+
+def superposed(images, points, step, coefficients):
+    """Superpose tabulated functions at points.
+
+    Parameters
+    ----------
+    images : Images
+        The atoms, with images as far as the table reaches; their types are rows of it.
+    points : np.ndarray
+        (n, 3) wrapped positions, A.
+    step : float
+        Width of the intervals, A.
+    coefficients : np.ndarray
+        (functions, intervals, 4), e/A^3.
+
+    Returns
+    -------
+    np.ndarray
+        (n,) e/A^3.
+    """
+    which, atom, r = images.pairs(points, step * coefficients.shape[1])
+    f = piecewise_cubic(np, r, images.types[atom], step, coefficients)
+    return np.bincount(which, f, minlength=len(points))
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,15 @@ and values in a list for small tensors.
 import json
 import os
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from ...errors import ChargeError
 from ...model.info import ModelInfo
+from ...model.keys import keys_of
+from ...model.spec import DESCRIPTORS, FITTINGS, ModelSpec
+from .names import weights_of
 from ...model.info import FILE
 from ...atoms.species import GRID_TYPE
 
@@ -26,6 +30,8 @@ _FLOATS = {1: ("<f4", 5), 2: ("<f8", 6)}
 _STRING, _STRING_VALUES = 7, 8
 # Field of a MetaGraphDef with its GraphDef.
 _GRAPH_OF_META = 2
+# Keys that change a training and no model: former versions may not have them.
+_TRAINING_KEYS = {"trainable", "seed"}
 # What comes of reading another file.
 _DAMAGED = (ValueError, KeyError, TypeError, OverflowError)
 
@@ -86,6 +92,31 @@ class Frozen:
             return self.rcut
         step, coefficients = self.saed
         return max(self.rcut, step * coefficients.shape[1])
+
+    @cached_property
+    def spec(self):
+        """ModelSpec: Settings of the model; ChargeError where it does not hold them all."""
+        arguments = self.arguments
+        if arguments is None:
+            raise ChargeError("it does not hold the input.json of its training")
+        for part, families in (("descriptor", DESCRIPTORS), ("fitting_net", FITTINGS)):
+            given = arguments[part]
+            if given["type"] not in families:
+                raise ChargeError(f"its {part} is of type {given['type']}")
+            known = {k.name for k in keys_of(families[given["type"]])}
+            for keys, what in (
+                (given.keys() - known - {"type"}, "unknown"),
+                (known - given.keys() - _TRAINING_KEYS, "missing"),
+            ):
+                if keys:
+                    listed = ", ".join(sorted(keys))
+                    raise ChargeError(f"of the arguments of its {part} {listed} {what}")
+        return ModelSpec.from_dict({**arguments, "type_map": self.type_map, "saed": None})
+
+    @cached_property
+    def weights(self):
+        """Weights: Arrays of the model, in its own precision."""
+        return weights_of(self.spec, self.constants)
 
     @property
     def arguments(self):

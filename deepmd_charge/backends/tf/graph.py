@@ -2,11 +2,12 @@
 """A frozen charge model as a function of atoms and points, through TensorFlow."""
 
 import os
+from functools import partial
 
 import numpy as np
 
 from ...atoms.species import GRID_TYPE
-from ...engine.superposition import Superposition
+from ...saed.table import superposed
 
 __all__ = ["FrozenGraph"]
 
@@ -26,8 +27,9 @@ class FrozenGraph:
 
     Attributes
     ----------
-    superposition : Superposition or None
-        Of the atomic densities that the model carries, if it does.
+    superposition : callable or None
+        Of the atomic densities that the model carries, if it does: takes what
+        :meth:`density` does.
     """
 
     # points in one evaluation: enough to keep the cores busy, little memory
@@ -37,20 +39,29 @@ class FrozenGraph:
 
     def __init__(self, frozen, n_threads=1):
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-        # deepmd's own TensorFlow module would load libraries that the graph does not need
         import tensorflow.compat.v1 as tf
 
         definition = tf.GraphDef()
         with open(frozen.path, "rb") as file:
             definition.ParseFromString(file.read())
         with tf.Graph().as_default() as graph:
-            tf.import_graph_def(definition, name="")
+            try:
+                tf.import_graph_def(definition, name="")
+            except tf.errors.NotFoundError:
+                # libraries that few graphs need: of DeePMD-kit's own gelu
+                import deepmd.tf.env  # noqa: F401
+
+                tf.import_graph_def(definition, name="")
         threads = tf.ConfigProto(
             intra_op_parallelism_threads=n_threads, inter_op_parallelism_threads=1
         )
         self._session = tf.Session(graph=graph, config=threads)
         self._type_map = frozen.type_map
-        self.superposition = Superposition(frozen) if frozen.saed else None
+        self.superposition = None
+        if frozen.saed:
+            step, coefficients = frozen.saed
+            table = {"step": step, "coefficients": coefficients[frozen.kinds]}
+            self.superposition = partial(superposed, **table)
 
     def _fetch(self, name, feed=None):
         return self._session.run(f"{name}:0", feed)

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""Whether a compiled model computes what its equations say: see :class:`Trial`."""
+
+import math
+
+import numpy as np
+
+from ..atoms.images import Images
+from ..model import reference
+from ..model.neighbors import list_of_images, neighbors
+from ..model.weights import COEFFICIENTS, STEP, Weights
+
+__all__ = ["Trial"]
+
+
+class Trial:
+    """A model in atoms as dense as those of its training data, by its equations.
+
+    Errors are in e/A^3, and where the density is larger than 1 e/A^3 shares of it.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    weights : Weights
+
+    Attributes
+    ----------
+    rounding : float
+        What rounding to the model's precision changes: about what it does in its graph.
+    """
+
+    def __init__(self, spec, weights):
+        reach = spec.descriptor.rcut
+        if weights.superposed:
+            reach = max(reach, float(weights[STEP]) * weights[COEFFICIENTS].shape[1])
+        self._images, self._points = _probes(spec, weights, reach)
+        learnt = Weights(spec, {n: w for n, w in weights.items() if n not in (STEP, COEFFICIENTS)})
+        near = list_of_images(spec, self._images, self._points, spec.descriptor.rcut)
+        with np.errstate(all="ignore"):  # what overflows on the way is told by the result
+            exact, rounded = (
+                reference.evaluate(spec, w, *near)[0]
+                for w in (learnt.map(lambda array: array.astype(np.float64)), learnt)
+            )
+        self._expected = exact
+        self.rounding = _distance(rounded, exact)
+        self._superposed = None
+        if weights.superposed:
+            around = neighbors(spec, *list_of_images(spec, self._images, self._points, reach))
+            self._superposed = reference.superposition(spec, weights, around)[0]
+
+    def error(self, engine):
+        """How far the parts of a compiled model are off, the largest of points and parts."""
+        error = _distance(engine.difference(self._images, self._points), self._expected)
+        if self._superposed is None:
+            return error
+        superposed = engine.superposition(self._images, self._points)
+        return np.maximum(error, _distance(superposed, self._superposed))
+
+
+def _distance(found, expected):
+    """The largest difference; not a number if there is one that is none."""
+    return np.max(np.abs(found - expected) / np.maximum(1.0, np.abs(expected)))
+
+
+def _probes(spec, weights, reach):
+    """Atoms, and points between, near and on them.
+
+    A simple cubic lattice, a little disordered, with as many atoms of each
+    element in a volume as the training data have around their points.
+    """
+    from ase import Atoms
+
+    rng = np.random.default_rng(0)
+    low, high = (np.asarray(weights[f"neighbor_range.{end}"], float) for end in ("low", "high"))
+    rcut = spec.descriptor.rcut
+    # an atom's share in the crowding, over all places: the integral of f_c
+    number = 0.5 * (low + high) / (4.0 * np.pi * rcut**3 * 16.0 / 315.0)
+    present = np.flatnonzero(number)
+    side = max(3, math.ceil((2 * len(present)) ** (1 / 3)))
+    spacing = number.sum() ** (-1 / 3)
+    sites = np.stack(np.indices([side] * 3), axis=-1).reshape(-1, 3)
+    atoms = (sites + rng.normal(scale=0.08, size=sites.shape)) * spacing
+    kinds = rng.choice(len(number), len(sites), p=number / number.sum())
+    kinds[: len(present)] = present
+    cell = np.eye(3) * side * spacing
+    structure = Atoms(positions=atoms, cell=cell, pbc=True)
+    images = Images(structure, np.array(spec.elements)[kinds], reach)
+    away = rng.normal(size=atoms.shape) * 10.0 ** rng.uniform(-4, 0, (len(atoms), 1))
+    points = np.concatenate([rng.uniform(size=(32, 3)) @ cell, atoms, atoms + away])
+    return images, images.wrap(points)
