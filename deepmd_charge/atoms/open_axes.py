@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
-"""Open axes for programs that know only periodic ones: vectors so long that images do not matter."""
+"""Open axes for programs that know only periodic ones: images so far that they do not matter."""
 
 import numpy as np
 

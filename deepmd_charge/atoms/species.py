@@ -175,7 +175,8 @@ def name_species(path, atoms, names, counts=None):
     remedy = "give one for each group, or for each atom"
     if counts is None:
         remedy = (
-            "the file tells no groups but like atoms that follow one another: give one for each atom"
+            "the file tells no groups but like atoms that follow one another:"
+            " give one for each atom"
         )
         counts = [len(list(run)) for _, run in groupby(symbols)]
     each = list(names)

@@ -135,6 +135,15 @@ def system_data(
     return data
 
 
+def _open_saed(file_name, saed, ecutrho, species):
+    """Open the source of superposed atomic densities of a file."""
+    from .saed.sources import beside, is_density_file, open_source
+
+    if is_density_file(saed):
+        saed = beside(file_name, saed)
+    return open_source(saed, ecutrho, species)
+
+
 def _joined(parts):
     """The data of one system from those of all densities of a file, which have the same atoms."""
     data = parts[0]
@@ -211,20 +220,13 @@ class DensityFormat(Format):
         densities = iterate_densities(
             file_name, self.format, species, check, pbc=pbc, unit=unit, holds=holds
         )
-        if saed is not None:
-            from ..saed.sources import beside, is_density_file, open_source
-
-            if is_density_file(saed):
-                saed = beside(file_name, saed)
-            saed = open_source(saed, saed_ecutrho, species)
-        generator = random_generator(seed)
-        options = n_points, points_per_frame, generator, quantity
-        return _joined(
-            [
-                system_data(density, *options, name, saed, by_gradient)
-                for name, density in densities
-            ]
-        )
+        options = n_points, points_per_frame, random_generator(seed), quantity
+        parts = []
+        for name, density in densities:
+            if saed is not None and not parts:  # a density that cannot be read is told of first
+                saed = _open_saed(file_name, saed, saed_ecutrho, species)
+            parts.append(system_data(density, *options, name, saed, by_gradient))
+        return _joined(parts)
 
 
 @Format.register("vasp/chgcar")

@@ -83,9 +83,8 @@ def seam(values, axis):
     n = values.shape[axis]
     if n == 1:  # a plane tells nothing of what is beside it
         return float(np.abs(values).max())
-    low, high = (
-        [values.take(k, axis) for k in ends] for ends in ((0, 1, min(2, n - 1)), (-1, -2, -min(3, n)))
-    )
+    ends = (0, 1, min(2, n - 1)), (-1, -2, -min(3, n))
+    low, high = ([values.take(k, axis) for k in planes] for planes in ends)
     joints = [np.abs(_continued(*low) - high[0]), np.abs(_continued(*high) - low[0])]
     steps = np.abs(low[0] - low[1]) + np.abs(high[0] - high[1])
     return float((1.5 * np.maximum(*joints) + 0.3 * steps).max())

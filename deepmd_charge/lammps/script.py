@@ -77,7 +77,9 @@ def _to_first_run(lmp, path, folder):
     for number, command in enumerate(commands):
         words, later = command.words, commands[number + 1 :]
         if words[:1] == ["quit"]:
-            raise ChargeError(f"{path}:{command.line}: quits before the first run; remove this line")
+            raise ChargeError(
+                f"{path}:{command.line}: quits before the first run; remove this line"
+            )
         if words[:1] == ["include"] and len(words) == 2:
             inner = _to_first_run(lmp, Path(_expanded(lmp, words[1])), folder)
             if inner is None:

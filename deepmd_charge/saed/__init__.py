@@ -32,8 +32,9 @@ def superposition(
         (nx, ny, nz)
     source : str, os.PathLike or RadialTable
         "upf:FOLDER" and "potcar:FILE" are summed in reciprocal space, as
-        Quantum ESPRESSO does, or where an axis is open tabulated; the table of a "saed.npz", or a ``RadialTable``,
-        in real space; a density file must have this grid, cell and these atoms.
+        Quantum ESPRESSO does, or where an axis is open tabulated; the table of a
+        "saed.npz", or a ``RadialTable``, in real space; a density file must have
+        this grid, cell and these atoms.
     ecutrho : float, optional
         Cutoff of \\|G\\|^2 in Ry: that of the run; needed for UPF files. Of a
         POTCAR the whole table is taken by default.
