@@ -12,7 +12,7 @@ from freezing import freeze
 from training import CELL, structure
 
 from deepmd_charge import ChargeError, ChargeModel
-from deepmd_charge.inference.engine import Engine, Unsupported
+from deepmd_charge.inference.engine import Engine
 from deepmd_charge.inference.frozen import read_model
 from deepmd_charge.inference.graph import FrozenGraph
 from deepmd_charge.inference.images import Images
@@ -235,22 +235,6 @@ def test_atomic_densities_are_added(precise_model, end):
     assert added == pytest.approx(every.sum(axis=1), abs=1e-9)
 
 
-def test_arguments_that_the_engine_does_not_know(tmp_path, points):
-    """They may change the model: it is evaluated by its graph."""
-    path = freeze(tmp_path / "charge.pb", {"lmax": 1, **SMALL}, {"neuron": [8]})
-    expected = ChargeModel(path).predict_points(structure(8), points)
-    data = path.read_bytes()
-    key = b'"n_triple"'
-    assert key in data
-    path.write_bytes(data.replace(key, b'"a_future"'))  # as long
-    frozen = read_model(str(path))
-    with pytest.raises(Unsupported, match="a_future"):
-        Engine(frozen)
-    model = ChargeModel(path)
-    assert_equal(model.predict_points(structure(8), points), expected, "float32")
-    assert isinstance(model._evaluator, FrozenGraph)
-
-
 @pytest.mark.parametrize("precision", ["float32", "float64"])
 def test_activations_are_those_of_deepmd(precision):
     from deepmd.tf.common import VALID_ACTIVATION, get_activation_func
@@ -275,26 +259,6 @@ def test_activations_are_those_of_deepmd(precision):
         found = x.copy()
         p.compile()(found, len(found))
         assert np.all(np.abs(found - values) <= 8 * epsilon * scale), name
-
-
-def test_tables_are_continuous_and_as_good_as_asked():
-    from deepmd_charge.inference.tables import tabulate
-
-    def functions(r):
-        return np.stack([np.sin(9 * r) * np.exp(-r), 1e-7 * np.cos(r), 0 * r], axis=1)
-
-    for degree, tolerance in [(3, 1e-4), (4, 1e-7), (7, 1e-12)]:
-        table = tabulate(functions, 6.0, degree, tolerance)
-        n = len(table)
-        assert table.shape == (n, degree + 1, 3)
-        ends = [np.einsum("k,ikm->im", t ** np.arange(degree + 1), table) for t in (-0.5, 0.5)]
-        assert ends[0][1:] == pytest.approx(ends[1][:-1], abs=1e-13)
-        r = np.random.default_rng(0).uniform(0, 6.0, 2000)
-        i = np.minimum((r / 6.0 * n).astype(int), n - 1)
-        t = r / 6.0 * n - i - 0.5
-        found = np.einsum("nk,nkm->nm", t[:, None] ** np.arange(degree + 1), table[i])
-        error = np.abs(found - functions(r)).max(axis=0)
-        assert np.all(error <= 1.5 * tolerance * np.array([1.0, 1e-7, 0.0]))
 
 
 def test_only_atoms_nearby_are_looked_at(pair):

@@ -28,16 +28,17 @@ __all__ = ["DifferenceWriter", "build_difference"]
 _BATCH = 48
 
 
-def build_difference(moments, table, start, layers, real):
+def build_difference(moments, table, kinds, start, layers, real):
     """Write and compile the program of one model, without its superposition.
 
     Parameters
     ----------
     moments : Moments
         Settings.
-    table : np.ndarray
-        (elements, intervals, degree + 1, functions) radial functions, as
-        :func:`.tables.tabulate` gives them, up to the cutoff.
+    table : Table
+        Radial functions up to the cutoff, of all elements.
+    kinds : np.ndarray
+        Place of each type among these elements.
     start : np.ndarray
         (functions of the first group,) what their sums start from.
     layers : list of Layer
@@ -49,25 +50,32 @@ def build_difference(moments, table, start, layers, real):
     -------
     Kernel
     """
-    writer = DifferenceWriter(moments, table.shape, layers, real)
+    writer = DifferenceWriter(moments, table, layers, real)
     writer.write()
-    sums = np.zeros((1, table.shape[-1]))
+    # (intervals, terms, elements * functions) to one table a type
+    intervals, terms, _ = table.coefficients.shape
+    functions = table.coefficients.reshape(intervals, terms, max(kinds) + 1, -1)
+    functions = functions.transpose(2, 0, 1, 3)[kinds]
+    sums = np.zeros((1, functions.shape[-1]))
     sums[0, : len(start)] = start
+    cells = np.stack([table.counts, table.first], axis=1).astype(np.float64)
     pack = writer.columns.pack
-    return writer.compile([pack(table, real), pack(sums, real), writer.net.packed])
+    return writer.compile([cells, pack(functions, real), pack(sums, real), writer.net.packed])
 
 
 class DifferenceWriter(Writer):
     """Writes the instructions: one method a stage, ``write`` the whole in its order."""
 
-    def __init__(self, moments, shape, layers, real):
-        super().__init__("difference", ["table", "first", "weights"], moments.rcut, real)
+    def __init__(self, moments, table, layers, real):
+        names = ["cells", "table", "first", "weights"]
+        super().__init__("difference", names, moments.rcut, real)
         p, s = self.p, self.scratch
         self.moments = moments
         self.columns = columns = Columns(moments, p.width)
         self.invariants = Invariants(moments, p.width)
         self.net = Net(layers, self.invariants, p.machine, p.width, real)
-        _, self.intervals, self.terms, _ = shape
+        self.cells = table.cells
+        self.intervals, self.terms, _ = table.coefficients.shape
         self.row = columns.first[-1] * self.terms * p.width  # of the table
         self.rows = s.array(p.int32, 0, 1)  # in the table, or -1 beyond the cutoff
         # of W candidates each: their t, then harmonics after the first, which is 1
@@ -99,13 +107,16 @@ class DifferenceWriter(Writer):
         """Fill blocks with the geometry of all candidates and list those within the cutoff."""
         p, m = self.p, self.moments
         width = p.width
-        per_length = self.intervals / m.rcut
+        counts, first = (p.array("cells", p.double).at(k) for k in range(2))
         with p.loop(0, candidates, width) as j:
             vector, r = self.distances(point, j)
             # what is beyond the cutoff is dropped, but must not be read beyond the table
-            place = p.minimum(r * per_length, self.intervals - 1e-6)
+            place = self.cells.place(p, r)
+            cell = place.to(p.int32)
+            place = (place - cell.to(p.double)) * counts.gather(cell * 2)
             interval = place.to(p.int32)
-            row = (self.element.vector(j, width) * self.intervals + interval) * self.row
+            row = interval + first.gather(cell * 2).to(p.int32)
+            row = (self.element.vector(j, width) * self.intervals + row) * self.row
             self.rows[j] = p.where(r < m.rcut, row, p.constant(-1, row.type))
             block = self.blocks.at(j * m.n_harmonics)
             block[0] = (place - interval.to(p.double) - 0.5).to(p.real)

@@ -3,18 +3,22 @@
 
 import numpy as np
 
-from ..sampling import GRID_TYPE
 from ..kernels.network import activation, skips
 from ..kernels.radial import RADIAL_BASES, cutoff, inverse_distance, switch
-from .difference import build_difference
+from ..sampling import GRID_TYPE
 from .layout import Layer, Moments
-from .superposition import Superposition
-from .tables import tabulate
+from .tables import Unresolved, tabulate
+from .verification import Trial
 
 __all__ = ["Engine", "Unsupported"]
 
-# Degree of the radial tables' polynomials and their largest relative error.
-_TABLES = {"float32": (4, 1e-7), "float64": (7, 1e-12)}
+# Degree of the radial tables' polynomials and their tolerance.
+_TABLES = {"float32": (4, 2e-7), "float64": (7, 2e-11)}
+
+# |d| <= _TOLERANCE * max(1 e/A^3, |rho|): how far the engine may be from the equations.
+_TOLERANCE = {"float32": 1e-5, "float64": 1e-9}
+# The same of the model's own rounding. Where it is more the graph is the model.
+_ROUNDING = 1e-4
 
 # What the engine knows of the arguments of input.json. A key that is not here
 # may change the model, and then only the graph is right.
@@ -26,10 +30,12 @@ _DESCRIPTOR_KEYS = {
 _FITTING_KEYS = {
     *("type", "neuron", "activation_function", "resnet", "precision", "trainable", "seed"),
 }
+# These do not matter here.
+_TRAINING_KEYS = {"trainable", "seed"}
 
 
 class Unsupported(Exception):
-    """The model has something that the engine does not know."""
+    """There is no engine for the model; the message tells why."""
 
 
 class Engine:
@@ -46,13 +52,17 @@ class Engine:
 
     Attributes
     ----------
+    precision : {"float32", "float64"}
+        Of the model. What float32 is too coarse for is computed in float64.
     superposition : Superposition or None
         Of the atomic densities that the model carries, if it does.
 
     Raises
     ------
     Unsupported
-        If it has arguments that are unknown here.
+        If its arguments are unknown here or not known, if no table resolves its radial
+        functions, if there is no working llvmlite, or if the compiled program is not
+        what the equations say (:mod:`.verification`).
     """
 
     # points in one evaluation: little memory, and long enough to keep a core busy
@@ -60,44 +70,26 @@ class Engine:
 
     def __init__(self, frozen, n_threads=1):
         self.threads = n_threads
-        arguments = frozen.arguments
-        if arguments is None:
-            raise Unsupported("a graph without its training script")
-        descriptor, fitting = arguments["descriptor"], arguments["fitting_net"]
-        unknown = (descriptor.keys() - _DESCRIPTOR_KEYS) | (fitting.keys() - _FITTING_KEYS)
-        if unknown:
-            raise Unsupported(f"arguments {', '.join(sorted(unknown))}")
+        self._d, self._f = _understood(frozen.arguments)
         self._constants = frozen.constants
-        self._d = descriptor
         # the graph's own rcut covers atomic densities too
-        self._rcut = float(descriptor["rcut"])
+        self._rcut = float(self._d["rcut"])
         self._elements = [k for k, name in enumerate(frozen.type_map) if name != GRID_TYPE]
         self._kinds = frozen.kinds
-        wide = "float64" in (descriptor["precision"], fitting["precision"])
+        wide = "float64" in (self._d["precision"], self._f["precision"])
         self.precision = "float64" if wide else "float32"
-        embedded = descriptor["radial"] == "embedding"
-        n_channel = descriptor["neuron"][-1] if embedded else descriptor["n_channel"]
-        moments = Moments(
-            lmax=descriptor["lmax"],
-            n_channel=n_channel,
-            axis=min(descriptor["axis_neuron"], n_channel),
-            triples=[] if embedded else [tuple(t) for t in descriptor["triples"]],
-            n_triple=min(descriptor["n_triple"], n_channel),
-            eps=descriptor["eps"],
-            rcut=self._rcut,
-            separate=not embedded,
-            linear=not embedded,
-        )
-        functions, start = self._embedding() if embedded else self._mixed(moments)
-        degree, tolerance = _TABLES[self.precision]
-        table = tabulate(functions, self._rcut, degree, tolerance)
-        # (intervals, terms, elements * functions) to one table a type
-        table = table.reshape(*table.shape[:2], len(self._elements), -1).transpose(2, 0, 1, 3)
-        layers = self._layers(fitting, moments)
-        self._difference = build_difference(
-            moments, table[self._kinds], start, layers, self.precision
-        )
-        self.superposition = Superposition(frozen) if frozen.saed else None
+        trial = Trial(frozen)
+        if not trial.rounding <= _ROUNDING:
+            raise Unsupported(
+                f"rounding alone changes it by {trial.rounding:.0e} e/A^3, train it in float64"
+            )
+        # in float32 if that is enough
+        for real in ["float64"] if wide else ["float32", "float64"]:
+            self._compile(frozen, real)
+            error = trial.error(self)
+            if error <= _TOLERANCE[self.precision]:
+                return
+        raise Unsupported(f"compiled it is off by {error:.0e} e/A^3")
 
     def density(self, images, points):
         """Density at points, in e/A^3.
@@ -137,6 +129,46 @@ class Engine:
         )
         outside = np.maximum(np.maximum(low - crowding, crowding - high), 0.0)
         return outside.sum(axis=1) / high.sum()
+
+    def _compile(self, frozen, real):
+        """Make the programs of the two parts of the density, in this precision."""
+        moments = self._moments()
+        functions, start = self._mixed(moments) if moments.linear else self._embedding()
+        # derivatives of the embedding's weight jump where it begins to fall
+        smooth = self._d["rcut_smth"]
+        breaks = [smooth] if smooth > 0.0 and not moments.linear else []
+        try:
+            table = tabulate(functions, self._rcut, *_TABLES[real], breaks)
+        except Unresolved as reason:
+            raise Unsupported(str(reason)) from None
+        parts = moments, table, self._kinds, start, self._layers(moments), real
+        try:
+            from .difference import build_difference
+            from .superposition import Superposition
+
+            self._difference = build_difference(*parts)
+            self.superposition = Superposition(frozen) if frozen.saed else None
+        except Exception as error:  # llvmlite is absent, too old, or broken in some way
+            reason = " ".join(str(error).split())[:200]
+            raise Unsupported(
+                f"it cannot be compiled here ({type(error).__name__}: {reason})"
+            ) from error
+
+    def _moments(self):
+        d = self._d
+        embedded = d["radial"] == "embedding"
+        n_channel = d["neuron"][-1] if embedded else d["n_channel"]
+        return Moments(
+            lmax=d["lmax"],
+            n_channel=n_channel,
+            axis=min(d["axis_neuron"], n_channel),
+            triples=[] if embedded else [tuple(t) for t in d["triples"]],
+            n_triple=min(d["n_triple"], n_channel),
+            eps=d["eps"],
+            rcut=self._rcut,
+            separate=not embedded,
+            linear=not embedded,
+        )
 
     def _value(self, name):
         return np.asarray(self._constants[name], np.float64)
@@ -187,9 +219,9 @@ class Engine:
 
         return functions, np.zeros(d["neuron"][-1])
 
-    def _layers(self, fitting, moments):
+    def _layers(self, moments):
         """The net with standardisation before and the scale of the residual after it."""
-        scope = "charge_fitting"
+        fitting, scope = self._f, "charge_fitting"
         mean, scale = self._value(f"{scope}/mean"), self._value(f"{scope}/scale")
         standard = np.diag(1.0 / scale), -mean / scale
         layers, n_in = [], len(mean)
@@ -210,3 +242,31 @@ class Engine:
             bias = bias + self._value(f"{scope}/offset")
         matrix = residual * self._value(f"{scope}/matrix_out")
         return [*layers, Layer(matrix, bias, "linear", 0)]
+
+
+def _understood(arguments):
+    """The arguments of descriptor and fitting net, if the engine knows them all."""
+    if arguments is None:
+        raise Unsupported("it does not hold the input.json of its training")
+    parts = []
+    for part, kind, known in (
+        ("descriptor", "se_charge", _DESCRIPTOR_KEYS),
+        ("fitting_net", "charge", _FITTING_KEYS),
+    ):
+        given = arguments[part]
+        if given["type"] != kind:
+            raise Unsupported(f"its {part} is of type {given['type']}")
+        for keys, what in (
+            (given.keys() - known, "unknown"),
+            (known - given.keys() - _TRAINING_KEYS, "missing"),
+        ):
+            if keys:
+                raise Unsupported(f"of the arguments of its {part} {', '.join(sorted(keys))} {what}")
+        try:
+            activation(given["activation_function"])
+        except (KeyError, ValueError):
+            raise Unsupported(f"its activation_function {given['activation_function']}") from None
+        parts.append(given)
+    if parts[0]["radial"] not in (*RADIAL_BASES, "embedding"):
+        raise Unsupported(f"its radial functions are {parts[0]['radial']}")
+    return parts

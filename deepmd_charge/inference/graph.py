@@ -2,11 +2,12 @@
 """A frozen charge model as a function of atoms and points, through TensorFlow."""
 
 import os
+from functools import partial
 
 import numpy as np
 
 from ..sampling import GRID_TYPE
-from .superposition import Superposition
+from .reference import superposition
 
 __all__ = ["FrozenGraph"]
 
@@ -26,8 +27,9 @@ class FrozenGraph:
 
     Attributes
     ----------
-    superposition : Superposition or None
-        Of the atomic densities that the model carries, if it does.
+    superposition : callable or None
+        Of the atomic densities that the model carries, if it does: takes what
+        :meth:`density` does.
     """
 
     # points in one evaluation: enough to keep the cores busy, little memory
@@ -50,7 +52,7 @@ class FrozenGraph:
         )
         self._session = tf.Session(graph=graph, config=threads)
         self._type_map = frozen.type_map
-        self.superposition = Superposition(frozen) if frozen.saed else None
+        self.superposition = partial(superposition, frozen) if frozen.saed else None
 
     def _fetch(self, name, feed=None):
         return self._session.run(f"{name}:0", feed)

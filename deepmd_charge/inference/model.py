@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """ChargeModel: the density of a structure from a trained model."""
 
+import warnings
 from functools import cached_property
 
 import numpy as np
@@ -82,7 +83,12 @@ class ChargeModel:
         """The engine, or for a model that it does not know the graph itself."""
         try:
             return Engine(self._frozen, self._n_threads)
-        except Unsupported:
+        except Unsupported as reason:
+            warnings.warn(
+                f"{self.path}: its TensorFlow graph is used, which is many times slower than "
+                f"compiled code: {reason}",
+                stacklevel=5,  # through field, to the caller of predict or predict_points
+            )
             return FrozenGraph(self._frozen, self._n_threads)
 
     def check(self, atoms, name="the structure"):

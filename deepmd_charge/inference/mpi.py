@@ -12,6 +12,7 @@ import atexit
 import os
 import signal
 import time
+import warnings
 from collections import deque
 
 from ..errors import ChargeError
@@ -195,7 +196,8 @@ def serve(comm, evaluator_of):
     evaluator_of : callable
         Makes, from a task, the function that gives the value of a piece.
     """
-    # that the run is interrupted is for rank 0 to say
+    # what is amiss with a model, or that the run is interrupted, is for rank 0 to say
+    warnings.simplefilter("ignore")
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)
     evaluator, failed, sent = None, False, []

@@ -127,6 +127,15 @@ class Array:
         """Load the vector of elements index ... index + width - 1."""
         return self._load(index, ir.VectorType(self._element, width))
 
+    def gather(self, index):
+        """Load the elements of a vector of indices."""
+        builder, index = self._program.builder, index.to(INT64)
+        result = Value(self._program, ir.VectorType(self._element, index.type.count)(ir.Undefined))
+        for lane in range(index.type.count):
+            at = Value(self._program, builder.extract_element(index.ir, INT32(lane)))
+            result.ir = builder.insert_element(result.ir, self[at].ir, INT32(lane))
+        return result
+
     def _load(self, index, kind):
         align = self._program.size(self._element)
         builder = self._program.builder

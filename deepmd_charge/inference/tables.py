@@ -1,21 +1,95 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
-"""Smooth functions of a distance as polynomials on equal intervals."""
+"""Functions of a distance as polynomials, on intervals as short as each place needs."""
 
 import numpy as np
 
-__all__ = ["tabulate"]
+__all__ = ["Cells", "Table", "Unresolved", "tabulate"]
 
-# Intervals at which a function that is not smooth is given up.
-_MOST = 4000
+# Cells of equal width from zero, or a break, to the next break or the end.
+_CELLS = 64
+# A table is given up where it would grow beyond so many intervals or numbers.
+_MOST_INTERVALS, _MOST_NUMBERS = 2**15, 2**23
+# Values that are computed at a time.
+_BATCH = 2**20
 
 
-def tabulate(functions, end, degree, tolerance):
-    r"""Approximate functions on 0 <= r <= end by continuous piecewise polynomials.
+class Unresolved(Exception):
+    """No table of a sensible size has the functions to the tolerance."""
 
-    On interval i of length h, :math:`f(r) = \sum_k c_{ik} t^k` with
-    :math:`t = r / h - i - 1/2`: the polynomial through the Chebyshev-Lobatto
-    points of the interval, so that neighbours agree where they meet. There are
-    as many intervals as the tolerance needs.
+
+class Cells:
+    """Where on 0 <= r <= end a distance stands, without a search.
+
+    Parameters
+    ----------
+    ends : list of float
+        The breaks, where derivatives may jump, and the end, in ascending order.
+
+    Attributes
+    ----------
+    edges : np.ndarray
+        (cells + 1,) in A.
+    """
+
+    def __init__(self, ends):
+        self._stretches = list(zip([0.0, *ends[:-1]], ends))
+        parts = [np.linspace(*s, _CELLS, endpoint=False) for s in self._stretches]
+        self.edges = np.concatenate([*parts, ends[-1:]])
+
+    def place(self, xp, r):
+        """The number of the cell and the share of it that lies below r, added up.
+
+        Beyond the end it stays in the last cell.
+        """
+        place = r * (_CELLS / self._stretches[0][1])
+        for k, (low, high) in enumerate(self._stretches[1:], start=1):
+            place = xp.where(r < low, place, (r - low) * (_CELLS / (high - low)) + k * _CELLS)
+        return xp.minimum(place, np.nextafter(len(self.edges) - 1.0, 0.0))
+
+
+class Table:
+    r"""Continuous piecewise polynomials.
+
+    A cell has n intervals of equal length. On interval i of a cell of which
+    the share s lies below r,
+
+    .. math:: f(r) = \sum_k c_k t^k, \qquad t = n s - i - 1/2, \; i = \lfloor n s \rfloor
+
+    Attributes
+    ----------
+    cells : Cells
+    counts, first : np.ndarray
+        (cells,) number of intervals of each cell, and the first of them.
+    coefficients : np.ndarray
+        (intervals, degree + 1, functions)
+    """
+
+    def __init__(self, cells, counts, coefficients):
+        self.cells = cells
+        self.counts = counts
+        self.first = np.cumsum(counts) - counts
+        self.coefficients = coefficients
+
+    def __call__(self, r):
+        """The functions (n, m) at distances (n,)."""
+        place = self.cells.place(np, r)
+        cell = place.astype(int)
+        place = (place - cell) * self.counts[cell]
+        interval = place.astype(int)
+        t = (place - interval - 0.5)[:, None]
+        *rest, value = self.coefficients[self.first[cell] + interval].swapaxes(0, 1)
+        for c in reversed(rest):
+            value = value * t + c
+        return value
+
+
+def tabulate(functions, end, degree, tolerance, breaks=()):
+    """Approximate functions on 0 <= r <= end by a :class:`Table`.
+
+    An interval's polynomial goes through its Chebyshev-Lobatto points, so that
+    neighbours agree where they meet. It is compared with the functions between
+    these, and at points at random; where one of them is not met the cell is
+    divided further.
 
     Parameters
     ----------
@@ -26,34 +100,97 @@ def tabulate(functions, end, degree, tolerance):
     degree : int
         Of the polynomials.
     tolerance : float
-        Largest error of each function, as a share of its largest value.
+        Largest error of each function, as a share of its largest value on the
+        interval plus its mean absolute value in the sphere.
+    breaks : list of float
+        Where between 0 and the end derivatives of the functions jump, ascending.
 
     Returns
     -------
-    np.ndarray
-        (intervals, degree + 1, m) coefficients.
+    Table
+
+    Raises
+    ------
+    Unresolved
+        If it would need too many intervals, or a value is not finite.
     """
-    nodes = -0.5 * np.cos(np.pi * np.arange(degree + 1) / degree)
-    solve = np.linalg.inv(np.vander(nodes, increasing=True))
-    between = 0.5 * (nodes[1:] + nodes[:-1])
-    check = np.vander(between, degree + 1, increasing=True)
-    intervals, before = 16, np.inf
-    while True:
-        where = np.arange(intervals)[:, None] + 0.5
-        step = end / intervals
-        values = _on(functions, (where + nodes) * step)
-        table = np.einsum("kn,inm->ikm", solve, values)
-        exact = _on(functions, (where + between) * step)
-        error = np.abs(np.einsum("nk,ikm->inm", check, table) - exact).max(axis=(0, 1))
-        share = np.max(error / (np.abs(exact).max(axis=(0, 1)) + np.finfo(float).tiny))
-        # rounding of the functions themselves ends it, and a kink at last
-        if share <= tolerance or share > 0.5 * before or intervals > _MOST:
-            return table
-        before = share
-        # the error falls with this power of the number of intervals
-        growth = (share / tolerance) ** (1.0 / (degree + 1))
-        intervals = int(np.ceil(intervals * min(2.0, max(1.2, growth))))
+    cells = Cells([*breaks, end])
+    low, widths = cells.edges[:-1], np.diff(cells.edges)
+    fit = _Fit(functions, degree, _mean_in_sphere(functions, low, widths))
+    most = min(_MOST_INTERVALS, _MOST_NUMBERS // ((degree + 1) * fit.n_functions))
+    counts, pieces = np.ones(len(low), int), [None] * len(low)
+    todo = np.arange(len(low))
+    least = 1.0
+    while len(todo):
+        if counts.sum() > most:
+            raise Unresolved(f"{most} intervals do not resolve the radial functions to {tolerance:g}")
+        n = counts[todo]
+        begin = np.cumsum(n) - n
+        step = np.repeat(widths[todo] / n, n)
+        number = np.arange(n.sum()) - np.repeat(begin, n)
+        coefficients, errors = fit(np.repeat(low[todo], n), number, step)
+        for cell, piece in zip(todo, np.split(coefficients, begin[1:])):
+            pieces[cell] = piece
+        # where it was not looked at the error may be larger
+        excess = 2.0 * np.maximum.reduceat(errors, begin) / tolerance
+        # the error of a smooth function falls with this power of the number of intervals;
+        # what is not smooth comes to an end, too
+        least += 0.1
+        growth = np.maximum(np.minimum(1.05 * excess ** (1.0 / (degree + 1)), 4.0), least)
+        more = excess > 1.0
+        todo, n = todo[more], np.ceil(n * growth)[more]
+        counts[todo] = n
+    return Table(cells, counts, np.concatenate(pieces))
 
 
-def _on(functions, r):
-    return functions(r.reshape(-1)).reshape(*r.shape, -1)
+class _Fit:
+    """Polynomials of functions on intervals, and their errors."""
+
+    def __init__(self, functions, degree, typical):
+        self._functions = functions
+        self._typical = typical
+        self.n_functions = len(typical)
+        self._nodes = -0.5 * np.cos(np.pi * np.arange(degree + 1) / degree)
+        self._solve = np.linalg.inv(np.vander(self._nodes, increasing=True))
+        self._between = 0.5 * (self._nodes[1:] + self._nodes[:-1])
+        self._rng = np.random.default_rng(0)
+
+    def __call__(self, low, number, step):
+        """Coefficients (n, degree + 1, m) and errors (n,) on so many steps from a low end on."""
+        points = 2 * len(self._nodes) + 2
+        size = max(1, _BATCH // (points * self.n_functions))
+        parts = [slice(k, k + size) for k in range(0, len(low), size)]
+        found = [self._batch(low[p, None], number[p, None], step[p, None]) for p in parts]
+        return tuple(np.concatenate(arrays) for arrays in zip(*found))
+
+    def _batch(self, low, number, step):
+        random = self._rng.uniform(-0.5, 0.5, (len(low), 3))
+        between = np.broadcast_to(self._between, (len(low), len(self._between)))
+        t = np.concatenate([between, random], axis=1)
+        values = self._at(low + (number + 0.5 + self._nodes) * step)
+        exact = self._at(low + (number + 0.5 + t) * step)
+        coefficients = self._solve @ values
+        found = t[..., None] ** np.arange(len(self._nodes)) @ coefficients
+        scale = np.maximum(np.abs(values).max(axis=1), np.abs(exact).max(axis=1)) + self._typical
+        # of a function that is zero everywhere the error is zero
+        error = np.abs(found - exact).max(axis=1) / (scale + np.finfo(float).tiny)
+        return coefficients, error.max(axis=1)
+
+    def _at(self, r):
+        return _values(self._functions, r.reshape(-1)).reshape(*r.shape, -1)
+
+
+def _values(functions, r):
+    with np.errstate(all="ignore"):
+        values = functions(r)
+    if not np.isfinite(values).all():
+        raise Unresolved("the radial functions are not finite everywhere")
+    return values
+
+
+def _mean_in_sphere(functions, low, widths):
+    """Mean absolute values (m,) over a sphere whose radius is where the cells end."""
+    share = (np.arange(4) + 0.5) / 4
+    r = (low[:, None] + share * widths[:, None]).reshape(-1)
+    weight = r * r * np.repeat(widths, 4)
+    return weight @ np.abs(_values(functions, r)) / weight.sum()
