@@ -27,7 +27,7 @@ from deepmd_charge.kernels.coupling import TRIPLES
 TOLERANCE = {"float32": 1e-5, "float64": 1e-9}
 WIDE = {"precision": "float64"}
 KINKED = ("relu", "relu6", "silut", "silut:0.5", "silut:10")
-SMOOTH = ("tanh", "silu", "gelu_tf", "sigmoid", "softplus", "linear", "none")
+SMOOTH = ("tanh", "silu", "gelu", "gelu_tf", "sigmoid", "softplus", "linear", "none")
 
 
 def scene(frozen, seed):
@@ -266,6 +266,20 @@ print(json.dumps([[str(w.message) for w in caught], found]))
     for values, part in zip(found, (field, field.difference, field.superposition)):
         assert distance(np.array(values), part(points)) <= 1e-5
     assert distance(np.array(found[2]), field.superposition(points)) <= 1e-12
+
+
+def test_gelu_is_deepmds_own(tmp_path):
+    """Its operator has to be loaded before the graph, and says nothing of shapes."""
+    path = freeze(tmp_path / "charge.pb", SMALL, {"neuron": [4, 8], "activation_function": "gelu"})
+    frozen = read_model(str(path))
+    assert_one_model(frozen)
+    script = f"""
+from deepmd_charge.inference.frozen import read_model
+from deepmd_charge.inference.graph import FrozenGraph
+FrozenGraph(read_model({str(path)!r}))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_what_float32_is_too_coarse_for(tmp_path):

@@ -39,14 +39,19 @@ class FrozenGraph:
 
     def __init__(self, frozen, n_threads=1):
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-        # deepmd's own TensorFlow module would load libraries that the graph does not need
         import tensorflow.compat.v1 as tf
 
         definition = tf.GraphDef()
         with open(frozen.path, "rb") as file:
             definition.ParseFromString(file.read())
         with tf.Graph().as_default() as graph:
-            tf.import_graph_def(definition, name="")
+            try:
+                tf.import_graph_def(definition, name="")
+            except tf.errors.NotFoundError:
+                # libraries that few graphs need: of DeePMD-kit's own gelu
+                import deepmd.tf.env  # noqa: F401
+
+                tf.import_graph_def(definition, name="")
         threads = tf.ConfigProto(
             intra_op_parallelism_threads=n_threads, inter_op_parallelism_threads=1
         )

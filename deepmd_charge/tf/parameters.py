@@ -114,6 +114,7 @@ def network(parameters, x, n_layers, activation, resnet):
         y = activation(
             tf.nn.bias_add(tf.matmul(x, parameters[f"matrix_{k}"]), parameters[f"bias_{k}"])
         )
-        n = skips(int(x.shape[1]), int(y.shape[1]), resnet)
+        # of y itself TensorFlow may not know the width: DeePMD-kit's own gelu does not tell
+        n = skips(*parameters.value(f"matrix_{k}").shape, resnet)
         x = y + tf.concat([x] * n, axis=1) if n else y
     return x
