@@ -15,6 +15,8 @@ MOVED = {
     "augmentation": "io.occupancies",
     "cli._finish": "predict.finish",
     "cli._frames": "io.structures",
+    "cli._grid": "cli._flags",
+    "cli._inputs": "cli._flags",
     "dataset": "data.dataset",
     "density": "grid.density",
     "dpdata_plugin": "data.dpdata_plugin",
