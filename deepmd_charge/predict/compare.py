@@ -148,9 +148,18 @@ def compare_densities(
 
 
 def compare_files(
-    model, files, points=None, seed=None, *, saed=None, species=None, quantity=None,
-    electrons=None, progress=False, **reading,
-):  # fmt: skip
+    model,
+    files,
+    points=None,
+    seed=None,
+    *,
+    quantity=None,
+    saed=None,
+    electrons=None,
+    progress=False,
+    species=None,
+    **reading,
+):
     """Compare a model with all densities of files, one at a time.
 
     Parameters
