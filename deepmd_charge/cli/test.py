@@ -163,7 +163,7 @@ def _from_model(args):
             )
             if args.electrons:
                 wanted = electrons.parse_electrons(
-                    args.electrons, args.model, model.info, reference.atoms
+                    args.electrons, args.model, model.memory, reference.atoms
                 )
                 electrons.rescale(density, wanted)
             return density.values
