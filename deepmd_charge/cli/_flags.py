@@ -123,8 +123,7 @@ def open_model(path, args, *options):
     """Make the ChargeModel of a file, with the user's word for what it predicts."""
     from ..predict import ChargeModel
 
-    stated = {"quantity": args.predicted_quantity} if args.predicted_quantity else {}
-    return ChargeModel(path, *options, **stated)
+    return ChargeModel(path, *options, quantity=args.predicted_quantity)
 
 
 def add_structure_arguments(parser):

@@ -147,7 +147,7 @@ def run_write(args):
     from ..io.related import read_related
     from ..io.structures import read_structure
     from ..lammps import write_run
-    from ..predict.checks import check_structure
+    from ..predict.evaluation import check_structure
     from ..saed.adding import check_given
 
     check_grid(args)

@@ -126,13 +126,12 @@ def run(args):
 def _open(args):
     """The model; of one that does not remember what it predicts, --is says it too."""
     from ..predict import ChargeModel
-    from ..model.info import ModelInfo
 
     with warnings.catch_warnings():
         if args.holds:
             warnings.simplefilter("ignore")
         model = ChargeModel(args.model)
-    if args.holds and ModelInfo.from_json(model.info).content is None:
+    if args.holds and model.memory.content is None:
         model = ChargeModel(args.model, quantity=args.holds)
     return model
 

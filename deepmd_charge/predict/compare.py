@@ -12,7 +12,6 @@ from ..grid.metrics import Comparison
 from ..grid.quantity import QUANTITIES, find_quantity
 from ..io import count_densities, iterate_densities
 from ..io.related import iterate_related, names_needed, read_related
-from ..model.info import ModelInfo
 from ..saed.adding import check_given
 from ..saed.sources import beside, matching
 
@@ -278,9 +277,8 @@ def learnt_quantity(model, quantity=None):
     ChargeError
         If the model remembers another.
     """
-    memory = ModelInfo.from_json(model.info)
-    is_known = memory.kind or memory.stated
-    found = memory.quantity if is_known else quantity or "total"
+    is_known = model.memory.kind or model.memory.stated
+    found = model.memory.quantity if is_known else quantity or "total"
     if quantity not in (None, found):
         raise ChargeError(
             f"{model.path}: predicts {found}, not {quantity}: leave --quantity out"
@@ -294,7 +292,7 @@ def _on_grid(model, density, saed, electrons, progress):
         density.atoms, density.shape, progress=progress, saed=saed, origin=density.origin
     )
     if electrons is not None:
-        wanted = counts.parse_electrons(electrons, model.path, model.info, density.atoms)
+        wanted = counts.parse_electrons(electrons, model.path, model.memory, density.atoms)
         counts.rescale(predicted, wanted)
     return predicted.values
 
