@@ -22,7 +22,6 @@ from difference import TARGETS
 from deepmd_charge import ChargeModel, Density, read_density
 from deepmd_charge.grid.fourier import fourier_interpolate
 from deepmd_charge.grid.grid import Grid
-from deepmd_charge.predict.parallel.mpi import Team
 from deepmd_charge.predict.run import Run
 from deepmd_charge.grid.metrics import Comparison
 
@@ -73,10 +72,10 @@ def references(folder, true):
 def predicted(model, true, factor, repeat):
     """Core-seconds of a prediction on the grid of a density, and what it gives."""
     seconds = []
-    with tempfile.TemporaryDirectory() as folder, Team(None) as team:
+    with tempfile.TemporaryDirectory() as folder:
         path = f"{folder}/CHGCAR"
         for shape in (WARM, *[true.shape] * repeat):
-            run = Run([model], path, team, coarsen=factor)
+            run = Run([model], path, coarsen=factor)
             start = time.process_time()
             run.predict(true.atoms, Grid.of(true.atoms, shape), path)
             seconds.append(time.process_time() - start)

@@ -62,23 +62,22 @@ def rank(args):
 
     from deepmd_charge import ChargeModel
     from deepmd_charge.grid.grid import Grid
-    from deepmd_charge.predict.evaluation import evaluator_of
-    from deepmd_charge.predict.parallel.mpi import Team, serve, world
+    from deepmd_charge.predict.evaluation import ModelsOnGrid
+    from deepmd_charge.predict.parallel.mpi import on_ranks
     from deepmd_charge.predict.run import Run
 
-    comm = world()
-    if comm and comm.rank:
-        return serve(comm, evaluator_of)
-    atoms = bulk("Si", "diamond", 5.43, cubic=True) * (2, 2, 2)
-    model = ChargeModel(args.model, n_threads=1)
-    with Team(comm) as team:
+    def lead(ranks):
+        atoms = bulk("Si", "diamond", 5.43, cubic=True) * (2, 2, 2)
+        model = ChargeModel(args.model, n_threads=1)
         for n in (40, args.grid):
-            run = Run([model], "CHGCAR", team)
+            run = Run([model], "CHGCAR", ranks)
             start = time.perf_counter()
             run.predict(atoms, Grid.of(atoms, (n, n, n)), "CHGCAR")
             seconds = time.perf_counter() - start
             run.close()
-    print(args.grid**3 / seconds)
+        print(args.grid**3 / seconds)
+
+    on_ranks(lead, ModelsOnGrid.load)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,8 @@ import time
 
 import numpy as np
 
-from deepmd_charge.predict.parallel.launcher import launched
+from deepmd_charge.model.info import ModelInfo
+from deepmd_charge.predict.parallel.mpi import launched
 
 SPACING = 0.4
 
@@ -73,13 +74,17 @@ class StandInModel:
     rcut = 6.0
     facts = {}  # of each file, beyond those that all have
 
-    def __init__(self, path, n_threads=None):
+    def __init__(self, path, n_threads=None, quantity=None):
         with open(path) as file:
             self.numbers = [float(word) for word in file.read().split()]
         self.path = path
         self.n_threads = n_threads
         kind = "vasp/chgcar" if self.numbers[0] < 9 else "cube"
         self.info = {"grid_spacing": SPACING, "kind": kind, **self.facts.get(path, {})}
+
+    @property
+    def memory(self):
+        return ModelInfo.from_json(self.info)
 
     def field(self, atoms):
         return StandInField(atoms, *self.numbers)

@@ -22,6 +22,7 @@ from deepmd_charge import (
 )
 from deepmd_charge.cli.main import main
 from deepmd_charge.grid.grid import fft_size
+from deepmd_charge.predict.compare import compare, compare_densities, compare_files
 
 # Predictions rarely hold a whole number of electrons.
 pytestmark = pytest.mark.filterwarnings("ignore:.*not a whole number")
@@ -214,6 +215,31 @@ def test_test_of_predicted_files():
     assert main(["test", "-m", "charge.pb", "-s", "CHGCAR", "--json", "m.json"]) == 0
     from_file, from_model = (json.load(open(name))["all"] for name in ("p.json", "m.json"))
     assert from_file == pytest.approx(from_model, rel=1e-6)
+
+
+@pytest.mark.parametrize("points", [None, 50, 10**6])
+def test_compare_in_python(points):
+    """As numpy has it, at the same points from files and from arrays."""
+    density = read_density("CHGCAR")
+    model = StandInModel("charge.pb")
+    found = compare(model, density, points, seed=3).summary()
+    values = density.values.ravel()
+    if points == 50:
+        values = np.random.default_rng(3).choice(values, 50, replace=False)
+    assert found["n_points"] == values.size
+    assert found["mae"] == pytest.approx(0.01 * np.abs(values).mean())
+    assert found["electrons_true"] == pytest.approx(values.mean() * density.volume)
+    predicted = model.predict(density.atoms, density.shape)
+    assert compare_densities(predicted, density, points, seed=3).summary() == pytest.approx(found)
+    ((name, errors),) = compare_files(model, ["CHGCAR"], points, seed=3)
+    assert name == "CHGCAR" and errors.summary() == found
+    options = {"points": 5, "electrons": 8}, {"points": 0}, {"seed": -1}, {"quantity": "up"}
+    for wrong in options:
+        with pytest.raises(ChargeError):
+            compare(model, density, **wrong)
+    scaled = compare(model, density, electrons=12).summary()
+    assert scaled["electrons_predicted"] == pytest.approx(12.0)
+    assert scaled["nmae"] == pytest.approx(50.0)
 
 
 def test_prediction_on_another_grid(capsys):

@@ -3,10 +3,12 @@
 
 import dpdata
 import numpy as np
+import pytest
 from test_dpdata import assert_true_to, make
 
-from deepmd_charge import read_density
+from deepmd_charge import ChargeError, read_density
 from deepmd_charge.cli.main import main
+from deepmd_charge.data import systems
 
 
 def load(folder):
@@ -109,3 +111,41 @@ def test_errors(tmp_path, capsys):
         assert message in error
         assert sorted(tmp_path.iterdir()) == before
     assert (full / "notes").read_text() == "mine"
+
+
+def test_python_writes_what_the_command_writes(tmp_path, capsys):
+    compositions = [(["Si"] * 2, 8), (["C", "Si"], 8), (["Si", "C"], 8)]
+    paths = [
+        str(make(tmp_path / f"CHGCAR_{i}", s, n, seed=i)) for i, (s, n) in enumerate(compositions)
+    ]
+    assert convert(*paths, "-o", tmp_path / "a", "--points", 40, "--points-per-frame", 20, "--seed", 3) == 0
+    capsys.readouterr()
+    done = systems.convert(paths, tmp_path / "b", 40, 20, seed=3)
+    assert capsys.readouterr() == ("", "")  # no bar, no word
+    assert [done.folder(system) for system in done.systems] == [
+        tmp_path / "b" / name for name in ("Si2", "C1Si1")
+    ]
+    assert [len(system) for system in done.systems] == [2, 4]
+    assert done.notes == {} and done.superpositions is None
+    files = sorted(p.relative_to(tmp_path / "a") for p in (tmp_path / "a").rglob("*") if p.is_file())
+    assert len(files) > 10
+    for file in files:
+        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes(), file
+
+
+def test_python_refuses_what_the_command_refuses(tmp_path):
+    path = str(make(tmp_path / "CHGCAR", ["Si"], 4))
+    odd = str(make(tmp_path / "CHGCAR_much", ["Si"], 15))  # more than its atomic number
+    for files, options, message in [
+        ([path], {"saed_ecutrho": 100.0}, "there is no --saed"),
+        ([path], {"saed": ""}, "the SOURCE is empty"),
+        ([path, "CHGCAR_no"], {}, "CHGCAR_no: no such file"),
+        ([path, odd], {}, "CHGCAR_much"),
+    ]:
+        with pytest.raises(ChargeError, match=message):
+            systems.convert(files, tmp_path / "dp", **options)
+        assert not (tmp_path / "dp").exists()
+    systems.convert([path, odd], tmp_path / "dp", 20, 20, check=False)
+    assert (tmp_path / "dp" / "type.raw").is_file()
+    with pytest.raises(ChargeError, match="is not empty"):
+        systems.convert([path], tmp_path / "dp")

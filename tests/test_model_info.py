@@ -13,7 +13,8 @@ from training import TYPE_MAP, configuration, dp, gaussian_table, new_run, struc
 
 from deepmd_charge import ChargeError, ChargeModel, Density, read_density, write_density
 from deepmd_charge.cli.main import main
-from deepmd_charge.predict.evaluation import Task, evaluator_of
+from deepmd_charge.grid.grid import Grid
+from deepmd_charge.predict.evaluation import Job, ModelsOnGrid
 from deepmd_charge.backends.tf.frozen import read_checkpoint, read_model
 from deepmd_charge.model.info import ModelInfo
 from deepmd_charge.grid.quantity import QUANTITIES
@@ -65,12 +66,12 @@ def test_what_a_model_gives(facts, quantity, content):
     assert memory.needs_superposition == (content == "difference")
     for word in QUANTITIES:
         if content in (None, word):
-            assert memory.told(word, "charge.pb").content == word
+            assert memory.declared(word, "charge.pb").content == word
         else:
             with pytest.raises(ChargeError, match=f"charge.pb: predicts {content}, not {word}"):
-                memory.told(word, "charge.pb")
+                memory.declared(word, "charge.pb")
     with pytest.raises(ChargeError, match="unknown quantity 'x': give one of total, up"):
-        memory.told("x", "charge.pb")
+        memory.declared("x", "charge.pb")
 
 
 def test_going_on():
@@ -473,11 +474,12 @@ def test_a_lost_model_of_atomic_densities(differed, tmp_path):
 @pytest.mark.filterwarnings("ignore:.*remember")
 def test_other_ranks_are_told_too(lost, charge_model):
     atoms = structure(8)
-    values = evaluator_of(Task([lost], atoms, (2, 3, 4), quantity="up"))(0)[0]
+    grid = Grid.of(atoms, (2, 3, 4))
+    values = ModelsOnGrid.load(Job([lost], atoms, grid, quantity="up"))(0)[0]
     expected = charge_model.predict(atoms, (2, 3, 4)).values
     assert values.ravel() == pytest.approx(expected.ravel()[: values.size])
     with pytest.raises(ChargeError, match="--is total"):
-        evaluator_of(Task([lost], atoms, (2, 3, 4)))
+        ModelsOnGrid.load(Job([lost], atoms, grid))
 
 
 def test_models_of_which_one_is_told(monkeypatch, tmp_path, capsys):

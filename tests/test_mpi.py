@@ -143,8 +143,8 @@ def test_without_mpi4py(folder):
 
 def test_a_serial_run_does_not_import_mpi4py():
     code = (
-        "import sys; from deepmd_charge.predict.parallel.mpi import world\n"
-        "print(world(), 'mpi4py' in sys.modules)"
+        "import sys; from deepmd_charge.predict.parallel.mpi import communicator\n"
+        "print(communicator(), 'mpi4py' in sys.modules)"
     )
     assert run([sys.executable, "-c", code]).stdout == "None False\n"
 

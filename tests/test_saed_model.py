@@ -15,6 +15,7 @@ from training import CELL, TYPE_MAP, configuration, gaussian_table, structure, t
 
 from deepmd_charge import ChargeError, ChargeModel, Density, read_density, write_density
 from deepmd_charge.cli.main import main
+from deepmd_charge.model.info import ModelInfo
 from deepmd_charge.predict.electrons import expected_electrons, rescale
 from deepmd_charge.io.paw import format_occupancies
 from deepmd_charge.predict.field import Field
@@ -267,7 +268,7 @@ def test_sublattices_share_the_function_of_their_element(tmp_path):
     facts = training_facts([data], type_map, f"{data}/saed.npz")
     assert facts["saed"]["valence"] == dict.fromkeys(names, 4.0)
     name_species("", atoms, names)
-    assert expected_electrons(facts, atoms) == 16.0
+    assert expected_electrons(ModelInfo.from_json(facts), atoms) == 16.0
     with pytest.raises(ChargeError, match="saed: has Si, not C;"):
         without_carbon().check(names, "saed")
 
@@ -529,10 +530,10 @@ def test_a_file_in_python(charge_model, monkeypatch):
 
 def test_electrons():
     atoms = structure(8)  # Si2 C2
-    assert expected_electrons({"valence": {"Si": 3.9996, "C": 4.0}}, atoms) == 16.0
-    assert expected_electrons({"valence": {"Si": 4.0}}, atoms) is None
+    assert expected_electrons(ModelInfo(valence={"Si": 3.9996, "C": 4.0}), atoms) == 16.0
+    assert expected_electrons(ModelInfo(valence={"Si": 4.0}), atoms) is None
     info = {"valence": {"Si": 3.97, "C": 4.0}, "saed": {"valence": {"Si": 4.0}}}
-    assert expected_electrons(info, atoms) == 16.0
+    assert expected_electrons(ModelInfo.from_json(info), atoms) == 16.0
     density = Density(atoms, np.random.default_rng(0).uniform(size=(4, 5, 6)))
     before = density.values.copy()
     factor = rescale(density, 3.0)

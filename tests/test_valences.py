@@ -15,6 +15,7 @@ from deepmd_charge import ChargeError
 
 from deepmd_charge.atoms import valences
 from deepmd_charge.cli.main import main
+from deepmd_charge.model.info import ModelInfo
 from deepmd_charge.predict.electrons import electrons_in_doubt, expected_electrons, parse_electrons
 from deepmd_charge.atoms.species import ARRAY
 
@@ -44,7 +45,7 @@ def memory(*files, given=None):
 def auto(info, **counts):
     """--electrons auto: a number, or None where it is refused."""
     try:
-        return parse_electrons("auto", "charge.pb", info, structure(**counts))
+        return parse_electrons("auto", "charge.pb", ModelInfo.from_json(info), structure(**counts))
     except ChargeError as error:
         assert "\n" not in str(error) and str(error).endswith("give --electrons N")
         return None
@@ -104,14 +105,14 @@ def test_a_refusal_tells_the_reason():
     assert auto(info, Si=8) == 32
     reason = r"charge.pb: .* 8 electrons of this structure in doubt \(Si 4 \+- 0.016\), as those of"
     with pytest.raises(ChargeError, match=reason):
-        parse_electrons("auto", "charge.pb", info, structure(Si=512))
+        parse_electrons("auto", "charge.pb", ModelInfo.from_json(info), structure(Si=512))
 
 
 def test_a_part_of_an_electron():
     """The charge of a slab at some potential is no error of an integral."""
     info = memory(({"Si": 64}, 255.7))
     assert auto(info, Si=64) == 256
-    assert electrons_in_doubt(info, structure(Si=64)) == pytest.approx(0.3)
+    assert electrons_in_doubt(ModelInfo.from_json(info), structure(Si=64)) == pytest.approx(0.3)
     assert auto(info, Si=512) is None
 
 
@@ -178,7 +179,7 @@ def test_valences_that_are_given():
     assert auto(memory((water, 512.1), given=potentials), H=20_000, O=10_000) == 80_000
     charged = memory((water, 511.0), given=potentials)
     assert auto(charged, H=2, O=1) == 8
-    assert electrons_in_doubt(charged, structure(**water)) == pytest.approx(1.0)
+    assert electrons_in_doubt(ModelInfo.from_json(charged), structure(**water)) == pytest.approx(1.0)
     assert auto(charged, **water) is None
     mixture = {"Al": 8}
     assert auto(memory((mixture, 28.0)), Al=1) is None
@@ -201,8 +202,8 @@ def test_models_of_former_versions(valence, n, expected):
 
 def test_models_of_former_versions_with_potentials():
     info = {"valence": {"Si": 255 / 64}, "saed": {"source": "upf", "valence": {"Si": 4.0}}}
-    assert expected_electrons(info, structure(Si=512)) == 2048
-    assert electrons_in_doubt(info, structure(Si=512)) == pytest.approx(8)
+    assert expected_electrons(ModelInfo.from_json(info), structure(Si=512)) == 2048
+    assert electrons_in_doubt(ModelInfo.from_json(info), structure(Si=512)) == pytest.approx(8)
     assert auto(info, Si=512) is None and auto(info, Si=8) == 32
     info["saed"]["valence"] = {"Si": 3.5}  # of a mixture
     info["valence"] = {}

@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
-"""Comparing structures."""
+"""Comparing structures, and the densities of them."""
+
+import warnings
 
 import numpy as np
+
+from ..errors import ChargeError
 
 SAME_PLACE = 0.01  # A; files print positions with at least three decimals
 
@@ -48,6 +52,30 @@ def same_places(one, other):
             return None
         place[mine] = its[nearest]
     return place
+
+
+def check_same_grid(path, density, other_path, other):
+    """Raise ChargeError when two densities are not on one grid of one cell.
+
+    Parameters
+    ----------
+    path, other_path : str
+        Their files, for complaints.
+    density, other : Density
+
+    Warns
+    -----
+    UserWarning
+        When the atoms are not the same.
+    """
+    try:
+        density.matching(other)
+    except ChargeError as error:
+        raise ChargeError(f"{path} and {other_path}: {error}") from None
+    if not same_atoms(density.atoms, other.atoms):
+        warnings.warn(
+            f"{path} and {other_path}: these are densities of different structures", stacklevel=2
+        )
 
 
 def _wrapped(fractions, period):

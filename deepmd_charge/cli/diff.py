@@ -4,7 +4,7 @@
 
 def add_parser(subparsers):
     """Add the subcommand to the command line."""
-    from ._inputs import add_declarations, add_format, add_quantity, add_species
+    from ._flags import add_declarations, add_format, add_quantity, add_species
 
     parser = subparsers.add_parser(
         "diff",
@@ -26,22 +26,25 @@ def run(args):
     """Carry out ``deepmd-charge diff``."""
     import numpy as np
 
-    from ..io import check_writable, write_density
+    from ..atoms.compare import check_same_grid
     from ..grid.channels import select
-    from ._inputs import check_densities, check_same_grid, content, declared, read_companion, read_quietly
+    from ..io import check_readable, check_writable, read_density, write_density
+    from ..io.related import read_related
+    from ._flags import declarations, summary
 
     check_writable(args.output, kind=args.format or "")
-    check_densities(args.files, args.format)
+    check_readable(args.files, args.format)
     path, other_path = args.files
-    said = declared(args)
-    one = select(read_quietly(path, args.format, args.species, **said), args.quantity, path)
-    other = read_companion(other_path, args.species, args.format, **said)
+    options = declarations(args)
+    one = read_density(path, args.format, args.species, check=False, **options)
+    one = select(one, args.quantity, path)
+    other = read_related(other_path, args.species, args.format, **options)
     other = select(other, args.quantity, other_path)
     check_same_grid(path, one, other_path, other)
     difference = one - other
     write_density(args.output, difference)
     size = np.abs(difference.values)
     print(
-        f"{args.output}: {content(difference)}, mean |d| {size.mean():.6g},"
+        f"{args.output}: {summary(difference)}, mean |d| {size.mean():.6g},"
         f" largest {size.max():.6g} {one.unit}".rstrip()
     )

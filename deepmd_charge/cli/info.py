@@ -6,7 +6,7 @@ import json
 
 def add_parser(subparsers):
     """Add the subcommand to the command line."""
-    from ._inputs import add_declarations, add_format, add_species
+    from ._flags import add_declarations, add_format, add_species
 
     parser = subparsers.add_parser(
         "info",
@@ -24,84 +24,21 @@ def add_parser(subparsers):
 
 def run(args):
     """Carry out ``deepmd-charge info``."""
-    from ..io import iterate_densities
-    from ..io.verdict.declared import Declared
-    from ._inputs import check_densities, declared
+    from ..io import check_readable, iterate_densities
+    from ..io.facts import describe
+    from ._flags import declarations
 
-    check_densities(args.files, args.format)
-    facts = []
-    options = {"format": args.format, "species": args.species, "check": False, **declared(args)}
+    check_readable(args.files, args.format)
+    facts, options = [], declarations(args)
     for path in args.files:
-        said = Declared.of(path, **declared(args))
-        for name, density in iterate_densities(path, **options):
-            facts.append(describe(name, density, said))
+        for name, density in iterate_densities(
+            path, args.format, args.species, check=False, **options
+        ):
+            facts.append(describe(name, density, **options))
             if not args.json:
                 print(as_text(facts[-1]))
     if args.json:
         print(json.dumps(facts, indent=2))
-
-
-def describe(path, density, declared=None):
-    """Facts on a density.
-
-    Parameters
-    ----------
-    path : str
-        Its file.
-    density : Density
-    declared : Declared, optional
-        What the user says of the file.
-
-    Returns
-    -------
-    dict
-        Of what JSON takes. Lengths in A, values in e/A^3 (or the file's own
-        unit, for LOCPOT and ELFCAR), moments in mu_B.
-    """
-    import numpy as np
-
-    from ..io.paw import augmentation_counts
-    from ..io.verdict.declared import Declared
-    from ..io.verdict.judge import find_doubts, is_valence_density
-
-    atoms, values, quantity = density.atoms, density.values, density.quantity
-    grids = density.extra.get("spin", [])
-    spin = grids if quantity.integral == "electrons" else []  # those of a LOCPOT are no moments
-    moment = [float(block.mean() * density.volume) for block in spin]
-    counts = [augmentation_counts(text) for text in density.extra.get("augmentation", [])]
-    return {
-        "file": str(path),
-        "format": density.format,
-        "quantity": quantity.name,
-        "holds": quantity.description,
-        "unit": density.unit,
-        "formula": atoms.get_chemical_formula(),
-        "n_atoms": len(atoms),
-        "cell": atoms.cell.array.tolist(),
-        "lengths": atoms.cell.lengths().tolist(),
-        "angles": atoms.cell.angles().tolist(),
-        "volume": density.volume,
-        "periodic": atoms.pbc.tolist(),
-        "origin": density.origin.tolist(),
-        "grid": list(density.shape),
-        "spacing": (atoms.cell.lengths() / density.shape).tolist(),
-        "electrons": density.n_electrons if quantity.integral == "electrons" else None,
-        "integral": density.n_electrons if quantity.integral else None,
-        "can_be_valence_density": quantity.is_total and is_valence_density(density),
-        "mean": float(values.mean()),
-        "min": float(values.min()),
-        "max": float(values.max()),
-        "negative_points": int(np.count_nonzero(values < 0)),
-        "spin": {0: "none", 1: "collinear", 3: "non-collinear"}[len(spin)],
-        "moment": moment,
-        "absolute_moment": float(np.sqrt(sum(block**2 for block in spin)).mean() * density.volume)
-        if spin
-        else 0.0,
-        "augmentation": [{"atoms": len(each), "values": sum(each)} for each in counts if each],
-        "further_datasets": len(density.extra.get("datasets", [])) + len(grids) - len(spin),
-        "notes": density.extra.get("notes", []),
-        "doubts": find_doubts(density, declared or Declared()),
-    }
 
 
 def as_text(facts):

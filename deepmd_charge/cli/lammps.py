@@ -4,8 +4,13 @@
 import os
 
 from ..errors import ChargeError
-from ._grid import check_grid
-from ._inputs import add_content, add_model_argument, add_structure_arguments
+from ._flags import (
+    add_model_argument,
+    add_predicted_quantity,
+    add_structure_arguments,
+    check_grid,
+    open_model,
+)
 
 
 def add_parser(subparsers):
@@ -27,7 +32,7 @@ def add_parser(subparsers):
 
 def _add_write(parser):
     add_model_argument(parser)
-    add_content(parser)
+    add_predicted_quantity(parser)
     add_structure_arguments(parser)
     grid = parser.add_mutually_exclusive_group(required=True)
     _add_grid(grid, required=False)
@@ -53,7 +58,7 @@ def _add_read(parser):
 
 def _add_run(parser):
     add_model_argument(parser)
-    add_content(parser)
+    add_predicted_quantity(parser)
     parser.add_argument(
         "-i",
         "-in",
@@ -138,21 +143,25 @@ def _add_results(parser):
 
 def run_write(args):
     """Carry out ``deepmd-charge lammps write``."""
+    from ..io import check_readable
+    from ..io.related import read_related
+    from ..io.structures import read_structure
     from ..lammps import write_run
+    from ..predict.evaluation import check_structure
     from ..saed.adding import check_given
-    from ._inputs import check_densities, open_model, read_companion, read_structure
 
     check_grid(args)
     if args.like is not None:
-        check_densities([args.like])
+        check_readable([args.like])
     if args.probes is not None and args.probes < 1:
         raise ChargeError(f"--probes {args.probes}: give at least 1")
     model = open_model(args.model, args)
     check_given(args.model, model.info, None)  # LAMMPS cannot add one
-    atoms, origin = read_structure(args.structure, model, args.species)
+    atoms, origin = read_structure(args.structure, args.species)
+    check_structure(args.structure, atoms, [model])
     grid = args.grid
     if args.like is not None:
-        like = read_companion(args.like, args.species)
+        like = read_related(args.like, args.species)
         grid, origin = like.shape, like.origin
     write_run(
         args.output, args.model, model.type_map, model.rcut, atoms, grid, args.probes, origin
@@ -177,7 +186,6 @@ def run_run(args):
     from ..lammps import new_folder, run_script
     from ..saed.adding import check_given
     from ..atoms.species import GRID_TYPE
-    from ._inputs import open_model
 
     check_grid(args)
     if args.every < 1:
@@ -229,7 +237,6 @@ def _write(average, folder, name):
 
 
 def _check_script(path):
-
     if not os.path.isfile(path):
         raise ChargeError(f"{path}: no such file")
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 
 from .. import __version__
 from ..errors import ChargeError
-from ..predict.parallel.launcher import launched
+from ..predict.parallel.mpi import launched
 from . import convert
 from . import diff
 from . import info

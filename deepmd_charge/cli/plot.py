@@ -1,14 +1,10 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """``deepmd-charge plot``: pictures of one density, or of two compared."""
 
-import math
-
-from ..errors import ChargeError
-
 
 def add_parser(subparsers):
     """Add the subcommand to the command line."""
-    from ._inputs import add_declarations, add_format, add_quantity, add_species
+    from ._flags import add_declarations, add_format, add_quantity, add_species
 
     parser = subparsers.add_parser(
         "plot",
@@ -47,44 +43,30 @@ def add_parser(subparsers):
 
 def run(args):
     """Carry out ``deepmd-charge plot``."""
+    from ..atoms.compare import check_same_grid
     from ..grid import plots
-    from ..io.output import check_output, replacing
     from ..grid.channels import select
-    from ._inputs import check_densities, check_same_grid, declared, read_companion, read_quietly
+    from ..grid.plane import choose_slice
+    from ..io import check_readable, read_density
+    from ..io.output import check_output, replacing
+    from ..io.related import read_related
+    from ._flags import declarations
 
     check_output(args.output)
     form = plots.picture_format(args.output)
-    check_densities(filter(None, (args.density, args.prediction)), args.format)
-    said = declared(args)
-    density = read_quietly(args.density, args.format, args.species, **said)
+    check_readable(filter(None, (args.density, args.prediction)), args.format)
+    options = declarations(args)
+    density = read_density(args.density, args.format, args.species, check=False, **options)
     density = select(density, args.quantity, args.density)
-    where = {"axis": "abc".index(args.axis), "title": args.title}
-    where["index"] = slice_index(args, density.shape[where["axis"]])
+    axis = "abc".index(args.axis)
+    index = choose_slice(density, axis, args.index, args.position, args.density)
+    where = {"axis": axis, "index": index, "title": args.title}
     if args.prediction is None:
         figure = plots.plot_density(density, **where)
     else:
         # a prediction of the magnetisation is a file's only grid
-        prediction = read_companion(args.prediction, args.species, args.format, **said)
+        prediction = read_related(args.prediction, args.species, args.format, **options)
         check_same_grid(args.density, density, args.prediction, prediction)
         figure = plots.plot_comparison(density, prediction, **where)
     with replacing(args.output) as temporary:
         figure.savefig(temporary, format=form, dpi=150)
-
-
-def slice_index(args, n):
-    """Find the index among `n` slices that the flags ask for.
-
-    Returns
-    -------
-    int or None
-        None when no flag was given.
-    """
-    if args.position is not None:
-        if not math.isfinite(args.position):
-            raise ChargeError(f"--position {args.position}: give a fractional coordinate")
-        return round(args.position * n) % n
-    if args.index is not None and not 0 <= args.index < n:
-        raise ChargeError(
-            f"{args.density}: there is no slice {args.index} along {args.axis}; give --index 0 to {n - 1}"
-        )
-    return args.index

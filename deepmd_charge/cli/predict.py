@@ -2,8 +2,15 @@
 """``deepmd-charge predict``: the density of a structure on a whole grid."""
 
 from ..errors import ChargeError
-from ._grid import add_grid_flags, check_grid, choose_grid
-from ._inputs import add_content, add_model_argument, add_structure_arguments
+from ._flags import (
+    add_grid_flags,
+    add_model_argument,
+    add_predicted_quantity,
+    add_structure_arguments,
+    check_grid,
+    choose_grid,
+    open_model,
+)
 
 
 def add_parser(subparsers):
@@ -17,7 +24,7 @@ def add_parser(subparsers):
         "deviation. Runs on all cores, or under mpirun.",
     )
     add_model_argument(parser, nargs="+", help="frozen model (charge.pb), or several")
-    add_content(parser)
+    add_predicted_quantity(parser)
     add_structure_arguments(parser)
     parser.add_argument(
         "--frames",
@@ -80,52 +87,40 @@ def add_parser(subparsers):
 
 def run(args):
     """Carry out ``deepmd-charge predict``, on any rank."""
-    from ..predict.evaluation import evaluator_of
-    from ..predict.parallel.mpi import Team, serve, world
+    from ..predict.evaluation import ModelsOnGrid
+    from ..predict.parallel.mpi import on_ranks
 
-    comm = world()
-    if comm and comm.rank:
-        serve(comm, evaluator_of)
-    else:
-        with Team(comm) as team:
-            predict(args, team)
+    on_ranks(lambda ranks: predict(args, ranks), ModelsOnGrid.load)
 
 
-def predict(args, team):
+def predict(args, ranks):
     """Predict all frames, on rank 0."""
     from .. import io as formats
     from ..io.frames import split_frames
     from ..io.names import labelled
-    from ..predict.parallel.threads import available_cores
-    from ..predict.run import Run
-    from ..predict.finish import Finish
+    from ..io.related import read_related
     from ..io.structures import iterate_structures
-    from ._inputs import check_densities, check_structure, open_model, read_companion
+    from ..predict.evaluation import check_structure
+    from ..predict.parallel.blocks import available_cores
+    from ..predict.postprocessing import Postprocessing
+    from ..predict.run import Run
 
     formats.check_writable(args.output)
-    check_numbers(args, team)
-    check_densities([path for path in (args.like, args.saed, *args.augmentation) if path])
+    check_numbers(args, ranks)
+    formats.check_readable([path for path in (args.like, args.saed, *args.augmentation) if path])
     path, frames = split_frames(args.structure, args.frames)
-    n_threads = args.jobs or (1 if team.size > 1 else available_cores())
+    n_threads = args.jobs or (1 if ranks.size > 1 else available_cores())
     models = [open_model(name, args, n_threads) for name in args.model]
-    saed = read_companion(args.saed, args.species) if args.saed else None
-    given = read_companion(args.like, args.species) if args.like else saed
+    saed = read_related(args.saed, args.species) if args.saed else None
+    given = read_related(args.like, args.species) if args.like else saed
     given = given and given.grid
     options = {
         "frames": frames,
         **{name: getattr(args, name) for name in ("saed", "electrons", "augmentation")},
-        **({"is": args.content} if args.content else {}),
+        **({"is": args.predicted_quantity} if args.predicted_quantity else {}),
     }
-    with Run(
-        models,
-        args.output,
-        team,
-        args.resume,
-        args.coarsen,
-        args.model_error,
-        options,
-        args.content,
-    ) as run:
+    settings = args.resume, args.coarsen, args.model_error, options, args.predicted_quantity
+    with Run(models, args.output, ranks, *settings) as run:
         position = -1
         structures = iterate_structures(path, frames, args.species)
         for position, (frame, atoms, corner) in enumerate(structures):
@@ -134,21 +129,21 @@ def predict(args, team):
                 continue
             check_structure(path if frame is None else f"{path}@{frame}", atoms, models)
             grid = grid_of(args, models[0], atoms, corner, given)
-            check_saed(args.saed, models, atoms, grid, saed)
-            finish = Finish(
+            postprocess = Postprocessing(
                 models, atoms, grid, output, args.electrons, args.augmentation, args.species
             )
-            show(run.predict(atoms, grid, output, position, saed, finish), finish)
+            report = run.predict(atoms, grid, output, position, saed, postprocess, args.saed)
+            show(report, postprocess)
         if position < 0:
             raise ChargeError(f"{path}: there are no frames {frames} in this file")
 
 
-def show(report, finish):
+def show(report, postprocess):
     """Print what was written."""
     shape = " x ".join(map(str, report.shape))
-    print(f"{report.path}: {shape} points, {finish.told()}", flush=True)
-    if finish.occupancies:
-        print(f"{report.path}: {finish.occupancies}")
+    print(f"{report.path}: {shape} points, {postprocess.summary()}", flush=True)
+    if postprocess.occupancies:
+        print(f"{report.path}: {postprocess.occupancies}")
     if report.added is not None:
         shape = " x ".join(map(str, report.predicted_shape))
         print(
@@ -163,29 +158,14 @@ def show(report, finish):
         )
 
 
-def check_numbers(args, team):
+def check_numbers(args, ranks):
     """Raise ChargeError for flags whose numbers make no sense."""
     check_grid(args)
     if args.jobs is not None:
         if args.jobs < 1:
             raise ChargeError(f"-j {args.jobs}: give a number of at least 1")
-        if args.jobs > 1 and team.size > 1:
+        if args.jobs > 1 and ranks.size > 1:
             raise ChargeError(f"-j {args.jobs}: an MPI rank takes one core; start more ranks")
-    if args.coarsen < 1:
-        raise ChargeError(f"--coarsen {args.coarsen}: give a number of at least 1")
-    if args.model_error is not None and not args.model_error > 0.0:
-        raise ChargeError(f"--model-error {args.model_error:g}: give a positive number")
-
-
-def check_saed(path, models, atoms, grid, saed):
-    """Raise ChargeError unless models want a superposition that is given, or none, on this grid."""
-    from ..saed.adding import check_given
-    from ..saed.sources import matching
-
-    for model in models:
-        check_given(model.path, model.info, saed)
-    if saed is not None:
-        matching(atoms, grid, saed, path)
 
 
 def grid_of(args, model, atoms, corner, given):

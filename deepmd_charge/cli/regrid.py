@@ -2,13 +2,20 @@
 """``deepmd-charge regrid``: a density on another grid."""
 
 from ..errors import ChargeError
-from ._grid import add_grid_flags, check_grid, choose_grid
+from ._flags import (
+    add_declarations,
+    add_format,
+    add_grid_flags,
+    add_species,
+    check_grid,
+    choose_grid,
+    declarations,
+    summary,
+)
 
 
 def add_parser(subparsers):
     """Add the subcommand to the command line."""
-    from ._inputs import add_declarations, add_format, add_species
-
     parser = subparsers.add_parser(
         "regrid",
         help="move a density to another grid",
@@ -29,21 +36,22 @@ def add_parser(subparsers):
 
 def run(args):
     """Carry out ``deepmd-charge regrid``."""
-    from ..io import check_writable, write_density
     from ..grid.regrid import regrid
-    from ._inputs import check_densities, content, declared, read_companion, read_quietly
+    from ..io import check_readable, check_writable, read_density, write_density
+    from ..io.related import read_related
 
     check_writable(args.output, kind=args.format or "")
-    check_densities([args.file], args.format)
+    check_readable([args.file], args.format)
     if args.like is not None:
-        check_densities([args.like])
+        check_readable([args.like])
     check_grid(args)
-    density = read_quietly(args.file, args.format, args.species, **declared(args))
-    like = read_companion(args.like, args.species).grid if args.like else None
+    options = declarations(args)
+    density = read_density(args.file, args.format, args.species, check=False, **options)
+    like = read_related(args.like, args.species).grid if args.like else None
     try:
         moved = regrid(density, choose_grid(args, density.atoms, like).shape)
     except ChargeError as error:
         raise ChargeError(f"{args.file}: {error}") from None
     write_density(args.output, moved)
     shape = " x ".join(map(str, moved.shape))
-    print(f"{args.output}: {shape} points, {content(moved)}")
+    print(f"{args.output}: {shape} points, {summary(moved)}")

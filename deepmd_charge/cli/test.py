@@ -6,7 +6,7 @@ import math
 import warnings
 
 from ..errors import ChargeError
-from ._inputs import add_model_argument
+from ._flags import add_model_argument
 
 COLUMNS = (
     # key, heading, format
@@ -24,7 +24,7 @@ COLUMNS = (
 
 def add_parser(subparsers):
     """Add the subcommand to the command line."""
-    from ._inputs import add_declarations, add_format, add_quantity, add_species, add_unchecked
+    from ._flags import add_declarations, add_format, add_quantity, add_species, add_unchecked
 
     parser = subparsers.add_parser(
         "test",
@@ -65,7 +65,7 @@ def add_parser(subparsers):
         help="scale predictions to N electrons, or with `auto` to the valences of the potentials, "
         "before they are compared; whole grids of a model only",
     )
-    add_quantity(parser, default=None, told="what the model predicts; with -p, total")
+    add_quantity(parser, default=None, default_text="what the model predicts; with -p, total")
     add_species(parser)
     add_format(parser)
     add_declarations(parser)
@@ -75,53 +75,46 @@ def add_parser(subparsers):
 
 def run(args):
     """Carry out ``deepmd-charge test``."""
-    from ..io import iterate_densities
-    from ..io.quiet import iterate_companions
     from ..grid.metrics import Comparison
-    from ..grid.channels import channel
+    from ..io import check_readable
     from ..io.output import check_output, replacing
-    from ..data.sampling import random_generator
-    from ._inputs import check_densities, checking, declared
+    from ..predict.compare import check_points, compare_files, compare_predictions
+    from ._flags import declarations, strictness
 
     if (args.model is None) == (args.prediction is None):
         raise ChargeError("give either a model (-m) or predicted densities (-p)")
     if args.model is None and (args.saed or args.electrons):
         raise ChargeError("--saed and --electrons go with a model (-m)")
-    if args.electrons and args.points is not None:
-        raise ChargeError("--electrons needs whole grids: leave --points out")
-    if args.points is not None and args.points < 1:
-        raise ChargeError(f"--points {args.points}: give a number of at least 1")
+    check_points(args.points, args.electrons)
     if args.json:
         check_output(args.json)
-    check_densities(args.system, args.format)
-    check_densities(args.prediction or [])
-    generator = random_generator(args.seed)
-    predictions = iterate_companions(args.prediction or [], args.species)
-    quantity, predict = _from_model(args) if args.model else _from_files(args, predictions)
-
-    total = Comparison()
-    rows = []
-    options = {"check": checking(args), **declared(args)}
-    references = (
-        (number, *found)
-        for number, file in enumerate(args.system)
-        for found in iterate_densities(file, args.format, args.species, **options)
-    )
-    for number, path, reference in references:
-        if args.model and quantity == "total" and not reference.quantity.is_total:
-            raise ChargeError(
-                f"{path}: holds {reference.quantity.description}, and {args.model} predicts the"
-                " total density: test it on that"
-            )
-        chosen = _choose_points(reference, args.points, generator)
-        true = channel(reference, quantity, chosen, path)
-        comparison = Comparison.of(
-            true, predict(number, path, reference, chosen), reference.volume / true.size
+    check_readable(args.system, args.format)
+    check_readable(args.prediction or [])
+    options = {
+        "points": args.points,
+        "seed": args.seed,
+        "species": args.species,
+        "format": args.format,
+        "check": strictness(args),
+        **declarations(args),
+    }
+    if args.model is None:
+        quantity = args.quantity or "total"
+        found = compare_predictions(args.prediction, args.system, quantity=quantity, **options)
+    else:
+        found = compare_files(
+            _open(args),
+            args.system,
+            quantity=args.quantity,
+            saed=args.saed,
+            electrons=args.electrons,
+            progress=True,
+            **options,
         )
+    total, rows = Comparison(), []
+    for name, comparison in found:
         total += comparison
-        rows.append({"file": path, **comparison.summary()})
-    for name, _ in predictions:
-        raise ChargeError(f"{name}: -s has none for it: give one for each of -p, in order")
+        rows.append({"file": name, **comparison.summary()})
     everything = total.summary()
     print(format_table([*rows, {"file": "all", **everything}]))
     if args.json:
@@ -130,122 +123,17 @@ def run(args):
             temporary.write_text(json.dumps(results, indent=2) + "\n")
 
 
-def _from_model(args):
-    """What a model predicts, and a function that does so at the chosen points of a file."""
-    import numpy as np
-
-    from ..predict import electrons
-    from ..model.info import ModelInfo
-    from ..saed.adding import check_given
-    from ..saed.sources import matching
-    from ._inputs import read_companion
-
-    model = _open(args)
-    check_given(args.model, model.info, args.saed)
-    memory = ModelInfo.from_json(model.info)
-    is_said = memory.kind or memory.stated
-    quantity = memory.quantity if is_said else args.quantity or "total"
-    if args.quantity not in (None, quantity):
-        raise ChargeError(
-            f"{args.model}: predicts {quantity}, not {args.quantity}: leave --quantity out"
-        )
-    superpositions = _superpositions(args)
-
-    def predict(number, path, reference, chosen):
-        model.check(reference.atoms, path)
-        saed = None
-        if superpositions:
-            saed = read_companion(superpositions[number], args.species)
-            matching(reference.atoms, reference.grid, saed, superpositions[number])
-        if chosen is Ellipsis:
-            density = model.predict(
-                reference.atoms, reference.shape, progress=True, saed=saed, origin=reference.origin
-            )
-            if args.electrons:
-                wanted = electrons.parse_electrons(
-                    args.electrons, args.model, model.info, reference.atoms
-                )
-                electrons.rescale(density, wanted)
-            return density.values
-        if saed is not None:
-            saed = saed.values[chosen]
-        points = reference.points(np.ravel_multi_index(chosen, reference.shape))
-        return model.predict_points(reference.atoms, points, saed=saed)
-
-    return quantity, predict
-
-
 def _open(args):
     """The model; of one that does not remember what it predicts, --is says it too."""
     from ..predict import ChargeModel
-    from ..model.info import ModelInfo
 
     with warnings.catch_warnings():
         if args.holds:
             warnings.simplefilter("ignore")
         model = ChargeModel(args.model)
-    if args.holds and ModelInfo.from_json(model.info).content is None:
+    if args.holds and model.memory.content is None:
         model = ChargeModel(args.model, quantity=args.holds)
     return model
-
-
-def _superpositions(args):
-    """The file of superposed atomic densities for each true density."""
-    from ..saed.sources import beside
-
-    if not args.saed:
-        return []
-    names = args.saed * len(args.system) if len(args.saed) == 1 else args.saed
-    if len(names) != len(args.system):
-        raise ChargeError(
-            f"--saed has {len(names)} files and -s {len(args.system)}; give one for each, or a name"
-        )
-    return [str(beside(path, name)) for path, name in zip(args.system, names)]
-
-
-def _from_files(args, predictions):
-    """The quantity of predicted densities, and a function that takes points of the next one."""
-    from ..io import count_densities
-    from ..io.quiet import names_needed
-    from ..grid.quantity import QUANTITIES, find_quantity
-    from ._inputs import check_same_grid
-
-    quantity = args.quantity or "total"
-    n_files = len(args.prediction), len(args.system)
-    if n_files[0] != n_files[1]:  # frames may make up for it
-        names = [names_needed(path, args.species) for path in args.prediction]
-        given = sum(count_densities(p, None, n) for p, n in zip(args.prediction, names))
-        wanted = sum(count_densities(p, args.format, args.species) for p in args.system)
-        if given != wanted:
-            raise ChargeError(
-                f"-p has {n_files[0]} files and -s {n_files[1]}, with {given} and {wanted} densities;"
-                " give one for each"
-            )
-
-    def predict(number, path, reference, chosen):
-        name, prediction = next(predictions, (None, None))
-        if prediction is None:
-            raise ChargeError(f"{path}: -p has none for it: give one for each of -s, in order")
-        check_same_grid(path, reference, name, prediction)
-        true = find_quantity(quantity) if quantity != "total" else reference.quantity
-        if prediction.quantity not in (true, QUANTITIES["total"]):  # what does not say is trusted
-            raise ChargeError(
-                f"{name}: holds {prediction.quantity.description}, and {path}"
-                f" {true.description}: give files of one quantity (--quantity, --is)"
-            )
-        return prediction.values[chosen]
-
-    return quantity, predict
-
-
-def _choose_points(density, n_points, generator):
-    """Return indices into the grid: of all points, or of a random subset."""
-    import numpy as np
-
-    size = density.values.size
-    if n_points is None or n_points >= size:
-        return Ellipsis
-    return np.unravel_index(generator.choice(size, n_points, replace=False), density.shape)
 
 
 def format_table(rows):

@@ -137,7 +137,7 @@ def system_data(
 
 def _open_saed(file_name, saed, ecutrho, species):
     """Open the source of superposed atomic densities of a file."""
-    from .saed.sources import beside, is_density_file, open_source
+    from ..saed.sources import beside, is_density_file, open_source
 
     if is_density_file(saed):
         saed = beside(file_name, saed)

@@ -1,10 +1,22 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """A plane of a grid, as it lies in space, with the atoms near it."""
 
+import math
+
 import numpy as np
 from matplotlib.lines import Line2D
 
-__all__ = ["AXES", "NEAR_PLANE", "Plane", "busiest_slice", "heights", "layer_spacing"]
+from ..errors import ChargeError
+
+__all__ = [
+    "AXES",
+    "NEAR_PLANE",
+    "Plane",
+    "busiest_slice",
+    "choose_slice",
+    "heights",
+    "layer_spacing",
+]
 
 AXES = "abc"
 NEAR_PLANE = 0.5  # A; atoms closer than this to a slice are marked
@@ -29,6 +41,44 @@ def busiest_slice(density, axis):
     count = np.exp(-((distances / (0.5 * NEAR_PLANE)) ** 2)).sum(axis=1).round(6)
     best = np.flatnonzero(count == count.max())
     return int(best[np.argmin(np.abs(best - n // 2))])
+
+
+def choose_slice(density, axis, index=None, position=None, path="this density"):
+    """Find the index of a slice.
+
+    Parameters
+    ----------
+    density : Density
+    axis : int
+    index : int, optional
+        The index itself, to be checked.
+    position : float, optional
+        Fractional coordinate along the axis, any, in place of it.
+    path : str, optional
+        File of the density, for complaints.
+
+    Returns
+    -------
+    int
+        Without either, that of :func:`busiest_slice`.
+
+    Raises
+    ------
+    ChargeError
+        If there is no such slice.
+    """
+    n = density.shape[axis]
+    if position is not None:
+        if not math.isfinite(position):
+            raise ChargeError(f"--position {position}: give a fractional coordinate")
+        return round(position * n) % n
+    if index is None:
+        return busiest_slice(density, axis)
+    if not 0 <= index < n:
+        raise ChargeError(
+            f"{path}: there is no slice {index} along {AXES[axis]}; give --index 0 to {n - 1}"
+        )
+    return index
 
 
 class Plane:

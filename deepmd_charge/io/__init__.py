@@ -3,6 +3,7 @@
 
 from .density_files import (
     check_holds,
+    check_readable,
     check_writable,
     count_densities,
     iterate_densities,
@@ -16,6 +17,7 @@ __all__ = [
     "FORMATS",
     "LEARN",
     "check_holds",
+    "check_readable",
     "check_writable",
     "count_densities",
     "format_of",

@@ -192,6 +192,27 @@ def write_density(path, density, format=None):
     FORMATS[format].functions.write(path, density, format)
 
 
+def check_readable(paths, format=None):
+    """Refuse, before any work is done, files that cannot be densities.
+
+    Parameters
+    ----------
+    paths : iterable of str or os.PathLike
+    format : str, optional
+        As for :func:`read_density`.
+
+    Raises
+    ------
+    ChargeError
+        If a file is missing, or its name tells no format.
+    """
+    for path in paths:
+        file, _ = split_frames(path)
+        if not os.path.exists(file):
+            raise ChargeError(f"{file}: no such file")
+        format_of(file, format)
+
+
 def check_writable(path, format=None, kind=""):
     """Refuse, before any work is done, a density file that cannot be written.
 

@@ -30,6 +30,28 @@ def check_output(path):
         raise ChargeError(f"{path}: cannot write in the folder {path.parent}")
 
 
+def check_new_folder(path):
+    """Refuse, before any work is done, a folder that is not empty and cannot be made.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Raises
+    ------
+    ChargeError
+        When `path` is a file or a folder that holds something, or the folder that it is to
+        be in is missing or not writable.
+    """
+    path = Path(os.path.abspath(path))
+    if not path.is_dir():
+        check_output(path)
+        if path.exists():
+            raise ChargeError(f"{path}: is a file; give the name of a new folder")
+    elif any(path.iterdir()):
+        raise ChargeError(f"{path}: is not empty; give the name of a new folder")
+
+
 @contextmanager
 def replacing(path):
     """Write a file under a temporary name and rename it when it is complete.

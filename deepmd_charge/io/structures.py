@@ -6,7 +6,7 @@ from itertools import chain, count, islice
 import numpy as np
 
 from ..errors import ChargeError
-from .frames import choose_frames, is_one_frame
+from .frames import choose_frames, is_one_frame, split_frames
 from ..atoms.species import name_species
 from ._groups import group_counts
 
@@ -59,6 +59,37 @@ def iterate_structures(path, frames=None, species=None):
     for number, atoms in _chosen(path, frames, options):
         name_species(path, atoms, names, counts)
         yield number, atoms, np.zeros(3)
+
+
+def read_structure(path, species=None):
+    """Read one structure.
+
+    Parameters
+    ----------
+    path : str
+        Any file that ase reads (``file@3`` picks a frame, the last is the
+        default) or a density file.
+    species : list of str, optional
+        See :func:`iterate_structures`.
+
+    Returns
+    -------
+    atoms : ase.Atoms
+    origin : np.ndarray
+        (3,) where a grid of its cell is to begin, A.
+
+    Raises
+    ------
+    ChargeError
+        When the file cannot be read.
+    """
+    file, frames = split_frames(path)
+    atoms = None
+    for _, atoms, origin in iterate_structures(file, "-1" if frames is None else frames, species):
+        pass
+    if atoms is None:
+        raise ChargeError(f"{path}: there are no such frames in this file")
+    return atoms, origin
 
 
 def _chosen(path, frames, options):

@@ -120,7 +120,7 @@ class ModelInfo:
     def _potentials(self):
         return (self.saed or {}).get("valence", {})
 
-    def told(self, content, path):
+    def declared(self, content, path):
         """Take the user's word for what the model gives.
 
         Parameters

@@ -16,13 +16,11 @@ from ..saed.sources import matching
 from ..atoms.species import GRID_TYPE
 from ..atoms.species import species_of
 from ..engine.engine import Engine, Unsupported
-from .field import Field
+from .field import FARTHEST, Field, check_points, misplaced
 from ..backends.tf.frozen import read_model
 from ..backends.tf.graph import FrozenGraph
 from ..atoms.images import Images
-from .parallel.threads import available_cores, in_order
-from ..atoms.places import FARTHEST, check_points, misplaced
-from .progress import progress_bar
+from .parallel.blocks import BlockFunction, available_cores, evaluate_blocks
 
 __all__ = ["ChargeModel"]
 
@@ -83,8 +81,8 @@ class ChargeModel:
         self.rcut = self._frozen.reach
         self.info = self._frozen.info
         if quantity is not None:
-            self.info = ModelInfo.from_json(self.info).told(quantity, self.path).to_json()
-        elif ModelInfo.from_json(self.info).content is None:
+            self.info = self.memory.declared(quantity, self.path).to_json()
+        elif self.memory.content is None:
             warnings.warn(
                 f"{self.path}: this model does not remember what it predicts, the total density or"
                 " something else",
@@ -95,8 +93,13 @@ class ChargeModel:
             name for name in self.type_map if name != GRID_TYPE
         ]
 
+    @property
+    def memory(self):
+        """ModelInfo: What stands in `info`, and what follows from it."""
+        return ModelInfo.from_json(self.info)
+
     @cached_property
-    def _evaluator(self):
+    def _backend(self):
         """The engine, or for a model that it does not know the graph itself."""
         try:
             return Engine(self._frozen.spec, self._frozen.weights, self._n_threads)
@@ -198,7 +201,7 @@ class ChargeModel:
         field = self.field(atoms)
         field.warn_if_far(grid, stacklevel=3)
         _fill(out, Blocks(grid, _share(grid.size, field)), field, progress)
-        density = Density(atoms.copy(), out, origin, ModelInfo.from_json(self.info).predicted_kind)
+        density = Density(atoms.copy(), out, origin, self.memory.predicted_kind)
         if saed is not None:
             add(density, saed)
         return density
@@ -267,7 +270,7 @@ class ChargeModel:
         check_known(self.path, self.info)
         self.check(atoms)
         types = np.array([self.type_map.index(name) for name in species_of(atoms)], dtype=int)
-        return Field(self._evaluator, atoms, Images(atoms, types, self.rcut))
+        return Field(self._backend, atoms, Images(atoms, types, self.rcut))
 
 
 def _share(size, field):
@@ -277,15 +280,9 @@ def _share(size, field):
 
 def _fill(out, blocks, field, progress):
     """Fill an array with a field, block by block, on all its threads."""
-
-    def evaluate(number):
-        here = out[blocks.slices(number)]
-        here[...] = blocks.values(number, field)
-        return here.size
-
-    with progress_bar(blocks.size, show=progress) as bar:
-        for n_points in in_order(evaluate, range(len(blocks)), field.threads):
-            bar.update(n_points)
+    function = BlockFunction(blocks, [field], field.threads)
+    for number, values in evaluate_blocks(function, show=progress):
+        out[blocks.slices(number)] = values[0]
 
 
 def _at_points(saed, n_points):

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..grid.fourier import fourier_interpolate
 from ..grid.mapped import release, scratch
-from .progress import progress_bar
+from .parallel.blocks import evaluate_blocks
 
 __all__ = ["AddedError", "added_error", "refine", "superpose"]
 
@@ -73,28 +73,23 @@ def _planes(shape, axis):
         yield slice(start, min(start + step, shape[axis]))
 
 
-def superpose(full, team, task, evaluator):
+def superpose(full, function, ranks):
     """Add the atomic densities that models carry to what each has learnt, block by block.
 
     Parameters
     ----------
     full : np.ndarray
         (models, nx, ny, nz), to be completed.
-    team : Team
-        Who evaluates.
-    task : Task
+    function : ModelsOnGrid
         The superpositions on the full grid.
-    evaluator : Evaluator
-        Of that task.
+    ranks : Ranks or None
+        Who evaluates, see :func:`.evaluate_blocks`.
     """
-    if not any(field.is_superposed for field in evaluator.fields):
+    if not any(field.is_superposed for field in function.fields):
         return
-    blocks = evaluator.blocks
-    with progress_bar(blocks.size, name="atomic densities") as bar:
-        for number, values in team.evaluate(task, evaluator, range(len(blocks))):
-            full[(slice(None), *blocks.slices(number))] += values
-            release(full)
-            bar.update(values[0].size)
+    for number, values in evaluate_blocks(function, ranks=ranks, name="atomic densities"):
+        full[(slice(None), *function.blocks.slices(number))] += values
+        release(full)
 
 
 def added_error(fields, density, saed=None):

@@ -6,29 +6,22 @@ from collections import Counter
 
 from ..errors import ChargeError
 from ..grid.mapped import by_planes
-from ..model.info import ModelInfo
 from ..atoms.species import species_of
 
-__all__ = [
-    "electrons_in_doubt",
-    "expected_electrons",
-    "known_valences",
-    "parse_electrons",
-    "rescale",
-]
+__all__ = ["electrons_in_doubt", "expected_electrons", "parse_electrons", "rescale"]
 
 AUTO = "auto"
 # Electrons in doubt with which a whole number is not known any more.
 _DOUBT = 0.5
 
 
-def expected_electrons(info, atoms):
+def expected_electrons(memory, atoms):
     """Electrons of a neutral structure.
 
     Parameters
     ----------
-    info : dict
-        ``ChargeModel.info``: the valences of the pseudopotentials, where the
+    memory : ModelInfo
+        ``ChargeModel.memory``: the valences of the pseudopotentials, where the
         model knows them, or those that the training data tell.
     atoms : ase.Atoms
 
@@ -38,11 +31,11 @@ def expected_electrons(info, atoms):
         None where a valence is not known, or where the model does not predict
         the total density.
     """
-    found = _neutral(info, atoms)
+    found = _neutral(memory, atoms)
     return found and found[0]
 
 
-def electrons_in_doubt(info, atoms):
+def electrons_in_doubt(memory, atoms):
     """By how many electrons :func:`expected_electrons` may be wrong.
 
     The files of the training may hold other numbers than whole valences, for they
@@ -53,25 +46,19 @@ def electrons_in_doubt(info, atoms):
     -------
     float
     """
-    found = _neutral(info, atoms)
+    found = _neutral(memory, atoms)
     return found[1] if found else 0.0
 
 
-def _neutral(info, atoms):
+def _neutral(memory, atoms):
     """Electrons of a neutral structure, and how many are in doubt; None if not known."""
-    memory = ModelInfo.from_json(info)
     counts, valences = Counter(species_of(atoms)), memory.valences
     if memory.quantity not in ("total", None) or counts.keys() - valences:
         return None
     return tuple(sum(n * valences[name][k] for name, n in counts.items()) for k in (0, 1))
 
 
-def known_valences(info):
-    """Valences that a model knows, {type: electrons}; see :func:`expected_electrons`."""
-    return {name: valence for name, (valence, _) in ModelInfo.from_json(info).valences.items()}
-
-
-def parse_electrons(text, path, info, atoms):
+def parse_electrons(text, path, memory, atoms):
     """Read a number of electrons, or "auto".
 
     Returns
@@ -85,7 +72,7 @@ def parse_electrons(text, path, info, atoms):
         structure of this size.
     """
     if text == AUTO:
-        return _auto(path, info, atoms)
+        return _auto(path, memory, atoms)
     try:
         number = float(text)
     except ValueError:
@@ -95,14 +82,13 @@ def parse_electrons(text, path, info, atoms):
     return number
 
 
-def _auto(path, info, atoms):
-    memory = ModelInfo.from_json(info)
+def _auto(path, memory, atoms):
     if memory.quantity not in ("total", None):
         raise ChargeError(
             f"{path}: predicts {memory.quantity}, whose integral does not follow from valences;"
             " give --electrons N"
         )
-    number, doubt = _neutral(info, atoms) or (None, 0.0)
+    number, doubt = _neutral(memory, atoms) or (None, 0.0)
     if number is None:
         raise ChargeError(
             f"{path}: the model does not know the valences of all elements; give --electrons N"

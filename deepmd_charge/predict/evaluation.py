@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
-"""What models have to say about a block of a grid, on whatever rank."""
+"""Models on the blocks of a grid, on whatever rank."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -8,14 +8,16 @@ import numpy as np
 
 from ..errors import ChargeError
 from ..grid.blocks import Blocks
+from ..model.info import SAME_VALENCE
 from .charge_model import ChargeModel
+from .parallel.blocks import BlockFunction
 
-__all__ = ["BlockEvaluator", "Task", "evaluator_of", "mean_and_deviation"]
+__all__ = ["Job", "ModelsOnGrid", "check_agree", "check_structure", "mean_and_deviation"]
 
 
 @dataclass(frozen=True)
-class Task:
-    """What any rank needs to evaluate blocks: see :class:`BlockEvaluator`.
+class Job:
+    """What any rank needs to know to evaluate blocks: see :class:`ModelsOnGrid`.
 
     Attributes
     ----------
@@ -37,21 +39,37 @@ class Task:
     quantity: str | None = None
 
 
-class BlockEvaluator:
-    """Values of a block, (n_arrays, ...): of each model, or mean and deviation of densities."""
+class ModelsOnGrid(BlockFunction):
+    """Values of a block, (n_arrays, ...): of each model, or mean and deviation of densities.
 
-    def __init__(self, models, task):
-        self.fields = [model.field(task.atoms) for model in models]
-        self.threads = max(field.threads for field in self.fields)
-        self.blocks = Blocks(task.grid, min(field.block for field in self.fields))
-        whole = task.part == "density"
-        self._functions = [f if whole else getattr(f, task.part) for f in self.fields]
+    Attributes
+    ----------
+    job : Job
+    fields : list of Field
+        The models with the structure.
+    n_arrays : int
+    """
+
+    def __init__(self, models, job):
+        self.job = job
+        self.fields = [model.field(job.atoms) for model in models]
+        whole = job.part == "density"
+        super().__init__(
+            Blocks(job.grid, min(field.block for field in self.fields)),
+            [field if whole else getattr(field, job.part) for field in self.fields],
+            max(field.threads for field in self.fields),
+        )
         # parts are put together before anything is said about their spread
         self._reduces = len(models) > 1 and whole
         self.n_arrays = 2 if self._reduces else len(models)
 
+    @classmethod
+    def load(cls, job):
+        """Read the models of a job, each once, for one core: that of a rank among several."""
+        return cls([_load(path, job.quantity) for path in job.model_paths], job)
+
     def __call__(self, number):
-        values = np.stack([self.blocks.values(number, f) for f in self._functions])
+        values = super().__call__(number)
         if not np.isfinite(values).all():
             raise ChargeError("the model gives values that are not finite; train it again")
         return np.stack(mean_and_deviation(values)) if self._reduces else values
@@ -62,21 +80,60 @@ def mean_and_deviation(values):
     return np.mean(values, axis=0), np.std(values, axis=0)
 
 
-def evaluator_of(task):
-    """Make the function that a rank of several evaluates blocks with, on one core.
+def check_structure(name, atoms, models):
+    """Refuse a structure that models cannot predict on a grid.
 
     Parameters
     ----------
-    task : Task
+    name : str
+        Its file, for complaints.
+    atoms : ase.Atoms
+    models : list of ChargeModel
 
-    Returns
-    -------
-    BlockEvaluator
+    Raises
+    ------
+    ChargeError
+        If it has no atoms, or no cell, or a model cannot evaluate it.
     """
-    return BlockEvaluator([_load(path, task.quantity) for path in task.model_paths], task)
+    if not len(atoms):
+        raise ChargeError(f"{name}: there are no atoms in this file")
+    if atoms.cell.rank < 3:
+        raise ChargeError(f"{name}: the structure has no cell of three vectors; add one")
+    for model in models:
+        model.check(atoms, name)
+
+
+def check_agree(models):
+    """Refuse models of different things, which have no mean.
+
+    Valences that were fitted may differ by what data sets scatter.
+    """
+    first = models[0]
+    for other in models[1:]:
+        memories = first.memory, other.memory
+        one, two = ({name: z for name, (z, _) in m.valences.items()} for m in memories)
+        valences_agree = all(abs(one[e] - two[e]) < SAME_VALENCE for e in one.keys() & two.keys())
+        elements = sorted(first.elements), sorted(other.elements)
+        kinds = tuple(each.kind or each.stated for each in memories)
+        for name, values, agree in (
+            ("elements", elements, elements[0] == elements[1]),
+            ("valence", (one, two), valences_agree),
+            ("kind", kinds, _kinds_agree(*memories)),
+        ):
+            if not agree:
+                raise ChargeError(
+                    f"{first.path} and {other.path}: models of different {name} ({values[0]} and"
+                    f" {values[1]}) have no mean; give models of the same kind of data"
+                )
+
+
+def _kinds_agree(one, two):
+    """Where the user says what a model gives, the format of its data is unknown."""
+    if one.stated or two.stated:
+        return one.quantity == two.quantity
+    return one.kind == two.kind
 
 
 @lru_cache(maxsize=None)
 def _load(path, quantity):
-    told = {"quantity": quantity} if quantity else {}
-    return ChargeModel(path, n_threads=1, **told)
+    return ChargeModel(path, n_threads=1, quantity=quantity)

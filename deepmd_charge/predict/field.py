@@ -5,11 +5,13 @@ import warnings
 
 import numpy as np
 
+from ..errors import ChargeError
 from ..grid.grid import Grid
-from ..atoms.places import check_points
 
-__all__ = ["Field"]
+__all__ = ["FARTHEST", "Field", "check_points", "misplaced"]
 
+# A; farther from the origin places are known to less than 1e-7 A.
+FARTHEST = 1e9
 # Points that are compared with the training data before a prediction.
 _PROBES = 512
 # Novelty (see FrozenGraph) beyond which a point counts as extrapolated.
@@ -31,11 +33,11 @@ class Field:
         Threads that may evaluate at the same time.
     """
 
-    def __init__(self, evaluator, atoms, images):
+    def __init__(self, backend, atoms, images):
         self.atoms = atoms
-        self.block = evaluator.block
-        self.threads = evaluator.threads
-        self._evaluator = evaluator
+        self.block = backend.block
+        self.threads = backend.threads
+        self._backend = backend
         self._images = images
 
     def __call__(self, points):
@@ -46,22 +48,22 @@ class Field:
         ChargeError
             If a point is not three finite numbers.
         """
-        return self._evaluate(self._evaluator.density, points)
+        return self._evaluate(self._backend.density, points)
 
     @property
     def is_superposed(self):
         """bool: Whether the model carries atomic densities, and adds them to what it has learnt."""
-        return self._evaluator.superposition is not None
+        return self._backend.superposition is not None
 
     def difference(self, points):
         """What the model has learnt: the density less :meth:`superposition`; as for a call."""
-        return self._evaluate(self._evaluator.difference, points)
+        return self._evaluate(self._backend.difference, points)
 
     def superposition(self, points):
         """The atomic densities that the model carries, zero if it has none; as for a call."""
         if not self.is_superposed:
             return np.zeros(len(check_points(points)))
-        return self._evaluate(self._evaluator.superposition, points)
+        return self._evaluate(self._backend.superposition, points)
 
     def _evaluate(self, function, points):
         points = check_points(points)
@@ -90,7 +92,7 @@ class Field:
         if not len(index):
             return
         points = where.points(index) if on_grid else where[index]
-        far = np.mean(self._evaluate(self._evaluator.novelty, points) > _FAR)
+        far = np.mean(self._evaluate(self._backend.novelty, points) > _FAR)
         if far > 0.01:
             about = f"{name}: " if name else ""
             warnings.warn(
@@ -98,3 +100,29 @@ class Field:
                 "data; do not trust the density there, or train on such structures",
                 stacklevel=stacklevel,
             )
+
+
+def misplaced(positions):
+    """Which positions (n, 3) are no places that float64 resolves."""
+    with np.errstate(invalid="ignore"):
+        if np.abs(positions).max(initial=0.0) <= FARTHEST:  # in a fraction of the time
+            return np.empty(0, dtype=int)
+        return np.flatnonzero(~(np.abs(positions) <= FARTHEST).all(axis=1))
+
+
+def check_points(points):
+    """Return points as an array (n, 3), A, or raise ChargeError where they cannot be."""
+    try:
+        points = np.asarray(points, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ChargeError("points: give three coordinates (A) for each") from error
+    if points.size and (points.ndim not in (1, 2) or points.shape[-1] != 3):
+        raise ChargeError(f"points: give three coordinates (A) for each, (n, 3), not {points.shape}")
+    points = points.reshape(-1, 3)
+    bad = misplaced(points)
+    if len(bad):
+        raise ChargeError(
+            f"points: number {bad[0]}, {points[bad[0]]}, is not finite, or farther than"
+            f" {FARTHEST:.0e} A away; correct it"
+        )
+    return points

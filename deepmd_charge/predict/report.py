@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
-"""What is told of a predicted density, and whether it is good enough to be written."""
+"""What is reported of a predicted density, and whether it is good enough to be written."""
 
 import warnings
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from ..errors import ChargeError
 from ..grid.mapped import by_planes
 from .coarse import AddedError
 
-__all__ = ["Report", "judge", "mean_and_max"]
+__all__ = ["Report", "check_interpolation", "mean_and_max"]
 
 # Share of the density that interpolation may add to the error without a word:
 # good models have an NMAE of 0.2 to 0.5%.
@@ -47,7 +47,7 @@ class Report:
     max_deviation: float | None = None
 
 
-def judge(report, factor, model_error=None):
+def check_interpolation(report, factor, model_error=None):
     """Refuse, or warn of, an interpolation that is worse than the model.
 
     Parameters

@@ -14,18 +14,17 @@ import numpy as np
 
 from .. import io as formats
 from ..grid.density import Density
-from .electrons import known_valences
 from ..errors import ChargeError
 from ..grid.mapped import by_planes, scratch
-from ..model.info import SAME_VALENCE, ModelInfo
-from ..saed.adding import add
+from ..saed.adding import add, check_given
+from ..saed.sources import matching
 from ..atoms.species import species_of
 from .coarse import added_error, refine, superpose
-from .evaluation import BlockEvaluator, Task, mean_and_deviation
+from .evaluation import Job, ModelsOnGrid, check_agree, mean_and_deviation
 from ..io.names import labelled, memory_order
 from .partial import Partial, read_description
-from .progress import progress_bar
-from .report import Report, judge, mean_and_max
+from .parallel.blocks import evaluate_blocks
+from .report import Report, check_interpolation, mean_and_max
 
 __all__ = ["Run"]
 
@@ -44,8 +43,8 @@ class Run:
         Several give the mean, and their standard deviation in a second file.
     output : str
         File to write; for a trajectory, what the names of its files begin with.
-    team : Team
-        Who evaluates.
+    ranks : Ranks, optional
+        Who evaluates; by default this process alone, with the threads of the models.
     resume : bool
         Go on with an unfinished run, if there is one.
     coarsen : int
@@ -63,24 +62,28 @@ class Run:
     Raises
     ------
     ChargeError
-        If the models do not go together; if there is an unfinished run, but
-        `resume` is False or it is another one.
+        If the models do not go together, or a number makes no sense; if there is an
+        unfinished run, but `resume` is False or it is another one.
     """
 
     def __init__(
         self,
         models,
         output,
-        team,
+        ranks=None,
         resume=False,
         coarsen=1,
         model_error=None,
         options=None,
         quantity=None,
     ):
-        _check_models_agree(models)
+        if coarsen < 1:
+            raise ChargeError(f"--coarsen {coarsen}: give a number of at least 1")
+        if model_error is not None and not model_error > 0.0:
+            raise ChargeError(f"--model-error {model_error:g}: give a positive number")
+        check_agree(models)
         self._models = models
-        self._team = team
+        self._ranks = ranks
         self._coarsen = coarsen
         self._model_error = model_error
         self._quantity = quantity
@@ -123,7 +126,9 @@ class Run:
             and all(os.path.exists(path) for path in self._outputs(output))
         )
 
-    def predict(self, atoms, grid, output, position=0, saed=None, finish=None):
+    def predict(
+        self, atoms, grid, output, position=0, saed=None, postprocess=None, saed_name="saed"
+    ):
         """Predict the density of a structure and write it.
 
         Parameters
@@ -139,8 +144,10 @@ class Run:
         saed : Density, optional
             Superposition of atomic densities on this grid, to be added to what
             models without a table have learnt.
-        finish : callable, optional
+        postprocess : callable, optional
             Makes of the density on the full grid the one to write.
+        saed_name : str, optional
+            What complaints call the superposition, such as its file.
 
         Returns
         -------
@@ -149,8 +156,9 @@ class Run:
         Raises
         ------
         ChargeError
-            If something is in the way of the prediction or of its files, or
-            interpolation adds more than `model_error`.
+            If a superposition is missing, needless or on another grid, something is
+            in the way of the prediction or of its files, or interpolation adds
+            more than `model_error`.
 
         Warns
         -----
@@ -158,34 +166,40 @@ class Run:
             If the structure looks unlike the training data, or interpolation
             adds a noticeable error.
         """
+        for model in self._models:
+            check_given(model.path, model.info, saed)
+        if saed is not None:
+            matching(atoms, grid, saed, saed_name)
         coarse = grid.coarser(self._coarsen)
         # atomic densities are too sharp for a coarse grid
         part = "density" if coarse.shape == grid.shape else "difference"
         paths = [os.path.abspath(model.path) for model in self._models]
-        task = Task(paths, atoms, coarse, part, self._quantity)
-        evaluator = BlockEvaluator(self._models, task)
-        fields = evaluator.fields
-        for field in fields:
+        job = Job(paths, atoms, coarse, part, self._quantity)
+        function = ModelsOnGrid(self._models, job)
+        for field in function.fields:
             field.warn_if_far(grid, name=output)
         partial = Partial(
             self._path,
-            self._description(atoms, grid, part, evaluator.blocks, output, position),
-            evaluator.blocks,
-            evaluator.n_arrays,
+            self._description(atoms, grid, part, function.blocks, output, position),
+            function.blocks,
+            function.n_arrays,
             memory_order(output),
         )
         try:
-            self._evaluate(partial, task, evaluator)
+            for number, values in evaluate_blocks(
+                function, partial.missing, self._ranks, partial.n_done
+            ):
+                partial.put(number, values)
             values, added = partial.values, None
             if coarse.shape != grid.shape:
-                values = self._refined(values, task, grid, output)
+                values = self._refined(values, replace(job, grid=grid), output)
             density, *deviation = [Density(atoms.copy(), array, grid.origin) for array in values]
             if saed is not None:
                 add(density, saed)
             if coarse.shape != grid.shape:
-                added = added_error(fields, density, saed)
-            if finish is not None:
-                density = finish(density)
+                added = added_error(function.fields, density, saed)
+            if postprocess is not None:
+                density = postprocess(density)
             return self._write([density, *deviation], coarse.shape, added, output)
         except BaseException:
             if not partial.n_done and not position:
@@ -237,24 +251,17 @@ class Run:
             self._check_same(self._earlier, description)
         return description
 
-    def _evaluate(self, partial, task, evaluator):
-        """Predict the blocks that are missing."""
-        with progress_bar(evaluator.blocks.size, partial.n_done) as bar:
-            for number, values in self._team.evaluate(task, evaluator, partial.missing):
-                partial.put(number, values)
-                bar.update(values[0].size)
-
-    def _refined(self, values, task, grid, output):
+    def _refined(self, values, job, output):
         """Bring what was learnt to the full grid, and complete it there.
 
         One array, or mean and deviation of several models.
         """
         folder = Path(output).parent
-        full = scratch(folder, (len(values), *grid.shape), memory_order(output))
+        full = scratch(folder, (len(values), *job.grid.shape), memory_order(output))
         for coarse, fine in zip(values, full):
             refine(coarse, fine, folder)
-        task = replace(task, grid=grid, part="superposition")
-        superpose(full, self._team, task, BlockEvaluator(self._models, task))
+        atomic = ModelsOnGrid(self._models, replace(job, part="superposition"))
+        superpose(full, atomic, self._ranks)
         if len(full) > 1:
             for planes in by_planes(*full):
                 planes[0][...], planes[1][...] = mean_and_deviation(planes)
@@ -269,7 +276,7 @@ class Run:
             *(x for d in deviation for x in (self._outputs(output)[1], *mean_and_max(d.values))),
         )
         try:
-            judge(report, self._coarsen, self._model_error)
+            check_interpolation(report, self._coarsen, self._model_error)
         except ChargeError:
             self.close()  # of no use
             raise
@@ -287,34 +294,6 @@ class Run:
             return message
         kept = f"{self._path} keeps what is done: go on with --resume"
         return f"{message}; {kept}" if message else kept
-
-
-def _check_models_agree(models):
-    """Refuse models of different things; fitted valences may differ by what data sets scatter."""
-    first = models[0]
-    for other in models[1:]:
-        one, two = known_valences(first.info), known_valences(other.info)
-        valences_agree = all(abs(one[e] - two[e]) < SAME_VALENCE for e in one.keys() & two.keys())
-        elements = sorted(first.elements), sorted(other.elements)
-        memories = ModelInfo.from_json(first.info), ModelInfo.from_json(other.info)
-        kinds = tuple(each.kind or each.stated for each in memories)
-        for name, values, agree in (
-            ("elements", elements, elements[0] == elements[1]),
-            ("valence", (one, two), valences_agree),
-            ("kind", kinds, _kinds_agree(*memories)),
-        ):
-            if not agree:
-                raise ChargeError(
-                    f"{first.path} and {other.path}: models of different {name} ({values[0]} and"
-                    f" {values[1]}) have no mean; give models of the same kind of data"
-                )
-
-
-def _kinds_agree(one, two):
-    """Where the user says what a model gives, the format of its data is unknown."""
-    if one.stated or two.stated:
-        return one.quantity == two.quantity
-    return one.kind == two.kind
 
 
 def _hash(*contents):

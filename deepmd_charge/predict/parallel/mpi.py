@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
-"""Numbered pieces of work, shared among the ranks of an MPI run.
+"""Blocks of a grid, shared among the ranks of an MPI run.
 
 Rank 0 does all that there is to do but for this: it alone reads, writes and
-speaks. The other ranks wait in :func:`serve` for pieces to evaluate. Each is
-kept some pieces ahead, so that it need not wait for rank 0, which looks after
-its mail between two pieces of its own. Nothing but messages is shared: the
-ranks need no common file system, except to read the models.
+speaks. The other ranks wait for blocks to evaluate. Each is kept some blocks
+ahead, so that it need not wait for rank 0, which looks after its mail between
+two blocks of its own. Nothing but messages is shared: the ranks need no common
+file system, except to read the models.
+
+MPI is loaded only where several ranks were started.
 """
 
 import atexit
@@ -16,20 +18,62 @@ import warnings
 from collections import deque
 
 from ...errors import ChargeError
-from .launcher import launched
-from .threads import in_order
 
-__all__ = ["Team", "serve", "world"]
+__all__ = ["Ranks", "communicator", "launched", "on_ranks"]
 
-_AHEAD = 4  # pieces that a rank is given before it asks
+# Rank and size, as Open MPI, MPICH and Intel MPI (or Slurm's PMI-2), and Slurm with PMIx tell them.
+_RANK_AND_SIZE = (
+    ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
+    ("PMI_RANK", "PMI_SIZE"),
+    ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS"),
+)
+_AHEAD = 4  # blocks that a rank is given before it asks
 _NAP = 0.0005  # s; MPI's own waiting would keep a core busy
-_LOST = 600.0  # s of silence; no piece takes that long
+_LOST = 600.0  # s of silence; no block takes that long
 _OPEN_MPI = "libmpi.so.40"  # of Open MPI 4 and 5
-_TASK, _PIECE, _STOP = "task", "piece", "stop"
+_JOB, _BLOCK, _STOP = "job", "block", "stop"
 _DONE, _FAILED, _GONE = "done", "failed", "gone"
 
 
-def world():
+def launched():
+    """Read from the environment how this process was launched.
+
+    Returns
+    -------
+    rank, size : int
+        0 and 1 for a process on its own.
+    """
+    for rank, size in _RANK_AND_SIZE:
+        if rank in os.environ and size in os.environ:
+            return int(os.environ[rank]), int(os.environ[size])
+    return 0, 1
+
+
+def on_ranks(lead, prepare):
+    """Let rank 0 lead, while the other ranks evaluate blocks for it.
+
+    Parameters
+    ----------
+    lead : callable
+        What rank 0 does, given the :class:`Ranks`.
+    prepare : callable
+        Makes, on another rank, the function of a block's number that belongs to
+        a job, as its ``job`` describes it.
+
+    Raises
+    ------
+    ChargeError
+        See :func:`communicator`.
+    """
+    comm = communicator()
+    if comm and comm.rank:
+        _evaluate_for_rank_0(comm, prepare)
+        return
+    with Ranks(comm) as ranks:
+        lead(ranks)
+
+
+def communicator():
     """Find the ranks that were started together.
 
     Returns
@@ -69,15 +113,15 @@ def world():
     return MPI.COMM_WORLD
 
 
-class Team:
-    """Rank 0 and the ranks that work for it; without MPI, rank 0 alone.
+class Ranks:
+    """Rank 0 and the ranks that evaluate blocks for it; without MPI, rank 0 alone.
 
-    A context manager: at its end the other ranks leave :func:`serve`.
+    A context manager, which at its end lets the other ranks go.
 
     Parameters
     ----------
     comm : mpi4py.MPI.Comm or None
-        From :func:`world`.
+        From :func:`communicator`.
 
     Attributes
     ----------
@@ -105,36 +149,31 @@ class Team:
             if kind == _GONE:
                 present.discard(rank)
 
-    def evaluate(self, task, evaluator, numbers):
-        """Evaluate pieces of a task, in whatever order they come.
+    def evaluate(self, function, numbers):
+        """Evaluate blocks, in whatever order they come.
 
         Parameters
         ----------
-        task : object
-            What the other ranks make their evaluators from; sent to them.
-        evaluator : callable
-            Value of a piece, given its number: that of this rank, with an
-            attribute ``threads``.
+        function : callable
+            Values of a block, given its number, on this rank. The other ranks make
+            theirs from its attribute ``job``, which is sent to them.
         numbers : list of int
-            The pieces.
+            The blocks.
 
         Yields
         ------
         tuple
-            Number and value of a piece.
+            Number and values of a block.
 
         Raises
         ------
         ChargeError
             If another rank fails, or is no more.
         """
-        if not self._others:
-            yield from zip(numbers, in_order(evaluator, numbers, evaluator.threads))
-            return
         queue = deque(numbers)
         n_waiting = 0
         for rank in self._others:
-            self._comm.send((_TASK, task), rank)
+            self._comm.send((_JOB, function.job), rank)
             for _ in range(_AHEAD):
                 n_waiting += self._assign(queue, rank)
         while queue or n_waiting:
@@ -146,7 +185,7 @@ class Team:
                 yield content
             if queue:
                 number = queue.popleft()
-                yield number, evaluator(number)
+                yield number, function(number)
 
     def _abandon(self):
         """Leave MPI without farewell, which would wait for all ranks: the launcher ends them."""
@@ -154,10 +193,10 @@ class Team:
         atexit.register(os._exit, 1)
 
     def _assign(self, queue, rank):
-        """Give a rank the next piece; the number of pieces given, 0 or 1."""
+        """Give a rank the next block; the number of blocks given, 0 or 1."""
         if not queue:
             return 0
-        self._comm.send((_PIECE, queue.popleft()), rank)
+        self._comm.send((_BLOCK, queue.popleft()), rank)
         return 1
 
     def _poll(self):
@@ -186,21 +225,13 @@ class Team:
         return message
 
 
-def serve(comm, evaluator_of):
-    """Evaluate pieces for rank 0 until it says stop.
-
-    Parameters
-    ----------
-    comm : mpi4py.MPI.Comm
-        From :func:`world`, on any rank but 0.
-    evaluator_of : callable
-        Makes, from a task, the function that gives the value of a piece.
-    """
+def _evaluate_for_rank_0(comm, prepare):
+    """Evaluate blocks until rank 0 says stop."""
     # what is amiss with a model, or that the run is interrupted, is for rank 0 to say
     warnings.simplefilter("ignore")
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)
-    evaluator, failed, sent = None, False, []
+    function, failed, sent = None, False, []
     while True:
         while not comm.iprobe(source=0):
             time.sleep(_NAP)
@@ -210,10 +241,10 @@ def serve(comm, evaluator_of):
         if failed:
             continue
         try:
-            if kind == _TASK:
-                evaluator = evaluator_of(content)
+            if kind == _JOB:
+                function = prepare(content)
                 continue
-            answer = _DONE, (content, evaluator(content))
+            answer = _DONE, (content, function(content))
         except Exception as error:  # all that can go wrong is told by rank 0
             failed = True
             answer = _FAILED, _complaint(error, comm.rank)

@@ -1,19 +1,18 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
-"""What ``predict`` does to a density once all its values are there."""
+"""What becomes of a predicted density before it is written."""
 
 from . import electrons
 from .. import io as formats
 from ..io.occupancies import MISSING, occupancies
 from ..errors import ChargeError
-from ..model.info import ModelInfo
 from ..grid.quantity import split_kind
 
-# Electrons in doubt that are told.
+# Electrons in doubt that are worth a word.
 _SHOWN = 0.01
 
 
-class Finish:
-    """Scales to an electron count, and adds what VASP wants.
+class Postprocessing:
+    """Scales a density to an electron count, and adds comment and augmentation of a CHGCAR.
 
     Parameters
     ----------
@@ -25,7 +24,7 @@ class Finish:
     output : str
         File to write.
     number : str or None
-        Electrons to scale to, or "auto".
+        Electrons to scale to, or "auto"; None to leave the values as they are.
     augmentation : list of str
         Files with augmentation occupancies.
     species : list of str, optional
@@ -44,7 +43,7 @@ class Finish:
 
     def __init__(self, models, atoms, grid, output, number, augmentation, species=None):
         first = models[0]
-        self._kind = ModelInfo.from_json(first.info).predicted_kind
+        self._kind = first.memory.predicted_kind
         formats.check_holds(output, atoms, grid, self._kind)
         is_chgcar = formats.format_of(output) == "vasp/chgcar"
         if augmentation and not is_chgcar:
@@ -52,10 +51,10 @@ class Finish:
         self._quantity = split_kind(self._kind)[1]
         self._scaled = bool(number)
         if number:
-            self._expected = electrons.parse_electrons(number, first.path, first.info, atoms)
+            self._expected = electrons.parse_electrons(number, first.path, first.memory, atoms)
         else:
-            self._expected = electrons.expected_electrons(first.info, atoms)
-        doubt = electrons.electrons_in_doubt(first.info, atoms)
+            self._expected = electrons.expected_electrons(first.memory, atoms)
+        doubt = electrons.electrons_in_doubt(first.memory, atoms)
         self._doubt = f" +- {doubt:.2g}" if doubt >= _SHOWN and number in (None, "auto") else ""
         self.occupancies, self._extra = "", {}
         if is_chgcar:
@@ -68,7 +67,7 @@ class Finish:
                 self._extra["augmentation"] = [text]
 
     def __call__(self, density):
-        """Finish a density in place, and return it."""
+        """Do it to a density, in place, and return it."""
         density.declare(self._kind)
         self._found = density.n_electrons
         if self._scaled:
@@ -76,7 +75,7 @@ class Finish:
         density.extra.update(self._extra)
         return density
 
-    def told(self):
+    def summary(self):
         """Say how many electrons were predicted, and by how many that misses."""
         if not self._quantity.integral:
             return self._quantity.description

@@ -1,12 +1,8 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
-"""What several subcommands do with their input files."""
-
-import os
-import warnings
+"""Flags that several subcommands share, and what they ask for."""
 
 from ..errors import ChargeError
-from ..io.quiet import read_companion, read_quietly  # noqa: F401  (for the subcommands)
-from ..atoms.compare import same_atoms
+from ..grid.grid import Grid, check_shape
 
 
 def add_format(parser):
@@ -31,15 +27,15 @@ def add_species(parser):
     )
 
 
-def add_quantity(parser, default="total", told="total"):
-    """Declare ``--quantity``, with what its help says of the default."""
+def add_quantity(parser, default="total", default_text="total"):
+    """Declare ``--quantity``, with what its help calls the default."""
     from ..grid.channels import CHANNELS
 
     parser.add_argument(
         "--quantity",
         choices=CHANNELS,
         default=default,
-        help=f"what to take of a density with spin (default: {told}); of a non-collinear one"
+        help=f"what to take of a density with spin (default: {default_text}); of a non-collinear one"
         " total or magnitude",
     )
 
@@ -73,21 +69,21 @@ def add_declarations(parser):
     )
 
 
-def declared(args):
+def declarations(args):
     """Options of :func:`deepmd_charge.read_density` from these flags."""
     pbc = args.pbc and [letter == "T" for letter in args.pbc]
     return {"pbc": pbc, "unit": args.unit, "holds": args.holds}
 
 
-def checking(args):
-    """How strictly files are judged that are learnt from, or tested on."""
+def strictness(args):
+    """The option `check` of :func:`deepmd_charge.read_density` for files to be tested on."""
     from ..io import LEARN
 
     return False if args.unchecked else LEARN
 
 
-def content(density):
-    """Say in a word what a density integrates to, or what else it is."""
+def summary(density):
+    """Words for what a density integrates to, or what else it is."""
     if density.quantity.integral:
         return f"{density.n_electrons:.6f} {density.quantity.integral}"
     return f"{density.quantity.description}, mean {density.values.mean():.6g}"
@@ -103,37 +99,19 @@ def add_unchecked(parser):
     )
 
 
-def check_densities(paths, format=None):
-    """Refuse, before any work is done, files that cannot be densities.
-
-    Raises
-    ------
-    ChargeError
-        When a file is missing, or its name tells no format.
-    """
-    from ..io import format_of
-    from ..io.frames import split_frames
-
-    for path in paths:
-        file, _ = split_frames(path)
-        if not os.path.exists(file):
-            raise ChargeError(f"{file}: no such file")
-        format_of(file, format)
-
-
 def add_model_argument(parser, **options):
     """Declare ``-m``; options as for ``add_argument``, where they differ from one model."""
     usual = {"required": True, "metavar": "MODEL", "help": "frozen model (charge.pb)"}
     parser.add_argument("-m", "--model", **{**usual, **options})
 
 
-def add_content(parser):
+def add_predicted_quantity(parser):
     """Declare ``--is`` of a model."""
     from ..grid.quantity import QUANTITIES
 
     parser.add_argument(
         "--is",
-        dest="content",
+        dest="predicted_quantity",
         choices=QUANTITIES,
         metavar="QUANTITY",
         help="what a model predicts that does not remember it, as some do that former versions"
@@ -145,8 +123,7 @@ def open_model(path, args, *options):
     """Make the ChargeModel of a file, with the user's word for what it predicts."""
     from ..predict import ChargeModel
 
-    told = {"quantity": args.content} if args.content else {}
-    return ChargeModel(path, *options, **told)
+    return ChargeModel(path, *options, quantity=args.predicted_quantity)
 
 
 def add_structure_arguments(parser):
@@ -161,68 +138,61 @@ def add_structure_arguments(parser):
     add_species(parser)
 
 
-def read_structure(path, model, species=None):
-    """Read a periodic structure and check that a model knows its elements.
+def add_grid_flags(parser, required=False):
+    """Declare ``--grid``, ``--like`` and ``--spacing``, of which one may be given."""
+    grid = parser.add_mutually_exclusive_group(required=required)
+    grid.add_argument(
+        "--grid", nargs=3, type=int, metavar=("NX", "NY", "NZ"), help="number of grid points"
+    )
+    grid.add_argument("--like", metavar="FILE", help="take the grid of this density file")
+    grid.add_argument(
+        "--spacing",
+        type=float,
+        metavar="H",
+        help="largest distance (A) of grid points along a cell vector; "
+        "the numbers are rounded up to products of 2, 3, 5 and 7",
+    )
+
+
+def check_grid(args):
+    """Raise ChargeError for a ``--grid`` without points, or with absurdly many."""
+    if args.grid is not None:
+        check_shape(args.grid, f"--grid {' '.join(map(str, args.grid))}")
+
+
+def choose_grid(args, atoms, like=None, origin=(0.0, 0.0, 0.0), spacing=None):
+    """Make the grid that the flags ask for.
 
     Parameters
     ----------
-    path : str
-        Any file that ase reads (``file@3`` picks a frame, the last is the
-        default) or a density file.
-    model : ChargeModel
-        Model that the structure is meant for.
-    species : list of str, optional
-        Elements of the types of a LAMMPS dump; of other files see
-        :func:`deepmd_charge.atoms.species.name_species`.
+    args : argparse.Namespace
+        With the flags of :func:`add_grid_flags`.
+    atoms : ase.Atoms
+        The structure.
+    like : Grid, optional
+        That of ``--like``, or what stands for it.
+    origin : array_like, optional
+        (3,) where the grid begins, A.
+    spacing : float, optional
+        Largest distance of points, A, where no flag was given.
 
     Returns
     -------
-    atoms : ase.Atoms
-    origin : np.ndarray
-        (3,) where a grid of its cell is to begin, A.
+    Grid or None
+        None where nothing tells the number of points.
 
     Raises
     ------
     ChargeError
-        When the file cannot be read, has no cell, or the model cannot evaluate
-        the structure.
+        If it cannot be made.
     """
-    from ..io.frames import split_frames
-    from ..io.structures import iterate_structures
-
-    file, frames = split_frames(path)
-    atoms = None
-    for _, atoms, origin in iterate_structures(file, "-1" if frames is None else frames, species):
-        pass
-    if atoms is None:
-        raise ChargeError(f"{path}: there are no such frames in this file")
-    check_structure(path, atoms, [model])
-    return atoms, origin
-
-
-def check_structure(name, atoms, models):
-    """Raise ChargeError for a structure that models cannot predict on a grid."""
-    if not len(atoms):
-        raise ChargeError(f"{name}: there are no atoms in this file")
-    if atoms.cell.rank < 3:
-        raise ChargeError(f"{name}: the structure has no cell of three vectors; add one")
-    for model in models:
-        model.check(atoms, name)
-
-
-def check_same_grid(path, reference, other_path, other):
-    """Raise ChargeError when two densities are not on one grid of one cell.
-
-    Warns
-    -----
-    UserWarning
-        When the atoms are not the same.
-    """
-    try:
-        reference.matching(other)
-    except ChargeError as error:
-        raise ChargeError(f"{path} and {other_path}: {error}") from None
-    if not same_atoms(reference.atoms, other.atoms):
-        warnings.warn(
-            f"{path} and {other_path}: these are densities of different structures", stacklevel=2
-        )
+    if args.grid is not None:
+        return Grid.of(atoms, args.grid, origin)
+    if args.spacing is None and like is not None:
+        return Grid.of(atoms, like.shape, origin)
+    if args.spacing is not None:
+        try:
+            return Grid.spaced(atoms, args.spacing, origin)
+        except ChargeError as error:
+            raise ChargeError(f"--{error}") from None
+    return None if spacing is None else Grid.spaced(atoms, spacing, origin)
