@@ -230,7 +230,7 @@ def test_ordinary_models_are_compiled_and_silent(trained, differed, precise_mode
         model = ChargeModel(path)
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            engine = model._evaluator
+            engine = model._backend
         assert isinstance(engine, Engine)
         frozen = read_model(str(path))
         images, points = scene(frozen, 8)
