@@ -6,13 +6,14 @@ from itertools import product
 import numpy as np
 
 __all__ = [
-    "atoms_outside", "closest_through_cell", "faces_break", "largest_on_faces", "repeated_planes",
-    "stride_cell",
+    "atoms_outside", "closest_pair", "closest_through_cell", "faces_break", "images",
+    "largest_on_faces", "repeated_planes",
 ]  # fmt: skip
 
 # Atoms this close are none: H2 measures 0.74 A, 1.2 times the sum of its covalent radii.
 CLOSEST = 0.5  # A
 CLOSEST_RADII = 0.4  # of the sum of covalent radii
+NEIGHBOURS = 12  # of an atom, among which the closest is looked for
 # Across opposite faces that do not continue one another ln rho misses what its slopes on
 # either side lead to expect by 0.5 (rms) or more, and by 1.2 times those slopes (boxes about
 # 18 molecules, 1.4 to 2.1 A from nuclei, at steps of 0.2 and 0.4 A). In crystals one of both is
@@ -69,17 +70,54 @@ def _in_atoms(density, index):
     from ase.data import covalent_radii
     from scipy.spatial import cKDTree
 
-    atoms = density.atoms
-    shifts = np.array(list(product((-1, 0, 1), repeat=3)))[:, None]
+    places, numbers = images(density.atoms, density.origin)
     points = density.points(np.ravel_multi_index(index.T, density.shape))
     inside = np.zeros(len(points), dtype=bool)
-    wrapped = atoms.cell.scaled_positions(atoms.positions - density.origin) % 1.0
-    for number in np.unique(atoms.numbers):
-        images = (wrapped[atoms.numbers == number] + shifts).reshape(-1, 3) @ atoms.cell.array
+    for number in np.unique(numbers):
         reach = max(ATOM, covalent_radii[number])
-        distances, _ = cKDTree(images + density.origin).query(points, distance_upper_bound=reach)
-        inside |= distances < reach
+        tree = cKDTree(places[numbers == number])
+        inside |= tree.query(points, distance_upper_bound=reach)[0] < reach
     return inside
+
+
+def images(atoms, origin=(0.0, 0.0, 0.0)):
+    """Atoms in the cell that begins at an origin and in the 26 about it.
+
+    Returns
+    -------
+    positions : np.ndarray, shape (27 n, 3)
+        The n atoms in the cell come first.
+    numbers : np.ndarray, shape (27 n,)
+        Their atomic numbers.
+    """
+    shifts = np.array(sorted(product((-1, 0, 1), repeat=3), key=np.any))[:, None]
+    fractional = atoms.cell.scaled_positions(atoms.positions - origin) % 1.0
+    positions = (fractional + shifts).reshape(-1, 3) @ atoms.cell.array + origin
+    return positions, np.tile(atoms.numbers, len(shifts))
+
+
+def closest_pair(atoms):
+    """The two atoms or images that are closest as a multiple of the sum of their covalent radii.
+
+    Returns
+    -------
+    share : float
+        That multiple.
+    distance : float
+        A.
+    first, second : int
+        Indices; equal where an atom is closest to its own image.
+    """
+    from ase.data import covalent_radii
+    from scipy.spatial import cKDTree
+
+    places, numbers = images(atoms)
+    n = len(atoms)
+    distances, index = cKDTree(places).query(places[:n], k=min(NEIGHBOURS, 27 * n))
+    distances, index = distances[:, 1:], index[:, 1:]  # the first is the atom, or one on it
+    shares = distances / (covalent_radii[numbers[:n]][:, None] + covalent_radii[numbers[index]])
+    k = np.unravel_index(np.argmin(shares), shares.shape)
+    return float(shares[k]), float(distances[k]), int(k[0]), int(index[k] % n)
 
 
 def atoms_outside(density, margin=1e-2):
@@ -106,16 +144,11 @@ def closest_through_cell(atoms):
     tuple or None
         Distance (A) and two indices.
     """
-    from ase.data import covalent_radii
-    from ase.neighborlist import neighbor_list
-
-    reach = np.maximum(CLOSEST / 2, CLOSEST_RADII * covalent_radii[atoms.numbers])
-    first, second, distances, shifts = neighbor_list("ijdS", atoms, reach)
-    through = shifts.any(axis=1)
-    if not through.any():
+    share, distance, i, j = closest_pair(atoms)
+    direct = np.linalg.norm(atoms.positions[i] - atoms.positions[j]) if i != j else np.inf
+    if (distance > CLOSEST and share > CLOSEST_RADII) or distance > direct - 1e-3:
         return None
-    k = np.argmin(np.where(through, distances, np.inf))
-    return float(distances[k]), int(first[k]), int(second[k])
+    return distance, i, j
 
 
 def repeated_planes(values):
@@ -138,49 +171,3 @@ def repeated_planes(values):
         if len(planes) > 3 and not alike(first, first.flat[0]) and alike(first, last):
             found[axis] = not alike(planes[1], planes[-2])
     return found
-
-
-def stride_cell(density, tolerance):
-    """The cell of a grid with an odd number of points, of which every second was written.
-
-    CP2K's STRIDE writes (n + 1) / 2 of n points, so that number times step is half a step
-    longer than the cell. The integral over the shorter cell, by a periodic spline through the
-    unevenly spaced points, tells along which axes.
-
-    Parameters
-    ----------
-    density : Density
-    tolerance : float
-        How far from a whole number the electrons of the right cell may be.
-
-    Returns
-    -------
-    cell : np.ndarray or None
-        The cell (A) that holds a whole number of electrons, if one does.
-    electrons : float
-    """
-    shape = np.array(density.shape)
-    even = [np.ones(n) for n in shape]
-    odd = [_spline_weights(n, 0.5) for n in shape]
-    found = []
-    for is_odd in product((False, True), repeat=3):
-        if any(is_odd):
-            weights = [pair[flag] for pair, flag in zip(zip(even, odd), is_odd)]
-            planes = density.values @ weights[2] @ weights[1]
-            electrons = float(planes @ weights[0]) / shape.prod() * density.volume
-            found.append((abs(electrons - round(electrons)), is_odd, electrons))
-    miss, is_odd, electrons = min(found)
-    if miss > tolerance:
-        return None, electrons
-    return density.atoms.cell.array * ((shape - np.array(is_odd) / 2) / shape)[:, None], electrons
-
-
-def _spline_weights(n, last):
-    """Weights of points with unit steps, but for the one from the last to the first again."""
-    from scipy.interpolate import CubicSpline
-
-    if n < 3:
-        return np.full(n, (n - 1 + last) / n)
-    places = np.append(np.arange(n), n - 1 + last)
-    units = np.vstack([np.eye(n), np.eye(n)[:1]])
-    return CubicSpline(places, units, bc_type="periodic").integrate(0, n - 1 + last)

@@ -6,9 +6,10 @@ import warnings
 from ...errors import ChargeError, ElectronCountWarning
 from ...grid.mapped import by_planes
 from .declared import Declared
-from .evidence import faces_break, stride_cell
+from .evidence import faces_break
 from .mistakes import likely_reading, units_of
 from .said import program_said, quantity_named
+from .stride import find_shorter
 
 __all__ = ["LEARN", "check_total", "find_doubts", "is_valence_density"]
 
@@ -18,8 +19,7 @@ LEARN = "learn"  # as `check`: what is doubtful is an error
 # far (as a fraction) above the sum of atomic numbers an error.
 INTEGRAL_TOLERANCE = 0.01
 NUCLEI_TOLERANCE = 1e-3
-STRIDE_TOLERANCE = 0.02  # electrons, of the right cell; its points are not evenly spaced
-COARSE_TOLERANCE = 0.05  # electrons, of a cell that is right, by its coarse grid alone
+COARSE_TOLERANCE = 0.05  # electrons, of a cube of CP2K that lacks nothing but points
 NOTHING_SHARE = 1e-6  # of the integral of |rho|, that the digits of a file leave of zero
 
 
@@ -119,13 +119,12 @@ def _doubtful_count(density, electrons, declared):
     if likely := likely_reading(density, declared, electrons):
         remedy = _remedy(likely, units_of(density, declared))
         return f"integrates to {electrons:.6g} electrons: {remedy}"
-    is_guessed = "pbc" in density.extra.get("guessed", ())
-    if _is_whole(electrons) or not is_guessed or not density.atoms.pbc.any():
+    if "pbc" not in density.extra.get("guessed", ()) or not density.atoms.pbc.any():
         return None
-    if program_said(density.extra.get("comment", "")) == "CP2K":
-        return _stride(density, electrons)
-    breaks = [axis for axis in range(3) if faces_break(density, axis)]
-    if breaks:
+    text = _left_out(density, electrons)
+    if text or _is_whole(electrons):
+        return text
+    if breaks := [axis for axis in range(3) if faces_break(density, axis)]:
         return (
             f"{_not_whole(electrons)}: taken as periodic, but opposite faces of its grid do not"
             f" continue one another along {' and '.join('abc'[axis] for axis in breaks)}: say by"
@@ -134,19 +133,27 @@ def _doubtful_count(density, electrons, declared):
     return None
 
 
-def _stride(density, electrons):
-    """What is to be done about a cube of CP2K."""
-    off = abs(electrons - round(electrons))
-    cell, right = stride_cell(density, min(STRIDE_TOLERANCE, off / 4))
-    likely = ""
-    if cell is not None:
-        lengths = " ".join(f"{length:.4f}" for length in (cell**2).sum(axis=1) ** 0.5)
-        likely = f", so that its cell would be {lengths} A with {right:.3f} electrons"
-    elif off < COARSE_TOLERANCE:
+def _left_out(density, electrons):
+    """That points were left out, so that the cell is too long."""
+    is_of_cp2k = program_said(density.extra.get("comment", "")) == "CP2K"
+    is_whole = _is_whole(electrons)
+    if is_whole and not is_of_cp2k:
         return None
+    shorter = find_shorter(density)
+    is_odd = is_of_cp2k and abs(electrons - round(electrons)) > COARSE_TOLERANCE
+    if shorter is None or not (shorter.is_whole or is_odd):
+        return None
+    if is_whole and (not shorter.is_seen or round(shorter.electrons) == round(electrons)):
+        return None
+    likely = ""
+    if shorter.is_whole:
+        lengths = " ".join(f"{length:.4f}" for length in (shorter.cell**2).sum(axis=1) ** 0.5)
+        likely = f", so that its cell would be {lengths} A with {shorter.electrons:.3f} electrons"
+    integral = f"the density integrates to {electrons:.6g} electrons"
     return (
-        f"{_not_whole(electrons)}: CP2K's STRIDE (2 by default) leaves out points, and of an odd"
-        f" number of them a part of the cell is left over{likely}: write the cube with STRIDE 1"
+        f"{integral if is_whole else _not_whole(electrons)}, but CP2K's STRIDE (2 by default)"
+        " leaves out points, and where it does not divide their number a part of a step is left"
+        f" over{likely}: write the cube with STRIDE 1"
     )
 
 

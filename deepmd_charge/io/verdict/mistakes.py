@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .declared import LENGTHS, VALUES
+from .evidence import closest_pair
 
 __all__ = ["Reading", "convert_units", "is_whole", "likely_reading", "units_of"]
 
@@ -31,7 +32,7 @@ class Reading(NamedTuple):
     values: str
     length: str
     electrons: float
-    closest: float | None  # of the sum of covalent radii; None of a single atom
+    closest: float  # distance of two atoms, as a multiple of the sum of their covalent radii
 
 
 def is_whole(electrons, tolerance=WHOLE):
@@ -64,7 +65,7 @@ def likely_reading(density, declared, electrons):
     """
     now = units_of(density, declared)
     lengths = LENGTHS if density.format in _UNITS else now[1:]
-    closest = _closest(density.atoms)
+    closest = closest_pair(density.atoms)[0]
     present, *others = [
         _reading(density, electrons, closest, now, units)
         for units in [now, *product(VALUES, lengths)]
@@ -103,7 +104,7 @@ def _reading(density, electrons, closest, now, units):
     length = LENGTHS[units[1]] / LENGTHS[now[1]]
     volume = density.volume * length**3
     raw = electrons / density.volume / _scale(now[0], density.volume)
-    return Reading(*units, raw * _scale(units[0], volume) * volume, closest and closest * length)
+    return Reading(*units, raw * _scale(units[0], volume) * volume, closest * length)
 
 
 def _scale(values, volume):
@@ -112,10 +113,9 @@ def _scale(values, volume):
 
 def _can_be(reading, density):
     """Whether so many electrons, at such distances, make these atoms."""
-    if reading.closest is not None and reading.closest < CLOSEST:
-        return False
     atoms = density.atoms
-    return 0.5 * len(atoms) <= reading.electrons <= atoms.numbers.sum() * NUCLEI
+    are_many = 0.5 * len(atoms) <= reading.electrons <= atoms.numbers.sum() * NUCLEI
+    return are_many and reading.closest >= CLOSEST
 
 
 def _unlikeliness(reading, now):
@@ -126,18 +126,4 @@ def _unlikeliness(reading, now):
 
 def _oddity(reading):
     """How far the shortest distance is from that of a bond."""
-    return abs(np.log(reading.closest)) if reading.closest else 0.0
-
-
-def _closest(atoms):
-    """The shortest distance of two atoms, as a multiple of the sum of their covalent radii."""
-    from ase.data import covalent_radii
-    from ase.neighborlist import neighbor_list
-
-    atoms, radii = atoms.copy(), covalent_radii[atoms.numbers]
-    atoms.pbc = True
-    for scale in (1.5, 5.0):  # few pairs first
-        first, second, distances = neighbor_list("ijd", atoms, radii * scale)
-        if len(distances):
-            return float((distances / (radii[first] + radii[second])).min())
-    return None
+    return abs(np.log(max(reading.closest, 1e-9)))

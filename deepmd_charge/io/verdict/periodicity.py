@@ -36,7 +36,8 @@ def guess_periodicity(density, program):
         least = FACE_SHARE * np.abs(values).max()
     is_empty = largest_on_faces(values) < least
     is_moved = np.abs(density.origin).max() > AT_ZERO
-    breaks = [faces_break(density, axis) for axis in range(3)]
+    is_density = density.quantity.is_per_volume
+    breaks = [is_density and faces_break(density, axis) for axis in range(3)]
     broken = " and ".join("abc"[axis] for axis, is_broken in enumerate(breaks) if is_broken)
     outside = atoms_outside(density)
     goes_on = not is_moved and not is_empty and False in breaks and not broken
