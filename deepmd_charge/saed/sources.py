@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import ChargeError
+from ..grid.density import Density
 from ..model.info import FILE
 from ..io.frames import split_frames
 from ..atoms.compare import same_atoms
@@ -168,8 +169,10 @@ def matching(atoms, grid, saed, name):
     Raises
     ------
     ChargeError
-        If grids, cells or atoms differ.
+        If it is no density, or grids, cells or atoms differ.
     """
+    if not isinstance(saed, Density):
+        raise ChargeError(f"{name}: give a Density on the grid, not {type(saed).__name__}")
     try:
         grid.check_same(saed.grid)
     except ChargeError as error:
