@@ -75,6 +75,15 @@ def test_the_error_is_about_as_large_as_is_said():
     assert np.quantile(shares, 0.9) > 0.2  # no more than need be
 
 
+def test_the_estimate_knows_no_sign_and_no_end():
+    for line in ([0, 0, 0, 0, 0, 1.0], [3.0, 1, 1, 2, 2, 2], [1.0, 2], np.linspace(0, 1, 9)):
+        values = np.array(line)[:, None, None]
+        assert seam(values, 0) > 1.0
+        for same in (-values, values[::-1], values + 5.0):
+            assert seam(same, 0) == pytest.approx(seam(values, 0))
+    assert seam(np.full((4, 3, 2), 7.0), 0) == 0.0
+
+
 def test_spin_grids_count(tmp_path):
     old = density((True, True, False), (8, 8, 20))
     old.extra["spin"] = [density((True, True, False), (8, 8, 20), (0.5, 0.5, 0.9)).values]

@@ -94,7 +94,7 @@ def _continued(first, second, third):
     """The plane before the first of three, by their steps, the next as much smaller as the last."""
     step, before = first - second, second - third
     with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = np.nan_to_num(step / before, nan=1.0, posinf=1.0, neginf=0.0)
+        ratio = np.nan_to_num(step / before, nan=1.0, posinf=1.0, neginf=1.0)
     return first + np.clip(ratio, 0.0, 1.0) * step
 
 
