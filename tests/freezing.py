@@ -73,7 +73,7 @@ def freeze(path, descriptor=None, fitting=None, type_map=TYPE_MAP, saed=None):
         label = np.concatenate(labels)
         label = label[label != 0.0]
         descriptor.set_statistics(on_sample(descriptor.build_sample(moments[0])), len(label))
-        descriptor.set_crowding(on_sample(descriptor.build_crowding()))
+        descriptor.set_neighbor_range(on_sample(descriptor.build_neighbor_count()))
         assign(descriptor.parameters)
         fitting.set_statistics(on_sample("o_descriptor:0"), label)
         # an output that counts

@@ -157,7 +157,7 @@ def test_one_composition_of_any_periodicity(potentials, tmp_path, order):
 @pytest.mark.parametrize("pbc", AXES, ids=NAMES)
 def test_atomic_densities_of_open_axes(tmp_path, pbc):
     """Training finds in its graph the superposition that stands in the data."""
-    from deepmd_charge.backends.tf.model import training_facts
+    from deepmd_charge.backends.tf.facts import training_facts
 
     folder = converted(tmp_path, slanted(pbc), saed=gaussian_table())
     density = read_density(tmp_path / "0.cube")

@@ -73,7 +73,7 @@ def _probes(spec, weights, reach):
     rng = np.random.default_rng(0)
     low, high = (np.asarray(weights[f"neighbor_range.{end}"], float) for end in ("low", "high"))
     rcut = spec.descriptor.rcut
-    # an atom's share in the crowding, over all places: the integral of f_c
+    # an atom's share in the neighbour count, over all places: the integral of f_c
     number = 0.5 * (low + high) / (4.0 * np.pi * rcut**3 * 16.0 / 315.0)
     present = np.flatnonzero(number)
     side = max(3, math.ceil((2 * len(present)) ** (1 / 3)))

@@ -8,8 +8,8 @@ sums over the atoms of radial functions times the spherical harmonics
 :mod:`deepmd_charge.backends.tf.mixed` for a fixed radial basis and
 :mod:`deepmd_charge.backends.tf.embedded` for the embedding network of the Deep Charge paper.
 
-Beside the features stands the *crowding* :math:`k_z = \sum_{j \in z} f_c(r_j)`,
-a smooth count of neighbours, whose range in the training data tells
+Beside the features stands the *neighbour count* :math:`k_z = \sum_{j \in z} f_c(r_j)`,
+a smooth one, whose range in the training data tells
 extrapolation.
 """
 
@@ -140,7 +140,7 @@ class SeCharge(Descriptor):
         if self.reach > self.rcut:
             pairs = closer_pairs(pairs, self.rcut)
         environment = Environment(pairs, self.n_centers, self.rcut, self.dtype)
-        self._crowding = []
+        self._counts = []
         atoms = [self._build_atoms(t, environment) for t in self.elements]
         return self.moments.build_moments(atoms)
 
@@ -149,40 +149,40 @@ class SeCharge(Descriptor):
         return self.moments.build_sample(moments)
 
     def build_novelty(self, suffix=""):
-        """Build how far each centre's crowding lies outside the training range.
+        """Build how far each centre's neighbour count lies outside the training range.
 
         Returns
         -------
         tf.Tensor
-            (ncenters,) the part of the crowding, summed over the elements, that
+            (ncenters,) the part of the count, summed over the elements, that
             is too little or too much, as a share of the largest that was seen.
         """
         low, high = self.parameters["neighbor_range.low"], self.parameters["neighbor_range.high"]
-        crowding = self.build_crowding()
-        outside = tf.maximum(tf.maximum(low - crowding, crowding - high), 0.0)
+        count = self.build_neighbor_count()
+        outside = tf.maximum(tf.maximum(low - count, count - high), 0.0)
         return tf.divide(
             tf.reduce_sum(outside, axis=1),
             tf.reduce_sum(high),
             name="se_charge/novelty" + suffix,
         )
 
-    def build_crowding(self):
-        """Stack the crowding that :meth:`build_moments` left, (ncenters, elements)."""
-        return tf.stack(self._crowding, axis=1)
+    def build_neighbor_count(self):
+        """Stack the neighbour counts that :meth:`build_moments` left, (ncenters, elements)."""
+        return tf.stack(self._counts, axis=1)
 
     def _build_atoms(self, itype, environment):
         x, y, z = environment.of_type(itype)
         r = tf.sqrt(x * x + y * y + z * z)
-        self._crowding.append(tf.reduce_sum(cutoff(tf, r, self.rcut), axis=1))
+        self._counts.append(tf.reduce_sum(cutoff(tf, r, self.rcut), axis=1))
         inverse = inverse_distance(tf, r, self.spec.eps)
         return r, inverse, harmonics(tf, x * inverse, y * inverse, z * inverse, self.spec.lmax)
 
     # statistics
 
-    def set_crowding(self, crowding):
-        """Note the range of a sample's crowding (n, elements)."""
-        self.parameters.set("neighbor_range.low", crowding.min(axis=0))
-        self.parameters.set("neighbor_range.high", crowding.max(axis=0))
+    def set_neighbor_range(self, count):
+        """Note the range of a sample's neighbour counts (n, elements)."""
+        self.parameters.set("neighbor_range.low", count.min(axis=0))
+        self.parameters.set("neighbor_range.high", count.max(axis=0))
 
     def set_statistics(self, sample, n_centers):
         """Scale the features by a sample of ``n_centers`` grid points."""

@@ -22,16 +22,15 @@ from deepmd.tf.model.model import Model
 from deepmd.tf.model.model_stat import make_stat_input
 from deepmd.tf.utils.graph import get_tensor_by_name_from_graph
 
-from ...data.dataset import check_open_axes, check_systems, dataset_info
-from ...errors import ChargeError
-from ...model.spec import ModelSpec
-from ...model.info import ModelInfo
-from ...saed import RadialTable
 from ...atoms.species import GRID_TYPE
-from ...atoms.species import element_of
+from ...errors import ChargeError
+from ...model.info import ModelInfo
+from ...model.spec import ModelSpec
+from ...saed import RadialTable
 from . import descriptor as _descriptor  # noqa: F401  (registers se_charge)
 from . import fitting as _fitting  # noqa: F401  (registers charge)
-from .saed import Superposition, check_dataset
+from .facts import training_facts
+from .saed import Superposition
 from .starting import starting_point
 
 __all__ = ["ChargeModelTF"]
@@ -136,13 +135,13 @@ class ChargeModelTF(Model):
                 f"the training data hold no grid point: no atom is of type {GRID_TYPE}"
             )
         self.descrpt.set_statistics(moments, len(density))
-        features, crowding, density = self._on_sample(sample, self._stat_features)
-        if not crowding.any():
+        features, count, density = self._on_sample(sample, self._stat_features)
+        if not count.any():
             raise ChargeError(
                 f"no grid point of the training data has an atom within rcut "
                 f"{self.descrpt.rcut} A; raise model/descriptor/rcut"
             )
-        self.descrpt.set_crowding(crowding)
+        self.descrpt.set_neighbor_range(count)
         residual = self.fitting.set_statistics(features, density)
         log.info(
             "density statistics on %d points: mean |rho| %.4f e/A^3, "
@@ -206,7 +205,7 @@ class ChargeModelTF(Model):
         return [self.descrpt.build_sample(self.descrpt.build_moments(*inputs))]
 
     def _stat_features(self, *inputs):
-        return self.descrpt.build(*inputs, {}), self.descrpt.build_crowding()
+        return self.descrpt.build(*inputs, {}), self.descrpt.build_neighbor_count()
 
     def _on_sample(self, sample, build):
         """Evaluate the tensors of ``build``, and what is to be learnt, on the sample's batches."""
@@ -301,60 +300,3 @@ class ChargeModelTF(Model):
             self.superposition.load(graph, suffix)
         self.descrpt.init_variables(graph, graph_def, suffix)
         self.fitting.init_variables(graph, graph_def, suffix)
-
-
-def training_facts(system_dirs, type_map, saed=None, given=(), rcut=0.0):
-    """What a model must remember of its training data.
-
-    Parameters
-    ----------
-    system_dirs : list of str
-    type_map : list of str
-    saed : str, optional
-        Table of superposed atomic densities; it is checked against the data.
-    given : dict of str to float, optional
-        Valences that the user gives.
-    rcut : float, optional
-        How far the descriptor sees, A; the data are checked to be open that far.
-
-    Returns
-    -------
-    dict
-        As :func:`deepmd_charge.data.dataset.dataset_info`, but with "saed" a dict of
-        the table's facts, where the model has one.
-
-    Raises
-    ------
-    ChargeError
-        If the data do not belong together, or the table not to them.
-    """
-    check_systems(system_dirs, type_map)
-    table = RadialTable.load(saed) if saed else None
-    check_open_axes(system_dirs, rcut if table is None else max(rcut, table.reach))
-    potentials = _valences(table, type_map) if table else {}
-    facts = dataset_info(system_dirs, type_map, {**dict(given), **potentials})
-    source = facts.pop("saed")
-    if table is None:
-        if source:
-            log.warning(
-                "the data hold superposed atomic densities, but model/saed names no saed.npz: "
-                "the total density is learnt"
-            )
-        return facts
-    if source != table.source:
-        raise ChargeError(
-            f"{saed}: of source {table.source!r}, but the superposed atomic densities beside the "
-            f"training data are of source {source!r}; convert the data again, or name their table"
-        )
-    if table.functions:
-        table.check(facts["elements"], saed)
-        check_dataset(system_dirs, table, type_map, saed)
-    valence = _valences(table, facts["elements"])
-    facts["saed"] = {"source": table.source, "ecutrho": table.ecutrho, "valence": valence}
-    return facts
-
-
-def _valences(table, types):
-    """Valences of types, as far as a table of atomic densities knows them."""
-    elements = {name: element_of(name) for name in types}
-    return {name: table.valence[e] for name, e in elements.items() if e in table.valence}

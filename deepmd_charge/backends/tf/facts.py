@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""What a model must remember of its training data, and what these must agree in."""
+
+import logging
+
+from ...atoms.species import element_of
+from ...data.dataset import check_open_axes, check_systems, dataset_info
+from ...errors import ChargeError
+from ...saed import RadialTable
+from .saed import check_dataset
+
+__all__ = ["training_facts"]
+
+log = logging.getLogger(__name__)
+
+
+def training_facts(system_dirs, type_map, saed=None, given=(), rcut=0.0):
+    """What a model must remember of its training data.
+
+    Parameters
+    ----------
+    system_dirs : list of str
+    type_map : list of str
+    saed : str, optional
+        Table of superposed atomic densities; it is checked against the data.
+    given : dict of str to float, optional
+        Valences that the user gives.
+    rcut : float, optional
+        How far the descriptor sees, A; the data are checked to be open that far.
+
+    Returns
+    -------
+    dict
+        As :func:`deepmd_charge.data.dataset.dataset_info`, but with "saed" a dict of
+        the table's facts, where the model has one.
+
+    Raises
+    ------
+    ChargeError
+        If the data do not belong together, or the table not to them.
+    """
+    check_systems(system_dirs, type_map)
+    table = RadialTable.load(saed) if saed else None
+    check_open_axes(system_dirs, rcut if table is None else max(rcut, table.reach))
+    potentials = _valences(table, type_map) if table else {}
+    facts = dataset_info(system_dirs, type_map, {**dict(given), **potentials})
+    source = facts.pop("saed")
+    if table is None:
+        if source:
+            log.warning(
+                "the data hold superposed atomic densities, but model/saed names no saed.npz: "
+                "the total density is learnt"
+            )
+        return facts
+    if source != table.source:
+        raise ChargeError(
+            f"{saed}: of source {table.source!r}, but the superposed atomic densities beside the "
+            f"training data are of source {source!r}; convert the data again, or name their table"
+        )
+    if table.functions:
+        table.check(facts["elements"], saed)
+        check_dataset(system_dirs, table, type_map, saed)
+    valence = _valences(table, facts["elements"])
+    facts["saed"] = {"source": table.source, "ecutrho": table.ecutrho, "valence": valence}
+    return facts
+
+
+def _valences(table, types):
+    """Valences of types, as far as a table of atomic densities knows them."""
+    elements = {name: element_of(name) for name in types}
+    return {name: table.valence[e] for name, e in elements.items() if e in table.valence}
