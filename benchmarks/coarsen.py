@@ -22,8 +22,8 @@ from difference import TARGETS
 from deepmd_charge import ChargeModel, Density, read_density
 from deepmd_charge.grid.fourier import fourier_interpolate
 from deepmd_charge.grid.grid import Grid
-from deepmd_charge.predict.run import Run
 from deepmd_charge.grid.metrics import Comparison
+from deepmd_charge.predict.run import Run
 
 WARM = (20, 20, 20)
 

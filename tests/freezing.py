@@ -30,6 +30,7 @@ def freeze(path, descriptor=None, fitting=None, type_map=TYPE_MAP, saed=None):
     """Write a frozen model of these arguments, its net at random."""
     from dargs import Argument
     from deepmd.tf.env import tf
+
     from deepmd_charge.backends import arguments as argcheck
     from deepmd_charge.backends.tf.model import ChargeModelTF
 

@@ -38,8 +38,8 @@ def test_configuration_is_valid(path):
 @pytest.mark.parametrize("path", CONFIGS, ids=ident)
 def test_configuration_trains(path, tmp_path, monkeypatch):
     """A few steps of ``dp train``, in this process, on data with the configuration's elements."""
-    from deepmd.tf.env import tf
     from deepmd.tf.entrypoints.train import train
+    from deepmd.tf.env import tf
 
     config = json.loads(path.read_text())
     elements = config["model"]["type_map"][:-1]

@@ -17,8 +17,8 @@ from others import exponential, gaussians, points, write_cube
 from deepmd_charge import ChargeError, ChargeModel, Density, read_density, write_density
 from deepmd_charge.cli.main import main
 from deepmd_charge.data.dataset import dataset_info
-from deepmd_charge.io import LEARN
 from deepmd_charge.grid.quantity import QUANTITIES
+from deepmd_charge.io import LEARN
 from deepmd_charge.units import PER_BOHR3
 
 CELL = np.array([[3.9, 0.2, 0.0], [-0.3, 4.2, 0.1], [0.4, 0.0, 3.6]])

@@ -27,6 +27,7 @@ def integral(l1, l2, l3):
 def build(atoms, points, seed=3, **settings):
     """Features of points from the graph, and the descriptor with random parameters."""
     from deepmd.tf.env import tf
+
     from deepmd_charge.backends.tf.descriptor import SeCharge
 
     descriptor = SeCharge(rcut=RCUT, ntypes=3, precision="float64", seed=seed, **settings)

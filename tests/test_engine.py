@@ -238,6 +238,7 @@ def test_atomic_densities_are_added(precise_model, end):
 def test_activations_are_those_of_deepmd(precision):
     from deepmd.tf.common import VALID_ACTIVATION, get_activation_func
     from deepmd.tf.env import tf
+
     from deepmd_charge.model.kernels.network import activation
 
     x = np.linspace(-30, 30, 4096).astype(precision)

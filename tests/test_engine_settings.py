@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from training import CELL, structure
 
 from deepmd_charge import ChargeModel
-from deepmd_charge.cli.main import main
-from deepmd_charge.engine.engine import Engine, Unsupported
+from deepmd_charge.atoms.images import Images
 from deepmd_charge.backends.tf.frozen import read_model
 from deepmd_charge.backends.tf.graph import FrozenGraph
-from deepmd_charge.atoms.images import Images
+from deepmd_charge.cli.main import main
+from deepmd_charge.engine.engine import Engine, Unsupported
 from deepmd_charge.model.kernels.coupling import TRIPLES
 
 TOLERANCE = {"float32": 1e-5, "float64": 1e-9}

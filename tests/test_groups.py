@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deepmd_charge import ChargeError, Density, write_density
-from deepmd_charge.io.structures import iterate_structures
-from deepmd_charge.cli.main import main
 from deepmd_charge.atoms.species import ARRAY, species_of
+from deepmd_charge.cli.main import main
+from deepmd_charge.io.structures import iterate_structures
 
 CELL = np.diag([4.0, 5.0, 6.0])
 

@@ -12,10 +12,10 @@ from running import bare_lmp, lmp
 from training import structure
 
 from deepmd_charge import ChargeError
+from deepmd_charge.atoms.species import name_species
 from deepmd_charge.lammps import read_run, write_run
 from deepmd_charge.lammps.box import Box
 from deepmd_charge.lammps.sweep import Sweep, choose_stride
-from deepmd_charge.atoms.species import name_species
 
 TYPE_MAP = ["C", "Na", "Cl", "X"]
 GRID = (3, 4, 5)

@@ -13,9 +13,9 @@ from ase import Atoms
 from running import bare_lmp, lmp
 
 from deepmd_charge import ChargeError, Density, read_density
+from deepmd_charge.atoms.species import species_of
 from deepmd_charge.cli.main import main
 from deepmd_charge.lammps import Average, average_dump
-from deepmd_charge.atoms.species import species_of
 
 CELL = np.array([[4.0, 0, 0], [0.7, 4.2, 0], [-0.6, 0.5, 4.4]])
 GRID = (3, 2, 4)
@@ -230,71 +230,6 @@ def test_a_plane(precise_model, programs, script):
     assert atoms.positions[0] == pytest.approx([0.5, 0.6, 0.4], abs=1e-6)
     expected = precise_model.predict_points(atoms, found.points() + shift)
     assert found.values.ravel() == pytest.approx(expected, abs=1e-6)
-
-
-RUN = SCRIPT[: SCRIPT.index("variable        n loop 2")]
-WAYS = {  # to write `run 8`
-    "plain": "run 8\n",
-    "continued": "ru& \t\nn & \n 8\n",
-    "carriage returns": "run &\r\n 8\r\n",
-    "comments": "# a comment &\nrun 1 \nprint 'a # b' # run 2\nrun 8# more\n",
-    "triple quotes": 'print """\nrun 3\nlabel x\n"""\nrun 8\n',
-    "quoted": 'print "run 3 &"\nvariable label string "run 4"\nrun 8\n',
-    "a variable": 'variable a string "run 8"\n${a}\n',
-    "in part a variable": "variable a index un\nr${a} 8\n",
-    "included": "include in.run\n",
-    "included by a variable": "variable where index in.run\ninclude ${where}\nprint done\n",
-    "included in if": 'if "1 == 1" then "include in.run"\n',
-    "included twice": "include in.outer\n",
-    "if": 'if "${steps} == 8" then &\n   "run 8" &\n else "run 3"\n',
-    "jump over": "jump SELF on\nrun 3\nlabel on\nrun 8\n",
-    "loop": "variable n loop 2\nlabel again\nrun 4\nnext n\njump SELF again\n",
-    "loop included": "include in.loop\nprint done\n",
-    "partition": "partition yes 1 run 8\n",
-    "last line": "run 8",
-}
-
-
-@pytest.mark.filterwarnings("ignore::UserWarning")
-def test_ways_to_write_a_run(charge_model, programs, script):
-    """All give the densities of the plain one, whose steps are known."""
-    Path("in.run").write_text("print first\nrun 8\nprint last\n")
-    Path("in.outer").write_text("print outer\ninclude in.run\n")
-    Path("in.loop").write_text(WAYS["loop"])
-    calls = []
-    for number, text in enumerate(WAYS.values()):
-        Path(f"in.{number}").write_bytes((RUN + text).encode())
-        words = ["-m", charge_model.path, "--grid", "2", "2", "2", "-v", "steps", "8", "--each"]
-        calls.append([*script, *words, "-i", f"in.{number}", "-o", f"out.{number}"])
-    code = f"from deepmd_charge.cli.main import main\nfor call in {calls}: assert main(call) == 0, call"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout.count("mean and deviation of 3 densities") == len(WAYS)
-    plain = {p.name: p.read_bytes() for p in Path("out.0").iterdir()}
-    assert set(plain) == {"CHGCAR_0", "CHGCAR_4", "CHGCAR_8", "CHGCAR_mean", "CHGCAR_std"}
-    for number, name in enumerate(WAYS):
-        found = {p.name: p.read_bytes() for p in Path(f"out.{number}").iterdir()}
-        assert found == plain, name
-
-
-@pytest.mark.filterwarnings("ignore::UserWarning")
-def test_minimise_first_and_run_again(charge_model, programs, script):
-    """Neither the minimisation nor what set it up is sampled; rerun is, at the dump's steps."""
-    head = RUN.replace("dump_modify ", "minimize 0 1e-3 6 60\nreset_timestep 0\ndump_modify ")
-    Path("in.first").write_text(head + "run 8\n")
-    rerun = RUN[: RUN.index("velocity")] + "rerun run.dump dump x y z\n"
-    Path("in.again").write_text(rerun)
-    words = ["-m", charge_model.path, "--grid", "2", "2", "2", "--each"]
-    calls = [
-        [*script, *words, "-i", f"in.{name}", "-o", name] for name in ("first", "again")
-    ]
-    code = f"from deepmd_charge.cli.main import main\nfor call in {calls}: assert main(call) == 0, call"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-3000:]
-    for name in ("CHGCAR_0", "CHGCAR_4", "CHGCAR_8", "CHGCAR_mean"):
-        first, again = (read_density(Path(folder, name), check=False) for folder in ("first", "again"))
-        assert again.values == pytest.approx(first.values, abs=1e-6)
-    assert {p.name for p in Path("first").iterdir()} == {p.name for p in Path("again").iterdir()}
 
 
 RUN = SCRIPT[: SCRIPT.index("variable        n loop 2")]

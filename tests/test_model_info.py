@@ -12,12 +12,12 @@ from standin import StandInModel
 from training import TYPE_MAP, configuration, dp, gaussian_table, new_run, structure, write_system
 
 from deepmd_charge import ChargeError, ChargeModel, Density, read_density, write_density
+from deepmd_charge.backends.tf.frozen import read_checkpoint, read_model
 from deepmd_charge.cli.main import main
 from deepmd_charge.grid.grid import Grid
-from deepmd_charge.predict.evaluation import Job, ModelsOnGrid
-from deepmd_charge.backends.tf.frozen import read_checkpoint, read_model
-from deepmd_charge.model.info import ModelInfo
 from deepmd_charge.grid.quantity import QUANTITIES
+from deepmd_charge.model.info import ModelInfo
+from deepmd_charge.predict.evaluation import Job, ModelsOnGrid
 from deepmd_charge.saed import RadialTable
 
 SAED = {"source": "upf", "ecutrho": 100.0, "valence": {"Si": 4.0}}

@@ -13,10 +13,10 @@ from training import TYPE_MAP, configuration, gaussian_table
 
 import deepmd_charge.data.dpdata_plugin  # noqa: F401  (where it is not installed)
 from deepmd_charge import ChargeError, Density, read_density, write_density
+from deepmd_charge.atoms.compare import same_atoms
+from deepmd_charge.atoms.open_axes import MARGIN
 from deepmd_charge.cli.main import main
 from deepmd_charge.data.dataset import check_open_axes, dataset_info
-from deepmd_charge.atoms.open_axes import MARGIN
-from deepmd_charge.atoms.compare import same_atoms
 
 AXES = list(itertools.product([True, False], repeat=3))
 NAMES = ["".join("abc"[i] for i in range(3) if pbc[i]) or "none" for pbc in AXES]

@@ -6,7 +6,13 @@ import pytest
 from ase import Atoms
 
 from deepmd_charge import ChargeError, Density
-from deepmd_charge.grid.plots import Plane, busiest_slice, picture_format, plot_comparison, plot_density
+from deepmd_charge.grid.plots import (
+    Plane,
+    busiest_slice,
+    picture_format,
+    plot_comparison,
+    plot_density,
+)
 
 CELL = [[4.0, 0.0, 0.0], [1.5, 3.0, 0.0], [0.5, -1.0, 5.0]]
 

@@ -20,13 +20,13 @@ from standin import StandInField, StandInModel, wait_for_blocks, wave
 
 from deepmd_charge import ChargeError, Density, read_density, write_density
 from deepmd_charge.cli.main import main
+from deepmd_charge.grid.blocks import Blocks
 from deepmd_charge.grid.fourier import fourier_interpolate
+from deepmd_charge.grid.grid import Grid
 from deepmd_charge.io import format_of
+from deepmd_charge.io.names import labelled, memory_order
 from deepmd_charge.io.paw import parse_occupancies
 from deepmd_charge.predict import coarse
-from deepmd_charge.grid.blocks import Blocks
-from deepmd_charge.grid.grid import Grid
-from deepmd_charge.io.names import labelled, memory_order
 from deepmd_charge.predict.run import Run
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*not a whole number")

@@ -14,11 +14,11 @@ from pymatgen.io.vasp.outputs import Chgcar
 
 import deepmd_charge.data.dpdata_plugin  # noqa: F401  (where it is not installed)
 from deepmd_charge import ChargeError, Density, read_density, write_density
+from deepmd_charge.atoms.species import name_species, species_of
 from deepmd_charge.cli.main import main
 from deepmd_charge.data.dataset import dataset_info
-from deepmd_charge.io.related import read_related
 from deepmd_charge.grid.channels import select
-from deepmd_charge.atoms.species import name_species, species_of
+from deepmd_charge.io.related import read_related
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*not a whole number")
 

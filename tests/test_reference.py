@@ -15,14 +15,14 @@ from scipy.spatial.transform import Rotation
 from training import CELL, RCUT, gaussian_table, structure
 
 from deepmd_charge import ChargeError, ChargeModel
+from deepmd_charge.atoms.images import Images
 from deepmd_charge.backends.tf.frozen import read_model
 from deepmd_charge.backends.tf.graph import FrozenGraph
-from deepmd_charge.atoms.images import Images
+from deepmd_charge.backends.tf.names import graph_names, weights_of
 from deepmd_charge.model import reference
 from deepmd_charge.model.neighbors import neighbor_list, neighbors
 from deepmd_charge.model.spec import ModelSpec
 from deepmd_charge.model.weights import Weights, shapes
-from deepmd_charge.backends.tf.names import graph_names, weights_of
 
 # exp of an activation that is zero or one in the end
 pytestmark = pytest.mark.filterwarnings("ignore:overflow encountered:RuntimeWarning")
@@ -438,6 +438,7 @@ def test_layers_of_every_activation_that_deepmd_kit_knows():
     """In training's graph as in plain arrays, also where an operation of DeePMD-kit's forgets shapes."""
     from deepmd.tf.common import VALID_ACTIVATION, get_activation_func
     from deepmd.tf.env import tf
+
     from deepmd_charge.backends.tf.parameters import Parameters, network, new_network
 
     x = np.random.default_rng(0).normal(size=(20, 3))

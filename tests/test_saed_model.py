@@ -11,18 +11,25 @@ import pytest
 from conftest import without_elements
 from freezing import compiled
 from standin import StandInField, StandInModel
-from training import CELL, TYPE_MAP, configuration, gaussian_table, structure, true_density, write_system
+from training import (
+    CELL,
+    TYPE_MAP,
+    configuration,
+    gaussian_table,
+    structure,
+    true_density,
+    write_system,
+)
 
 from deepmd_charge import ChargeError, ChargeModel, Density, read_density, write_density
+from deepmd_charge.atoms.species import name_species
 from deepmd_charge.cli.main import main
+from deepmd_charge.io.paw import format_occupancies
+from deepmd_charge.lammps import read_run, write_run
 from deepmd_charge.model.info import ModelInfo
 from deepmd_charge.predict.electrons import expected_electrons, rescale
-from deepmd_charge.io.paw import format_occupancies
 from deepmd_charge.predict.field import Field
-from deepmd_charge.lammps import read_run, write_run
-from deepmd_charge.saed import RadialTable
-from deepmd_charge.saed import adding
-from deepmd_charge.atoms.species import name_species
+from deepmd_charge.saed import RadialTable, adding
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
@@ -94,10 +101,9 @@ def test_the_parts_of_the_total(model, charge_model):
 
 
 def test_the_parts_by_the_graph(model):
-    from deepmd_charge.engine.engine import Engine
+    from deepmd_charge.atoms.images import Images
     from deepmd_charge.backends.tf.frozen import read_model
     from deepmd_charge.backends.tf.graph import FrozenGraph
-    from deepmd_charge.atoms.images import Images
 
     frozen, atoms = read_model(model.path), structure(31)
     images = Images(atoms, [TYPE_MAP.index(s) for s in atoms.get_chemical_symbols()], frozen.reach)
@@ -250,10 +256,10 @@ def test_wrong_tables_are_refused(facts, table, data_table, message):
 
 def test_sublattices_share_the_function_of_their_element(tmp_path):
     """In the data, in the graph that training checks them by, and in the engine."""
-    from deepmd_charge.backends.tf.frozen import Frozen
     from deepmd_charge.atoms.images import Images
-    from deepmd_charge.engine.superposition import Superposition
+    from deepmd_charge.backends.tf.frozen import Frozen
     from deepmd_charge.backends.tf.model import training_facts
+    from deepmd_charge.engine.superposition import Superposition
 
     atoms, names = structure(3), ["Si1", "C", "Si2", "C_b"]
     density = Density(atoms, np.zeros((8, 9, 10)))
@@ -331,8 +337,8 @@ def test_a_table_of_density_files_leaves_the_difference_to_the_loss(tmp_path):
 def test_loss_of_total_and_difference(difference):
     from deepmd.tf.env import tf
 
-    from deepmd_charge.model.spec import LossSpec
     from deepmd_charge.backends.tf.loss import ChargeLoss
+    from deepmd_charge.model.spec import LossSpec
 
     with tf.Graph().as_default(), tf.Session() as session:
         labels = {"density": tf.constant([[0.0, 3.0, 5.0]], tf.float64), "saed": tf.constant([[0.0, 1.0, 2.0]], tf.float64)}

@@ -14,8 +14,8 @@ from test_configs import CONFIGS, ident
 from training import structure
 
 from deepmd_charge import ChargeError
-from deepmd_charge.model.kernels.coupling import TRIPLES
 from deepmd_charge.model import reference
+from deepmd_charge.model.kernels.coupling import TRIPLES
 from deepmd_charge.model.keys import keys_of
 from deepmd_charge.model.neighbors import neighbor_list, neighbors
 from deepmd_charge.model.spec import DescriptorSpec, FittingSpec, LossSpec, ModelSpec

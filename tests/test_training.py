@@ -20,9 +20,9 @@ from training import (
 )
 
 from deepmd_charge import ChargeModel
+from deepmd_charge.backends.tf.frozen import read_checkpoint
 from deepmd_charge.data.dataset import check_systems
 from deepmd_charge.errors import ChargeError
-from deepmd_charge.backends.tf.frozen import read_checkpoint
 
 
 def test_training_lowers_the_errors_and_reports_them(trained):

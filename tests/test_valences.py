@@ -12,12 +12,11 @@ from hypothesis import strategies as st
 from standin import StandInModel
 
 from deepmd_charge import ChargeError
-
 from deepmd_charge.atoms import valences
+from deepmd_charge.atoms.species import ARRAY
 from deepmd_charge.cli.main import main
 from deepmd_charge.model.info import ModelInfo
 from deepmd_charge.predict.electrons import electrons_in_doubt, expected_electrons, parse_electrons
-from deepmd_charge.atoms.species import ARRAY
 
 SIZES = (1, 2, 8, 64, 216, 512, 10_000, 100_000)
 NAMES = ["Si", "C", "O"]

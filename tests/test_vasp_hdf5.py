@@ -11,9 +11,9 @@ from conftest import shared
 from pymatgen.io.vasp.outputs import Chgcar, Vaspwave
 
 from deepmd_charge import ChargeError, read_density, write_density
-from deepmd_charge.io.occupancies import occupancies
 from deepmd_charge.cli.main import main
 from deepmd_charge.io import format_of
+from deepmd_charge.io.occupancies import occupancies
 from deepmd_charge.io.paw import augmentation_counts, parse_occupancies
 
 SHAPE = (4, 5, 6)

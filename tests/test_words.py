@@ -3,6 +3,7 @@
 
 import pytest
 
+from deepmd_charge.grid.quantity import QUANTITIES
 from deepmd_charge.io.verdict.said import (
     program_said,
     quantity_named,
@@ -12,7 +13,6 @@ from deepmd_charge.io.verdict.said import (
     with_quantity,
     words_of,
 )
-from deepmd_charge.grid.quantity import QUANTITIES
 
 CP2K, PSI4 = "-Quickstep-\n {}", "Psi4 Gaussian Cube File.\nProperty: {} [e/a0^3]. Isocontour range"
 AIMS = "CUBE FILE written by FHI-AIMS\ncube {}"

@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deepmd_charge import ChargeError, Density, read_density, write_density
-from deepmd_charge.cli.main import main
 from deepmd_charge.atoms.compare import same_atoms
+from deepmd_charge.cli.main import main
 from deepmd_charge.grid.channels import select
 from deepmd_charge.grid.quantity import QUANTITIES
 from deepmd_charge.io._xsf_atoms import without_images

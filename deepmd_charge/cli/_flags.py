@@ -42,8 +42,8 @@ def add_quantity(parser, default="total", default_text="total"):
 
 def add_declarations(parser):
     """Declare ``--pbc``, ``--unit`` and ``--is``, which overrule what files say of themselves."""
-    from ..io.verdict.declared import LENGTHS, VALUES
     from ..grid.quantity import QUANTITIES
+    from ..io.verdict.declared import LENGTHS, VALUES
 
     parser.add_argument(
         "--pbc",

@@ -182,10 +182,10 @@ def run_read(args):
 
 def run_run(args):
     """Carry out ``deepmd-charge lammps run``."""
+    from ..atoms.species import GRID_TYPE
     from ..io import write_density
     from ..lammps import new_folder, run_script
     from ..saed.adding import check_given
-    from ..atoms.species import GRID_TYPE
 
     check_grid(args)
     if args.every < 1:

@@ -12,14 +12,7 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from .. import __version__
 from ..errors import ChargeError
 from ..predict.parallel.mpi import launched
-from . import convert
-from . import diff
-from . import info
-from . import lammps
-from . import plot
-from . import predict
-from . import regrid
-from . import test
+from . import convert, diff, info, lammps, plot, predict, regrid, test
 
 COMMANDS = (convert, predict, test, plot, info, diff, regrid, lammps)
 

@@ -4,9 +4,9 @@
 import numpy as np
 
 from ..atoms import valences
-from ..errors import ChargeError
 from ..atoms.open_axes import gaps
 from ..atoms.species import GRID_TYPE
+from ..errors import ChargeError
 from .stored import StoredSystem
 
 __all__ = ["check_open_axes", "check_systems", "dataset_info"]

@@ -85,11 +85,11 @@ def system_data(
         If the density has no such quantity, or it is not the total density
         that atomic densities are to be subtracted from.
     """
-    from ..errors import ChargeError
     from ..atoms.open_axes import MARGIN, separated
+    from ..atoms.species import species_of
+    from ..errors import ChargeError
     from ..grid.channels import channel
     from ..grid.quantity import compose_kind, find_quantity
-    from ..atoms.species import species_of
 
     learnt = density.quantity if quantity == "total" else find_quantity(quantity)
     if saed is not None and not learnt.is_total:

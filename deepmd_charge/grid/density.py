@@ -10,7 +10,6 @@ from .grid import Grid, check_origin
 from .mapped import by_planes
 from .quantity import QUANTITIES, compose_kind, split_kind
 
-
 _UNIT_OF_FORMAT = {"vasp/locpot": "eV"}
 
 # What sums and differences of two quantities are; of two other equals, what these are.

@@ -5,8 +5,8 @@ import warnings
 
 import numpy as np
 
-from .density import Density
 from ..errors import ChargeError
+from .density import Density
 from .fourier import fourier_interpolate
 from .grid import check_shape
 

@@ -5,9 +5,9 @@ from itertools import groupby, product
 
 import numpy as np
 
-from ..errors import ChargeError
-from ..atoms.species import element_of_label, name_species, species_of, types_of_labels
 from ..atoms.compare import SAME_PLACE
+from ..atoms.species import element_of_label, name_species, species_of, types_of_labels
+from ..errors import ChargeError
 
 __all__ = ["MOLECULE", "read_structure", "repeated", "without_images"]
 

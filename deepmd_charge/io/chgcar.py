@@ -15,14 +15,14 @@ from itertools import groupby
 
 import numpy as np
 
-from ..errors import ChargeError
-from .frames import choose_frames, no_such_frames
 from ..atoms.species import element_of, species_of
-from .verdict.declared import Declared
-from .poscar import is_vasp_4
+from ..errors import ChargeError
 from ._chgcar_frame import read_frame
+from .frames import choose_frames, no_such_frames
+from .poscar import is_vasp_4
 from .text.reader import TextReader
 from .text.writer import slabs, text_writer, write_values
+from .verdict.declared import Declared
 
 COLUMNS = 5
 

@@ -20,10 +20,10 @@ import re
 
 import numpy as np
 
-from ..grid.density import Density
-from ..errors import ChargeError
-from ..grid.quantity import QUANTITIES, compose_kind
 from ..atoms.species import name_species
+from ..errors import ChargeError
+from ..grid.density import Density
+from ..grid.quantity import QUANTITIES, compose_kind
 from ..units import BOHR, PER_BOHR3
 from . import abacus
 from ._cube_header import read_header
@@ -34,8 +34,15 @@ from .verdict.evidence import largest_on_faces, repeated_planes
 from .verdict.mistakes import convert_units, is_whole, likely_reading
 from .verdict.periodicity import FACE_DENSITY, guess_periodicity
 from .verdict.said import (
-    MOLECULAR, NAMING, program_said, quantity_named, quantity_said, split_quantity, units_said,
-    with_quantity, words_of,
+    MOLECULAR,
+    NAMING,
+    program_said,
+    quantity_named,
+    quantity_said,
+    split_quantity,
+    units_said,
+    with_quantity,
+    words_of,
 )  # fmt: skip
 
 COLUMNS = 6

@@ -7,10 +7,10 @@ which VASP wants beside it to start from a charge density (ICHARG=1 and 11).
 
 import numpy as np
 
+from ..atoms.compare import same_places
 from ..errors import ChargeError
 from .paw import format_occupancies, parse_occupancies, spherical_entries
 from .related import read_related
-from ..atoms.compare import same_places
 
 __all__ = ["MISSING", "occupancies"]
 

@@ -10,8 +10,8 @@ import re
 
 import numpy as np
 
-from ..errors import ChargeError
 from ..atoms.species import element_of, name_species
+from ..errors import ChargeError
 
 __all__ = ["element_of_label", "goes_on", "is_vasp_4", "read_structure", "scaled"]
 

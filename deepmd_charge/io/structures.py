@@ -5,10 +5,10 @@ from itertools import chain, count, islice
 
 import numpy as np
 
-from ..errors import ChargeError
-from .frames import choose_frames, is_one_frame, split_frames
 from ..atoms.species import name_species
+from ..errors import ChargeError
 from ._groups import group_counts
+from .frames import choose_frames, is_one_frame, split_frames
 
 _DUMP = "lammps-dump-text"
 # Columns of a LAMMPS dump from which ase knows elements.

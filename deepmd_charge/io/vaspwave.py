@@ -17,15 +17,15 @@ import tempfile
 
 import numpy as np
 
-from ..grid.density import Density
-from ..errors import ChargeError
-from ..grid.quantity import compose_kind, split_kind
 from ..atoms.species import name_species
-from .text.reader import MOST_EXPANSION
-from .paw import format_occupancies
-from .verdict.declared import Declared
+from ..errors import ChargeError
+from ..grid.density import Density
+from ..grid.quantity import compose_kind, split_kind
 from .foreign import explain_hdf5
+from .paw import format_occupancies
 from .poscar import element_of_label, scaled
+from .text.reader import MOST_EXPANSION
+from .verdict.declared import Declared
 
 # Where a structure may be: with the density, or in a vaspout.h5 those of the end and the
 # start of a run.

@@ -22,17 +22,17 @@ from itertools import chain
 
 import numpy as np
 
-from ..grid.density import Density
 from ..errors import ChargeError
+from ..grid.density import Density
 from ..grid.mapped import by_planes
 from ..grid.quantity import compose_kind
 from ..units import PER_BOHR3
-from .text.reader import TextReader
-from .text.writer import slabs, text_writer, write_values
 from ._xsf_atoms import MOLECULE, read_structure, repeated, without_images
 from ._xsf_fields import choose_field
 from ._xsf_grids import find_period, is_periodic, open_cell, repeats
 from ._xsf_parse import PERIODIC, parse
+from .text.reader import TextReader
+from .text.writer import slabs, text_writer, write_values
 from .verdict.declared import LENGTHS, Declared
 from .verdict.evidence import atoms_outside, largest_on_faces
 from .verdict.said import units_said, words_of

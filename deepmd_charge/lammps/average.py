@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..grid.density import Density
 from ..errors import ChargeError
+from ..grid.density import Density
 from ..grid.grid import CELL_TOLERANCE
 
 __all__ = ["Average"]

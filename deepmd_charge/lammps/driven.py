@@ -16,9 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..grid.density import Density
-from ..errors import ChargeError
 from ..atoms.species import named_atoms
+from ..errors import ChargeError
+from ..grid.density import Density
 from .average import Average
 from .script import run_to_first_run
 

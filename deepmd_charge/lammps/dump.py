@@ -5,10 +5,9 @@ from itertools import islice
 
 import numpy as np
 
-from ..grid.density import Density
+from ..atoms.species import GRID_TYPE, named_atoms
 from ..errors import ChargeError
-from ..atoms.species import GRID_TYPE
-from ..atoms.species import named_atoms
+from ..grid.density import Density
 from .average import Average
 
 __all__ = ["average_dump"]

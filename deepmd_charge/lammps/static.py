@@ -11,12 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ..grid.density import Density
+from ..atoms.species import GRID_TYPE, element_of, species_of
 from ..errors import ChargeError
+from ..grid.density import Density
 from ..grid.grid import Grid, check_origin
 from ..io.output import replacing
-from ..atoms.species import GRID_TYPE
-from ..atoms.species import element_of, species_of
 from .average import new_folder
 from .box import Box
 from .sweep import Sweep, choose_stride

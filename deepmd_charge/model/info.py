@@ -4,9 +4,9 @@
 import math
 from dataclasses import dataclass, field, replace
 
+from ..atoms.valences import ATOM_TOLERANCE, settled
 from ..errors import ChargeError
 from ..grid.quantity import QUANTITIES, compose_kind, find_quantity, split_kind
-from ..atoms.valences import ATOM_TOLERANCE, settled
 
 __all__ = ["FILE", "SAME_VALENCE", "ModelInfo"]
 

@@ -11,11 +11,11 @@ from typing import ClassVar
 
 import numpy as np
 
+from ..atoms.species import GRID_TYPE
 from ..errors import ChargeError
 from .kernels.coupling import TRIPLES
 from .kernels.harmonics import LMAX
 from .kernels.radial import RADIAL_BASES
-from ..atoms.species import GRID_TYPE
 from .keys import Check, Spec, at_least, key, one_of
 
 __all__ = ["DESCRIPTORS", "FITTINGS", "DescriptorSpec", "FittingSpec", "LossSpec", "ModelSpec"]

@@ -6,20 +6,19 @@ from functools import cached_property
 
 import numpy as np
 
-from ..grid.density import Density
+from ..atoms.images import Images
+from ..atoms.species import GRID_TYPE, species_of
+from ..backends.tf.frozen import read_model
+from ..backends.tf.graph import FrozenGraph
+from ..engine.engine import Engine, Unsupported
 from ..errors import ChargeError
 from ..grid.blocks import Blocks, Parts
+from ..grid.density import Density
 from ..grid.grid import Grid
 from ..model.info import ModelInfo
 from ..saed.adding import add, check_given, check_known
 from ..saed.sources import matching
-from ..atoms.species import GRID_TYPE
-from ..atoms.species import species_of
-from ..engine.engine import Engine, Unsupported
 from .field import FARTHEST, Field, check_points, misplaced
-from ..backends.tf.frozen import read_model
-from ..backends.tf.graph import FrozenGraph
-from ..atoms.images import Images
 from .parallel.blocks import BlockFunction, available_cores, evaluate_blocks
 
 __all__ = ["ChargeModel"]

@@ -3,7 +3,6 @@
 
 import numpy as np
 
-from . import electrons as counts
 from ..atoms.compare import check_same_grid
 from ..data.sampling import random_generator
 from ..errors import ChargeError
@@ -14,6 +13,7 @@ from ..io import count_densities, iterate_densities
 from ..io.related import iterate_related, names_needed, read_related
 from ..saed.adding import check_given
 from ..saed.sources import beside, matching
+from . import electrons as counts
 
 __all__ = [
     "check_points",

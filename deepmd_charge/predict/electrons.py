@@ -4,9 +4,9 @@
 import math
 from collections import Counter
 
+from ..atoms.species import species_of
 from ..errors import ChargeError
 from ..grid.mapped import by_planes
-from ..atoms.species import species_of
 
 __all__ = ["electrons_in_doubt", "expected_electrons", "parse_electrons", "rescale"]
 

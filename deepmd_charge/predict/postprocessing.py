@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """What becomes of a predicted density before it is written."""
 
-from . import electrons
 from .. import io as formats
-from ..io.occupancies import MISSING, occupancies
 from ..errors import ChargeError
 from ..grid.quantity import split_kind
+from ..io.occupancies import MISSING, occupancies
+from . import electrons
 
 # Electrons in doubt that are worth a word.
 _SHOWN = 0.01

@@ -13,17 +13,17 @@ from pathlib import Path
 import numpy as np
 
 from .. import io as formats
-from ..grid.density import Density
+from ..atoms.species import species_of
 from ..errors import ChargeError
+from ..grid.density import Density
 from ..grid.mapped import by_planes, scratch
+from ..io.names import labelled, memory_order
 from ..saed.adding import add, check_given
 from ..saed.sources import matching
-from ..atoms.species import species_of
 from .coarse import added_error, refine, superpose
 from .evaluation import Job, ModelsOnGrid, check_agree, mean_and_deviation
-from ..io.names import labelled, memory_order
-from .partial import Partial, read_description
 from .parallel.blocks import evaluate_blocks
+from .partial import Partial, read_description
 from .report import Report, check_interpolation, mean_and_max
 
 __all__ = ["Run"]

@@ -16,11 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
+from ..atoms.compare import same_atoms
 from ..errors import ChargeError
 from ..grid.density import Density
-from ..model.info import FILE
 from ..io.frames import split_frames
-from ..atoms.compare import same_atoms
+from ..model.info import FILE
 from .atomic import superpose, wave_number
 from .table import RadialTable, band_limited
 

@@ -27,10 +27,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..errors import ChargeError
-from ..model.kernels.piecewise import piecewise_cubic
-from ..io.output import replacing
 from ..atoms.species import element_of
+from ..errors import ChargeError
+from ..io.output import replacing
+from ..model.kernels.piecewise import piecewise_cubic
 
 STEP = 0.002  # A
 TAPER = 1.0  # A, the width of the smooth end of w

@@ -15,13 +15,12 @@ from functools import cached_property
 
 import numpy as np
 
+from ...atoms.species import GRID_TYPE
 from ...errors import ChargeError
-from ...model.info import ModelInfo
+from ...model.info import FILE, ModelInfo
 from ...model.keys import keys_of
 from ...model.spec import DESCRIPTORS, FITTINGS, ModelSpec
 from .names import weights_of
-from ...model.info import FILE
-from ...atoms.species import GRID_TYPE
 
 __all__ = ["Frozen", "read_checkpoint", "read_model"]
 

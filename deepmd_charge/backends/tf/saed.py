@@ -8,11 +8,11 @@ The frozen graph carries the table in the nodes ``saed/step`` (A) and
 import numpy as np
 from deepmd.tf.env import tf
 
+from ...atoms.species import GRID_TYPE
 from ...data.stored import frames
 from ...errors import ChargeError
 from ...model.kernels.piecewise import piecewise_cubic
 from ...model.weights import COEFFICIENTS, STEP
-from ...atoms.species import GRID_TYPE
 from .names import graph_name
 from .neighbors import neighbor_pairs, sources_and_centers
 from .parameters import Parameters
