@@ -613,11 +613,10 @@ def test_shared_stride(path, tmp_path, capsys):
 
 @pytest.mark.parametrize("path", shared("real_density_files/*/elec.cube.gz"))
 def test_shared_stride_of_a_real_run(path):
-    """45 x 45 x 48 points, 4 Cr of 14 and 5 O of 6 valence electrons."""
-    with pytest.warns(UserWarning, match=r"5.0313 5.0313 5.4726 A with 86.01\d electrons"):
-        read_density(path)
-    with pytest.raises(ChargeError, match="STRIDE 1"):
-        read_density(path, check=LEARN)
+    """45 x 45 x 48 points, 4 Cr of 14 and 5 O of 6 valence electrons: likely, but not sure."""
+    for check in (True, LEARN):
+        with pytest.warns(UserWarning, match=r"5.0313 5.0313 5.4726 A with 86.01\d electrons"):
+            read_density(path, check=check)
 
 
 @pytest.mark.parametrize("path", shared("fault_cases/11-cube-of-a-region/*.cube"))

@@ -68,8 +68,9 @@ def check_total(density, path, declared=Declared(), check=True):
     if check and quantity.is_total:
         electrons = density.n_electrons
         _check_integral(density, electrons, path, declared)
-        if text := _doubtful_count(density, electrons, declared):
-            doubts.append((text, ElectronCountWarning))
+        text, is_doubt = _doubtful_count(density, electrons, declared)
+        if text:
+            (doubts if is_doubt else wonders).append((text, ElectronCountWarning))
         elif not _is_whole(electrons):
             wonders.append((_not_whole(electrons), ElectronCountWarning))
         if not declared.quantity and (text := _odd_name(density, path)):
@@ -89,8 +90,10 @@ def find_doubts(density, declared=Declared()):
     """
     doubts = list(density.extra.get("doubts", []))
     if density.quantity.is_total:
-        doubts.append(_doubtful_count(density, density.n_electrons, declared))
-    return [text for text in doubts if text]
+        text, is_doubt = _doubtful_count(density, density.n_electrons, declared)
+        if text and is_doubt:
+            doubts.append(text)
+    return doubts
 
 
 def _check_integral(density, electrons, path, declared):
@@ -115,36 +118,51 @@ def _check_integral(density, electrons, path, declared):
 
 
 def _doubtful_count(density, electrons, declared):
-    """What a number of electrons that is not whole, or too many for the distances, comes from."""
+    """What a number of electrons that is not whole, or too many for the distances, comes from.
+
+    Returns
+    -------
+    text : str or None
+    is_doubt : bool
+        Whether it is enough to refuse the density to those who would learn it.
+    """
     if likely := likely_reading(density, declared, electrons):
         remedy = _remedy(likely, units_of(density, declared))
-        return f"integrates to {electrons:.6g} electrons: {remedy}"
+        return f"integrates to {electrons:.6g} electrons: {remedy}", True
     if "pbc" not in density.extra.get("guessed", ()) or not density.atoms.pbc.any():
-        return None
-    text = _left_out(density, electrons)
+        return None, False
+    text, is_doubt = _left_out(density, electrons)
     if text or _is_whole(electrons):
-        return text
+        return text, is_doubt
     if breaks := [axis for axis in range(3) if faces_break(density, axis)]:
         return (
             f"{_not_whole(electrons)}: taken as periodic, but opposite faces of its grid do not"
             f" continue one another along {' and '.join('abc'[axis] for axis in breaks)}: say by"
             " --pbc F F F that it is a molecule, or give a grid of one period"
-        )
-    return None
+        ), True
+    return None, False
 
 
 def _left_out(density, electrons):
-    """That points were left out, so that the cell is too long."""
+    """That points were left out, so that the cell is too long.
+
+    Returns
+    -------
+    text : str or None
+    is_doubt : bool
+        Whether the shorter cell is sure: coarse grids and grids of what is not dense enough tell
+        of it only by a number of electrons that is nearly whole.
+    """
     is_of_cp2k = program_said(density.extra.get("comment", "")) == "CP2K"
     is_whole = _is_whole(electrons)
     if is_whole and not is_of_cp2k:
-        return None
+        return None, False
     shorter = find_shorter(density)
     is_odd = is_of_cp2k and abs(electrons - round(electrons)) > COARSE_TOLERANCE
     if shorter is None or not (shorter.is_whole or is_odd):
-        return None
+        return None, False
     if is_whole and (not shorter.is_seen or round(shorter.electrons) == round(electrons)):
-        return None
+        return None, False
     likely = ""
     if shorter.is_whole:
         lengths = " ".join(f"{length:.4f}" for length in (shorter.cell**2).sum(axis=1) ** 0.5)
@@ -154,7 +172,7 @@ def _left_out(density, electrons):
         f"{integral if is_whole else _not_whole(electrons)}, but CP2K's STRIDE (2 by default)"
         " leaves out points, and where it does not divide their number a part of a step is left"
         f" over{likely}: write the cube with STRIDE 1"
-    )
+    ), shorter.miss <= INTEGRAL_TOLERANCE
 
 
 def _remedy(likely, now):
