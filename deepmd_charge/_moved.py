@@ -103,6 +103,8 @@ class _Finder(MetaPathFinder, Loader):
         )
         module = ModuleType(spec.name, f"The former name of {target}.")
         present = import_module(target)
+        if spec.submodule_search_locations is not None:
+            module.__path__ = []  # or its files would be loaded again from the present package
         module.__getattr__ = lambda attribute: getattr(present, attribute)
         return module
 

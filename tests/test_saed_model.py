@@ -366,7 +366,7 @@ class Difference(StandInModel):
     type_map, elements, rcut, path = ["Si", "C", "X"], ["Si", "C"], 4.0, "charge.pb"
     info = {"saed": {"source": "file"}, "grid_spacing": 0.5, "valence": {"Si": 3.9996, "C": 4.0}}
 
-    def __init__(self, path=None, n_threads=None):
+    def __init__(self, path=None, n_threads=None, quantity=None):
         pass
 
     def field(self, atoms):

@@ -293,7 +293,11 @@ def test_dp_stays_usable_and_fast_to_import(tmp_path):
 
 @pytest.mark.parametrize(
     "host, broken",
-    [("dpdata", "dpdata_plugin"), ("deepmd.dpmodel", "argcheck"), ("deepmd.tf", "tf")],
+    [
+        ("dpdata", "data.dpdata_plugin"),
+        ("deepmd.dpmodel", "backends.arguments"),
+        ("deepmd.tf", "backends.tf.model"),
+    ],
 )
 def test_a_broken_plugin_breaks_nobody(host, broken):
     code = f"import sys; sys.modules['deepmd_charge.{broken}'] = None; import {host}"

@@ -306,7 +306,8 @@ class ModelSpec(Spec):
     @property
     def places(self):
         """np.ndarray: Of each type its place among the elements; X gets any."""
-        return np.array([max(0, sum(e < t for e in self.elements)) for t in range(len(self.type_map))])
+        found = {t: k for k, t in enumerate(self.elements)}
+        return np.array([found.get(t, 0) for t in range(len(self.type_map))])
 
     @property
     def dim_linear(self):
