@@ -3,13 +3,12 @@
 
 import itertools
 import json
-from types import SimpleNamespace
 
 import dpdata
 import numpy as np
 import pytest
 from ase import Atoms
-from training import TYPE_MAP, configuration, gaussian_table
+from training import TYPE_MAP, gaussian_table
 
 import deepmd_charge.data.dpdata_plugin  # noqa: F401  (where it is not installed)
 from deepmd_charge import ChargeError, Density, read_density, write_density
@@ -17,6 +16,7 @@ from deepmd_charge.atoms.compare import same_atoms
 from deepmd_charge.atoms.open_axes import MARGIN
 from deepmd_charge.cli.main import main
 from deepmd_charge.data.dataset import check_open_axes, dataset_info
+from deepmd_charge.io.verdict.evidence import closest_pair
 
 AXES = list(itertools.product([True, False], repeat=3))
 NAMES = ["".join("abc"[i] for i in range(3) if pbc[i]) or "none" for pbc in AXES]
@@ -31,6 +31,8 @@ def slanted(pbc, left_handed=False, seed=5, symbols="SiCSiC"):
         cell=[[4.6, 0.2, 0.0], [1.1, 4.2, -0.3], [-1.7, 0.9, 5.1]],
         pbc=pbc,
     )
+    while closest_pair(atoms)[0] < 0.65:  # of a bond: such files are refused
+        atoms.set_scaled_positions(rng.uniform(-0.3, 1.3, (len(atoms), 3)))
     atoms.rotate(40.0, (1.0, -2.0, 0.7), rotate_cell=True)
     if left_handed:
         atoms.set_cell(atoms.cell[[1, 0, 2]])
@@ -164,7 +166,7 @@ def test_atomic_densities_of_open_axes(tmp_path, pbc):
     stored = at_points(folder, "saed").ravel()
     points = own_points(density, at_points(folder, "density").ravel())
     assert stored == pytest.approx(gaussian_table().evaluate(density.atoms, points), abs=1e-12)
-    facts = training_facts([str(folder)], TYPE_MAP, str(folder / "saed.npz"), 6.0)
+    facts = training_facts([str(folder)], TYPE_MAP, str(folder / "saed.npz"), rcut=6.0)
     assert facts["saed"]["source"] == "upf"
 
 
@@ -203,7 +205,7 @@ def nearest_image(coord, box, periodic):
 @pytest.mark.parametrize("pbc", AXES[1:-1], ids=NAMES[1:-1])
 def test_images_across_open_axes_within_reach_are_refused(tmp_path, pbc):
     """As in data that another program has changed."""
-    from deepmd_charge.backends.tf.model import ChargeModelTF
+    from deepmd_charge.backends.tf.facts import training_facts
 
     folder = converted(tmp_path, slanted(pbc))
     part = folder / "set.000"
@@ -214,12 +216,9 @@ def test_images_across_open_axes_within_reach_are_refused(tmp_path, pbc):
     )[is_open, None]
     np.save(part / "box.npy", box.reshape(-1, 9))
     nearest = nearest_image(coord[1].reshape(-1, 3), box[1], ~is_open)
-    config = configuration(1)["model"]
 
     def start(rcut):
-        config["descriptor"]["rcut"] = rcut
-        data = SimpleNamespace(system_dirs=[str(folder)])
-        return ChargeModelTF.update_sel(data, TYPE_MAP, json.loads(json.dumps(config)))
+        return training_facts([str(folder)], TYPE_MAP, rcut=rcut)
 
     start(MARGIN - 90.0)
     with pytest.raises(ChargeError, match="in frame 1 images across an open axis are"):

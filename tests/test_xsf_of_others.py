@@ -649,7 +649,7 @@ def test_units_that_the_user_says(file, length, value, title):
     atoms.set_cell(SKEW / scale, scale_atoms=True)
     path = file(structure(atoms) + block(WHOLE, SKEW / scale, title=title, unit=unit))
     assert_field(read_density(path, unit=[length, value]))
-    with pytest.raises(ChargeError, match=f"a potential, which is not measured in {value}"):
+    with pytest.raises(ChargeError, match=f"a potential, which is not measured in {re.escape(value)}"):
         read_density(path, unit=[length, value], holds="potential")
     raw = read_density(path, unit=length, holds="potential").values
     np.testing.assert_allclose(raw, unit * WHOLE[:-1, :-1, :-1], rtol=1e-6)

@@ -7,10 +7,11 @@ __all__ = ["Cells", "Table", "Unresolved", "tabulate"]
 
 # Cells of equal width from zero, or a break, to the next break or the end.
 _CELLS = 64
-# A table is given up where it would grow beyond so many intervals or numbers.
-_MOST_INTERVALS, _MOST_NUMBERS = 2**15, 2**23
-# Values that are computed at a time.
-_BATCH = 2**20
+# A table is given up where it would grow beyond so many intervals, or, if there are
+# many functions, beyond so many numbers, and then not before it has some intervals.
+_MOST_INTERVALS, _MOST_NUMBERS, _SOME_INTERVALS = 2**15, 2**23, 2**10
+# Values, and points, that are computed at a time.
+_VALUES, _POINTS = 2**20, 2**14
 
 
 class Unresolved(Exception):
@@ -117,13 +118,16 @@ def tabulate(functions, end, degree, tolerance, breaks=()):
     cells = Cells([*breaks, end])
     low, widths = cells.edges[:-1], np.diff(cells.edges)
     fit = _Fit(functions, degree, _mean_in_sphere(functions, low, widths))
-    most = min(_MOST_INTERVALS, _MOST_NUMBERS // ((degree + 1) * fit.n_functions))
+    most = max(_SOME_INTERVALS, _MOST_NUMBERS // ((degree + 1) * fit.n_functions))
+    most = min(most, _MOST_INTERVALS)
     counts, pieces = np.ones(len(low), int), [None] * len(low)
     todo = np.arange(len(low))
     least = 1.0
     while len(todo):
         if counts.sum() > most:
-            raise Unresolved(f"{most} intervals do not resolve the radial functions to {tolerance:g}")
+            raise Unresolved(
+                f"{most} intervals do not resolve the radial functions to {tolerance:g}"
+            )
         n = counts[todo]
         begin = np.cumsum(n) - n
         step = np.repeat(widths[todo] / n, n)
@@ -158,7 +162,7 @@ class _Fit:
     def __call__(self, low, number, step):
         """Coefficients (n, degree + 1, m) and errors (n,) on so many steps from a low end on."""
         points = 2 * len(self._nodes) + 2
-        size = max(1, _BATCH // (points * self.n_functions))
+        size = max(1, min(_POINTS, _VALUES // self.n_functions) // points)
         parts = [slice(k, k + size) for k in range(0, len(low), size)]
         found = [self._batch(low[p, None], number[p, None], step[p, None]) for p in parts]
         return tuple(np.concatenate(arrays) for arrays in zip(*found))
