@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """The specification of a model: its keys, what goes together, and what follows from them."""
 
+import itertools
 import json
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from deepmd_charge.model import reference
 from deepmd_charge.model.kernels.coupling import TRIPLES
 from deepmd_charge.model.keys import keys_of
 from deepmd_charge.model.neighbors import neighbor_list, neighbors
-from deepmd_charge.model.spec import DescriptorSpec, FittingSpec, LossSpec, ModelSpec
+from deepmd_charge.model.spec import DescriptorSpec, FittingSpec, LossSpec, ModelSpec, places
 from deepmd_charge.model.weights import Weights, shapes
 
 PLAIN = {
@@ -179,3 +180,12 @@ def test_no_framework_is_loaded():
         "sys.exit(bool({'tensorflow', 'deepmd', 'torch'} & sys.modules.keys()))"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+@pytest.mark.parametrize("type_map", itertools.permutations(["Si", "C", "X"]))
+def test_elements_keep_their_places_wherever_the_grid_type_stands(type_map):
+    elements = [name for name in type_map if name != "X"]
+    found = places(type_map)
+    assert [found[type_map.index(name)] for name in elements] == [0, 1]
+    assert found[type_map.index("X")] in (0, 1)
+    assert places(["X", "Si"]).tolist() == places(["Si", "X"]).tolist() == [0, 0]

@@ -18,7 +18,15 @@ from .kernels.harmonics import LMAX
 from .kernels.radial import RADIAL_BASES
 from .keys import Check, Spec, at_least, key, one_of
 
-__all__ = ["DESCRIPTORS", "FITTINGS", "DescriptorSpec", "FittingSpec", "LossSpec", "ModelSpec"]
+__all__ = [
+    "DESCRIPTORS",
+    "FITTINGS",
+    "DescriptorSpec",
+    "FittingSpec",
+    "LossSpec",
+    "ModelSpec",
+    "places",
+]
 
 EMBEDDING = "embedding"
 
@@ -306,13 +314,26 @@ class ModelSpec(Spec):
     @property
     def places(self):
         """np.ndarray: Of each type its place among the elements; X gets any."""
-        found = {t: k for k, t in enumerate(self.elements)}
-        return np.array([found.get(t, 0) for t in range(len(self.type_map))])
+        return places(self.type_map)
 
     @property
     def dim_linear(self):
         """int: Number of pair-additive features."""
         return self.descriptor.dim_linear(len(self.elements))
+
+
+def places(type_map):
+    """Of each type its place among the elements; X gets any.
+
+    Parameters
+    ----------
+    type_map : list of str
+
+    Returns
+    -------
+    np.ndarray
+    """
+    return np.maximum(np.cumsum([name != GRID_TYPE for name in type_map]) - 1, 0)
 
 
 def _part(name, given, families):

@@ -15,11 +15,10 @@ from functools import cached_property
 
 import numpy as np
 
-from ...atoms.species import GRID_TYPE
 from ...errors import ChargeError
 from ...model.info import FILE, ModelInfo
 from ...model.keys import keys_of
-from ...model.spec import DESCRIPTORS, FITTINGS, ModelSpec
+from ...model.spec import DESCRIPTORS, FITTINGS, ModelSpec, places
 from .names import weights_of
 
 __all__ = ["Frozen", "read_checkpoint", "read_model"]
@@ -57,7 +56,7 @@ class Frozen:
     @property
     def kinds(self):
         """np.ndarray: Place of each type among those but X, which gets any."""
-        return np.maximum(np.cumsum([name != GRID_TYPE for name in self.type_map]) - 1, 0)
+        return places(self.type_map)
 
     @property
     def info(self):
