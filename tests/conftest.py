@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """Data that the tests share."""
 
+import fcntl
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -59,14 +61,31 @@ def density():
     return Density(atoms, values, kind="vasp/chgcar")
 
 
+def run_once(tmp_path_factory, name, prepare):
+    """Folder of a run that the first worker trains, and all of them read."""
+    base = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent
+    folder = base / name
+    with open(base / f"{name}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "charge.pb").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            prepare(folder)
+            training.dp(folder, "train", "input.json")
+            training.dp(folder, "freeze", "-o", "charge.pb")
+    return folder
+
+
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory):
     """Folder of a short run on two elements: checkpoints, lcurve.out and charge.pb."""
-    folder = tmp_path_factory.mktemp("trained")
-    training.new_run(folder, training.configuration(steps=250))
-    training.dp(folder, "train", "input.json")
-    training.dp(folder, "freeze", "-o", "charge.pb")
-    return folder
+
+    def prepare(folder):
+        training.new_run(folder, training.configuration(steps=250))
+
+    return run_once(tmp_path_factory, "trained", prepare)
 
 
 @pytest.fixture(scope="session")
@@ -82,26 +101,25 @@ def precise_model(tmp_path_factory):
     """A model in float64, hardly trained."""
     from deepmd_charge import ChargeModel
 
-    folder = tmp_path_factory.mktemp("precise")
-    wide = {"precision": "float64"}
-    training.new_run(folder, training.configuration(25, wide, wide))
-    training.dp(folder, "train", "input.json")
-    training.dp(folder, "freeze", "-o", "charge.pb")
-    return ChargeModel(folder / "charge.pb")
+    def prepare(folder):
+        wide = {"precision": "float64"}
+        training.new_run(folder, training.configuration(25, wide, wide))
+
+    return ChargeModel(run_once(tmp_path_factory, "precise", prepare) / "charge.pb")
 
 
 @pytest.fixture(scope="session")
 def differed(tmp_path_factory):
     """Folder of a short run on the difference to Gaussian atoms, which reach beyond rcut."""
-    folder = tmp_path_factory.mktemp("differed")
-    table = training.gaussian_table()
-    config = training.configuration(steps=25)
-    config["model"]["saed"] = "saed.npz"
-    training.new_run(folder, config, table)
-    table.save(folder / "saed.npz")
-    training.dp(folder, "train", "input.json")
-    training.dp(folder, "freeze", "-o", "charge.pb")
-    return folder
+
+    def prepare(folder):
+        table = training.gaussian_table()
+        config = training.configuration(steps=25)
+        config["model"]["saed"] = "saed.npz"
+        training.new_run(folder, config, table)
+        table.save(folder / "saed.npz")
+
+    return run_once(tmp_path_factory, "differed", prepare)
 
 
 @pytest.fixture(scope="session")
