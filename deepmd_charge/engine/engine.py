@@ -48,8 +48,8 @@ class Engine:
     Raises
     ------
     Unsupported
-        If no table resolves its radial functions, if there is no working llvmlite, or if the compiled program is not
-        what the equations say (:mod:`.verification`).
+        If no table resolves its radial functions, if there is no working llvmlite, or if the
+        compiled program is not what the equations say (:mod:`.verification`).
     """
 
     # points in one evaluation: little memory, and long enough to keep a core busy
