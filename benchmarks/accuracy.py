@@ -184,7 +184,9 @@ def train_stock(args, structures, seconds):
         folder / "train", structures, stock.POINTS_PER_FRAME, args.points, args.seed, stock=True
     )
     flags = ("train", "input.json", "--skip-neighbor-stat")
-    prepare(folder, stock.configuration(type_map, structures, PROBE), type_map, disp_freq=PROBE // 2)
+    prepare(
+        folder, stock.configuration(type_map, structures, PROBE), type_map, disp_freq=PROBE // 2
+    )
     wall = run_dp(folder, *flags)
     step = step_time(folder)
     steps = max(1, round((seconds - wall) / step / 100) + 1) * 100

@@ -41,7 +41,10 @@ SETS = {
     ),
     "size-64-cp2k": (
         ["supercells-cp2k/64-1"],
-        [f"supercells-cp2k/{n}" for n in ("64-2", "64-3", "64-4", "128-1", "128-2", "256-1", "512-1")],
+        [
+            f"supercells-cp2k/{n}"
+            for n in ("64-2", "64-3", "64-4", "128-1", "128-2", "256-1", "512-1")
+        ],
     ),
     "qe-water": ([f"qe/water/{k}" for k in (1, 2, 3, 4)], ["qe/water/5"]),
     "qe-water-choose": ([f"qe/water/{k}" for k in (1, 2, 3)], ["qe/water/4"]),

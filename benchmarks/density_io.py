@@ -99,7 +99,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--points", type=int, default=300, metavar="N", help="along each axis")
     parser.add_argument("--repeat", type=int, default=3, metavar="R")
-    parser.add_argument("-o", "--output", metavar="FOLDER", help="for the files (default: temporary)")
+    parser.add_argument(
+        "-o", "--output", metavar="FOLDER", help="for the files (default: temporary)"
+    )
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=args.output) as folder:
         folder = Path(folder)

@@ -64,7 +64,9 @@ def arguments():
     parser.add_argument(
         "--override", default="{}", metavar="JSON", help="merged into the configuration"
     )
-    parser.add_argument("--left-out", nargs="+", metavar="NAME", help="these folds only: qe/water/5")
+    parser.add_argument(
+        "--left-out", nargs="+", metavar="NAME", help="these folds only: qe/water/5"
+    )
     parser.add_argument("--points", type=int, default=20000, help="training points a structure")
     parser.add_argument("--points-per-frame", type=int, default=1000)
     parser.add_argument("--test-points", type=int, default=20000)
@@ -79,9 +81,13 @@ def folds(args):
             paths = [args.output / f"CHGCAR_{name}", args.output / f"CHGCAR_{name}_saed"]
             for path, density in zip(paths, load_molecule(args.data, name)):
                 write_density(path, density)
-            yield name, [str(paths[0])], read_density(paths[0]), read_density(paths[1]), [
-                "--saed", paths[1].name
-            ]
+            yield (
+                name,
+                [str(paths[0])],
+                read_density(paths[0]),
+                read_density(paths[1]),
+                ["--saed", paths[1].name],
+            )
         return
     names, ecutrho = SETS[args.set]
     if unknown := set(args.left_out or ()).difference(names):

@@ -62,7 +62,9 @@ def main():
 def arguments():
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("-m", "--model", required=True, help="frozen model of plugin_configs/c-si.json")
+    parser.add_argument(
+        "-m", "--model", required=True, help="frozen model of plugin_configs/c-si.json"
+    )
     parser.add_argument("--stock", help="frozen stock model; default: one that is hardly trained")
     parser.add_argument("--data", type=Path, help="folder of the data sets: the model's error too")
     parser.add_argument("--repeat", type=int, default=3, help="runs of each route")
@@ -257,21 +259,32 @@ def show(runs, args):
     multiply = speeds.pop("sgemm")
     stock = speeds["stock, 200 at once"]
     if args.data:
-        print(f"{args.model}: MAE {error(args.model, args.data):.2e} e/A^3 on csi_test (paper: 6.7e-4)")
+        print(
+            f"{args.model}: MAE {error(args.model, args.data):.2e} e/A^3 on csi_test (paper: 6.7e-4)"
+        )
     print(f"64 Si atoms, {GRID[0]}^3 grid; medians of {args.repeat} runs")
-    print(f"{'route':>22} {'points/s':>9} {'x stock':>8} {'a core-second':>14} {'x stock':>8}   points/s of the runs")
+    print(
+        f"{'route':>22} {'points/s':>9} {'x stock':>8} {'a core-second':>14} {'x stock':>8}   points/s of the runs"
+    )
     for name, (wall, core) in speeds.items():
         each = " ".join(f"{run[0]:.0f}" for run in runs[name])
         print(
             f"{name:>22} {wall:9.0f} {wall / stock[0]:8.1f} {core:14.0f} {core / stock[1]:8.1f}   {each}"
         )
     ours, large = speeds["engine"], speeds["engine, 10^5 atoms"]
-    print(f"10^5 atoms / 64 atoms: {large[0] / ours[0]:.2f} (a core-second: {large[1] / ours[1]:.2f})")
+    print(
+        f"10^5 atoms / 64 atoms: {large[0] / ours[0]:.2f} (a core-second: {large[1] / ours[1]:.2f})"
+    )
     if "engine, 2 cores" in speeds:
         print(f"2 cores / 1 core: {speeds['engine, 2 cores'][0] / ours[0]:.2f}")
     best = min(runs["stages"], key=lambda run: run[0])
-    print("share of the engine's time: " + ", ".join(f"{s} {100 * c:.0f}%" for s, c in best[1].items()))
-    print(f"writing a CHGCAR: {1e6 * best[2]:.2f} us a point beside {1e6 / ours[0]:.2f} us of evaluation")
+    print(
+        "share of the engine's time: "
+        + ", ".join(f"{s} {100 * c:.0f}%" for s, c in best[1].items())
+    )
+    print(
+        f"writing a CHGCAR: {1e6 * best[2]:.2f} us a point beside {1e6 / ours[0]:.2f} us of evaluation"
+    )
     per_point = multiplications(args.model)
     floor = multiply[1] / per_point
     print(

@@ -41,8 +41,16 @@ def table(speeds, args):
         for _ in range(args.repeat):
             for n, runs in speeds.items():
                 command = [
-                    *shlex.split(args.mpirun), "-n", str(n), sys.executable, __file__, "--inside",
-                    "-m", str(args.model.resolve()), "--grid", str(args.grid),
+                    *shlex.split(args.mpirun),
+                    "-n",
+                    str(n),
+                    sys.executable,
+                    __file__,
+                    "--inside",
+                    "-m",
+                    str(args.model.resolve()),
+                    "--grid",
+                    str(args.grid),
                 ]
                 done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
                 if done.returncode:

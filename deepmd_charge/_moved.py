@@ -98,9 +98,7 @@ class _Finder(MetaPathFinder, Loader):
     def create_module(self, spec):
         name = spec.name.partition(".")[2]
         target = f"{__package__}.{MOVED[name]}"
-        warnings.warn(
-            f"{spec.name} is now {target}; import that", DeprecationWarning, stacklevel=2
-        )
+        warnings.warn(f"{spec.name} is now {target}; import that", DeprecationWarning, stacklevel=2)
         module = ModuleType(spec.name, f"The former name of {target}.")
         present = import_module(target)
         if spec.submodule_search_locations is not None:

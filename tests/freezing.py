@@ -17,13 +17,17 @@ def sample(type_map, frames=4, n_points=300):
         types += [type_map.index("X")] * n_points
         order = np.argsort(types, kind="stable")
         label = np.concatenate([np.zeros(len(atoms)), true_density(atoms, points)])[order]
-        yield {
-            "t_coord:0": np.concatenate([atoms.positions, points])[order].reshape(-1),
-            "t_type:0": np.array(types)[order],
-            "t_natoms:0": [len(types)] * 2 + np.bincount(types, minlength=len(type_map)).tolist(),
-            "t_box:0": atoms.cell.array.reshape(-1),
-            "t_mesh:0": np.zeros(6),
-        }, label
+        yield (
+            {
+                "t_coord:0": np.concatenate([atoms.positions, points])[order].reshape(-1),
+                "t_type:0": np.array(types)[order],
+                "t_natoms:0": [len(types)] * 2
+                + np.bincount(types, minlength=len(type_map)).tolist(),
+                "t_box:0": atoms.cell.array.reshape(-1),
+                "t_mesh:0": np.zeros(6),
+            },
+            label,
+        )
 
 
 def freeze(path, descriptor=None, fitting=None, type_map=TYPE_MAP, saed=None):
@@ -84,9 +88,7 @@ def freeze(path, descriptor=None, fitting=None, type_map=TYPE_MAP, saed=None):
         assign(p)
         names = ["o_atom_energy", "descrpt_attr/rcut", "model_attr/tmap"]
         names += ["train_attr/training_script"]
-        frozen = tf.graph_util.convert_variables_to_constants(
-            session, graph.as_graph_def(), names
-        )
+        frozen = tf.graph_util.convert_variables_to_constants(session, graph.as_graph_def(), names)
     path.write_bytes(frozen.SerializeToString())
     return path
 

@@ -65,8 +65,6 @@ def write_cube(path, numbers, positions, values, cell, origin=(0, 0, 0), comment
     lines += [line(z, [z, *np.divide(p, unit)]) for z, p in zip(numbers, positions)]
     lines += ["".join(f"{word:5d}" for word in labels)] if labels else []
     for row in (values / scale).reshape(shape[0] * shape[1], -1):
-        lines += [
-            "".join(f"{x:13.5E}" for x in row[k : k + 6]) for k in range(0, len(row), 6)
-        ]
+        lines += ["".join(f"{x:13.5E}" for x in row[k : k + 6]) for k in range(0, len(row), 6)]
     path.write_text("\n".join(lines) + "\n")
     return path

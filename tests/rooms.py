@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """Which room of the package imports which, from the imports in its files.
 
-    python tests/rooms.py [PACKAGE]     prints the graph, and the lines of code in each room
+python tests/rooms.py [PACKAGE]     prints the graph, and the lines of code in each room
 """
 
 import ast
@@ -96,11 +96,15 @@ def main(package):
     lines = defaultdict(list)
     for name, path in files.items():
         is_room = (package / room_of(name)).is_dir()
-        lines[room_of(name) if is_room else room_of(name)].append(len(path.read_text().splitlines()))
+        lines[room_of(name) if is_room else room_of(name)].append(
+            len(path.read_text().splitlines())
+        )
     edges = graph(package)
     for room in sorted(lines, key=lambda r: (len(edges[r]), r)):
         below = ", ".join(f"{other} {n}" for other, n in sorted(edges[room].items()))
-        print(f"{room:14}{len(lines[room]):3} files{sum(lines[room]):6} lines, imports: {below or '-'}")
+        print(
+            f"{room:14}{len(lines[room]):3} files{sum(lines[room]):6} lines, imports: {below or '-'}"
+        )
     print(f"{'all':14}{len(files):3} files{sum(map(sum, lines.values())):6} lines")
     print("circles:", circles(edges) or "none")
 

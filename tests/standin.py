@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """A model that costs nothing, and the command line with it.
 
-    python standin.py ARGUMENTS     as deepmd-charge ARGUMENTS
+python standin.py ARGUMENTS     as deepmd-charge ARGUMENTS
 """
 
 import os
@@ -19,16 +19,19 @@ SPACING = 0.4
 def wave(atoms, points):
     """A smooth periodic density: 8 electrons."""
     phases = 2.0 * np.pi * atoms.cell.scaled_positions(points)
-    return 8.0 / atoms.cell.volume * (1.0 + 0.5 * np.cos(phases[:, 0]) * np.sin(phases[:, 1:]).sum(1))
+    return (
+        8.0 / atoms.cell.volume * (1.0 + 0.5 * np.cos(phases[:, 0]) * np.sin(phases[:, 1:]).sum(1))
+    )
 
 
 def wait_for_blocks(path, count):
     """Wait until a run has done so many blocks, as the checksums in its partial file say."""
     deadline = time.monotonic() + 60.0
     while time.monotonic() < deadline:
-        if os.path.exists(path) and np.count_nonzero(
-            np.fromfile(path, np.uint64, 100, offset=1 << 16)
-        ) >= count:
+        if (
+            os.path.exists(path)
+            and np.count_nonzero(np.fromfile(path, np.uint64, 100, offset=1 << 16)) >= count
+        ):
             return
         time.sleep(0.02)
     raise TimeoutError(path)

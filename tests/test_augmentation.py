@@ -31,7 +31,9 @@ def test_counts_of_known_potentials():
 
 
 def test_fortran_numbers():
-    text = format_occupancies([np.array([0.0, 1.650342, -1.272479, 0.09999999996, 1e-120, -12345.678])])
+    text = format_occupancies(
+        [np.array([0.0, 1.650342, -1.272479, 0.09999999996, 1e-120, -12345.678])]
+    )
     assert text.splitlines() == [
         "augmentation occupancies   1   6",
         "  0.0000000E+00  0.1650342E+01 -0.1272479E+01  0.1000000E+00  0.0000000E+00",
@@ -54,7 +56,9 @@ def test_real_files_are_written_to_the_last_byte(path):
     layout = {33: [0, 1, 8, 15, 21, 27], 15: [0, 1, 5, 9]}
     for element in set(density.atoms.symbols):
         samples = [v for v, s in zip(values, density.atoms.symbols) if s == element]
-        assert np.flatnonzero(spherical_entries(np.array(samples))).tolist() == layout[len(samples[0])]
+        assert (
+            np.flatnonzero(spherical_entries(np.array(samples))).tolist() == layout[len(samples[0])]
+        )
 
 
 def made_up(channels, n_atoms, seed, lmaxmix=2):
@@ -65,7 +69,9 @@ def made_up(channels, n_atoms, seed, lmaxmix=2):
     return np.where(which == 0, common, 0.0) + 0.1 * rng.normal(size=(n_atoms, len(which)))
 
 
-@pytest.mark.parametrize("channels", [SSPP, (1, 1, 0, 0), (2, 2, 0, 0, 1, 1), (0, 0, 1, 1, 2, 2, 3, 3)])
+@pytest.mark.parametrize(
+    "channels", [SSPP, (1, 1, 0, 0), (2, 2, 0, 0, 1, 1), (0, 0, 1, 1, 2, 2, 3, 3)]
+)
 @pytest.mark.parametrize("lmaxmix", [2, 4])
 def test_the_order_of_projectors_is_found(channels, lmaxmix):
     found = spherical_entries(made_up(channels, 20, 1, lmaxmix))

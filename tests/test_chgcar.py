@@ -221,8 +221,12 @@ middles = st.builds(
     st.sampled_from(["", "", "000", "99"]),
     st.integers(-320, 293),  # finite, whatever stands before
 ).map(float)
-ties = st.builds(lambda n, k: (2 * n + 1) * 2.0**k, st.integers(10**10, 10**11), st.integers(-12, 7))
-nines = st.builds(lambda n, k: float(f"0.{'9' * n}6e{k}"), st.integers(1, 16), st.integers(-300, 300))
+ties = st.builds(
+    lambda n, k: (2 * n + 1) * 2.0**k, st.integers(10**10, 10**11), st.integers(-12, 7)
+)
+nines = st.builds(
+    lambda n, k: float(f"0.{'9' * n}6e{k}"), st.integers(1, 16), st.integers(-300, 300)
+)
 
 
 def printed(value):
@@ -250,10 +254,15 @@ def assert_printed(monkeypatch, rows, columns):
 
 
 @settings(deadline=None)
-@given(st.lists(numbers | st.floats(-1e3, 1e3) | middles | ties | nines, max_size=30), st.integers(1, 3))
+@given(
+    st.lists(numbers | st.floats(-1e3, 1e3) | middles | ties | nines, max_size=30),
+    st.integers(1, 3),
+)
 @example([0.0, -0.0, 1.0, 1e10, 0.999999999996, 9.999999999999, 1e-98, -1e98, 5e-324, 1.7e308], 1)
 @example([float(f"{m}e{k}") for m in (1, 9.99999999996, 9.9999999995) for k in range(-323, 308)], 1)
-@example([12345678900.5, -12345678901.5, 123456789005.0, 123456789015.0, 3 * 2.0**-16, 5 * 2.0**-16], 1)
+@example(
+    [12345678900.5, -12345678901.5, 123456789005.0, 123456789015.0, 3 * 2.0**-16, 5 * 2.0**-16], 1
+)
 def test_format_is_pythons(values, n_rows):
     with pytest.MonkeyPatch.context() as monkeypatch:
         rows = np.array(values * n_rows).reshape(n_rows, -1)
@@ -435,7 +444,10 @@ BAD = {
     ),
     "nan": (lambda t: t.replace("0.03500000000E+02", "NaN", 1), "CHGCAR:14: 'NaN'"),
     "infinity": (lambda t: t.replace("0.03500000000E+02", "-Infinity", 1), "CHGCAR:14: '-Inf"),
-    "words": (lambda t: t.replace("0.03500000000E+02", "0.035x0000000E+02", 1), "CHGCAR:14: .*x000"),
+    "words": (
+        lambda t: t.replace("0.03500000000E+02", "0.035x0000000E+02", 1),
+        "CHGCAR:14: .*x000",
+    ),
     "too many values": (
         lambda t: t.replace("    2    3    4", "    2    3    3", 1).replace(AUGMENTATION, ""),
         "CHGCAR:16: more than the 18 values",
@@ -444,7 +456,10 @@ BAD = {
         lambda t: t.replace(GRID, "    1    4    5\n").replace(AUGMENTATION, ""),
         r"CHGCAR:17: 4 values after the grid's 1 x 4 x 5",
     ),
-    "far too many values": (lambda t: t.replace(GRID, "    5    1    1\n"), "CHGCAR:15: more values"),
+    "far too many values": (
+        lambda t: t.replace(GRID, "    5    1    1\n"),
+        "CHGCAR:15: more values",
+    ),
     "counts above positions": (
         lambda t: t.replace("     1     1\n", "     1     2\n"),
         "CHGCAR:11: expected position 3 of the 3 that the header counts, found ''",
@@ -460,10 +475,16 @@ BAD = {
     "vasp 4": (lambda t: t.replace("   Si   C\n", ""), "CHGCAR:6: .*VASP 4"),
     "element": (lambda t: t.replace("   Si   C\n", "  Qq C\n"), "CHGCAR:6: 'Qq' is not an element"),
     "scale": (lambda t: t.replace("   1.0\n", "abc\n"), "CHGCAR:2: expected a scale factor"),
-    "no volume": (lambda t: t.replace("4.000000\n", "0.000000\n"), "CHGCAR:5: the cell has no volume"),
+    "no volume": (
+        lambda t: t.replace("4.000000\n", "0.000000\n"),
+        "CHGCAR:5: the cell has no volume",
+    ),
     "mode": (lambda t: t.replace("Direct", "Reciprocal"), "CHGCAR:8: expected 'Direct'"),
     "no grid": (lambda t: t.replace(GRID, ""), "CHGCAR:12: expected the grid line"),
-    "zero grid": (lambda t: t.replace(GRID, "    0    3    4\n"), "CHGCAR:12: a grid of zero points"),
+    "zero grid": (
+        lambda t: t.replace(GRID, "    0    3    4\n"),
+        "CHGCAR:12: a grid of zero points",
+    ),
     "huge grid": (lambda t: t.replace(GRID, " 99999 99999 99999\n"), "CHGCAR:12: .* too small"),
     "augmentation": (lambda t: t[:-20], "occupancies of atom 2 lack 1 values"),
     "augmentation counts": (
@@ -559,7 +580,10 @@ def assert_scanned(text, expected, divisor=1.0):
         assert count == len(values)
         np.testing.assert_array_equal(values, expected[: len(values)])
         if count:
-            assert text[:end].split() == text.split()[:count] and text[end:].split() == text.split()[count:]
+            assert (
+                text[:end].split() == text.split()[:count]
+                and text[end:].split() == text.split()[count:]
+            )
             assert n_lines == text[:end].count(b"\n") and not text[end - 1 : end].isspace()
 
 
@@ -613,8 +637,19 @@ def test_hard_roundings():
     """Ties, near ties, and what has less than 53 bits or more than a double's range."""
     words = ["9007199254740993", "9007199254740992.5e0", "9007199254740995e0", "1e23", "8.5e22"]
     words += ["2.2250738585072014e-308", "4.9e-324", "1.7976931348623157e308", "0e999", "-0e-999"]
-    words += ["6.631236846766476e-316", "3e-400", "18446744073709551615", "99999999999999999999e-30"]
-    words += ["179769313486231580793e-10", "0." + 400 * "0" + "1", "+.5", "7.", "123456789012345678e-40"]
+    words += [
+        "6.631236846766476e-316",
+        "3e-400",
+        "18446744073709551615",
+        "99999999999999999999e-30",
+    ]
+    words += [
+        "179769313486231580793e-10",
+        "0." + 400 * "0" + "1",
+        "+.5",
+        "7.",
+        "123456789012345678e-40",
+    ]
     assert_scanned((" ".join(words) + "\n").encode(), [float(word) for word in words])
 
 

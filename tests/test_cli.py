@@ -27,6 +27,7 @@ from deepmd_charge.predict.compare import compare, compare_densities, compare_fi
 # Predictions rarely hold a whole number of electrons.
 pytestmark = pytest.mark.filterwarnings("ignore:.*not a whole number")
 
+
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
     """A folder with a model, a structure and its density."""
@@ -99,7 +100,10 @@ def test_predict_needs_a_spacing(capsys, monkeypatch):
         ([*PREDICT[:-1], "missing/CHGCAR"], "missing/CHGCAR: there is no folder missing"),
         ([*PREDICT[:-1], "."], ".: is a folder"),
         ([*PREDICT[:-1], "density.txt"], "density.txt: the name does not tell the format"),
-        ([*PREDICT[:3], "-s", "Ge.xyz", *PREDICT[5:]], "Ge.xyz: the model has not seen Ge, only Si"),
+        (
+            [*PREDICT[:3], "-s", "Ge.xyz", *PREDICT[5:]],
+            "Ge.xyz: the model has not seen Ge, only Si",
+        ),
         ([*PREDICT[:3], "-s", "no.cif", *PREDICT[5:]], "no.cif: No such file or directory"),
         ([*PREDICT[:3], "-s", "charge.pb", *PREDICT[5:]], "charge.pb: ase cannot read a structure"),
         (["predict", "-m", "no.pb", *PREDICT[3:]], "no.pb: No such file or directory"),
@@ -107,14 +111,20 @@ def test_predict_needs_a_spacing(capsys, monkeypatch):
         (["test", "-s", "CHGCAR"], "either a model (-m) or predicted densities (-p)"),
         (["test", "-s", "CHGCAR", "-p", "CHGCAR", "CHGCAR"], "-p has 2 files and -s 1"),
         (["test", "-m", "charge.pb", "-s", "CHGCAR", "--points", 0], "--points 0: "),
-        (["test", "-m", "charge.pb", "-s", "CHGCAR", "--json", "no/t"], "no/t: there is no folder no"),
+        (
+            ["test", "-m", "charge.pb", "-s", "CHGCAR", "--json", "no/t"],
+            "no/t: there is no folder no",
+        ),
         (["test", "-m", "charge.pb", "-s", "CHGCAR", "CHGCAR_no"], "CHGCAR_no: no such file"),
         (["test", "-m", "charge.pb", "-s", "CHGCAR", "--points", 5, "--seed", -1], "seed is -1: "),
         (["plot", "CHGCAR", "-o", "x.png", "--position", "nan"], "--position nan: "),
         (["plot", "CHGCAR", "CHGCAR_no", "-o", "x.png"], "CHGCAR_no: no such file"),
         (["convert", "CHGCAR", "CHGCAR_no", "-o", "dp"], "CHGCAR_no: no such file"),
         ([*PREDICT, "--like", "CHGCAR_no"], "CHGCAR_no: no such file"),
-        ([*PREDICT, "--spacing", "1e-10"], "--spacing 1e-10: a grid of 5.7e+31 points does not fit"),
+        (
+            [*PREDICT, "--spacing", "1e-10"],
+            "--spacing 1e-10: a grid of 5.7e+31 points does not fit",
+        ),
         ([*PREDICT, "--grid", 10**8, 10**8, 10**8], "points does not fit into memory"),
         (["plot", "CHGCAR", "-o", "x.doc"], "x.doc: not a picture's name"),
         (["plot", "CHGCAR", "-o", "no/x.png"], "no/x.png: there is no folder no"),
@@ -124,7 +134,18 @@ def test_predict_needs_a_spacing(capsys, monkeypatch):
             "--grid 1 0 1: this grid has no points",
         ),
         (
-            ["lammps", "write", "-m", "charge.pb", "-s", "POSCAR", "-o", "d", "--like", "CHGCAR_no"],
+            [
+                "lammps",
+                "write",
+                "-m",
+                "charge.pb",
+                "-s",
+                "POSCAR",
+                "-o",
+                "d",
+                "--like",
+                "CHGCAR_no",
+            ],
             "CHGCAR_no: no such file",
         ),
         (
@@ -132,7 +153,20 @@ def test_predict_needs_a_spacing(capsys, monkeypatch):
             "Ge.xyz: the model has not seen Ge",
         ),
         (
-            ["lammps", "write", "-m", "charge.pb", "-s", "POSCAR", "-o", "CHGCAR", "--grid", 1, 1, 1],
+            [
+                "lammps",
+                "write",
+                "-m",
+                "charge.pb",
+                "-s",
+                "POSCAR",
+                "-o",
+                "CHGCAR",
+                "--grid",
+                1,
+                1,
+                1,
+            ],
             "CHGCAR: is a file; give the name of a folder",
         ),
         ([*PREDICT[:-1], "LOCPOT", "--grid", 1, 1, 1], "LOCPOT: by its name a potential"),
@@ -258,7 +292,10 @@ def test_prediction_of_another_structure(capsys):
     assert main(["test", "-p", "CHGCAR_same", "-s", "CHGCAR"]) == 0
     assert "warning" not in capsys.readouterr().err
     assert main(["test", "-p", "CHGCAR_moved", "-s", "CHGCAR"]) == 0
-    assert "warning: CHGCAR and CHGCAR_moved: these are densities of different" in capsys.readouterr().err
+    assert (
+        "warning: CHGCAR and CHGCAR_moved: these are densities of different"
+        in capsys.readouterr().err
+    )
 
 
 @pytest.mark.parametrize("flags", [[], ["CHGCAR"], ["--axis", "a", "--position", "0.99"]])
@@ -358,7 +395,10 @@ def test_no_traceback(error, monkeypatch, capsys):
 def test_fft_size():
     allowed = sorted(
         2**a * 3**b * 5**c * 7**d
-        for a in range(9) for b in range(6) for c in range(4) for d in range(4)
+        for a in range(9)
+        for b in range(6)
+        for c in range(4)
+        for d in range(4)
     )
     for n in range(1, 400):
         assert fft_size(n) == min(m for m in allowed if m >= n)

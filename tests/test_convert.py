@@ -35,12 +35,19 @@ def test_one_composition(tmp_path, capsys):
     same = tmp_path / "same"
     convert(*paths, "-o", same, "--points", 50, "--points-per-frame", 20, "--seed", 5)
     np.testing.assert_array_equal(load(same)["density"], system["density"])
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["CHGCAR_0.gz", "CHGCAR_1.gz", "dp", "same"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "CHGCAR_0.gz",
+        "CHGCAR_1.gz",
+        "dp",
+        "same",
+    ]
 
 
 def test_files_get_different_points(tmp_path):
     path = make(tmp_path / "CHGCAR", ["Si"], 4)
-    convert(path, path, "-o", tmp_path / "dp", "--points", 20, "--points-per-frame", 20, "--seed", 1)
+    convert(
+        path, path, "-o", tmp_path / "dp", "--points", 20, "--points-per-frame", 20, "--seed", 1
+    )
     first, second = load(tmp_path / "dp")["density"]
     assert set(first) != set(second)
 
@@ -118,7 +125,10 @@ def test_python_writes_what_the_command_writes(tmp_path, capsys):
     paths = [
         str(make(tmp_path / f"CHGCAR_{i}", s, n, seed=i)) for i, (s, n) in enumerate(compositions)
     ]
-    assert convert(*paths, "-o", tmp_path / "a", "--points", 40, "--points-per-frame", 20, "--seed", 3) == 0
+    assert (
+        convert(*paths, "-o", tmp_path / "a", "--points", 40, "--points-per-frame", 20, "--seed", 3)
+        == 0
+    )
     capsys.readouterr()
     done = systems.convert(paths, tmp_path / "b", 40, 20, seed=3)
     assert capsys.readouterr() == ("", "")  # no bar, no word
@@ -127,7 +137,9 @@ def test_python_writes_what_the_command_writes(tmp_path, capsys):
     ]
     assert [len(system) for system in done.systems] == [2, 4]
     assert done.notes == {} and done.superpositions is None
-    files = sorted(p.relative_to(tmp_path / "a") for p in (tmp_path / "a").rglob("*") if p.is_file())
+    files = sorted(
+        p.relative_to(tmp_path / "a") for p in (tmp_path / "a").rglob("*") if p.is_file()
+    )
     assert len(files) > 10
     for file in files:
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes(), file

@@ -127,7 +127,9 @@ def test_quantities_survive_files(tmp_path, name, target):
         assert again.quantity == quantity
         np.testing.assert_allclose(again.values, one.values, rtol=1e-9)
         if comment:
-            assert again.extra["comment"].rstrip() == comment.replace("\n", " " if target[1] == "H" else "\n")
+            assert again.extra["comment"].rstrip() == comment.replace(
+                "\n", " " if target[1] == "H" else "\n"
+            )
 
 
 @pytest.mark.parametrize(
@@ -174,9 +176,7 @@ def test_numbered_datasets(tmp_path, comment, is_learnt):
     """As Gaussian's cubes of orbitals have them."""
     values = gaussians(ATOMS[1], ELECTRONS, CELL, SHAPE)
     values = np.stack([values, 2 * values], axis=-1)
-    path = write_cube(
-        tmp_path / "a.cube", *ATOMS, values, CELL, comment=comment, labels=[2, 1, 2]
-    )
+    path = write_cube(tmp_path / "a.cube", *ATOMS, values, CELL, comment=comment, labels=[2, 1, 2])
     density = read_density(path, check=False, holds="total")
     assert density.n_electrons == pytest.approx(10, abs=1e-3)
     np.testing.assert_allclose(density.extra["datasets"][0], 2 * density.values, rtol=2e-5)
@@ -222,7 +222,9 @@ def test_an_integral_of_nothing(tmp_path_factory, seed, log_size, name):
 @pytest.mark.parametrize("margin", [1.59, 2.0, 2.2])  # A: 3 to 4 bohr
 @pytest.mark.parametrize("comment", ["a\nb", *MOLECULAR])
 def test_molecules(tmp_path, name, margin, comment):
-    density = read_density(molecule(tmp_path / "a.cube", name, margin, comment=comment), check=False)
+    density = read_density(
+        molecule(tmp_path / "a.cube", name, margin, comment=comment), check=False
+    )
     assert not density.atoms.pbc.any()
     assert any("molecule" in note for note in density.extra["notes"])
     assert not density.extra["doubts"]
@@ -317,7 +319,9 @@ def test_a_region_is_not_learnt(tmp_path, capsys, comment):
     numbers, positions, electrons = [6] * 5, [[1.4 * k, 0, 0] for k in range(5)], [4] * 5
     origin, cell = np.array([2.5, -2.0, -2.0]), np.diag([4.0, 4.0, 4.0])
     values = exponential(np.array(positions), electrons, points(cell, (16, 16, 16), origin))
-    path = write_cube(tmp_path / "a.cube", numbers, positions, values, cell, origin, comment=comment)
+    path = write_cube(
+        tmp_path / "a.cube", numbers, positions, values, cell, origin, comment=comment
+    )
     with pytest.warns(UserWarning, match="a part of the structure: of 5 atoms .* 1, 2"):
         assert not read_density(path, check=False).atoms.pbc.any()
     assert convert(path, "-o", tmp_path / "dp") == 1
@@ -506,7 +510,9 @@ def test_exponents_of_fortran(tmp_path):
     plain = read_density(crystal(tmp_path / "a.cube", number="{:14.6E}".format))
     path = crystal(tmp_path / "b.cube", number=fortran)
     assert "D+00" in path.read_text()
-    path.write_text(path.read_text().replace("1.400000D+01", "1.4D1").replace(" 0.000000D+00", " 0.1-300"))
+    path.write_text(
+        path.read_text().replace("1.400000D+01", "1.4D1").replace(" 0.000000D+00", " 0.1-300")
+    )
     other = read_density(path)
     np.testing.assert_array_equal(other.values, plain.values)
     np.testing.assert_allclose(other.atoms.cell, plain.atoms.cell, atol=1e-12)
@@ -514,7 +520,9 @@ def test_exponents_of_fortran(tmp_path):
     write_density(tmp_path / "CHGCAR", plain)
     text = (tmp_path / "CHGCAR").read_text()
     (tmp_path / "CHGCAR_2").write_text(text.replace("1.0000000000000000", "0.1D+01"))
-    np.testing.assert_array_equal(read_density(tmp_path / "CHGCAR_2").values, read_density(tmp_path / "CHGCAR").values)
+    np.testing.assert_array_equal(
+        read_density(tmp_path / "CHGCAR_2").values, read_density(tmp_path / "CHGCAR").values
+    )
     for word in ("1_0", "nan", "inf", "1.0D", "D+01"):
         (tmp_path / "CHGCAR_2").write_text(text.replace("1.0000000000000000", word))
         with pytest.raises(ChargeError, match="CHGCAR_2:2: expected a scale factor"):
@@ -562,7 +570,9 @@ def test_a_model_gives_again_what_was_declared(tmp_path, capsys, difference_mode
 
 def test_a_model_of_totals_is_not_tested_on_others(tmp_path, capsys, charge_model):
     atoms = Atoms("Si2", [[0.1, 0, 0], [1.5, 1.5, 1.5]], cell=[5, 5, 5], pbc=True)
-    write_density(tmp_path / "d.cube", Density(atoms, np.ones((6, 6, 6)) * 1e-3, kind=":difference"))
+    write_density(
+        tmp_path / "d.cube", Density(atoms, np.ones((6, 6, 6)) * 1e-3, kind=":difference")
+    )
     argv = ["test", "-m", str(charge_model.path), "-s", str(tmp_path / "d.cube")]
     assert main([*argv, "--is", "difference"]) == 1
     assert "holds a difference of densities, and" in complaint(capsys)

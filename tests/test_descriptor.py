@@ -136,7 +136,11 @@ def test_features_are_their_equations(kind, lmax, periodic):
                 ]
             )
             pair = (a - p("descriptor.mean")) @ p("descriptor.whiten[0]") if l == 0 else pair
-            b = pair @ p("descriptor.mixing[0]") if l == 0 else a @ p(f"descriptor.whiten[{l}]") @ p(f"descriptor.mixing[{l}]")
+            b = (
+                pair @ p("descriptor.mixing[0]")
+                if l == 0
+                else a @ p(f"descriptor.whiten[{l}]") @ p(f"descriptor.mixing[{l}]")
+            )
             if l == 0:
                 expected.append(b[0])
             expected.append((b.T @ b[:, :axis]).reshape(-1))
@@ -152,7 +156,14 @@ def test_features_are_their_equations(kind, lmax, periodic):
 def test_embedding_is_the_descriptor_of_the_paper():
     atoms = structure(1)
     features, descriptor = build(
-        atoms, POINTS, radial="embedding", lmax=1, neuron=[4, 8], axis_neuron=3, eps=EPS, rcut_smth=1.0
+        atoms,
+        POINTS,
+        radial="embedding",
+        lmax=1,
+        neuron=[4, 8],
+        axis_neuron=3,
+        eps=EPS,
+        rcut_smth=1.0,
     )
     p = descriptor.parameters.value
     for point, found in zip(POINTS, features, strict=True):

@@ -49,7 +49,9 @@ def test_every_key_is_documented():
     for argument in arguments:
         assert f"`{argument.name}`" in text, argument.name
     for argument in arguments:
-        if isinstance(argument.default, (str, int, float)) and not isinstance(argument.default, bool):
+        if isinstance(argument.default, (str, int, float)) and not isinstance(
+            argument.default, bool
+        ):
             rows = re.findall(rf"\| `{argument.name}`.*", text)
             assert any(str(argument.default) in row for row in rows), rows
 
@@ -103,7 +105,9 @@ def test_the_python_of_the_manual_runs(folder, capsys):
     assert capsys.readouterr().out.splitlines()[-1] == re.search(r"# (grid .*)", text)[1]
 
 
-@pytest.mark.parametrize("document", ["README.md", *(f"docs/{p.name}" for p in ROOT.glob("docs/*.md"))])
+@pytest.mark.parametrize(
+    "document", ["README.md", *(f"docs/{p.name}" for p in ROOT.glob("docs/*.md"))]
+)
 def test_links_lead_to_files(document):
     path = ROOT / document
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", path.read_text()):

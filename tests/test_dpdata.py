@@ -22,7 +22,9 @@ def make(path, symbols, electrons, seed=0, shape=(6, 5, 4)):
     """Write a CHGCAR of random positions and values in a skew cell."""
     generator = np.random.default_rng(seed)
     cell = np.array([[4.0, 0.5, 0.3], [-1.0, 4.5, 0.2], [0.2, -0.4, 5.0]])
-    atoms = Atoms(symbols, cell=cell, scaled_positions=generator.random((len(symbols), 3)), pbc=True)
+    atoms = Atoms(
+        symbols, cell=cell, scaled_positions=generator.random((len(symbols), 3)), pbc=True
+    )
     values = generator.normal(size=shape)
     values += electrons / atoms.get_volume() - values.mean()
     write_density(path, Density(atoms, values))
@@ -135,7 +137,9 @@ def test_plugin_is_light():
         "print([m for m in ('tensorflow', 'deepmd', 'ase', 'scipy', 'matplotlib')"
         " if m in set(sys.modules) - before])"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == "[]"
 
 
@@ -172,7 +176,9 @@ def test_valences(folder):
     cell = read_density(systems[0].replace("/a", "/CHGCAR_a")).atoms.cell.lengths()
     assert info["grid_spacing"] == pytest.approx(np.mean(cell / [6, 5, 4]))
     assert dataset_info(systems[:1])["valence"] == {}
-    assert dataset_info([folder("d", ["Si", "Si"], 7.999)])["valence"] == pytest.approx({"Si": 3.9995})
+    assert dataset_info([folder("d", ["Si", "Si"], 7.999)])["valence"] == pytest.approx(
+        {"Si": 3.9995}
+    )
 
 
 def test_mixed_valences(folder):
@@ -222,7 +228,11 @@ def test_elements_are_those_of_atoms(folder):
 
 
 def test_charged_cells_and_coarse_grids_share_valences(folder):
-    systems = [folder("a", ["Li"] * 4, 4), folder("b", ["Li"] * 4, 4.1), folder("c", ["Li"] * 4, 3.6)]
+    systems = [
+        folder("a", ["Li"] * 4, 4),
+        folder("b", ["Li"] * 4, 4.1),
+        folder("c", ["Li"] * 4, 3.6),
+    ]
     assert dataset_info(systems)["valence"] == pytest.approx({"Li": 11.7 / 12})
 
 

@@ -22,7 +22,16 @@ from deepmd_charge.predict.parallel.blocks import in_order
 TOLERANCE = {"float32": 1e-5, "float64": 1e-9}
 WIDE = {"precision": "float64"}
 SMALL = {"n_radial": 6, "n_channel": 8}
-ALL_TRIPLES = [[1, 1, 2], [2, 2, 2], [1, 2, 3], [2, 2, 4], [2, 4, 4], [3, 3, 4], [4, 4, 4], [1, 5, 6]]
+ALL_TRIPLES = [
+    [1, 1, 2],
+    [2, 2, 2],
+    [1, 2, 3],
+    [2, 2, 4],
+    [2, 4, 4],
+    [3, 3, 4],
+    [4, 4, 4],
+    [1, 5, 6],
+]
 
 # descriptor and fitting: all kinds of settings in few models
 SETTINGS = {
@@ -83,9 +92,7 @@ def test_engine_is_the_graph(tmp_path, points, setting):
     both = {arguments.get("precision") for arguments in (descriptor, fitting)}
     precision = "float64" if both == {"float64"} else "float32"
     assert_equal(engine.density(images, points), expected, precision)
-    assert engine.novelty(images, points) == pytest.approx(
-        graph.novelty(images, points), abs=1e-5
-    )
+    assert engine.novelty(images, points) == pytest.approx(graph.novelty(images, points), abs=1e-5)
 
 
 @pytest.fixture(scope="module", params=["float32", "float64"])
@@ -192,7 +199,9 @@ def test_programs_for_other_processors(pair, points, monkeypatch, vector_bytes, 
     monkeypatch.setattr("deepmd_charge.engine.kernel.Machine", Other)
     images = images_of(frozen, structure(8))
     points = images.wrap(points)
-    assert_equal(compiled(frozen).density(images, points), engine.density(images, points), engine.precision)
+    assert_equal(
+        compiled(frozen).density(images, points), engine.density(images, points), engine.precision
+    )
 
 
 def test_more_neighbours_than_expected(pair):
@@ -276,7 +285,9 @@ def test_only_atoms_nearby_are_looked_at(pair):
 
 def test_old_models_are_refused(trained, tmp_path):
     data = (trained / "charge.pb").read_bytes()
-    (tmp_path / "old.pb").write_bytes(data.replace(b"se_charge/crowding_low", b"se_charge/crowding_abc"))
+    (tmp_path / "old.pb").write_bytes(
+        data.replace(b"se_charge/crowding_low", b"se_charge/crowding_abc")
+    )
     with pytest.raises(ChargeError, match="older version"):
         ChargeModel(tmp_path / "old.pb")
 

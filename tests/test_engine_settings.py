@@ -220,9 +220,16 @@ def test_the_command_line_says_so_once(tmp_path, small, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     replaced(Path("charge.pb"), small, b'"n_triple"', b'"a_future"')
     structure(8).write("POSCAR", format="vasp")
-    assert main(["predict", "-m", "charge.pb", "-s", "POSCAR", "--grid", "5", "6", "7", "-o", "CHGCAR"]) == 0
+    assert (
+        main(
+            ["predict", "-m", "charge.pb", "-s", "POSCAR", "--grid", "5", "6", "7", "-o", "CHGCAR"]
+        )
+        == 0
+    )
     said = [line for line in capsys.readouterr().err.splitlines() if "a_future" in line]
-    assert len(said) == 1 and said[0].startswith("deepmd-charge: warning: charge.pb: its TensorFlow graph")
+    assert len(said) == 1 and said[0].startswith(
+        "deepmd-charge: warning: charge.pb: its TensorFlow graph"
+    )
 
 
 def test_ordinary_models_are_compiled_and_silent(trained, differed, precise_model):
@@ -283,7 +290,15 @@ FrozenGraph(read_model({str(path)!r}))
 
 def test_what_float32_is_too_coarse_for(tmp_path):
     """One radial function, the sum of which over hundreds of atoms hardly varies."""
-    descriptor = {"rcut": 6.5, "n_radial": 1, "lmax": 1, "n_channel": 33, "axis_neuron": 8, "eps": 10.0, "seed": 158}
+    descriptor = {
+        "rcut": 6.5,
+        "n_radial": 1,
+        "lmax": 1,
+        "n_channel": 33,
+        "axis_neuron": 8,
+        "eps": 10.0,
+        "seed": 158,
+    }
     fitting = {"neuron": [1], "activation_function": "relu6", "resnet": False, "seed": 158}
     frozen = read_model(str(freeze(tmp_path / "charge.pb", descriptor, fitting, ["X", "Si", "C"])))
     engine, scenery = assert_one_model(frozen), scene(frozen, 8)

@@ -118,7 +118,9 @@ def test_others_read_a_cube(tmp_path, density, molecule):
         np.testing.assert_allclose(theirs["atoms"].positions, one.atoms.positions, atol=1e-8)
         np.testing.assert_allclose(theirs["origin"], one.origin, atol=1e-8)
         pymatgen = VolumetricData.from_cube(path)
-        np.testing.assert_allclose(pymatgen.data["total"] / Bohr**3, one.values, rtol=1e-8, atol=1e-40)
+        np.testing.assert_allclose(
+            pymatgen.data["total"] / Bohr**3, one.values, rtol=1e-8, atol=1e-40
+        )
 
 
 def test_others_read_an_xsf(tmp_path, density, molecule):
@@ -178,7 +180,9 @@ def test_cube_units(tmp_path):
     bohr = read_density(path, check=False)
     path.write_text(cube_text(sign="   -"))
     angstrom = read_density(path, check=False)
-    np.testing.assert_allclose(bohr.atoms.cell, [[2 * Bohr, 0, 0], [0, 3 * Bohr, 0], [Bohr, 0, 4 * Bohr]])
+    np.testing.assert_allclose(
+        bohr.atoms.cell, [[2 * Bohr, 0, 0], [0, 3 * Bohr, 0], [Bohr, 0, 4 * Bohr]]
+    )
     np.testing.assert_allclose(angstrom.atoms.cell, [[2, 0, 0], [0, 3, 0], [1, 0, 4]])
     np.testing.assert_allclose(angstrom.origin, [0.1, 0.2, 0.3])
     np.testing.assert_allclose(bohr.atoms.positions, [np.array([0.1, 0.2, 0.3]) * Bohr])

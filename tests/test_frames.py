@@ -111,7 +111,9 @@ def test_slices_are_pythons(chg, start, stop, step):
     spelled = ":".join("" if part is None else str(part) for part in (start, stop, step))
     numbers = list(range(5))[start:stop:step]
     if not numbers:
-        with pytest.raises(ChargeError, match=f"CHG: there are no frames {spelled} in this file, which has 5"):
+        with pytest.raises(
+            ChargeError, match=f"CHG: there are no frames {spelled} in this file, which has 5"
+        ):
             list(iterate_densities(f"CHG@{spelled}"))
         return
     assert [d.extra["frame"] for _, d in iterate_densities(f"CHG@{spelled}")] == numbers
@@ -119,12 +121,16 @@ def test_slices_are_pythons(chg, start, stop, step):
 
 def test_one_is_never_taken_for_another(chg):
     """No first frame unasked, and no frame that is not there."""
-    with pytest.raises(ChargeError, match="CHG: holds the densities of 5 frames: choose one, such as CHG@0"):
+    with pytest.raises(
+        ChargeError, match="CHG: holds the densities of 5 frames: choose one, such as CHG@0"
+    ):
         read_density(chg)
     for index in range(-5, 5):
         assert read_density(f"CHG@{index}").extra["frame"] == index % 5
     for index in 5, -6, 99:
-        with pytest.raises(ChargeError, match=f"CHG: there is no frame {index} in this file, which has 5"):
+        with pytest.raises(
+            ChargeError, match=f"CHG: there is no frame {index} in this file, which has 5"
+        ):
             read_density(f"CHG@{index}")
     with pytest.raises(ChargeError, match="CHG@1:3: may be several"):
         read_density("CHG@1:3")
@@ -141,7 +147,9 @@ def test_files_of_one_frame(tmp_path, name):
     for index in "0", "-1", ":", "::3":
         ((_, again),) = iterate_densities(tmp_path / f"{name}@{index}")
         np.testing.assert_allclose(again.values, density.values, rtol=1e-9)
-    np.testing.assert_allclose(read_density(tmp_path / f"{name}@0").values, density.values, rtol=1e-9)
+    np.testing.assert_allclose(
+        read_density(tmp_path / f"{name}@0").values, density.values, rtol=1e-9
+    )
     with pytest.raises(ChargeError, match=f"{name}: there is no frame 1 in this file, which has 1"):
         read_density(tmp_path / f"{name}@1")
     # a file of that very name is itself
@@ -253,9 +261,13 @@ def test_vasp_4(tmp_path):
     """Without elements in any of the frames."""
     path = write_chg(tmp_path / "CHG", trajectory(3))
     lines = path.read_text().splitlines(keepends=True)
-    labels = [i for i, line in enumerate(lines) if line.split() == ["Si", "O"] and "." in lines[i - 1]]
+    labels = [
+        i for i, line in enumerate(lines) if line.split() == ["Si", "O"] and "." in lines[i - 1]
+    ]
     assert len(labels) == 3
-    path.write_text("".join(line for i, line in enumerate(lines) if i not in labels).replace("Si2 O", "comment"))
+    path.write_text(
+        "".join(line for i, line in enumerate(lines) if i not in labels).replace("Si2 O", "comment")
+    )
     found = [d for _, d in iterate_densities(path, species=["Si1", "O"])]
     assert [list(d.atoms.arrays["species"]) for d in found] == 3 * [["Si1", "Si1", "O"]]
 
@@ -263,14 +275,22 @@ def test_vasp_4(tmp_path):
 def test_what_does_not_belong_together(tmp_path):
     path = tmp_path / "CHGCAR"
     cases = [
-        ([*trajectory(2), *trajectory(1, symbols=["Si", "O", "O"])], "atoms SiO2, where the first frame has Si2O"),
-        ([*trajectory(2), *trajectory(1, symbols=["O", "Si", "Si"])], "atoms OSi2, where the first frame has Si2O"),
+        (
+            [*trajectory(2), *trajectory(1, symbols=["Si", "O", "O"])],
+            "atoms SiO2, where the first frame has Si2O",
+        ),
+        (
+            [*trajectory(2), *trajectory(1, symbols=["O", "Si", "Si"])],
+            "atoms OSi2, where the first frame has Si2O",
+        ),
         ([*trajectory(2, 1), *trajectory(1)], "1 grids, where the first frame has 2"),
         ([*trajectory(2), *trajectory(1, 1)], "2 grids, where the first frame has 1"),
     ]
     for densities, message in cases:
         concatenate(path, densities)
-        with pytest.raises(ChargeError, match=rf"CHGCAR:\d+: {message}.*\(in frame 2; .*: CHGCAR@:2\)"):
+        with pytest.raises(
+            ChargeError, match=rf"CHGCAR:\d+: {message}.*\(in frame 2; .*: CHGCAR@:2\)"
+        ):
             list(iterate_densities(path))
         assert len(list(iterate_densities(f"{path}@:2"))) == 2
 
@@ -338,7 +358,10 @@ def test_info(chg, capsys):
     assert [fact["file"] for fact in facts] == [f"CHG@{k}" for k in range(5)]
     assert [fact["volume"] for fact in facts] == [pytest.approx(d.volume) for d in trajectory(5)]
     assert main(["info", "CHG@-2:"]) == 0
-    assert [line for line in capsys.readouterr().out.splitlines() if line[0] != " "] == ["CHG@3:", "CHG@4:"]
+    assert [line for line in capsys.readouterr().out.splitlines() if line[0] != " "] == [
+        "CHG@3:",
+        "CHG@4:",
+    ]
 
 
 def test_convert(chg, capsys):
@@ -353,7 +376,9 @@ def test_convert(chg, capsys):
     assert "all: 10 frames, 100 points, 14.000 electrons, Si O" in capsys.readouterr().out
     for one, other in ("all", "each"), ("some", "same"):
         for name in "coord", "box", "density", "n_electrons", "grid_shape":
-            np.testing.assert_array_equal(*(np.load(f"{x}/set.000/{name}.npy") for x in (one, other)))
+            np.testing.assert_array_equal(
+                *(np.load(f"{x}/set.000/{name}.npy") for x in (one, other))
+            )
 
 
 def test_convert_of_a_running_job(chg, capsys):
@@ -362,7 +387,9 @@ def test_convert_of_a_running_job(chg, capsys):
     line = complaint(capsys, "convert", "CHG", "-o", "dp")
     assert "(in frame 4; those before it are complete: CHG@:4)" in line
     assert not Path("dp").exists()
-    assert main(["convert", "CHG@:4", "-o", "dp", "--points", "10", "--points-per-frame", "10"]) == 0
+    assert (
+        main(["convert", "CHG@:4", "-o", "dp", "--points", "10", "--points-per-frame", "10"]) == 0
+    )
     assert "dp: 4 frames" in capsys.readouterr().out
 
 
@@ -377,9 +404,13 @@ def test_convert_with_superpositions(chg, capsys):
     assert "holds the densities of 5 frames" in complaint(
         capsys, "convert", "CHG@3", "-o", "dp", "--saed", "CHG_saed", *options
     )
-    assert "the density itself" in complaint(capsys, "convert", "CHG@3", "-o", "dp", "--saed", "CHG@3")
+    assert "the density itself" in complaint(
+        capsys, "convert", "CHG@3", "-o", "dp", "--saed", "CHG@3"
+    )
     # of all frames one superposition is that of one
-    assert "different cells" in complaint(capsys, "convert", "CHG", "-o", "dp", "--saed", "CHG_saed@0", *options)
+    assert "different cells" in complaint(
+        capsys, "convert", "CHG", "-o", "dp", "--saed", "CHG_saed@0", *options
+    )
 
 
 def test_test(chg, capsys):
@@ -396,9 +427,13 @@ def test_test(chg, capsys):
     capsys.readouterr()
     line = complaint(capsys, "test", "-s", "CHG", "-p", *names[:4])
     assert "-p has 4 files and -s 1, with 4 and 5 densities; give one for each" in line
-    assert "with 5 and 6 densities" in complaint(capsys, "test", "-s", "CHG@1:", "CHG@:4:2", "-p", "CHG")
+    assert "with 5 and 6 densities" in complaint(
+        capsys, "test", "-s", "CHG@1:", "CHG@:4:2", "-p", "CHG"
+    )
     assert "with 5 and 4 densities" in complaint(capsys, "test", "-s", "CHG@:-1", "-p", *names)
-    assert "with 2 and 1 densities" in complaint(capsys, "test", "-s", "CHG_0", "-p", "CHG_0", "CHG_1")
+    assert "with 2 and 1 densities" in complaint(
+        capsys, "test", "-s", "CHG_0", "-p", "CHG_0", "CHG_1"
+    )
     assert "CHG@1: -p has none for it" in complaint(capsys, "test", "-s", "CHG", "-p", "CHG_0")
     assert "CHG@1: -s has none for it" in complaint(capsys, "test", "-s", "CHG_0", "-p", "CHG")
 
@@ -413,12 +448,18 @@ def test_commands_that_take_one(chg, capsys):
     ]  # fmt: skip
     for good, bad in commands:
         assert main(good) == 0
-        assert "CHG: holds the densities of 5 frames: choose one, such as CHG@0" in complaint(capsys, *bad)
+        assert "CHG: holds the densities of 5 frames: choose one, such as CHG@0" in complaint(
+            capsys, *bad
+        )
         assert not Path(bad[-1] if bad[0] != "regrid" else bad[3]).exists()
     last = list(trajectory(5))[-1]
     np.testing.assert_allclose(read_density("g.cube").atoms.cell, last.atoms.cell, rtol=1e-9)
     assert read_density("CHGCAR_2").volume == pytest.approx(list(trajectory(5))[2].volume)
-    for command in ["info", "CHG@9"], ["plot", "CHG@9", "-o", "i.png"], ["convert", "CHG@9", "-o", "dp"]:
+    for command in (
+        ["info", "CHG@9"],
+        ["plot", "CHG@9", "-o", "i.png"],
+        ["convert", "CHG@9", "-o", "dp"],
+    ):
         assert "CHG: there is no frame 9 in this file, which has 5" in complaint(capsys, *command)
 
 
@@ -426,7 +467,23 @@ def test_dpdata(chg):
     options = {"n_points": 20, "points_per_frame": 10, "seed": 3}
     system = dpdata.System("CHG", fmt="vasp/chgcar", **options)
     assert len(system) == 10 and system["n_electrons"] == pytest.approx([ELECTRONS] * 10, abs=1e-3)
-    assert main(["convert", "CHG", "-o", "dp", "--points", "20", "--points-per-frame", "10", "--seed", "3"]) == 0
+    assert (
+        main(
+            [
+                "convert",
+                "CHG",
+                "-o",
+                "dp",
+                "--points",
+                "20",
+                "--points-per-frame",
+                "10",
+                "--seed",
+                "3",
+            ]
+        )
+        == 0
+    )
     system.to("deepmd/npy", "same", set_size=10, prec=float)
     for name in "coord", "box", "density", "n_electrons", "grid_shape", "density_kind":
         np.testing.assert_array_equal(*(np.load(f"{x}/set.000/{name}.npy") for x in ("dp", "same")))

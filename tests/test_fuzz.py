@@ -20,11 +20,51 @@ from deepmd_charge import ChargeError, Density, read_density, write_density
 from deepmd_charge.saed import RadialTable, superposition
 
 WORDS = [
-    *(b"0", b"-1", b"1", b"3", b"7", b"1000000", b"99999999999999999999", b"1e400", b"1e308", b"-1e308"),
-    *(b"nan", b"inf", b"****", b"0.1E", b"1E+", b"1_0", b".", b"-", b"+.E+00", b"0.12345678901-101"),
-    *(b"\n", b"\r", b"\0", b" ", b"\n\n", b"\xff", "\u0663".encode(), "\u00b2".encode(), b"#", b"x" * 300),
+    *(
+        b"0",
+        b"-1",
+        b"1",
+        b"3",
+        b"7",
+        b"1000000",
+        b"99999999999999999999",
+        b"1e400",
+        b"1e308",
+        b"-1e308",
+    ),
+    *(
+        b"nan",
+        b"inf",
+        b"****",
+        b"0.1E",
+        b"1E+",
+        b"1_0",
+        b".",
+        b"-",
+        b"+.E+00",
+        b"0.12345678901-101",
+    ),
+    *(
+        b"\n",
+        b"\r",
+        b"\0",
+        b" ",
+        b"\n\n",
+        b"\xff",
+        "\u0663".encode(),
+        "\u00b2".encode(),
+        b"#",
+        b"x" * 300,
+    ),
     *(b"Direct", b"Selective", b"augmentation occupancies 1 5", b"Si", b"X", b"PRIMVEC", b"ATOMS"),
-    *(b"CRYSTAL", b"MOLECULE", b"DATAGRID_3D", b"END_DATAGRID_3D", b"2 2 2", b"1000000 1000000 1000000"),
+    *(
+        b"CRYSTAL",
+        b"MOLECULE",
+        b"DATAGRID_3D",
+        b"END_DATAGRID_3D",
+        b"2 2 2",
+        b"1000000 1000000 1000000",
+    ),
 ]
 
 
@@ -68,7 +108,9 @@ def values_of(path):
     kind = {".UPF": "upf:"}.get(path.suffix, "potcar:" if "POTCAR" in path.name else None)
     if kind is None:
         return read_density(path).values
-    return superposition(Atoms("Si", cell=[3, 3, 3], pbc=True), (3, 2, 4), f"{kind}{path}", 2.0).values
+    return superposition(
+        Atoms("Si", cell=[3, 3, 3], pbc=True), (3, 2, 4), f"{kind}{path}", 2.0
+    ).values
 
 
 def read(path, size):

@@ -29,7 +29,9 @@ def poscar(elements, counts, vasp_4=False):
 
 
 def xdatcar(elements, counts):
-    header, _, body = poscar(elements, counts).replace(" T T F", "").partition("Selective dynamics\n")
+    header, _, body = (
+        poscar(elements, counts).replace(" T T F", "").partition("Selective dynamics\n")
+    )
     header = header.replace(" ! atoms", "")
     body = body.removeprefix("Direct\n")
     return header + "".join(f"Direct configuration= {i:5d}\n{body}" for i in (1, 2))
@@ -38,15 +40,30 @@ def xdatcar(elements, counts):
 def outcar(elements, counts):
     titles = "".join(f" POTCAR:    PAW_PBE {e} 06Sep2000\n" for e in elements)
     n = sum(counts)
-    rows = "".join(f" {4.0 * i / n:12.5f} {0:12.5f} {0:12.5f}" + " 0.0" * 3 + "\n" for i in range(n))
-    vectors = "".join("   " + "  ".join(f"{x:.9f}" for x in [*row, *(1 / 9,) * 3]) + "\n" for row in CELL)
+    rows = "".join(
+        f" {4.0 * i / n:12.5f} {0:12.5f} {0:12.5f}" + " 0.0" * 3 + "\n" for i in range(n)
+    )
+    vectors = "".join(
+        "   " + "  ".join(f"{x:.9f}" for x in [*row, *(1 / 9,) * 3]) + "\n" for row in CELL
+    )
     return (
-        " vasp.6.3.0 20Jan22\n" + titles + titles
-        + "   ions per type =           " + "".join(f"{c:4d}" for c in counts) + "\n"
+        " vasp.6.3.0 20Jan22\n"
+        + titles
+        + titles
+        + "   ions per type =           "
+        + "".join(f"{c:4d}" for c in counts)
+        + "\n"
         + "--------------------------------------- Iteration      1(   1)  ------\n"
-        + "      direct lattice vectors                 reciprocal lattice vectors\n" + vectors
+        + "      direct lattice vectors                 reciprocal lattice vectors\n"
+        + vectors
         + " POSITION                                       TOTAL-FORCE (eV/Angst)\n"
-        + " " + "-" * 83 + "\n" + rows + " " + "-" * 83 + "\n"
+        + " "
+        + "-" * 83
+        + "\n"
+        + rows
+        + " "
+        + "-" * 83
+        + "\n"
         + "  FREE ENERGIE OF THE ION-ELECTRON SYSTEM (eV)\n  -----------------------\n"
         + "  free  energy   TOTEN  =        -1.0 eV\n\n"
         + "  energy  without entropy=       -1.0  energy(sigma->0) =       -1.0\n"
@@ -56,7 +73,8 @@ def outcar(elements, counts):
 def vasprun(elements, counts):
     n = sum(counts)
     atoms = "".join(
-        f"<rc><c>{e:2s}</c><c>{k}</c></rc>" for k, (e, c) in enumerate(zip(elements, counts), 1)
+        f"<rc><c>{e:2s}</c><c>{k}</c></rc>"
+        for k, (e, c) in enumerate(zip(elements, counts), 1)
         for _ in range(c)
     )
     types = "".join(f"<rc><c>  {c}</c><c>{e:2s}</c></rc>" for e, c in zip(elements, counts))
@@ -96,7 +114,9 @@ def written(folder, name, elements, counts):
     return str(path)
 
 
-groups = st.lists(st.tuples(st.sampled_from(["Fe", "O", "Ni"]), st.integers(1, 4)), min_size=1, max_size=5)
+groups = st.lists(
+    st.tuples(st.sampled_from(["Fe", "O", "Ni"]), st.integers(1, 4)), min_size=1, max_size=5
+)
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -121,7 +141,9 @@ def test_names_go_to_the_groups_of_the_header(tmp_path_factory, name, groups):
 @pytest.mark.parametrize("name", FILES)
 def test_like_neighbours_are_two_groups(tmp_path, name):
     path = written(tmp_path, name, ["Fe", "Fe", "O"], [2, 2, 4])
-    with pytest.raises(ChargeError, match="2 names .* for 3 groups .*; give one for each group, or"):
+    with pytest.raises(
+        ChargeError, match="2 names .* for 3 groups .*; give one for each group, or"
+    ):
         list(iterate_structures(path, species=["Fe1", "O"]))
     with pytest.raises(ChargeError, match="'O' is no name for atoms of Fe"):
         list(iterate_structures(path, species=["Fe1", "O", "Fe2"]))
@@ -141,7 +163,9 @@ def test_files_without_groups_ask_for_a_name_for_each_atom(tmp_path):
         assert species_of(found) == each
         (found,) = [found for _, found, _ in iterate_structures(path, species=["Fe1", "O"])]
         assert species_of(found) == ["Fe1"] * 4 + ["O"] * 4
-        with pytest.raises(ChargeError, match="3 names .* tells no groups .* give one for each atom"):
+        with pytest.raises(
+            ChargeError, match="3 names .* tells no groups .* give one for each atom"
+        ):
             list(iterate_structures(path, species=["Fe1", "Fe2", "O"]))
 
 

@@ -260,7 +260,9 @@ def slab():
     ],
 )
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_lammps_equals_python(precise_model, programs, tmp_path, atoms, grid, probes, ranks, origin):
+def test_lammps_equals_python(
+    precise_model, programs, tmp_path, atoms, grid, probes, ranks, origin
+):
     model = precise_model
     write_run(tmp_path, model.path, model.type_map, model.rcut, atoms, grid, probes, origin)
     lmp(programs, tmp_path, "in.lammps", ranks)

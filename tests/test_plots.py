@@ -105,9 +105,7 @@ def test_constant_and_equal_densities_can_be_drawn(density, tmp_path):
 
 def test_reference_and_prediction_share_their_colours(density):
     figure = plot_comparison(density, density * 3.0)
-    meshes = {
-        axes.get_title(): axes.collections[0] for axes in figure.axes if axes.collections
-    }
+    meshes = {axes.get_title(): axes.collections[0] for axes in figure.axes if axes.collections}
     assert meshes["reference"].norm is meshes["prediction"].norm
     error = meshes["prediction \N{MINUS SIGN} reference"].norm
     assert error.vmin == -error.vmax

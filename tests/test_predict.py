@@ -45,7 +45,11 @@ def folder(tmp_path, monkeypatch):
         monkeypatch.setattr(f"{module}.ChargeModel", StandInModel)
     monkeypatch.setattr(StandInField, "n_calls", 0)
     for name, content in {
-        "charge.pb": "1", "b.pb": "1.5", "c.pb": "0.8 0.1", "rough.pb": "1 0.1", "other.pb": "9.5"
+        "charge.pb": "1",
+        "b.pb": "1.5",
+        "c.pb": "0.8 0.1",
+        "rough.pb": "1 0.1",
+        "other.pb": "9.5",
     }.items():
         Path(name).write_text(content)
     atoms = bulk("Si", "diamond", 5.43)
@@ -252,7 +256,9 @@ def test_valences_of_several_models(monkeypatch, capsys):
     monkeypatch.setattr(StandInModel, "facts", facts)
     assert main(["predict", "-m", "charge.pb", "b.pb", *PREDICT[3:], *GRID]) == 0
     capsys.readouterr()
-    line = complaint(capsys, "predict", "-m", "charge.pb", "c.pb", "-s", "POSCAR", "-o", "CHGCAR_q", *GRID)
+    line = complaint(
+        capsys, "predict", "-m", "charge.pb", "c.pb", "-s", "POSCAR", "-o", "CHGCAR_q", *GRID
+    )
     assert "models of different valence ({'Si': 4.0} and {'Si': 4.96})" in line
 
 
@@ -296,7 +302,19 @@ def test_test_takes_what_the_model_predicts(monkeypatch, capsys):
 def test_frames(flags, numbers, monkeypatch):
     loaded = []
     monkeypatch.setattr(StandInModel, "__init__", _noted(StandInModel.__init__, loaded))
-    argv = ["predict", "-m", "rough.pb", "-s", "t.xyz", "-o", "CHGCAR_p.gz", "--grid", "5", "6", "4"]
+    argv = [
+        "predict",
+        "-m",
+        "rough.pb",
+        "-s",
+        "t.xyz",
+        "-o",
+        "CHGCAR_p.gz",
+        "--grid",
+        "5",
+        "6",
+        "4",
+    ]
     assert main([*argv, *flags]) == 0
     names = [f"CHGCAR_p_{number:04d}.gz" for number in numbers]
     single = ":" not in "".join(flags) and flags
@@ -311,7 +329,12 @@ def test_frames(flags, numbers, monkeypatch):
 
 @pytest.mark.parametrize(
     ("flags", "numbers"),
-    [([], [0, 1, 2, 3]), (["--frames", "::2"], [0, 2]), (["-s", "CHG@2"], [2]), (["-s", "CHG@-1"], [3])],
+    [
+        ([], [0, 1, 2, 3]),
+        (["--frames", "::2"], [0, 2]),
+        (["-s", "CHG@2"], [2]),
+        (["-s", "CHG@-1"], [3]),
+    ],
 )
 def test_frames_of_a_chg(flags, numbers):
     """The structures of its densities, as of a trajectory."""
@@ -323,7 +346,9 @@ def test_frames_of_a_chg(flags, numbers):
     argv = ["predict", "-m", "rough.pb", "-s", "CHG", "-o", "CHGCAR_p", "--grid", "5", "6", "4"]
     assert main([*argv, *flags]) == 0
     several = len(numbers) > 1
-    assert files() == ([f"CHGCAR_p_{number:04d}" for number in numbers] if several else ["CHGCAR_p"])
+    assert files() == (
+        [f"CHGCAR_p_{number:04d}" for number in numbers] if several else ["CHGCAR_p"]
+    )
     for name, number in zip(files(), numbers):
         assert read_density(name).atoms.positions[0] == pytest.approx([0.1 * number] * 3)
 
@@ -422,9 +447,23 @@ ITEM: ATOMS id type{column} x y z
 def test_lammps_dumps(named, capsys):
     extra = {"column": " element", "word": " Si"} if named else {"column": "", "word": ""}
     Path("dump.lammpstrj").write_text("".join(DUMP.format(step=step, **extra) for step in (0, 1)))
-    argv = ["predict", "-m", "charge.pb", "-s", "dump.lammpstrj", "-o", "CHGCAR_p", "--grid", 2, 2, 2]
+    argv = [
+        "predict",
+        "-m",
+        "charge.pb",
+        "-s",
+        "dump.lammpstrj",
+        "-o",
+        "CHGCAR_p",
+        "--grid",
+        2,
+        2,
+        2,
+    ]
     if not named:
-        assert "dump.lammpstrj: this LAMMPS dump has numbers for elements" in complaint(capsys, *argv)
+        assert "dump.lammpstrj: this LAMMPS dump has numbers for elements" in complaint(
+            capsys, *argv
+        )
         assert "more atom types than --species" in complaint(capsys, *argv, "--species", "Si")
         assert "--species: Xx is no element" in complaint(capsys, *argv, "--species", "Xx")
         assert "the model has not seen C" in complaint(capsys, *argv, "--species", "C", "Si")
@@ -442,8 +481,11 @@ def test_out_of_space(finished, monkeypatch, capsys):
     text = len(finished)
     for limit, message, left in (
         (values // 2, "CHGCAR_p.partial: cannot keep 0.0004", []),
-        ((values + text) // 2, "CHGCAR_p: cannot be written: File too large; CHGCAR_p.partial keeps",
-         ["CHGCAR_p.partial"]),
+        (
+            (values + text) // 2,
+            "CHGCAR_p: cannot be written: File too large; CHGCAR_p.partial keeps",
+            ["CHGCAR_p.partial"],
+        ),
     ):
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
         try:
@@ -666,9 +708,14 @@ def test_options_of_an_unfinished_run(finished, monkeypatch, capsys):
     """What would make other files is not gone on with."""
     interrupted_at(monkeypatch, 5)
     complaint(capsys, *PREDICT, *GRID)
-    for flags, name in [(["--electrons", "4"], "electrons"), (["--augmentation", "CHGCAR_whole"], "augmentation")]:
+    for flags, name in [
+        (["--electrons", "4"], "electrons"),
+        (["--augmentation", "CHGCAR_whole"], "augmentation"),
+    ]:
         line = complaint(capsys, *PREDICT, *GRID, "--resume", *flags)
-        assert line.endswith(f"an unfinished prediction with other {name}; give the arguments of then, or remove this file")
+        assert line.endswith(
+            f"an unfinished prediction with other {name}; give the arguments of then, or remove this file"
+        )
 
 
 def test_out_of_memory(monkeypatch, capsys):
@@ -687,7 +734,9 @@ def test_a_truncated_frame_names_its_file(capsys):
     lines = Path("t.xyz").read_text().splitlines()
     Path("t.xyz").write_text("\n".join(lines[:-1]) + "\n")
     argv = ["predict", "-m", "charge.pb", "-s", "t.xyz", "-o", "CHGCAR_p", "--grid", 3, 3, 3]
-    assert "t.xyz: ase cannot read a structure from this file (frame 3: " in complaint(capsys, *argv)
+    assert "t.xyz: ase cannot read a structure from this file (frame 3: " in complaint(
+        capsys, *argv
+    )
 
 
 def test_each_frame_is_warned_of(monkeypatch):
@@ -696,7 +745,12 @@ def test_each_frame_is_warned_of(monkeypatch):
     monkeypatch.setattr(
         StandInField, "warn_if_far", lambda self, where, stacklevel=2, name="": named.append(name)
     )
-    assert main(["predict", "-m", "charge.pb", "-s", "t.xyz", "-o", "CHGCAR_p", "--grid", "3", "3", "3"]) == 0
+    assert (
+        main(
+            ["predict", "-m", "charge.pb", "-s", "t.xyz", "-o", "CHGCAR_p", "--grid", "3", "3", "3"]
+        )
+        == 0
+    )
     assert named == [f"CHGCAR_p_{k:04d}" for k in range(4)]
 
 

@@ -39,7 +39,9 @@ def spin_density():
 
 
 @pytest.mark.parametrize(
-    "path", shared("real_density_files/*/NO.polarized.CHGCAR.gz") + shared("real_density_files/*/CHGCAR.spin.gz")
+    "path",
+    shared("real_density_files/*/NO.polarized.CHGCAR.gz")
+    + shared("real_density_files/*/CHGCAR.spin.gz"),
 )
 def test_shared_spin(path):
     """Up and down are pymatgen's; the moment is the integral of their difference."""
@@ -73,9 +75,13 @@ def test_what_is_learnt(spin_density, tmp_path, quantity):
     density = spin_density(1)
     write_density(tmp_path / "CHGCAR", density)
     options = {"n_points": 120, "points_per_frame": 60, "seed": 3}
-    system = dpdata.System(str(tmp_path / "CHGCAR"), fmt="vasp/chgcar", quantity=quantity, **options)
+    system = dpdata.System(
+        str(tmp_path / "CHGCAR"), fmt="vasp/chgcar", quantity=quantity, **options
+    )
     expected = select(read_density(tmp_path / "CHGCAR"), quantity).values
-    assert sorted(system["density"][:, 5:].ravel()) == pytest.approx(sorted(expected.ravel()), abs=1e-12)
+    assert sorted(system["density"][:, 5:].ravel()) == pytest.approx(
+        sorted(expected.ravel()), abs=1e-12
+    )
     flags = ["--points", "120", "--points-per-frame", "60", "--seed", "3", "--quantity", quantity]
     assert main(["convert", str(tmp_path / "CHGCAR"), "-o", str(tmp_path / "dp"), *flags]) == 0
     np.testing.assert_array_equal(np.load(tmp_path / "dp/set.000/density.npy"), system["density"])
@@ -88,12 +94,23 @@ def test_what_is_learnt(spin_density, tmp_path, quantity):
 def test_mixed_quantities_are_refused(spin_density, tmp_path):
     write_density(tmp_path / "CHGCAR", spin_density(1))
     for quantity in ("up", "down"):
-        main(["convert", str(tmp_path / "CHGCAR"), "-o", str(tmp_path / quantity), "--quantity", quantity])
+        main(
+            [
+                "convert",
+                str(tmp_path / "CHGCAR"),
+                "-o",
+                str(tmp_path / quantity),
+                "--quantity",
+                quantity,
+            ]
+        )
     with pytest.raises(ChargeError, match="different kinds"):
         dataset_info([str(tmp_path / "up"), str(tmp_path / "down")])
 
 
-HEADER = "afm\n1.0\n 4 0 0\n 0 4 0\n 0 0 4\n Fe Fe O\n 1 1 1\nDirect\n 0 0 0\n .5 .5 .5\n .5 0 0\n\n"
+HEADER = (
+    "afm\n1.0\n 4 0 0\n 0 4 0\n 0 0 4\n Fe Fe O\n 1 1 1\nDirect\n 0 0 0\n .5 .5 .5\n .5 0 0\n\n"
+)
 BODY = " 2 2 2\n" + " 1.0 2.0 3.0 4.0\n" * 2
 
 
@@ -145,9 +162,15 @@ def test_vasp_4(tmp_path):
     path = tmp_path / "CHGCAR"
     text = (HEADER + BODY).replace(" Fe Fe O\n", "")
     path.write_text(text)
-    with pytest.raises(ChargeError, match=r"CHGCAR:6: no line of element symbols \(VASP 4\).*--species"):
+    with pytest.raises(
+        ChargeError, match=r"CHGCAR:6: no line of element symbols \(VASP 4\).*--species"
+    ):
         read_density(path)
-    assert read_density(path, species=["Fe", "Fe", "O"]).atoms.get_chemical_symbols() == ["Fe", "Fe", "O"]
+    assert read_density(path, species=["Fe", "Fe", "O"]).atoms.get_chemical_symbols() == [
+        "Fe",
+        "Fe",
+        "O",
+    ]
     assert species_of(read_density(path, species=["Fe1", "Fe2", "O"]).atoms)[1] == "Fe2"
     path.write_text(text.replace("afm", "Co Ni S"))
     assert read_density(path).atoms.get_chemical_symbols() == ["Co", "Ni", "S"]
@@ -229,7 +252,9 @@ def test_potentials(folder, capsys, spin_density):
     run("regrid", "LOCPOT", "-o", "LOCPOT_8", "--grid", 8, 8, 8, "--format", "vasp/locpot")
     moved = read_density("LOCPOT_8", format="vasp/locpot")
     assert moved.values.mean() == pytest.approx(potential.values.mean())
-    assert "by its name a potential" in complaint(capsys, "regrid", "CHGCAR", "-o", "LOCPOT_9", "--spacing", 1)
+    assert "by its name a potential" in complaint(
+        capsys, "regrid", "CHGCAR", "-o", "LOCPOT_9", "--spacing", 1
+    )
     capsys.readouterr()
     as_read = ["LOCPOT", "--grid", *potential.shape, "--format", "vasp/locpot"]
     for name in ("loc.cube", "loc.xsf"):  # which say that they hold a potential
@@ -287,7 +312,9 @@ def test_unchecked(folder, capsys):
     assert "no number of valence electrons" not in text
     run("info", "CHGCAR_much")
     assert "no number of valence electrons" in capsys.readouterr().out
-    assert "not a charge density: it integrates" in complaint(capsys, "convert", "CHGCAR_much", "-o", "dp")
+    assert "not a charge density: it integrates" in complaint(
+        capsys, "convert", "CHGCAR_much", "-o", "dp"
+    )
     run("convert", "CHGCAR_much", "-o", "dp", "--unchecked")
     with pytest.raises(ChargeError, match="not a charge density"):
         dpdata.System("CHGCAR_much", fmt="density")
@@ -311,7 +338,9 @@ def test_diff(folder, capsys, spin_density):
     atoms = one.atoms.copy()
     atoms.set_cell(atoms.cell * 1.01, scale_atoms=True)
     write_density("CHGCAR_other", Density(atoms, one.values))
-    assert "different cells" in complaint(capsys, "diff", "CHGCAR", "CHGCAR_other", "-o", "CHGCAR_e")
+    assert "different cells" in complaint(
+        capsys, "diff", "CHGCAR", "CHGCAR_other", "-o", "CHGCAR_e"
+    )
     assert not (folder / "CHGCAR_e").exists()
 
 
@@ -349,7 +378,9 @@ def test_augmentation_survives_a_new_grid(folder):
     text = "augmentation occupancies   1   2\n  0.1000000E+01 -0.2000000E-01\n"
     density = read_density("CHGCAR")
     density.extra["augmentation"] = [text * 5, ""]
-    density.extra["augmentation"][0] = "".join(text.replace("   1 ", f"   {i} ") for i in range(1, 6))
+    density.extra["augmentation"][0] = "".join(
+        text.replace("   1 ", f"   {i} ") for i in range(1, 6)
+    )
     write_density("CHGCAR_paw", density)
     run("regrid", "CHGCAR_paw", "-o", "CHGCAR_new", "--grid", 8, 8, 8)
     assert read_density("CHGCAR_new").extra["augmentation"] == density.extra["augmentation"]

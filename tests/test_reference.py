@@ -187,14 +187,16 @@ def test_the_superposition_is_that_of_the_table(tmp_path):
     """Atoms beyond rcut, and the nuclei, against the table's own sum."""
     table = gaussian_table()
     table.save(tmp_path / "saed.npz")
-    path = freeze(tmp_path / "charge.pb", {"lmax": 0}, {"neuron": [3]}, saed=str(tmp_path / "saed.npz"))
+    path = freeze(
+        tmp_path / "charge.pb", {"lmax": 0}, {"neuron": [3]}, saed=str(tmp_path / "saed.npz")
+    )
     model = load(path)
     assert model.frozen.reach > RCUT
     atoms = structure(5)
-    points = np.concatenate([np.random.default_rng(2).uniform(-1, 2, (40, 3)) @ CELL, atoms.positions])
-    around = neighbors(
-        model.spec, *neighbor_list(model.spec, atoms, points, model.frozen.reach)
+    points = np.concatenate(
+        [np.random.default_rng(2).uniform(-1, 2, (40, 3)) @ CELL, atoms.positions]
     )
+    around = neighbors(model.spec, *neighbor_list(model.spec, atoms, points, model.frozen.reach))
     found = reference.superposition(model.spec, model.weights, around)[0]
     assert found == pytest.approx(table.evaluate(atoms, points), abs=1e-12)
 
@@ -232,7 +234,9 @@ def test_the_order_of_neighbours_and_what_stands_among_them_do_not_matter(before
     far = np.array([[[1e3, 0.0, 0.0], [5.0, 5.0, 5.0]]])
     coord = np.concatenate([coord, far], axis=1)
     atype = np.concatenate([atype, [[spec.elements[0], -1]]], axis=1)
-    extra = np.stack([np.full(n_points, n_atoms), np.full(n_points, n_atoms + 1), np.arange(n_points)[::-1]])
+    extra = np.stack(
+        [np.full(n_points, n_atoms), np.full(n_points, n_atoms + 1), np.arange(n_points)[::-1]]
+    )
     longer = np.concatenate([nlist, np.full((1, n_points, 2), -1), extra.T[None]], axis=2)
     longer = np.random.default_rng(0).permuted(longer, axis=2)
     found = reference.evaluate(spec, weights, coord, atype, longer)
@@ -267,7 +271,8 @@ def test_without_neighbours_the_density_is_one_number(before):
     coord = np.random.default_rng(0).normal(size=(1, 6, 3))
     atype = np.array([[spec.grid_type] * 4 + [spec.elements[0]] * 2])  # the last is no padding
     values = [
-        reference.evaluate(spec, weights, coord, atype, np.full((1, 5, most), -1)) for most in (0, 3)
+        reference.evaluate(spec, weights, coord, atype, np.full((1, 5, most), -1))
+        for most in (0, 3)
     ]
     assert np.array_equal(*values)
     assert np.isfinite(values[0]).all()
@@ -451,6 +456,8 @@ def test_layers_of_every_activation_that_deepmd_kit_knows():
             output = network(p, "fitting", inputs, 3, get_activation_func(name), True)
             session.run(tf.global_variables_initializer())
             found = session.run(output, {inputs: x})
-        layers = [(p.value(f"fitting.matrix[{k}]"), p.value(f"fitting.bias[{k}]")) for k in range(3)]
+        layers = [
+            (p.value(f"fitting.matrix[{k}]"), p.value(f"fitting.bias[{k}]")) for k in range(3)
+        ]
         expected = reference._hidden(np, x, layers, name, True)
         assert found == pytest.approx(expected, abs=1e-12), name

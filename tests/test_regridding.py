@@ -49,7 +49,9 @@ def test_what_does_not_vanish_at_an_open_face_is_refused(pbc, axis, centre):
     shapes = np.full((3, 3), 24) + np.diag([8, 8, 8])
     for other, shape in enumerate(shapes):
         if other == axis and not pbc[axis]:
-            with pytest.raises(ChargeError, match=f"is open along {'abc'[axis]} and does not vanish"):
+            with pytest.raises(
+                ChargeError, match=f"is open along {'abc'[axis]} and does not vanish"
+            ):
                 regrid(old, shape)
         else:
             moved = regrid(old, shape).values
@@ -64,7 +66,8 @@ def test_the_error_is_about_as_large_as_is_said():
         n, m = rng.integers(6, 41), rng.integers(3, 121)
         x0, width, height = rng.uniform([-0.2, 2, -1], [1.2, 6, 1], (rng.integers(1, 4), 3)).T
         values, true = (
-            height @ np.exp(-0.5 * ((np.arange(k) / k - x0[:, None]) / width[:, None] * min(n, m)) ** 2)
+            height
+            @ np.exp(-0.5 * ((np.arange(k) / k - x0[:, None]) / width[:, None] * min(n, m)) ** 2)
             for k in (n, m)
         )
         values = values[:, None, None]

@@ -24,7 +24,9 @@ def test_nothing_imports_a_room_above_its_own():
     for name, target in rooms.imports(rooms.PACKAGE):
         room, other = rooms.room_of(name), rooms.room_of(target)
         if room not in DOORS and other not in DOORS:
-            assert FLOORS.index(other) <= FLOORS.index(room), f"{'.'.join(name)} -> {'.'.join(target)}"
+            assert FLOORS.index(other) <= FLOORS.index(room), (
+                f"{'.'.join(name)} -> {'.'.join(target)}"
+            )
 
 
 def test_no_circles():
@@ -63,14 +65,18 @@ def documented_imports():
     files = [root / "README.md"]
     for folder in ("docs", "examples", "benchmarks"):
         files += [f for f in (root / folder).rglob("*") if f.suffix in (".md", ".py", ".sh")]
-    pattern = re.compile(r"^\s*(from deepmd_charge[\w.]* import [\w, ]+|import deepmd_charge[\w.]*)", re.M)
+    pattern = re.compile(
+        r"^\s*(from deepmd_charge[\w.]* import [\w, ]+|import deepmd_charge[\w.]*)", re.M
+    )
     return sorted({found for file in files for found in pattern.findall(file.read_text())})
 
 
 def test_every_import_of_the_documentation_works():
     lines = documented_imports()
     assert "from deepmd_charge import ChargeModel, read_density, write_density" in lines
-    code = "\n".join(["import warnings", "warnings.simplefilter('error', DeprecationWarning)", *lines])
+    code = "\n".join(
+        ["import warnings", "warnings.simplefilter('error', DeprecationWarning)", *lines]
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 

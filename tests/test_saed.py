@@ -148,7 +148,8 @@ def test_superposition_is_the_sum_over_waves(shape):
     atoms.set_cell(atoms.cell.array[[1, 0, 2]])
     atoms.positions += [9.0, -7.0, 3.0]
     densities = {
-        e: AtomicDensity(e, 4.0, lambda q, w=w: 4.0 / (1.0 + (w * q) ** 4)) for e, w in WIDTH.items()
+        e: AtomicDensity(e, 4.0, lambda q, w=w: 4.0 / (1.0 + (w * q) ** 4))
+        for e, w in WIDTH.items()
     }
     q_max = 5.0
     found = superpose(atoms, Grid.of(atoms, shape), densities, q_max)
@@ -190,7 +191,9 @@ def test_quantum_espresso(name):
     assert error.mean() < 2e-5 + 1.2 * cost
     assert error.max() < 5e-4 + 6 * cost
     assert (cost > 1e-4) == ("al" in name)
-    atoms = [read_upf(files[0]) for e, files in find_upf(folder / "pseudo").items() if e in table.costs]
+    atoms = [
+        read_upf(files[0]) for e, files in find_upf(folder / "pseudo").items() if e in table.costs
+    ]
     atoms = {atom.element: replace(atom, form_factor=atom.resolved) for atom in atoms}
     q_max = wave_number(QE[name])
     resolved = superpose(reference.atoms, reference.grid, atoms, q_max)
@@ -213,7 +216,9 @@ def test_the_difference_has_no_ripples(name):
     total = read_density(folder / name / "1" / "CHGCAR.gz")
     source = open_source(f"upf:{folder / 'pseudo'}", QE[name])
     saed = source.at(total.atoms, total.grid, np.arange(total.values.size)).reshape(total.shape)
-    m = np.stack(np.meshgrid(*(np.fft.fftfreq(n, 1 / n) for n in total.shape), indexing="ij"), axis=-1)
+    m = np.stack(
+        np.meshgrid(*(np.fft.fftfreq(n, 1 / n) for n in total.shape), indexing="ij"), axis=-1
+    )
     q = np.linalg.norm(m @ total.atoms.cell.reciprocal().array, axis=-1) * 2 * np.pi
     edge = (q > 0.8 * wave_number(QE[name])) & (q < wave_number(QE[name]))
 
@@ -249,8 +254,16 @@ def test_potcar(tmp_path):
         (lambda t: t.replace("atomic pseudo", "other"), "data set 1: no table"),
         (lambda t: t.replace(" End of Dataset\n", ""), "whole POTCAR"),
         (lambda t: t.replace("VRHFIN", "VRHF"), "no VRHFIN"),
-        (lambda t: t[: t.index("   12.28")].rsplit("\n", 2)[0] + "\n End of Dataset\n", "996 values of 1000"),
-        (lambda t: t.replace("atomic pseudo charge-density\n", "atomic pseudo charge-density\n x "), "could not"),
+        (
+            lambda t: t[: t.index("   12.28")].rsplit("\n", 2)[0] + "\n End of Dataset\n",
+            "996 values of 1000",
+        ),
+        (
+            lambda t: t.replace(
+                "atomic pseudo charge-density\n", "atomic pseudo charge-density\n x "
+            ),
+            "could not",
+        ),
         (lambda t: t + potcar_set("Si", 0.7), "two different data sets of Si"),
         (lambda t: potcar_set("Si", 0.5, first=3.9), "3.9000 electrons, ZVAL is 4"),
     ],
@@ -278,7 +291,9 @@ def test_piecewise_cubic(backend):
     kind = rng.integers(3, size=len(r))
     expected = np.zeros(len(r))
     for k in range(3):
-        poly = PPoly(c[k, :, ::-1].T * step ** -np.arange(3.0, -1, -1)[:, None], step * np.arange(6))
+        poly = PPoly(
+            c[k, :, ::-1].T * step ** -np.arange(3.0, -1, -1)[:, None], step * np.arange(6)
+        )
         expected[kind == k] = poly(r[kind == k])
     expected[r >= 1.5] = 0.0
     if backend == "numpy":
@@ -366,7 +381,10 @@ def test_fit_does_not_trade_electrons(periodic):
     if periodic:  # the primitive cell of a zincblende crystal
         cell = 2.18 * (1.0 - np.eye(3))
         atoms = Atoms("SiC", [[0, 0, 0], [1.09, 1.09, 1.09]], cell=cell, pbc=True)
-        bonds = np.array([[0.5, 0.5, 0.5], [0.5, -0.5, -0.5], [-0.5, 0.5, -0.5], [-0.5, -0.5, 0.5]]) * 1.09
+        bonds = (
+            np.array([[0.5, 0.5, 0.5], [0.5, -0.5, -0.5], [-0.5, 0.5, -0.5], [-0.5, -0.5, 0.5]])
+            * 1.09
+        )
         valence = {"Si": 3.6, "C": 4.4}
     else:
         positions = [[0, 0, 0], [0.94, 0, 0.38], [-0.47, 0.81, 0.38], [-0.47, -0.81, 0.38]]
@@ -376,7 +394,9 @@ def test_fit_does_not_trade_electrons(periodic):
         valence = {"N": 5.0, "H": 1.0}
     symbols = [*atoms.get_chemical_symbols(), *["bond"] * len(bonds)]
     centres = np.concatenate([atoms.positions, bonds])
-    electrons = {e: n - 0.2 * len(bonds) / symbols.count(e) for e, n in valence.items()} | {"bond": 0.4}
+    electrons = {e: n - 0.2 * len(bonds) / symbols.count(e) for e, n in valence.items()} | {
+        "bond": 0.4
+    }
     density = Density(atoms, np.zeros((20, 20, 20)))
     shifts = np.array(list(np.ndindex(5, 5, 5))) - 2 if periodic else np.zeros((1, 3))
     for symbol, centre in zip(symbols, centres):
@@ -452,15 +472,23 @@ def test_convert(crystal, pseudo, kind, capsys):
         assert "Si 4.0000 electrons of 4 within" in out
     given = read_density(crystal / "1" / "CHGCAR").n_electrons
     held = given if kind == "fit" else given / 1.02
-    assert f"superposed atoms hold {held:.3f} of {given:.3f} electrons (the farthest of 2 files)" in out
+    assert (
+        f"superposed atoms hold {held:.3f} of {given:.3f} electrons (the farthest of 2 files)"
+        in out
+    )
 
 
 def test_dpdata_takes_the_same_sources(crystal, pseudo):
     import dpdata
 
     system = dpdata.System(
-        str(crystal / "1" / "CHGCAR"), fmt="vasp/chgcar", n_points=60, points_per_frame=30, seed=1,
-        saed=f"upf:{pseudo}", saed_ecutrho=150,
+        str(crystal / "1" / "CHGCAR"),
+        fmt="vasp/chgcar",
+        n_points=60,
+        points_per_frame=30,
+        seed=1,
+        saed=f"upf:{pseudo}",
+        saed_ecutrho=150,
     )
     x = system["atom_types"] == system["atom_names"].index("X")
     assert system["saed"][:, x] == pytest.approx(system["density"][:, x] / 1.02, abs=1e-4)

@@ -46,7 +46,9 @@ def nodes(differed):
 
     definition = tf.GraphDef()
     definition.ParseFromString((differed / "charge.pb").read_bytes())
-    return {n.name: tf.make_ndarray(n.attr["value"].tensor) for n in definition.node if n.op == "Const"}
+    return {
+        n.name: tf.make_ndarray(n.attr["value"].tensor) for n in definition.node if n.op == "Const"
+    }
 
 
 def test_the_frozen_graph_carries_the_table(nodes, model):
@@ -55,7 +57,9 @@ def test_the_frozen_graph_carries_the_table(nodes, model):
     assert nodes["saed/step"].dtype == nodes["saed/coefficients"].dtype == np.float64
     assert nodes["saed/step"] == table.step
     assert np.array_equal(nodes["saed/coefficients"], table.coefficients(TYPE_MAP[:2]))
-    assert model.rcut == pytest.approx(table.reach)  # what LAMMPS must bring; above the descriptor's 3.5
+    assert model.rcut == pytest.approx(
+        table.reach
+    )  # what LAMMPS must bring; above the descriptor's 3.5
     assert model.info["saed"]["source"] == "upf"
     assert model.info["saed"]["valence"] == {"Si": 4.0, "C": 4.0}
 
@@ -86,7 +90,9 @@ def test_it_predicts_the_total(model):
 def test_the_parts_of_the_total(model, charge_model):
     """The table's part is that of the table; a model without one has learnt all."""
     atoms = structure(31)
-    points = np.concatenate([np.random.default_rng(1).uniform(-1, 2, (300, 3)) @ CELL, atoms.positions])
+    points = np.concatenate(
+        [np.random.default_rng(1).uniform(-1, 2, (300, 3)) @ CELL, atoms.positions]
+    )
     atoms.pbc = (True, False, True)
     field = model.field(atoms)
     part = field.superposition(points)
@@ -188,7 +194,9 @@ def test_deepmd_gives_the_total(model):
     points = np.random.default_rng(4).uniform(-1, 2, (30, 3)) @ CELL
     types = [TYPE_MAP.index(s) for s in atoms.get_chemical_symbols()] + [2] * len(points)
     everything = np.concatenate([atoms.positions, points]).reshape(1, -1)
-    found = DeepPot(model.path).eval(everything, CELL.reshape(1, -1), types, atomic=True)[3].reshape(-1)
+    found = (
+        DeepPot(model.path).eval(everything, CELL.reshape(1, -1), types, atomic=True)[3].reshape(-1)
+    )
     expected = model.predict_points(atoms, points)
     assert found[len(atoms) :] == pytest.approx(expected, abs=1e-5)
     assert not found[: len(atoms)].any()
@@ -341,7 +349,10 @@ def test_loss_of_total_and_difference(difference):
     from deepmd_charge.model.spec import LossSpec
 
     with tf.Graph().as_default(), tf.Session() as session:
-        labels = {"density": tf.constant([[0.0, 3.0, 5.0]], tf.float64), "saed": tf.constant([[0.0, 1.0, 2.0]], tf.float64)}
+        labels = {
+            "density": tf.constant([[0.0, 3.0, 5.0]], tf.float64),
+            "saed": tf.constant([[0.0, 1.0, 2.0]], tf.float64),
+        }
         made = {
             "density": tf.constant([2.0, 2.0], tf.float64),
             "center_index": tf.constant([[0, 1], [0, 2]], tf.int64),
@@ -439,6 +450,7 @@ def test_predict_adds_a_file_that_begins_elsewhere(folder):
 
 def test_predict_adds_a_file_to_a_coarse_prediction(folder, capsys, monkeypatch):
     """The difference alone is interpolated; what that adds is a share of the total."""
+
     def rippled(self, points):
         return 1e-3 + 2e-4 * np.cos(6.0 * np.pi * self.atoms.cell.scaled_positions(points)[:, 0])
 

@@ -82,13 +82,17 @@ def test_by_gradient(order):
     values = 2.0 + np.sin(x) * np.cos(y) + np.sin(3 * z + x)
     density = Density(Atoms(cell=cell, pbc=True), np.asarray(values, order=order))
 
-    by_fraction = 2 * np.pi * np.stack(
-        [
-            np.cos(x) * np.cos(y) + np.cos(3 * z + x),
-            -np.sin(x) * np.sin(y),
-            3.0 * np.cos(3 * z + x),
-        ],
-        axis=-1,
+    by_fraction = (
+        2
+        * np.pi
+        * np.stack(
+            [
+                np.cos(x) * np.cos(y) + np.cos(3 * z + x),
+                -np.sin(x) * np.sin(y),
+                3.0 * np.cos(3 * z + x),
+            ],
+            axis=-1,
+        )
     )
     gradient = np.linalg.norm(by_fraction @ density.atoms.cell.reciprocal().array, axis=-1)
     drawn = sample_frames(density, 4000, 100, seed=1, by_gradient=1.0)

@@ -138,10 +138,16 @@ def specifications():
         }
     )
     fitting = st.fixed_dictionaries(
-        {"type": st.just("charge"), "neuron": st.lists(n, min_size=1, max_size=3), "resnet": st.booleans()}
+        {
+            "type": st.just("charge"),
+            "neuron": st.lists(n, min_size=1, max_size=3),
+            "resnet": st.booleans(),
+        }
     )
     types = st.permutations(["Si", "C", "X"])
-    return st.fixed_dictionaries({"type_map": types, "descriptor": descriptor, "fitting_net": fitting})
+    return st.fixed_dictionaries(
+        {"type_map": types, "descriptor": descriptor, "fitting_net": fitting}
+    )
 
 
 @settings(max_examples=60, deadline=None)
@@ -170,7 +176,9 @@ def test_sizes_are_those_of_the_equations_and_any_model_is_invariant(arguments, 
         moments = reference.moments(spec, weights, neighbors(spec, *arrays))
         features = reference.invariants(spec, weights, moments)
         assert features.shape == (1, 4, spec.descriptor.dim_invariant)
-        values.append(np.concatenate([features[0], reference.evaluate(spec, weights, *arrays).T], axis=1))
+        values.append(
+            np.concatenate([features[0], reference.evaluate(spec, weights, *arrays).T], axis=1)
+        )
     assert values[1] == pytest.approx(values[0], rel=1e-7, abs=1e-9)
 
 

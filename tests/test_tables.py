@@ -16,7 +16,10 @@ KINDS = [(4, 2e-7), (7, 2e-11), (3, 1e-4)]
 
 def intervals(table):
     """(n, 2) ends of the table's intervals."""
-    edges = [np.linspace(*pair, n + 1) for *pair, n in zip(table.cells.edges, table.cells.edges[1:], table.counts)]
+    edges = [
+        np.linspace(*pair, n + 1)
+        for *pair, n in zip(table.cells.edges, table.cells.edges[1:], table.counts)
+    ]
     return np.concatenate([np.stack([e[:-1], e[1:]], axis=1) for e in edges])
 
 
@@ -46,7 +49,10 @@ def test_tables_are_continuous_and_as_good_as_asked():
 
     for degree, tolerance in [*KINDS, (7, 1e-12)]:
         table = assert_resolved(functions, 6.0, degree, tolerance)
-        ends = [np.einsum("k,ikm->im", t ** np.arange(degree + 1), table.coefficients) for t in (-0.5, 0.5)]
+        ends = [
+            np.einsum("k,ikm->im", t ** np.arange(degree + 1), table.coefficients)
+            for t in (-0.5, 0.5)
+        ]
         assert ends[0][1:] == pytest.approx(ends[1][:-1], abs=1e-13)
 
 

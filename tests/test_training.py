@@ -201,7 +201,11 @@ def test_settings_that_do_not_go_together_are_refused(change, complaint):
     config = configuration(1)
     for key, value in change.items():
         for name, setting in value.items():
-            if isinstance(setting, dict) and "sel" not in setting and "ener" not in setting.values():
+            if (
+                isinstance(setting, dict)
+                and "sel" not in setting
+                and "ener" not in setting.values()
+            ):
                 config[key][name].update(setting)
             else:
                 config[key][name] = setting

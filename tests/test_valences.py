@@ -178,7 +178,9 @@ def test_valences_that_are_given():
     assert auto(memory((water, 512.1), given=potentials), H=20_000, O=10_000) == 80_000
     charged = memory((water, 511.0), given=potentials)
     assert auto(charged, H=2, O=1) == 8
-    assert electrons_in_doubt(ModelInfo.from_json(charged), structure(**water)) == pytest.approx(1.0)
+    assert electrons_in_doubt(ModelInfo.from_json(charged), structure(**water)) == pytest.approx(
+        1.0
+    )
     assert auto(charged, **water) is None
     mixture = {"Al": 8}
     assert auto(memory((mixture, 28.0)), Al=1) is None

@@ -47,7 +47,9 @@ def vaspwave(path, n_blocks=1, aug=True, structure="structure/positions", **chan
         group + "position_ions": PLACES,
     }
     for i in range(n_blocks if aug else 0):
-        rows = generator.normal(size=(3, max(LENGTHS))) * (np.arange(max(LENGTHS)) < np.array(LENGTHS)[:, None])
+        rows = generator.normal(size=(3, max(LENGTHS))) * (
+            np.arange(max(LENGTHS)) < np.array(LENGTHS)[:, None]
+        )
         content[f"charge/aug_occupancies_s{i + 1:02d}"] = rows
         content[f"charge/aug_occupancies_ions_s{i + 1:02d}"] = np.array(LENGTHS, np.int32)
     names = {name.rpartition("/")[2]: name for name in content}
@@ -67,7 +69,9 @@ def test_occupancies_of_each_block(tmp_path, n_blocks):
     """What pymatgen finds in the file is what it finds in the CHGCAR that is written."""
     path = vaspwave(tmp_path / "vaspwave.h5", n_blocks)
     density = read_density(path)
-    assert [augmentation_counts(text) for text in density.extra["augmentation"]] == [LENGTHS] * n_blocks
+    assert [augmentation_counts(text) for text in density.extra["augmentation"]] == [
+        LENGTHS
+    ] * n_blocks
     write_density(tmp_path / "CHGCAR", density)
     truth, written = Vaspwave(str(path)).get_chgcar(), Chgcar.from_file(str(tmp_path / "CHGCAR"))
     for key in KEYS[n_blocks]:
@@ -75,7 +79,9 @@ def test_occupancies_of_each_block(tmp_path, n_blocks):
         assert sorted(written.data_aug[key]) == sorted(truth.data_aug[key]) == [1, 2, 3]
         for atom, length in enumerate(LENGTHS, start=1):
             assert len(truth.data_aug[key][atom]) == length
-            np.testing.assert_allclose(written.data_aug[key][atom], truth.data_aug[key][atom], rtol=1e-6)
+            np.testing.assert_allclose(
+                written.data_aug[key][atom], truth.data_aug[key][atom], rtol=1e-6
+            )
     again = read_density(tmp_path / "CHGCAR")
     assert again.extra["augmentation"] == density.extra["augmentation"]
 
@@ -103,7 +109,10 @@ def test_without_occupancies(tmp_path):
     assert read_density(vaspwave(path, **none)).extra["augmentation"] == [""]
     with pytest.raises(ChargeError, match="augmentation occupancies of 0 atoms, of 3"):
         occupancies(read_density(path).atoms, [path])
-    some = {"aug_occupancies_s01": np.ones((3, 2)) * [[0], [1], [1]], "aug_occupancies_ions_s01": [0, 2, 2]}
+    some = {
+        "aug_occupancies_s01": np.ones((3, 2)) * [[0], [1], [1]],
+        "aug_occupancies_ions_s01": [0, 2, 2],
+    }
     density = read_density(vaspwave(path, **some))
     assert [len(v) for v in parse_occupancies(density.extra["augmentation"][0])] == [0, 2, 2]
     write_density(tmp_path / "CHGCAR", density)
@@ -183,7 +192,9 @@ def test_labels_are_those_of_a_chgcar(tmp_path, label, kind):
     labels = [label, "Kr"] if kind != "one long" else [label, "Kr_GW_new/0123456789abcdef"]
     types = np.array(labels, "S") if kind != "str" else np.array(labels, h5py.string_dtype())
     changes = {"aug_occupancies_s01": None, "aug_occupancies_ions_s01": None}
-    density = read_density(vaspwave(tmp_path / "vaspwave.h5", ion_types=types, **changes), check=False)
+    density = read_density(
+        vaspwave(tmp_path / "vaspwave.h5", ion_types=types, **changes), check=False
+    )
     assert density.atoms.get_chemical_symbols() == [LABELS[label]] * 2 + ["Kr"]
     write_density(tmp_path / "CHGCAR", density)
     lines = (tmp_path / "CHGCAR").read_text().split("\n")
@@ -196,7 +207,9 @@ def test_labels_are_those_of_a_chgcar(tmp_path, label, kind):
 @pytest.mark.parametrize("label", ["Qq", "", "si", "X", "1Si", "/Si", "Si-a"])
 def test_what_is_no_label(tmp_path, label):
     path = vaspwave(tmp_path / "vaspwave.h5", ion_types=np.array([label.encode(), b"O"], "S4"))
-    with pytest.raises(ChargeError, match=f"the structure cannot be read: an unknown element '{label}'"):
+    with pytest.raises(
+        ChargeError, match=f"the structure cannot be read: an unknown element '{label}'"
+    ):
         read_density(path)
 
 
@@ -212,7 +225,9 @@ def test_types_of_numbers(tmp_path, integer, real):
     assert density.values.dtype == np.float64 and list(density.atoms.symbols) == ["Si", "Si", "O"]
 
 
-@pytest.mark.parametrize("structure", ["structure/positions", "locpot/position", "results/positions", "input/poscar"])
+@pytest.mark.parametrize(
+    "structure", ["structure/positions", "locpot/position", "results/positions", "input/poscar"]
+)
 @pytest.mark.parametrize("scale", [1.0, [2.0], -100.0, [1.0, 2.0, 0.5]])
 @pytest.mark.parametrize("direct", [1, 0])
 def test_geometry(tmp_path, structure, scale, direct):
@@ -228,10 +243,16 @@ def test_geometry(tmp_path, structure, scale, direct):
     np.testing.assert_allclose(density.atoms.positions, expected, rtol=1e-12, atol=1e-12)
     assert density.n_electrons == pytest.approx(14)
     assert density.extra["notes"] == []
-    if np.ndim(scale) == 0 and scale > 0 and structure in ("structure/positions", "locpot/position"):
+    if (
+        np.ndim(scale) == 0
+        and scale > 0
+        and structure in ("structure/positions", "locpot/position")
+    ):
         theirs = Vaspwave(str(path)).structure
         np.testing.assert_allclose(theirs.lattice.matrix, density.atoms.cell, rtol=1e-12)
-        np.testing.assert_allclose(theirs.frac_coords, density.atoms.cell.scaled_positions(expected), atol=1e-12)
+        np.testing.assert_allclose(
+            theirs.frac_coords, density.atoms.cell.scaled_positions(expected), atol=1e-12
+        )
 
 
 def test_steps_of_a_run(tmp_path):
@@ -239,7 +260,10 @@ def test_steps_of_a_run(tmp_path):
     path = tmp_path / "vaspout.h5"
     cells = np.array([CELL, CELL * 1.01])
     places = np.array([PLACES, PLACES + 0.01])
-    steps = {f"intermediate/ion_dynamics/{n}": v for n, v in [("lattice_vectors", cells), ("position_ions", places)]}
+    steps = {
+        f"intermediate/ion_dynamics/{n}": v
+        for n, v in [("lattice_vectors", cells), ("position_ions", places)]
+    }
     end = {"lattice_vectors": cells[1], "position_ions": places[1] + [1, 0, -1]}
     density = read_density(vaspwave(path, structure="results/positions", **end, **steps))
     np.testing.assert_allclose(density.atoms.cell, cells[1])
@@ -252,7 +276,9 @@ def test_steps_of_a_run(tmp_path):
     density = read_density(vaspwave(path, structure="input/poscar", **steps))
     np.testing.assert_allclose(density.atoms.cell, cells[1])
     np.testing.assert_allclose(density.atoms.positions, places[1] @ cells[1], atol=1e-12)
-    assert density.extra["notes"] == ["the structure is that of the last step in intermediate/ion_dynamics"]
+    assert density.extra["notes"] == [
+        "the structure is that of the last step in intermediate/ion_dynamics"
+    ]
     density = read_density(vaspwave(path, **steps))  # the density's own
     np.testing.assert_allclose(density.atoms.positions, PLACES @ CELL, atol=1e-12)
     assert density.extra["notes"] == []
@@ -315,7 +341,9 @@ def test_other_hdf5_files(tmp_path, content, message):
     assert line.startswith(str(path)) and "\n" not in line and len(line) < len(str(path)) + 250
 
 
-@pytest.mark.parametrize("name", ["charge-density.dat", "x.save/charge-density.dat", "si.save", "si.save/"])
+@pytest.mark.parametrize(
+    "name", ["charge-density.dat", "x.save/charge-density.dat", "si.save", "si.save/"]
+)
 def test_quantum_espressos_folder(name):
     with pytest.raises(ChargeError, match="Quantum ESPRESSO.*pp.x"):
         format_of(name)

@@ -66,7 +66,10 @@ PYSCF, GAUSSIAN = "{}\nPySCF Version: 2.14.0", " Title Card Required\n {} from T
         # the more wary of two
         ("density difference\nElectron density from Total SCF Density", "difference"),
         # that a program names nothing
-        ("Cubefile created from PWScf calculation\nContains the selected quantity on a FFT grid", None),
+        (
+            "Cubefile created from PWScf calculation\nContains the selected quantity on a FFT grid",
+            None,
+        ),
         ("STEP: 0  Cubefile created from ABACUS. Inner loop is z\n2 (nspin) 0.5", None),
         ("CPMD CUBE FILE.\nOUTER LOOP: X, MIDDLE LOOP: Y, INNER LOOP: Z", None),
         ("cube file from ase, written on Mon\nOUTER LOOP: X, MIDDLE LOOP: Y", None),

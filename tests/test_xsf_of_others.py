@@ -138,7 +138,9 @@ def test_shared_cases(path):
     assert density.n_electrons == pytest.approx(expected, abs=1e-3)
     assert density.atoms.pbc.all()
     if number == "01":
-        np.testing.assert_allclose(density.atoms.cell.cellpar(), [3.81838] * 3 + [60] * 3, atol=1e-4)
+        np.testing.assert_allclose(
+            density.atoms.cell.cellpar(), [3.81838] * 3 + [60] * 3, atol=1e-4
+        )
     if number == "15":
         assert density.atoms.get_chemical_formula() == "Ni2O2"
         names = ["Ni1", "Ni2", "O", "O"] if path.stem == "nio" else ["Ni_u", "Ni_d", "O_a", "O_b"]
@@ -309,7 +311,11 @@ def test_other_grids_are_passed_over(file):
         (" 7 8 9\n", " 7 8\n", ":13: expected the numbers of points, three, found 2"),
         (" 7 8 9\n", " 7 8 9.0\n", ":13: expected the numbers of points, found"),
         (" 7 8 9\n", " 7 8 8\n", "more than the 448 values"),
-        ("END_DATAGRID_3D\nEND_BLOCK_DATAGRID_3D\n", "", "expected END_DATAGRID_3D after the values"),
+        (
+            "END_DATAGRID_3D\nEND_BLOCK_DATAGRID_3D\n",
+            "",
+            "expected END_DATAGRID_3D after the values",
+        ),
     ],
 )
 def test_errors_name_the_line(file, old, new, message):
@@ -649,7 +655,9 @@ def test_units_that_the_user_says(file, length, value, title):
     atoms.set_cell(SKEW / scale, scale_atoms=True)
     path = file(structure(atoms) + block(WHOLE, SKEW / scale, title=title, unit=unit))
     assert_field(read_density(path, unit=[length, value]))
-    with pytest.raises(ChargeError, match=f"a potential, which is not measured in {re.escape(value)}"):
+    with pytest.raises(
+        ChargeError, match=f"a potential, which is not measured in {re.escape(value)}"
+    ):
         read_density(path, unit=[length, value], holds="potential")
     raw = read_density(path, unit=length, holds="potential").values
     np.testing.assert_allclose(raw, unit * WHOLE[:-1, :-1, :-1], rtol=1e-6)
@@ -698,7 +706,9 @@ def test_all_points_are_one_period(file, factor, shape):
     """Vectors of the cell, or those that ase writes, and no plane repeated."""
     n = np.array(shape)
     points = FIELD.grid(shape, SKEW * ((n - 1) / n)[:, None])
-    density = read_density(file(structure() + block(points, SKEW * factor(n)[:, None])), check=False)
+    density = read_density(
+        file(structure() + block(points, SKEW * factor(n)[:, None])), check=False
+    )
     assert_field(density)
     assert density.shape == shape
     assert any("no plane" in note for note in density.extra["notes"])
@@ -853,7 +863,9 @@ def test_the_axes_of_gaussian(file, tmp_path):
     values = field.grid((20, 18, 16), spans)
     path = file(molecule(field.atoms) + block(values, spans, title="g98_3D_unknown"))
     density = read_density(path)
-    np.testing.assert_allclose(density.values.ravel(), field(density.points()), rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(
+        density.values.ravel(), field(density.points()), rtol=1e-6, atol=1e-9
+    )
     assert density.n_electrons == pytest.approx(16, abs=1e-2)
     assert np.linalg.det(density.atoms.cell) > 0
     main(["convert", str(path), "-o", str(tmp_path / "t"), "--points", "100"])

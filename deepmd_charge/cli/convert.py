@@ -16,7 +16,9 @@ def add_parser(subparsers):
         "(deepmd/npy, float64) in which a grid point is an atom of type X. Files of one "
         "composition go in one system: DIR itself, or DIR/FORMULA where there are several.",
     )
-    parser.add_argument("files", nargs="+", metavar="FILE", help="density file, plain or .gz or .xz")
+    parser.add_argument(
+        "files", nargs="+", metavar="FILE", help="density file, plain or .gz or .xz"
+    )
     parser.add_argument("-o", "--output", required=True, metavar="DIR", help="new or empty folder")
     parser.add_argument(
         "--points",

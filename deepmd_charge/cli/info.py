@@ -53,7 +53,10 @@ def as_text(facts):
         ("atoms", f"{facts['n_atoms']}, {facts['formula']}"),
         ("cell", f"{row(facts['lengths'], '.5f')} A, {row(facts['angles'], '.3f')} degrees"),
         ("volume", f"{facts['volume']:.5f} A^3, periodic along {periodic or 'no axis'}"),
-        ("grid", f"{' x '.join(map(str, facts['grid']))}, spacing {row(facts['spacing'], '.4f')} A"),
+        (
+            "grid",
+            f"{' x '.join(map(str, facts['grid']))}, spacing {row(facts['spacing'], '.4f')} A",
+        ),
     ]
     if any(facts["origin"]):
         lines.append(("origin", f"{row(facts['origin'], '.5f')} A"))
@@ -63,7 +66,9 @@ def as_text(facts):
     if facts["electrons"] is not None:
         note = "" if facts["can_be_valence_density"] else ", no number of valence electrons"
         lines.append(("electrons", f"{facts['electrons']:.6f}{note}"))
-    lines.append(("values", f"{facts['min']:.6g} to {facts['max']:.6g}{unit}, mean {facts['mean']:.6g}"))
+    lines.append(
+        ("values", f"{facts['min']:.6g} to {facts['max']:.6g}{unit}, mean {facts['mean']:.6g}")
+    )
     if facts["negative_points"]:
         lines.append(("negative", f"{facts['negative_points']} points"))
     if facts["moment"]:
@@ -79,7 +84,9 @@ def as_text(facts):
             (
                 "PAW",
                 "augmentation occupancies, "
-                + ", ".join(f"{a['values']} values of {a['atoms']} atoms" for a in facts["augmentation"]),
+                + ", ".join(
+                    f"{a['values']} values of {a['atoms']} atoms" for a in facts["augmentation"]
+                ),
             )
         )
     if facts["further_datasets"]:

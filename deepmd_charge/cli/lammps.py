@@ -51,7 +51,11 @@ def _add_write(parser):
 def _add_read(parser):
     parser.add_argument("folder", metavar="DIR", help="folder of `lammps write`")
     parser.add_argument(
-        "-o", "--output", required=True, metavar="FILE", help="density to write (CHGCAR_..., NAME.cube, NAME.xsf; .gz, .xz)"
+        "-o",
+        "--output",
+        required=True,
+        metavar="FILE",
+        help="density to write (CHGCAR_..., NAME.cube, NAME.xsf; .gz, .xz)",
     )
     parser.set_defaults(run=run_read)
 
@@ -107,7 +111,9 @@ def _add_run(parser):
 
 
 def _add_average(parser):
-    parser.add_argument("dump", metavar="DUMP", help="dump with id type x y z c_density of all atoms")
+    parser.add_argument(
+        "dump", metavar="DUMP", help="dump with id type x y z c_density of all atoms"
+    )
     parser.add_argument(
         "--species",
         nargs="+",
@@ -163,9 +169,7 @@ def run_write(args):
     if args.like is not None:
         like = read_related(args.like, args.species)
         grid, origin = like.shape, like.origin
-    write_run(
-        args.output, args.model, model.type_map, model.rcut, atoms, grid, args.probes, origin
-    )
+    write_run(args.output, args.model, model.type_map, model.rcut, atoms, grid, args.probes, origin)
     print(f"{args.output}: now run `lmp -in in.lammps` in this folder")
 
 

@@ -212,9 +212,7 @@ class DifferenceWriter(Writer):
                     out[begin + a * inv.stride_channel + v * width] = total
         for ls, begin in zip(m.triples, inv.triples):
             g = coupling(*ls)
-            first, second, third = (
-                [moment(h) for h in range(l * l, (l + 1) ** 2)] for l in ls
-            )
+            first, second, third = ([moment(h) for h in range(l * l, (l + 1) ** 2)] for l in ls)
             with p.loop(0, inv.stride_triple, width) as v:
                 one = [b.vector(v, width) for b in first]
                 two = [b.vector(v, width) for b in second]

@@ -211,7 +211,10 @@ class Engine:
         return functions, np.zeros(d.channels)
 
     def _net(self, prefix):
-        return [tuple(np.asarray(w, np.float64) for w in layer) for layer in self._weights.layers(prefix)]
+        return [
+            tuple(np.asarray(w, np.float64) for w in layer)
+            for layer in self._weights.layers(prefix)
+        ]
 
     def _layers(self, moments):
         """The net with standardisation before and the scale of the residual after it."""

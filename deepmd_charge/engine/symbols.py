@@ -139,9 +139,7 @@ class Array:
     def _load(self, index, kind):
         align = self._program.size(self._element)
         builder = self._program.builder
-        return Value(
-            self._program, builder.load(self._address(index), typ=kind, align=align)
-        )
+        return Value(self._program, builder.load(self._address(index), typ=kind, align=align))
 
     def __setitem__(self, index, value):
         """Store a number, or a vector from this element on."""

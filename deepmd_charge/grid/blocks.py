@@ -62,9 +62,7 @@ class Blocks:
             Along the three axes.
         """
         place = np.unravel_index(number, self._counts)
-        return tuple(
-            slice(int(cuts[i]), int(cuts[i + 1])) for cuts, i in zip(self._cuts, place)
-        )
+        return tuple(slice(int(cuts[i]), int(cuts[i + 1])) for cuts, i in zip(self._cuts, place))
 
     def points(self, number):
         """Positions of a block's points, (n, 3), A; in C order within the block."""

@@ -199,9 +199,7 @@ def _averages(axes, density, axis, curves, colour=None):
         mean = np.pad(values.mean(axis=others), (0, closed), mode="wrap")
         axes.plot(distance, mean, style, color=colour, label=name)
     if len(curves) > 1:
-        axes.legend(
-            frameon=False, ncols=len(curves), loc="lower right", bbox_to_anchor=(1.0, 1.0)
-        )
+        axes.legend(frameon=False, ncols=len(curves), loc="lower right", bbox_to_anchor=(1.0, 1.0))
     axes.set(
         title="planar average",
         xlabel=f"distance normal to the {AXES[others[0]]}{AXES[others[1]]} plane (Å)",

@@ -45,15 +45,23 @@ def told_by_name(path, comment):
             return QUANTITIES[quantity], name, None
     channel = _CHANNEL.search(name)
     if match[1] == "2":
-        return None, None, (
-            "ABACUS wrote one spin channel to this file: add the other, or say by --is up or down"
-            " (holds=) that it is this that is to be learnt"
+        return (
+            None,
+            None,
+            (
+                "ABACUS wrote one spin channel to this file: add the other, or say by --is up or down"
+                " (holds=) that it is this that is to be learnt"
+            ),
         )
     if match[1] == "1" or channel and channel[1] == "1":
         return None, None, None
     if channel:
         return QUANTITIES["magnetization"], f"{match[1]} (nspin), {name}", None
-    return None, None, (
-        "ABACUS wrote the density or a component of its magnetisation to this file, of a"
-        " non-collinear run: say by --is (holds=) which"
+    return (
+        None,
+        None,
+        (
+            "ABACUS wrote the density or a component of its magnetisation to this file, of a"
+            " non-collinear run: say by --is (holds=) which"
+        ),
     )

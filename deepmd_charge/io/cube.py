@@ -127,9 +127,7 @@ def _find_quantity(path, extra, header, tagged):
         said = next((line[:40] for line in lines if quantity_said(line) == quantity), "")
     extra["said"] = said
     if quantity and not quantity.is_total and not tagged:
-        extra["notes"].append(
-            f"{quantity.description}, for it says {said!r} (--is says otherwise)"
-        )
+        extra["notes"].append(f"{quantity.description}, for it says {said!r} (--is says otherwise)")
     if doubt is None and quantity is None and header.labels:
         doubt = (
             f"its datasets have numbers ({' '.join(header.labels[:5])}), as those of orbitals: say by"

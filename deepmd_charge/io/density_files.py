@@ -21,9 +21,7 @@ __all__ = [
 ]
 
 
-def read_density(
-    path, format=None, species=None, check=True, *, pbc=None, unit=None, holds=None
-):
+def read_density(path, format=None, species=None, check=True, *, pbc=None, unit=None, holds=None):
     """Read a charge density.
 
     Parameters

@@ -100,9 +100,7 @@ def format_occupancies(occupancies):
     for number, values in enumerate(occupancies, start=1):
         lines.append(f"{_HEADING}{number:4d}{len(values):4d}")
         fields = [_fortran(x) for x in values]
-        lines += [
-            "".join(fields[k : k + _COLUMNS]) for k in range(0, len(fields), _COLUMNS)
-        ]
+        lines += ["".join(fields[k : k + _COLUMNS]) for k in range(0, len(fields), _COLUMNS)]
     return "".join(line + "\n" for line in lines)
 
 
@@ -167,9 +165,7 @@ def spherical_entries(samples):
             f"{len(mean)} occupancies an atom: it is not plain which of them are the spherical part"
         )
     if len(best) > 1 and rest[best[1]] < _MARGIN * rest[best[0]] + 1e-6:
-        raise ChargeError(
-            f"{len(mean)} occupancies an atom: two orders of projectors are possible"
-        )
+        raise ChargeError(f"{len(mean)} occupancies an atom: two orders of projectors are possible")
     chosen = np.zeros(len(mean), dtype=bool)
     chosen[list(best[0])] = True
     return chosen

@@ -77,7 +77,9 @@ def _density(cell, pbc, table, species, grid):
     values = np.full(grid, np.nan)
     values[tuple(index.T)] = table[is_grid, 5]
     if not np.isfinite(values).all():
-        raise ChargeError(f"some points of type {GRID_TYPE} coincide, or their density is not finite")
+        raise ChargeError(
+            f"some points of type {GRID_TYPE} coincide, or their density is not finite"
+        )
     order = np.argsort(table[~is_grid, 0])
     real = table[~is_grid][order]
     atoms = named_atoms(names[~is_grid][order], real[:, 2:5], cell=cell, pbc=pbc)

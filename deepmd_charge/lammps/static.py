@@ -68,9 +68,7 @@ run             {steps}
 """
 
 
-def write_run(
-    folder, model_file, type_map, rcut, atoms, grid, probes=None, origin=(0.0, 0.0, 0.0)
-):
+def write_run(folder, model_file, type_map, rcut, atoms, grid, probes=None, origin=(0.0, 0.0, 0.0)):
     """Make a folder in which LAMMPS evaluates a model on a grid.
 
     Parameters
@@ -177,7 +175,8 @@ def read_run(folder):
 
 def _script(names, atoms, sweep, edges, reach):
     moves = [
-        f"variable        d{axis} equal " + "+".join(f"v_{n}*{e:.17g}" for n, e in zip("ijk", column))
+        f"variable        d{axis} equal "
+        + "+".join(f"v_{n}*{e:.17g}" for n, e in zip("ijk", column))
         for axis, column in zip("xyz", edges.T)
     ]
     return _SCRIPT.format(
@@ -212,7 +211,9 @@ def _read_grid(path):
     from ase.io.jsonio import read_json
 
     if not path.is_file():
-        raise ChargeError(f"{path}: no such file; make the folder with `deepmd-charge lammps write`")
+        raise ChargeError(
+            f"{path}: no such file; make the folder with `deepmd-charge lammps write`"
+        )
     try:
         content = read_json(path)
         origin = check_origin(content.get("origin", np.zeros(3)))
@@ -273,8 +274,7 @@ def _frames(path, sweep):
                 ) from None
         if file.readline():
             raise ChargeError(
-                f"{path}: more than the {sweep.n_steps} steps of {GRID}; "
-                f"run {SCRIPT} unchanged"
+                f"{path}: more than the {sweep.n_steps} steps of {GRID}; run {SCRIPT} unchanged"
             )
 
 

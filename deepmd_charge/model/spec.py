@@ -33,8 +33,7 @@ EMBEDDING = "embedding"
 
 def _activation(default):
     return key(
-        "The activation function of the layers, a name that DeePMD-kit knows: "
-        '"silu", "tanh", ...',
+        'The activation function of the layers, a name that DeePMD-kit knows: "silu", "tanh", ...',
         default,
     )
 

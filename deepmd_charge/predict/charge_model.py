@@ -148,9 +148,7 @@ class ChargeModel:
                 "cell vector; correct the cell, or the pbc"
             )
 
-    def predict(
-        self, atoms, grid, progress=False, saed=None, out=None, origin=(0.0, 0.0, 0.0)
-    ):
+    def predict(self, atoms, grid, progress=False, saed=None, out=None, origin=(0.0, 0.0, 0.0)):
         """Predict the total density on a whole grid.
 
         Parameters

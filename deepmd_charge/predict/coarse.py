@@ -120,6 +120,8 @@ def added_error(fields, density, saed=None):
     error = np.abs(values[place] - true)
     scale = np.abs(true).sum()
     return AddedError(
-        float(error.mean()), float(error.max()), float(error.sum() / scale) if scale else np.inf,
+        float(error.mean()),
+        float(error.max()),
+        float(error.sum() / scale) if scale else np.inf,
         n_points,
     )

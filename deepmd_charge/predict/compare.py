@@ -190,17 +190,20 @@ def compare_files(
     superpositions = _superpositions(files, saed) if saed else [None] * len(files)
     for file, superposition in zip(files, superpositions):
         for name, density in iterate_densities(file, species=species, **reading):
-            yield name, compare(
-                model,
-                density,
-                points,
-                generator,
-                quantity=quantity,
-                saed=read_related(superposition, species) if superposition else None,
-                electrons=electrons,
-                progress=progress,
-                name=name,
-                saed_name=superposition,
+            yield (
+                name,
+                compare(
+                    model,
+                    density,
+                    points,
+                    generator,
+                    quantity=quantity,
+                    saed=read_related(superposition, species) if superposition else None,
+                    electrons=electrons,
+                    progress=progress,
+                    name=name,
+                    saed_name=superposition,
+                ),
             )
 
 
@@ -237,14 +240,17 @@ def compare_predictions(
             other_name, prediction = next(predicted, (None, None))
             if prediction is None:
                 raise ChargeError(f"{name}: -p has none for it: give one for each of -s, in order")
-            yield name, compare_densities(
-                prediction,
-                density,
-                points,
-                generator,
-                quantity=quantity,
-                name=name,
-                prediction_name=other_name,
+            yield (
+                name,
+                compare_densities(
+                    prediction,
+                    density,
+                    points,
+                    generator,
+                    quantity=quantity,
+                    name=name,
+                    prediction_name=other_name,
+                ),
             )
     for name, _ in predicted:
         raise ChargeError(f"{name}: -s has none for it: give one for each of -p, in order")
@@ -280,9 +286,7 @@ def learnt_quantity(model, quantity=None):
     is_known = model.memory.kind or model.memory.stated
     found = model.memory.quantity if is_known else quantity or "total"
     if quantity not in (None, found):
-        raise ChargeError(
-            f"{model.path}: predicts {found}, not {quantity}: leave --quantity out"
-        )
+        raise ChargeError(f"{model.path}: predicts {found}, not {quantity}: leave --quantity out")
     return found
 
 

@@ -117,7 +117,9 @@ def check_points(points):
     except (TypeError, ValueError) as error:
         raise ChargeError("points: give three coordinates (A) for each") from error
     if points.size and (points.ndim not in (1, 2) or points.shape[-1] != 3):
-        raise ChargeError(f"points: give three coordinates (A) for each, (n, 3), not {points.shape}")
+        raise ChargeError(
+            f"points: give three coordinates (A) for each, (n, 3), not {points.shape}"
+        )
     points = points.reshape(-1, 3)
     bad = misplaced(points)
     if len(bad):

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """Predictions from models to files: block by block, on disk all the while, resumable.
 
-    models, atoms --blocks--> OUT.partial --interpolation, if coarse--> whole grid --> OUT
-                                                    ^-- atomic densities, if models carry any
+models, atoms --blocks--> OUT.partial --interpolation, if coarse--> whole grid --> OUT
+                                                ^-- atomic densities, if models carry any
 """
 
 import hashlib
@@ -237,9 +237,10 @@ class Run:
             **self._about,
             "position": position,
             "structure": _hash(
-                *(np.ascontiguousarray(a) for a in (
-                    atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc
-                )),
+                *(
+                    np.ascontiguousarray(a)
+                    for a in (atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc)
+                ),
                 " ".join(species_of(atoms)).encode(),
             ),
             "grid": list(map(float, (*grid.shape, *grid.origin))),
@@ -271,8 +272,11 @@ class Run:
         """Write the density, and the deviation of several models, and report."""
         density, *deviation = densities
         report = Report(
-            output, density.shape, predicted_shape,
-            density.n_electrons, added,
+            output,
+            density.shape,
+            predicted_shape,
+            density.n_electrons,
+            added,
             *(x for d in deviation for x in (self._outputs(output)[1], *mean_and_max(d.values))),
         )
         try:

@@ -19,9 +19,7 @@ def __getattr__(name):
     return getattr(import_module(f".{_HOME[name]}", __name__), name)
 
 
-def superposition(
-    atoms, grid, source, ecutrho=None, species=None, origin=(0.0, 0.0, 0.0)
-):
+def superposition(atoms, grid, source, ecutrho=None, species=None, origin=(0.0, 0.0, 0.0)):
     """Superpose the densities of free atoms on a grid.
 
     Parameters

@@ -93,7 +93,9 @@ def superpose(atoms, grid, densities, q_max):
     most = np.floor(q_max * np.linalg.norm(cell, axis=1) / (2.0 * np.pi)).astype(int)
     mx, my, mz = (np.arange(-n, n + 1) for n in most)
     fractions = np.linalg.solve(cell.T, (atoms.positions - grid.origin).T).T
-    phases = [np.exp(-2j * np.pi * np.outer(fractions[:, k], m)) for k, m in enumerate((mx, my, mz))]
+    phases = [
+        np.exp(-2j * np.pi * np.outer(fractions[:, k], m)) for k, m in enumerate((mx, my, mz))
+    ]
     symbols = np.array(atoms.get_chemical_symbols())
     factors = {e: _spline(densities[e].form_factor, q_max) for e in dict.fromkeys(symbols)}
     plane = my[:, None, None] * reciprocal[1] + mz[:, None] * reciprocal[2]

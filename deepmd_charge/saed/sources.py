@@ -276,7 +276,9 @@ def open_source(source, ecutrho=None, species=None):
 def _read_all(kind, path):
     """Functions that read the atomic density of each element."""
     if not os.path.exists(path):
-        raise ChargeError(f"{path}: no such file or folder; give {kind}:PATH of the run's potentials")
+        raise ChargeError(
+            f"{path}: no such file or folder; give {kind}:PATH of the run's potentials"
+        )
     return _READERS[kind](path)
 
 

@@ -134,9 +134,7 @@ class ChargeFitting(Fitting):
         centred = pair - pair.mean(axis=0)
         gram = centred.T @ centred
         ridge = _RIDGE * np.trace(gram) / max(1, len(gram)) + np.finfo(float).tiny
-        linear = np.linalg.solve(
-            gram + ridge * np.eye(len(gram)), centred.T @ (density - offset)
-        )
+        linear = np.linalg.solve(gram + ridge * np.eye(len(gram)), centred.T @ (density - offset))
         residual = density - offset - centred @ linear
         if self.dim_linear:
             self.parameters.set("fitting.linear", linear)

@@ -109,9 +109,7 @@ class FrozenGraph:
             name,
             {
                 "t_coord:0": np.concatenate([points, atoms]).reshape(-1),
-                "t_type:0": np.concatenate(
-                    [np.full(len(points), grid), types]
-                ).astype(np.int32),
+                "t_type:0": np.concatenate([np.full(len(points), grid), types]).astype(np.int32),
                 "t_natoms:0": natoms,
                 "t_box:0": np.zeros(9),
                 "t_mesh:0": _MESH_WITH_GHOSTS,

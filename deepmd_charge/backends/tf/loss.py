@@ -69,15 +69,12 @@ class ChargeLoss(Loss):
 
     def eval(self, sess, feed_dict, natoms):
         """MAE and RMSE of a batch in e/A^3, over its grid points."""
-        mae, rmse, count = run_sess(
-            sess, [self.mae, self.rmse, self.count], feed_dict=feed_dict
-        )
+        mae, rmse, count = run_sess(sess, [self.mae, self.rmse, self.count], feed_dict=feed_dict)
         return {"natoms": count, "mae": mae, "rmse": rmse}
 
     @property
     def label_requirement(self):
         names = ["density", "saed"] if self.saed else ["density"]
         return [
-            DataRequirementItem(name, 1, atomic=True, must=True, high_prec=False)
-            for name in names
+            DataRequirementItem(name, 1, atomic=True, must=True, high_prec=False) for name in names
         ]

@@ -268,9 +268,7 @@ class ChargeModelTF(Model):
         novelty = self.descrpt.build_novelty(suffix)
         # freezing keeps what the outputs depend on, so these two go with them
         with tf.control_dependencies([info, novelty]):
-            atom_ener = tf.scatter_nd(
-                index, density, tf.cast([nframes, natoms[0]], tf.int64)
-            )
+            atom_ener = tf.scatter_nd(index, density, tf.cast([nframes, natoms[0]], tf.int64))
         atom_ener = tf.identity(atom_ener, name="o_atom_energy" + suffix)
         nall = natoms[1]
 
@@ -291,9 +289,7 @@ class ChargeModelTF(Model):
             "atype": atype_,
         }
 
-    def init_variables(
-        self, graph, graph_def, model_type="original_model", suffix=""
-    ):
+    def init_variables(self, graph, graph_def, model_type="original_model", suffix=""):
         types = get_tensor_by_name_from_graph(graph, "model_attr/tmap")
         self._check_types(types.decode().split())
         if self.superposition:

@@ -70,9 +70,7 @@ def sources_and_centers(coord, box, atype, nloc, mesh, is_grid, rcut):
         frac_s -= tf.floor(frac_s)
         images = frac_s[:, None, :] + shifts[None, :, :]
         edge = tf.gather(margin, frame)[:, None, :]
-        keep = tf.where(
-            tf.reduce_all(tf.logical_and(images > -edge, images < 1.0 + edge), axis=2)
-        )
+        keep = tf.where(tf.reduce_all(tf.logical_and(images > -edge, images < 1.0 + edge), axis=2))
         parent = keep[:, 0]
         image_frame = tf.gather(frame, parent)
         cells = tf.gather(box, image_frame)
@@ -123,9 +121,7 @@ def neighbor_pairs(sources, centers, rcut):
     last = bin_of(high[None, :])[0]
     extent = last + 1 + _REACH
     bins = bin_of(position)
-    near = tf.where(tf.reduce_all(tf.logical_and(bins >= 0, bins < extent), axis=1))[
-        :, 0
-    ]
+    near = tf.where(tf.reduce_all(tf.logical_and(bins >= 0, bins < extent), axis=1))[:, 0]
     bins = tf.gather(bins, near)
 
     def bin_id(frame, bx, by, bz):
@@ -141,9 +137,7 @@ def neighbor_pairs(sources, centers, rcut):
     span = tf.range(-_REACH, _REACH + 1, dtype=tf.int64)
     dx, dy = (tf.reshape(t, [1, -1]) for t in tf.meshgrid(span, span, indexing="ij"))
     cbins = bin_of(center)
-    column = bin_id(
-        center_index[:, :1], cbins[:, :1] + dx, cbins[:, 1:2] + dy, cbins[:, 2:]
-    )
+    column = bin_id(center_index[:, :1], cbins[:, :1] + dx, cbins[:, 1:2] + dy, cbins[:, 2:])
     column = tf.reshape(column, [-1])
     first = tf.searchsorted(ids, column - _REACH, side="left", out_type=tf.int64)
     stop = tf.searchsorted(ids, column + _REACH, side="right", out_type=tf.int64)
@@ -199,9 +193,7 @@ class Environment:
         vector = tf.cast(tf.gather(self._vector, mine), self._dtype)
         padding = tf.constant([[self._rcut, 0.0, 0.0]], dtype=self._dtype)
         vector = tf.transpose(tf.concat([vector, padding], axis=0))
-        count = tf.math.bincount(
-            which, minlength=self._n_centers, maxlength=self._n_centers
-        )
+        count = tf.math.bincount(which, minlength=self._n_centers, maxlength=self._n_centers)
         slot = tf.range(tf.reduce_max(tf.concat([count, [0]], 0)))
         index = tf.cumsum(count, exclusive=True)[:, None] + slot[None, :]
         index = tf.where(slot[None, :] < count[:, None], index, tf.size(which) + 0 * index)

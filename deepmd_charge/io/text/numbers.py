@@ -62,7 +62,13 @@ def scan(text, values, divisor=1.0):
     while True:
         rest = values[count:]
         count += compiled(
-            text, len(text), divisor, rest.ctypes, len(rest), ctypes.byref(place), ctypes.byref(n_lines)
+            text,
+            len(text),
+            divisor,
+            rest.ctypes,
+            len(rest),
+            ctypes.byref(place),
+            ctypes.byref(n_lines),
         )
         if count == len(values) or place.value == len(text):
             return count, place.value, n_lines.value

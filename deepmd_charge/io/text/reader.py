@@ -273,7 +273,9 @@ class TextReader:
                 line,
             )
         if problem.word.strip("+-").lower() in ("nan", "inf", "infinity"):
-            return self.error(f"{problem.word[:40]!r} is not a density: compute the file again", line)
+            return self.error(
+                f"{problem.word[:40]!r} is not a density: compute the file again", line
+            )
         return self.error(
             f"expected value {done + problem.index + 1} of the {count} that the grid line announces,"
             f" found {problem.word[:40]!r}: truncated, or a wrong grid line?",
