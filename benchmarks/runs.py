@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-CONFIGS = Path(__file__).resolve().parent.parent / "plugin_configs"
+CONFIGS = Path(__file__).resolve().parent.parent / "deepmd_charge" / "plugin_configs"
 
 
 def merge(base, change):

@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 from training import gaussian_table, lcurve, structure, write_system
 
+from deepmd_charge.data.ready import READY, read
+
 ROOT = Path(__file__).parents[1]
-CONFIGS = sorted(ROOT.glob("plugin_configs/**/*.json")) + sorted(ROOT.glob("examples/*/input.json"))
+READY_FOLDER = ROOT / "deepmd_charge" / "plugin_configs"
+CONFIGS = sorted(READY_FOLDER.rglob("*.json")) + sorted(ROOT.glob("examples/*/input.json"))
 MATERIALS = ["a-si", "al-mg", "al-surface", "c-si", "water"]
 
 
@@ -18,8 +21,18 @@ def ident(path):
 
 
 def test_every_material_has_a_configuration_and_that_of_the_paper():
-    for folder in ("plugin_configs", "plugin_configs/paper"):
-        assert {f"{folder}/{name}.json" for name in MATERIALS} <= set(map(ident, CONFIGS))
+    found = {path.relative_to(READY_FOLDER).as_posix() for path in READY_FOLDER.rglob("*.json")}
+    for folder in ("", "paper/"):
+        assert {f"{folder}{name}.json" for name in MATERIALS} <= found
+    # the list that `configure --list` prints is complete, and each can be read
+    assert {f"{name}.json" for name in READY} == found
+    for name in READY:
+        assert read(name) == json.loads((READY_FOLDER / f"{name}.json").read_text())
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="not a checkout")
+def test_a_checkout_has_them_at_the_top():
+    assert (ROOT / "plugin_configs" / "c-si.json").samefile(READY_FOLDER / "c-si.json")
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=ident)
