@@ -1,11 +1,30 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """Flags that several subcommands share, and what they ask for."""
 
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from .. import predict as prediction
 from ..errors import ChargeError
+from ..grid.channels import CHANNELS
+from ..grid.density import Density
 from ..grid.grid import Grid, check_shape
+from ..grid.quantity import QUANTITIES
+from ..io import LEARN
+from ..io.verdict.declared import LENGTHS, VALUES
+from ..typing import ArrayLike
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+    from ..predict.charge_model import ChargeModel
+
+Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
-def add_format(parser):
+def add_format(parser: argparse.ArgumentParser) -> None:
     """Declare ``--format``, for files whose names do not tell it."""
     parser.add_argument(
         "--format",
@@ -15,7 +34,7 @@ def add_format(parser):
     )
 
 
-def add_species(parser):
+def add_species(parser: argparse.ArgumentParser) -> None:
     """Declare ``--species``."""
     parser.add_argument(
         "--species",
@@ -27,24 +46,21 @@ def add_species(parser):
     )
 
 
-def add_quantity(parser, default="total", default_text="total"):
+def add_quantity(
+    parser: argparse.ArgumentParser, default: str | None = "total", default_text: str = "total"
+) -> None:
     """Declare ``--quantity``, with what its help calls the default."""
-    from ..grid.channels import CHANNELS
-
     parser.add_argument(
         "--quantity",
         choices=CHANNELS,
         default=default,
-        help=f"what to take of a density with spin (default: {default_text}); of a non-collinear one"
-        " total or magnitude",
+        help=f"what to take of a density with spin (default: {default_text}); of a non-collinear"
+        " one total or magnitude",
     )
 
 
-def add_declarations(parser):
+def add_declarations(parser: argparse.ArgumentParser) -> None:
     """Declare ``--pbc``, ``--unit`` and ``--is``, which overrule what files say of themselves."""
-    from ..grid.quantity import QUANTITIES
-    from ..io.verdict.declared import LENGTHS, VALUES
-
     parser.add_argument(
         "--pbc",
         nargs=3,
@@ -69,27 +85,25 @@ def add_declarations(parser):
     )
 
 
-def declarations(args):
+def declarations(args: argparse.Namespace) -> dict[str, Any]:
     """Options of :func:`deepmd_charge.read_density` from these flags."""
     pbc = args.pbc and [letter == "T" for letter in args.pbc]
     return {"pbc": pbc, "unit": args.unit, "holds": args.holds}
 
 
-def strictness(args):
+def strictness(args: argparse.Namespace) -> Any:
     """The option `check` of :func:`deepmd_charge.read_density` for files to be tested on."""
-    from ..io import LEARN
-
     return False if args.unchecked else LEARN
 
 
-def summary(density):
+def summary(density: Density) -> str:
     """Words for what a density integrates to, or what else it is."""
     if density.quantity.integral:
         return f"{density.n_electrons:.6f} {density.quantity.integral}"
     return f"{density.quantity.description}, mean {density.values.mean():.6g}"
 
 
-def add_unchecked(parser):
+def add_unchecked(parser: argparse.ArgumentParser) -> None:
     """Declare ``--unchecked``."""
     parser.add_argument(
         "--unchecked",
@@ -99,16 +113,14 @@ def add_unchecked(parser):
     )
 
 
-def add_model_argument(parser, **options):
+def add_model_argument(parser: argparse.ArgumentParser, **options: Any) -> None:
     """Declare ``-m``; options as for ``add_argument``, where they differ from one model."""
     usual = {"required": True, "metavar": "MODEL", "help": "frozen model (charge.pb)"}
     parser.add_argument("-m", "--model", **{**usual, **options})
 
 
-def add_predicted_quantity(parser):
+def add_predicted_quantity(parser: argparse.ArgumentParser) -> None:
     """Declare ``--is`` of a model."""
-    from ..grid.quantity import QUANTITIES
-
     parser.add_argument(
         "--is",
         dest="predicted_quantity",
@@ -119,14 +131,12 @@ def add_predicted_quantity(parser):
     )
 
 
-def open_model(path, args, *options):
+def open_model(path: str, args: argparse.Namespace, n_threads: int | None = None) -> ChargeModel:
     """Make the ChargeModel of a file, with the user's word for what it predicts."""
-    from ..predict import ChargeModel
-
-    return ChargeModel(path, *options, quantity=args.predicted_quantity)
+    return prediction.ChargeModel(path, n_threads, quantity=args.predicted_quantity)
 
 
-def add_structure_arguments(parser):
+def add_structure_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what names a structure."""
     parser.add_argument(
         "-s",
@@ -138,7 +148,7 @@ def add_structure_arguments(parser):
     add_species(parser)
 
 
-def add_grid_flags(parser, required=False):
+def add_grid_flags(parser: argparse.ArgumentParser, required: bool = False) -> None:
     """Declare ``--grid``, ``--like`` and ``--spacing``, of which one may be given."""
     grid = parser.add_mutually_exclusive_group(required=required)
     grid.add_argument(
@@ -154,13 +164,19 @@ def add_grid_flags(parser, required=False):
     )
 
 
-def check_grid(args):
+def check_grid(args: argparse.Namespace) -> None:
     """Raise ChargeError for a ``--grid`` without points, or with absurdly many."""
     if args.grid is not None:
         check_shape(args.grid, f"--grid {' '.join(map(str, args.grid))}")
 
 
-def choose_grid(args, atoms, like=None, origin=(0.0, 0.0, 0.0), spacing=None):
+def choose_grid(
+    args: argparse.Namespace,
+    atoms: Atoms,
+    like: Grid | None = None,
+    origin: ArrayLike = (0.0, 0.0, 0.0),
+    spacing: float | None = None,
+) -> Grid:
     """Make the grid that the flags ask for.
 
     Parameters
@@ -178,13 +194,12 @@ def choose_grid(args, atoms, like=None, origin=(0.0, 0.0, 0.0), spacing=None):
 
     Returns
     -------
-    Grid or None
-        None where nothing tells the number of points.
+    Grid
 
     Raises
     ------
     ChargeError
-        If it cannot be made.
+        If it cannot be made, or nothing tells the number of points.
     """
     if args.grid is not None:
         return Grid.of(atoms, args.grid, origin)
@@ -195,4 +210,8 @@ def choose_grid(args, atoms, like=None, origin=(0.0, 0.0, 0.0), spacing=None):
             return Grid.spaced(atoms, args.spacing, origin)
         except ChargeError as error:
             raise ChargeError(f"--{error}") from None
-    return None if spacing is None else Grid.spaced(atoms, spacing, origin)
+    if spacing is None:
+        raise ChargeError(
+            "the number of grid points is not known; give --grid, --like or --spacing"
+        )
+    return Grid.spaced(atoms, spacing, origin)

@@ -1,14 +1,34 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """``deepmd-charge convert``: densities to DP systems."""
 
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 from ..data.sampling import N_POINTS, POINTS_PER_FRAME
+from ..data.superpositions import Superpositions
+from ..data.systems import TABLE, convert
 from ..grid.quantity import split_kind
+from ._flags import (
+    Subparsers,
+    add_declarations,
+    add_format,
+    add_quantity,
+    add_species,
+    add_unchecked,
+    declarations,
+)
+from ._verbosity import add_verbosity, is_quiet, note
+
+if TYPE_CHECKING:
+    from dpdata import System
 
 
-def add_parser(subparsers):
+def add_parser(subparsers: Subparsers) -> None:
     """Add the subcommand to the command line."""
-    from ._flags import add_declarations, add_format, add_quantity, add_species, add_unchecked
-
     parser = subparsers.add_parser(
         "convert",
         help="make DP systems for `dp train` from charge densities",
@@ -50,10 +70,11 @@ def add_parser(subparsers):
     add_format(parser)
     add_declarations(parser)
     add_unchecked(parser)
+    add_verbosity(parser)
     parser.set_defaults(run=run)
 
 
-def add_saed(parser):
+def add_saed(parser: argparse.ArgumentParser) -> None:
     """Add the flags of superposed atomic densities."""
     parser.add_argument(
         "--saed",
@@ -71,11 +92,8 @@ def add_saed(parser):
     )
 
 
-def run(args):
+def run(args: argparse.Namespace) -> None:
     """Carry out ``deepmd-charge convert``."""
-    from ..data.systems import TABLE, convert
-    from ._flags import declarations
-
     done = convert(
         args.files,
         args.output,
@@ -86,7 +104,7 @@ def run(args):
         args.saed_ecutrho,
         args.quantity,
         args.by_gradient,
-        progress=True,
+        progress=not is_quiet(),
         format=args.format,
         species=args.species,
         check=not args.unchecked,
@@ -94,14 +112,14 @@ def run(args):
     )
     for text, names in done.notes.items():
         several = f" and {len(names) - 1} more" if len(names) > 1 else ""
-        print(f"{names[0]}{several}: {text}")
+        note(f"{names[0]}{several}: {text}")
     for system in done.systems:
-        print(summary(system, done.folder(system)))
+        note(summary(system, done.folder(system)))
     if done.superpositions:
-        print(*subtracted(done.superpositions, done.output / TABLE), sep="\n")
+        note(*subtracted(done.superpositions, done.output / TABLE), sep="\n")
 
 
-def summary(system, folder):
+def summary(system: System, folder: Path) -> str:
     """One line on a system."""
     kind = split_kind(system["density_kind"][0].decode())[1]
     held = kind.description
@@ -113,7 +131,7 @@ def summary(system, folder):
     return f"{folder}: {len(system)} frames, {n_points} points, {held}, {elements}"
 
 
-def subtracted(superpositions, path):
+def subtracted(superpositions: Superpositions, path: Path) -> Iterator[str]:
     """Lines on what models are to subtract, whose table is in a file."""
     table = superpositions.table
     if not table.functions:

@@ -1,11 +1,30 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """``deepmd-charge diff``: the difference of two densities."""
 
+from __future__ import annotations
 
-def add_parser(subparsers):
+import argparse
+
+import numpy as np
+
+from ..atoms.compare import check_same_grid
+from ..grid.channels import select
+from ..io import check_readable, check_writable, read_density, write_density
+from ..io.related import read_related
+from ._flags import (
+    Subparsers,
+    add_declarations,
+    add_format,
+    add_quantity,
+    add_species,
+    declarations,
+    summary,
+)
+from ._verbosity import add_verbosity, note
+
+
+def add_parser(subparsers: Subparsers) -> None:
     """Add the subcommand to the command line."""
-    from ._flags import add_declarations, add_format, add_quantity, add_species
-
     parser = subparsers.add_parser(
         "diff",
         help="subtract one density from another",
@@ -19,19 +38,12 @@ def add_parser(subparsers):
     add_species(parser)
     add_format(parser)
     add_declarations(parser)
+    add_verbosity(parser)
     parser.set_defaults(run=run)
 
 
-def run(args):
+def run(args: argparse.Namespace) -> None:
     """Carry out ``deepmd-charge diff``."""
-    import numpy as np
-
-    from ..atoms.compare import check_same_grid
-    from ..grid.channels import select
-    from ..io import check_readable, check_writable, read_density, write_density
-    from ..io.related import read_related
-    from ._flags import declarations, summary
-
     check_writable(args.output, kind=args.format or "")
     check_readable(args.files, args.format)
     path, other_path = args.files
@@ -44,7 +56,7 @@ def run(args):
     difference = one - other
     write_density(args.output, difference)
     size = np.abs(difference.values)
-    print(
+    note(
         f"{args.output}: {summary(difference)}, mean |d| {size.mean():.6g},"
         f" largest {size.max():.6g} {one.unit}".rstrip()
     )

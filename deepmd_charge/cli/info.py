@@ -1,13 +1,21 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """``deepmd-charge info``: what a density file holds."""
 
+from __future__ import annotations
+
+import argparse
 import json
+from collections.abc import Iterable
+from typing import Any
+
+from ..io import check_readable, iterate_densities
+from ..io.facts import describe
+from ._flags import Subparsers, add_declarations, add_format, add_species, declarations
+from ._verbosity import add_verbosity
 
 
-def add_parser(subparsers):
+def add_parser(subparsers: Subparsers) -> None:
     """Add the subcommand to the command line."""
-    from ._flags import add_declarations, add_format, add_species
-
     parser = subparsers.add_parser(
         "info",
         help="tell what density files hold",
@@ -19,15 +27,12 @@ def add_parser(subparsers):
     add_species(parser)
     add_format(parser)
     add_declarations(parser)
+    add_verbosity(parser)
     parser.set_defaults(run=run)
 
 
-def run(args):
+def run(args: argparse.Namespace) -> None:
     """Carry out ``deepmd-charge info``."""
-    from ..io import check_readable, iterate_densities
-    from ..io.facts import describe
-    from ._flags import declarations
-
     check_readable(args.files, args.format)
     facts, options = [], declarations(args)
     for path in args.files:
@@ -41,13 +46,15 @@ def run(args):
         print(json.dumps(facts, indent=2))
 
 
-def as_text(facts):
+def as_text(facts: dict[str, Any]) -> str:
     """Lay out the facts of one file."""
 
-    def row(numbers, form):
+    def row(numbers: Iterable[float], form: str) -> str:
         return " ".join(format(number, form) for number in numbers)
 
-    periodic = "".join(axis for axis, is_periodic in zip("abc", facts["periodic"]) if is_periodic)
+    periodic = "".join(
+        axis for axis, is_periodic in zip("abc", facts["periodic"], strict=True) if is_periodic
+    )
     lines = [
         ("format", f"{facts['format']}, {facts['holds']}"),
         ("atoms", f"{facts['n_atoms']}, {facts['formula']}"),

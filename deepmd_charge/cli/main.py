@@ -1,23 +1,35 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """Entry point of the command ``deepmd-charge``."""
 
+from __future__ import annotations
+
 import argparse
+import logging
 import os
 import signal
 import sys
 import time
+import traceback
 import warnings
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from types import FrameType
+from typing import TextIO
 
 from .. import __version__
 from ..errors import ChargeError
+from ..io.stderr import mute_at_exit
 from ..predict.parallel.mpi import launched
-from . import convert, diff, info, lammps, plot, predict, regrid, test
+from . import configure, convert, diff, info, lammps, plot, predict, regrid, test
+from ._completion import PrintCompletion
+from ._verbosity import add_verbosity, print_line, verbosity
 
-COMMANDS = (convert, predict, test, plot, info, diff, regrid, lammps)
+log = logging.getLogger(__package__)  # by that name also with python -m
+
+COMMANDS = (convert, configure, predict, test, plot, info, diff, regrid, lammps)
 
 
-def build_parser():
+def build_parser() -> argparse.ArgumentParser:
     """Make the parser of the whole command line.
 
     Returns
@@ -32,13 +44,21 @@ def build_parser():
         "Densities are in e/A^3, lengths in A.",
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    parser.add_argument(
+        "--print-completion",
+        action=PrintCompletion,
+        choices=("bash", "zsh", "tcsh"),
+        help="print a script with which this shell completes subcommands, flags and files",
+    )
+    add_verbosity(parser)
+    parser.set_defaults(verbosity="normal")
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for command in COMMANDS:
         command.add_parser(subparsers)
     return parser
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     """Run ``deepmd-charge``.
 
     Parameters
@@ -52,8 +72,17 @@ def main(argv=None):
         Exit status: 0, 1 after an error, 130 after Ctrl-C or a SIGTERM. As
         usual with argparse, wrong arguments exit with status 2.
     """
+    if argv is None:  # this process is ours
+        mute_at_exit()
     with _first_rank_speaks():
         args = build_parser().parse_args(argv)
+    with verbosity(args.verbosity):
+        return _carry_out(args)
+
+
+def _carry_out(args: argparse.Namespace) -> int:
+    """Run a subcommand, and say in a line what goes wrong."""
+    start = time.monotonic()
     try:
         with warnings.catch_warnings(), _terminated_gently():
             warnings.showwarning = _warn
@@ -75,11 +104,12 @@ def main(argv=None):
         why = f": {stop}" if str(stop) else ""
         print(f"\ndeepmd-charge: interrupted{why}", file=sys.stderr)
         return 130
+    log.info("done in %.1f s", time.monotonic() - start)
     return 0
 
 
 @contextmanager
-def _first_rank_speaks():
+def _first_rank_speaks() -> Iterator[None]:
     """Let one of several MPI ranks show the help and complain of wrong flags."""
     if launched()[0] == 0:
         yield
@@ -92,17 +122,17 @@ def _first_rank_speaks():
         raise
 
 
-def _wait_for_the_first_rank():
+def _wait_for_the_first_rank() -> None:
     """Give MPI rank 0 time to say what is wrong: a launcher ends all ranks when one has failed."""
     if launched()[0]:
         time.sleep(2.0)
 
 
 @contextmanager
-def _terminated_gently():
-    """Take a SIGTERM, of a queue or of mpirun that lost a rank, as a Ctrl-C: files are cleared up."""
+def _terminated_gently() -> Iterator[None]:
+    """Take a SIGTERM, of a queue or of mpirun, as a Ctrl-C: files are cleared up."""
 
-    def interrupt(number, frame):
+    def interrupt(number: int, frame: FrameType | None) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # mpirun says it twice
         raise KeyboardInterrupt
 
@@ -113,17 +143,22 @@ def _terminated_gently():
         signal.signal(signal.SIGTERM, previous)
 
 
-def _warn(message, *_):
+def _warn(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
     """Print a warning without the place in the code where it arose."""
-    from tqdm import tqdm
-
-    # not into the middle of a progress bar
-    tqdm.write(f"deepmd-charge: warning: {message}", file=sys.stderr)
+    print_line(f"deepmd-charge: warning: {message}")
 
 
-def _fail(message):
-    """Print a one-line complaint and return the exit status."""
+def _fail(message: object) -> int:
+    """Print a one-line complaint, with -v after its traceback, and return the exit status."""
     _wait_for_the_first_rank()
+    log.info("%s", traceback.format_exc().rstrip())
     print(f"deepmd-charge: error: {message}", file=sys.stderr)
     return 1
 

@@ -1,11 +1,29 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """``deepmd-charge plot``: pictures of one density, or of two compared."""
 
+from __future__ import annotations
 
-def add_parser(subparsers):
+import argparse
+
+from ..atoms.compare import check_same_grid
+from ..grid.channels import select
+from ..grid.plane import choose_slice
+from ..io import check_readable, read_density
+from ..io.output import check_output, replacing
+from ..io.related import read_related
+from ._flags import (
+    Subparsers,
+    add_declarations,
+    add_format,
+    add_quantity,
+    add_species,
+    declarations,
+)
+from ._verbosity import add_verbosity
+
+
+def add_parser(subparsers: Subparsers) -> None:
     """Add the subcommand to the command line."""
-    from ._flags import add_declarations, add_format, add_quantity, add_species
-
     parser = subparsers.add_parser(
         "plot",
         help="draw slices, parity and planar averages",
@@ -38,19 +56,13 @@ def add_parser(subparsers):
     add_species(parser)
     add_format(parser)
     add_declarations(parser)
+    add_verbosity(parser)
     parser.set_defaults(run=run)
 
 
-def run(args):
+def run(args: argparse.Namespace) -> None:
     """Carry out ``deepmd-charge plot``."""
-    from ..atoms.compare import check_same_grid
     from ..grid import plots
-    from ..grid.channels import select
-    from ..grid.plane import choose_slice
-    from ..io import check_readable, read_density
-    from ..io.output import check_output, replacing
-    from ..io.related import read_related
-    from ._flags import declarations
 
     check_output(args.output)
     form = plots.picture_format(args.output)

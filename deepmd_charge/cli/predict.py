@@ -1,8 +1,28 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """``deepmd-charge predict``: the density of a structure on a whole grid."""
 
+from __future__ import annotations
+
+import argparse
+import logging
+from typing import TYPE_CHECKING
+
+from .. import io as formats
 from ..errors import ChargeError
+from ..grid.grid import Grid
+from ..io.frames import split_frames
+from ..io.names import labelled
+from ..io.related import read_related
+from ..io.structures import iterate_structures
+from ..predict.evaluation import ModelsOnGrid, check_structure
+from ..predict.parallel.blocks import available_cores
+from ..predict.parallel.mpi import Ranks, on_ranks
+from ..predict.postprocessing import Postprocessing
+from ..predict.report import Report
+from ..predict.run import Run
+from ..typing import Floats
 from ._flags import (
+    Subparsers,
     add_grid_flags,
     add_model_argument,
     add_predicted_quantity,
@@ -11,9 +31,17 @@ from ._flags import (
     choose_grid,
     open_model,
 )
+from ._verbosity import add_verbosity, note
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+    from ..predict.charge_model import ChargeModel
+
+log = logging.getLogger(__name__)
 
 
-def add_parser(subparsers):
+def add_parser(subparsers: Subparsers) -> None:
     """Add the subcommand to the command line."""
     parser = subparsers.add_parser(
         "predict",
@@ -36,7 +64,8 @@ def add_parser(subparsers):
         "--output",
         required=True,
         metavar="FILE",
-        help="density to write; its name tells the format (CHGCAR_..., NAME.cube, NAME.xsf; .gz, .xz)",
+        help="density to write; its name tells the format (CHGCAR_..., NAME.cube, NAME.xsf; .gz,"
+        " .xz)",
     )
     add_grid_flags(parser)
     parser.add_argument(
@@ -82,29 +111,17 @@ def add_parser(subparsers):
     parser.add_argument(
         "--resume", action="store_true", help="go on with a run that was interrupted or killed"
     )
+    add_verbosity(parser)
     parser.set_defaults(run=run)
 
 
-def run(args):
+def run(args: argparse.Namespace) -> None:
     """Carry out ``deepmd-charge predict``, on any rank."""
-    from ..predict.evaluation import ModelsOnGrid
-    from ..predict.parallel.mpi import on_ranks
-
     on_ranks(lambda ranks: predict(args, ranks), ModelsOnGrid.load)
 
 
-def predict(args, ranks):
+def predict(args: argparse.Namespace, ranks: Ranks) -> None:
     """Predict all frames, on rank 0."""
-    from .. import io as formats
-    from ..io.frames import split_frames
-    from ..io.names import labelled
-    from ..io.related import read_related
-    from ..io.structures import iterate_structures
-    from ..predict.evaluation import check_structure
-    from ..predict.parallel.blocks import available_cores
-    from ..predict.postprocessing import Postprocessing
-    from ..predict.run import Run
-
     formats.check_writable(args.output)
     check_numbers(args, ranks)
     formats.check_readable([path for path in (args.like, args.saed, *args.augmentation) if path])
@@ -129,6 +146,8 @@ def predict(args, ranks):
                 continue
             check_structure(path if frame is None else f"{path}@{frame}", atoms, models)
             grid = grid_of(args, models[0], atoms, corner, given)
+            shape, start = (" ".join(map(str, row)) for row in (grid.shape, grid.origin))
+            log.info("%s: %d atoms, grid %s from %s A", output, len(atoms), shape, start)
             postprocess = Postprocessing(
                 models, atoms, grid, output, args.electrons, args.augmentation, args.species
             )
@@ -138,27 +157,27 @@ def predict(args, ranks):
             raise ChargeError(f"{path}: there are no frames {frames} in this file")
 
 
-def show(report, postprocess):
+def show(report: Report, postprocess: Postprocessing) -> None:
     """Print what was written."""
     shape = " x ".join(map(str, report.shape))
-    print(f"{report.path}: {shape} points, {postprocess.summary()}", flush=True)
+    note(f"{report.path}: {shape} points, {postprocess.summary()}")
     if postprocess.occupancies:
-        print(f"{report.path}: {postprocess.occupancies}")
+        note(f"{report.path}: {postprocess.occupancies}")
     if report.added is not None:
         shape = " x ".join(map(str, report.predicted_shape))
-        print(
+        note(
             f"{report.path}: interpolated from {shape} points, which adds an error of "
             f"{report.added.mean:.1e} e/A^3 on average and {report.added.max:.1e} at most, "
             f"at {report.added.n_points} random points"
         )
     if report.deviation_path is not None:
-        print(
+        note(
             f"{report.deviation_path}: standard deviation of the models, "
             f"{report.mean_deviation:.1e} e/A^3 on average and {report.max_deviation:.1e} at most"
         )
 
 
-def check_numbers(args, ranks):
+def check_numbers(args: argparse.Namespace, ranks: Ranks) -> None:
     """Raise ChargeError for flags whose numbers make no sense."""
     check_grid(args)
     if args.jobs is not None:
@@ -168,7 +187,9 @@ def check_numbers(args, ranks):
             raise ChargeError(f"-j {args.jobs}: an MPI rank takes one core; start more ranks")
 
 
-def grid_of(args, model, atoms, corner, given):
+def grid_of(
+    args: argparse.Namespace, model: ChargeModel, atoms: Atoms, corner: Floats, given: Grid | None
+) -> Grid:
     """Find the grid that the flags, or else the model, ask for.
 
     Parameters
@@ -186,11 +207,10 @@ def grid_of(args, model, atoms, corner, given):
     -------
     Grid
     """
-    origin = given.origin if given else corner
-    grid = choose_grid(args, atoms, given, origin, model.info.get("grid_spacing"))
-    if grid is None:
+    spacing = model.info.get("grid_spacing")
+    if all(known is None for known in (args.grid, args.spacing, given, spacing)):
         raise ChargeError(
             f"{model.path}: the model does not know the grid spacing of its training data; "
             "give --grid, --like or --spacing"
         )
-    return grid
+    return choose_grid(args, atoms, given, given.origin if given else corner, spacing)

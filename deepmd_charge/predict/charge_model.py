@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """ChargeModel: the density of a structure from a trained model."""
 
+import logging
 import warnings
 from functools import cached_property
 
@@ -22,6 +23,8 @@ from .field import FARTHEST, Field, check_points, misplaced
 from .parallel.blocks import BlockFunction, available_cores, evaluate_blocks
 
 __all__ = ["ChargeModel"]
+
+log = logging.getLogger(__name__)
 
 # Scattered points for which a thread is worth its start.
 _LEAST = 2048
@@ -101,7 +104,9 @@ class ChargeModel:
     def _backend(self):
         """The engine, or for a model that it does not know the graph itself."""
         try:
-            return Engine(self._frozen.spec, self._frozen.weights, self._n_threads)
+            engine = Engine(self._frozen.spec, self._frozen.weights, self._n_threads)
+            log.info("%s: compiled, in %s", self.path, engine.precision)
+            return engine
         except (ChargeError, Unsupported) as reason:
             warnings.warn(
                 f"{self.path}: its TensorFlow graph is used, which is many times slower than "

@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 
 from ...atoms.species import GRID_TYPE
+from ...io.stderr import loading
 from ...saed.table import superposed
 
 __all__ = ["FrozenGraph"]
@@ -39,7 +40,8 @@ class FrozenGraph:
 
     def __init__(self, frozen, n_threads=1):
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-        import tensorflow.compat.v1 as tf
+        with loading():
+            import tensorflow.compat.v1 as tf
 
         definition = tf.GraphDef()
         with open(frozen.path, "rb") as file:
@@ -49,7 +51,8 @@ class FrozenGraph:
                 tf.import_graph_def(definition, name="")
             except tf.errors.NotFoundError:
                 # libraries that few graphs need: of DeePMD-kit's own gelu
-                import deepmd.tf.env  # noqa: F401
+                with loading():
+                    import deepmd.tf.env  # noqa: F401
 
                 tf.import_graph_def(definition, name="")
         threads = tf.ConfigProto(

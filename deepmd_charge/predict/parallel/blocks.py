@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """The loop over blocks: on all cores of a process, or on all ranks of an MPI run."""
 
+import logging
 import os
 import sys
 from collections import deque
@@ -9,6 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 __all__ = ["BlockFunction", "available_cores", "evaluate_blocks", "in_order"]
+
+log = logging.getLogger(__name__)
 
 
 class BlockFunction:
@@ -66,6 +69,11 @@ def evaluate_blocks(function, numbers=None, ranks=None, done=0, show=True, name=
         found = zip(numbers, in_order(function, numbers, function.threads))
     else:
         found = ranks.evaluate(function, numbers)
+    size = 1 if ranks is None else ranks.size
+    log.info(
+        "%d points, %d to a block; threads: %d, ranks: %d",
+        function.blocks.size, function.blocks.most, function.threads, size,
+    )  # fmt: skip
     with _progress_bar(function.blocks.size, done, show, name) as bar:
         for number, values in found:
             yield number, values
@@ -112,7 +120,8 @@ def _progress_bar(size, done, show, name):
         initial=done,
         unit="pts",
         unit_scale=True,
-        disable=not show,
+        # -q of the command line asks for errors only
+        disable=not (show and log.isEnabledFor(logging.WARNING)),
         # a log file of a queue gets a line now and then
         mininterval=0.5 if sys.stderr.isatty() else 20.0,
     )

@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""From what training data look like to an ``input.json`` for them, each choice with its reason."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..atoms.species import GRID_TYPE, element_of
+from .ready import Configuration, is_of_paper, read
+from .survey import Survey
+
+__all__ = [
+    "Proposal", "choose_rcut", "choose_ready", "choose_steps", "order_types", "propose",
+]  # fmt: skip
+
+# Elements whose valence electrons are sharp at the nucleus, whatever the potential; of others
+# the data tell: values beyond this (e/A^3) stand at 0.9 in silicon and 7.6 in water.
+_SHARP = ("H", "C", "N", "O", "F")
+_SHARP_PEAK = 1.5
+# Between the crystals (0.55 to 0.62) and the glasses (0.04 to 0.11) that we have.
+_ORDERED = 0.3
+# A, wider than any layer of atoms lies from the next in a solid.
+_VACUUM = 6.0
+
+# A; nearer than this a point does not see the second neighbours of most materials.
+_LEAST_RCUT = 4.0
+
+# `c-si` takes 8000 steps for the 100 frames of one structure; on few points so many steps are
+# spent on learning them by heart.
+_PASSES = 80
+_FEWEST_STEPS = 1000
+_VALIDATION_BATCHES = 10
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """An ``input.json`` and why it is so.
+
+    Attributes
+    ----------
+    configuration : dict
+        What the file is to hold.
+    reasons : tuple of str
+        A line for each choice.
+    doubts : tuple of str
+        What is to be warned of.
+    """
+
+    configuration: Configuration
+    reasons: tuple[str, ...]
+    doubts: tuple[str, ...]
+
+
+def propose(data: Survey, folder: str, like: str | None = None) -> Proposal:
+    """Make an ``input.json`` for training data.
+
+    Parameters
+    ----------
+    data : Survey
+    folder : str
+        Where the file is to lie, and ``dp train`` to run: its paths are relative to it.
+    like : str, optional
+        Name of the ready configuration to start from; by default the data tell.
+    """
+    name, why = (like, "as asked") if like else choose_ready(data)
+    configuration = read(name)
+    model, training = configuration["model"], configuration["training"]
+    model["type_map"] = [*order_types(data.types), GRID_TYPE]
+    systems = [_from(folder, system) for system in data.systems]
+    training["training_data"] = {"systems": systems, "batch_size": 1}
+    most = data.points_per_frame[1]
+    reasons = [
+        f"systems: {_listed(systems)}, {data.n_frames} frames of"
+        f" {'' if data.points_per_frame[0] == most else 'up to '}{most} points",
+        f"type_map: {' '.join(model['type_map'])}",
+        f"like {name}: {why}",
+    ]
+    if data.validation:
+        others = [_from(folder, system) for system in data.validation]
+        training["validation_data"] = {
+            "systems": others, "batch_size": 1, "numb_btch": _VALIDATION_BATCHES,
+        }  # fmt: skip
+        reasons.insert(1, f"validation: {_listed(others)}")
+    doubts = []
+    descriptor = model["descriptor"]
+    descriptor["rcut"], why = choose_rcut(descriptor["rcut"], data.image_distance)
+    reasons.append(f"rcut {descriptor['rcut']:g} A: {why}")
+    if 2.0 * descriptor["rcut"] > data.image_distance:
+        doubts.append(
+            f"images of an atom are {data.image_distance:.4g} A apart, less than twice rcut: in"
+            " larger cells the model will be worse; train on a larger one"
+        )
+    training.update(choose_steps(training, data.n_frames, is_of_paper(name)))
+    passes = training["numb_steps"] / data.n_frames
+    reasons.append(f"numb_steps {training['numb_steps']}: {passes:.3g} passes over the frames")
+    if data.table:
+        table = _from(folder, data.table)
+        configuration["model"] = _with_saed(model, table)
+        reasons.append(f"saed {table}: the difference to these atomic densities is learnt")
+    elif data.saed:
+        doubts.append(
+            "superposed atomic densities stand beside the densities, but no saed.npz: the total is"
+            " learnt, unless you name one in model/saed"
+        )
+    return Proposal(configuration, tuple(reasons), tuple(doubts))
+
+
+def choose_ready(data: Survey) -> tuple[str, str]:
+    """Choose a ready configuration by the material, and say why.
+
+    Returns
+    -------
+    name, reason : str
+    """
+    sharp = [name for name in order_types(data.types) if element_of(name) in _SHARP]
+    if sharp:
+        return "water", f"the density of {', '.join(sharp)} is sharp at nuclei"
+    if data.is_per_volume and data.peak > _SHARP_PEAK:
+        return "water", f"the density is sharp, up to {data.peak:.2g} e/A^3"
+    if data.gap > _VACUUM:
+        return "al-surface", "there is vacuum"
+    if data.order < _ORDERED:
+        return "a-si", f"disordered, bonds have no common directions (Q6 {data.order:.2f})"
+    if len(data.types) > 1:
+        return "al-mg", f"a crystal of several types (Q6 {data.order:.2f})"
+    return "c-si", f"a crystal of one type (Q6 {data.order:.2f})"
+
+
+def choose_rcut(rcut: float, image_distance: float) -> tuple[float, str]:
+    """Choose a cutoff of at most half the distance of periodic images, and say why.
+
+    A point that sees farther sees atoms and their own images, which move as one; a model
+    learns that, and larger cells do not obey.
+
+    Parameters
+    ----------
+    rcut : float
+        Of the ready configuration, A; it is never exceeded.
+    image_distance : float
+        Shortest distance between images of an atom, A.
+
+    Returns
+    -------
+    rcut : float
+        A, in tenths where it is lowered.
+    reason : str
+    """
+    if math.isinf(image_distance):
+        return rcut, "there are no periodic images"
+    apart = f"images of an atom are {image_distance:.4g} A apart"
+    if 2.0 * rcut <= image_distance:
+        return rcut, f"{apart} or more"
+    lower = math.floor(5.0 * image_distance) / 10.0  # half, in tenths
+    if lower >= _LEAST_RCUT:
+        return lower, f"lowered from {rcut:g}, {apart}"
+    least = min(rcut, _LEAST_RCUT)
+    return least, f"the least that makes sense, though {apart}"
+
+
+def choose_steps(training: Configuration, n_frames: int, of_paper: bool = False) -> dict[str, int]:
+    """Choose the number of steps, with the frequencies that depend on it.
+
+    So many passes over the data as teach a model what they hold, but no more steps than
+    those of the ready configuration, in which more data are seen fewer times. The
+    paper's model keeps its number of steps.
+
+    Parameters
+    ----------
+    training : dict
+        That of the ready configuration.
+    n_frames : int
+        Each is a step of a pass.
+    of_paper : bool
+
+    Returns
+    -------
+    dict
+        "numb_steps", a multiple of "disp_freq", and "save_freq", likewise.
+    """
+    most, show, save = (training[key] for key in ("numb_steps", "disp_freq", "save_freq"))
+    steps = most if of_paper else min(most, max(_FEWEST_STEPS, _PASSES * n_frames))
+    steps = show * math.ceil(steps / show)
+    return {"numb_steps": steps, "disp_freq": show, "save_freq": min(save, steps)}
+
+
+def order_types(types: Sequence[str]) -> list[str]:
+    """Sort names of types by atomic number, then by name: Fe1 before Fe2, what is unknown last."""
+    from ase.data import atomic_numbers, chemical_symbols
+
+    def rank(name: str) -> tuple[int, str]:
+        return atomic_numbers.get(element_of(name) or "", len(chemical_symbols)), name
+
+    return sorted(types, key=rank)
+
+
+def _from(folder: str, path: str) -> str:
+    """A path, as it is to be written in a file in a folder."""
+    relative = os.path.relpath(path, folder)
+    if os.path.exists(os.path.join(folder, relative)):
+        return relative
+    # ".." leads elsewhere out of a folder that is a link
+    return os.path.relpath(os.path.realpath(path), os.path.realpath(folder))
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Some names, and how many more there are."""
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more
+
+
+def _with_saed(model: Configuration, table: str) -> Configuration:
+    """A model that learns the difference, the key where a reader looks for it."""
+    first = {key: model[key] for key in ("type", "type_map")}
+    return {**first, "saed": table, **model}
