@@ -420,6 +420,13 @@ def test_complaints(capsys, argv, message):
     assert Path("there.json").read_text() == "by hand"
 
 
+def test_images_across_an_open_axis(capsys):
+    one_system()
+    np.save("train/set.000/periodic.npy", [[True, True, False]] * 3)
+    line = complaint(capsys, "configure", "train")
+    assert "train/set.000: in frame 0 images across an open axis are" in line
+
+
 def test_force(capsys):
     one_system()
     Path("input.json").write_text("by hand")

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """How much the commands say: ``-q``, ``-v``, and what neither changes.
 
-The level of the package's logger holds it: errors alone with ``-q``, notes of the library
-with ``-v``. Warnings, errors and what a command was asked to print come in any case.
+Warnings, errors and what a command was asked to print come in any case.
 """
 
 from __future__ import annotations
@@ -14,13 +13,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ..io.stderr import filter_libraries
+from ..io.stderr import filter_libraries, progress_is_shown, show_progress
 from ..predict.parallel.mpi import launched
 
 __all__ = ["add_verbosity", "is_quiet", "note", "print_line", "verbosity"]
 
 _log = logging.getLogger(__package__.partition(".")[0])
-_LEVELS = {"quiet": logging.ERROR, "normal": logging.NOTSET, "verbose": logging.INFO}
 
 
 def add_verbosity(parser: argparse.ArgumentParser, short: bool = True) -> None:
@@ -48,7 +46,7 @@ def add_verbosity(parser: argparse.ArgumentParser, short: bool = True) -> None:
 
 def is_quiet() -> bool:
     """Whether ``-q`` was given."""
-    return not _log.isEnabledFor(logging.WARNING)
+    return not progress_is_shown()
 
 
 def note(*texts: str, sep: str = " ") -> None:
@@ -79,15 +77,17 @@ def verbosity(name: str) -> Iterator[None]:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "0")
     handler = _Lines()
     level, propagate = _log.level, _log.propagate
-    _log.setLevel(_LEVELS[name])
     filter_libraries(not verbose)
+    show_progress(name != "quiet")
     if verbose and launched()[0] == 0:  # of MPI ranks the first one speaks
         _log.addHandler(handler)
+        _log.setLevel(logging.INFO)
         _log.propagate = False
     try:
         yield
     finally:
         filter_libraries(False)
+        show_progress(True)
         _log.removeHandler(handler)
         _log.setLevel(level)
         _log.propagate = propagate

@@ -11,6 +11,7 @@ from shlex import quote
 
 from ..data import ready
 from ..data.configure import propose
+from ..data.dataset import check_open_axes
 from ..data.survey import survey
 from ..errors import ChargeError
 from ..io.output import check_output, replacing
@@ -67,6 +68,8 @@ def run(args: argparse.Namespace) -> None:
     data = survey(args.folders, args.valid)
     folder = os.path.dirname(args.output) or "."
     proposal = propose(data, folder, like)
+    rcut = proposal.configuration["model"]["descriptor"]["rcut"]
+    check_open_axes([*data.systems, *data.validation], rcut)
     with replacing(args.output) as temporary:
         temporary.write_text(json.dumps(proposal.configuration, indent=2) + "\n")
     for reason in proposal.reasons:

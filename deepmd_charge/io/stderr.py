@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
-"""What libraries print on standard error while they are loaded, kept off it.
+"""What comes on standard error: progress bars, if so wished, and what libraries print.
 
 TensorFlow and the libraries of DeePMD-kit say, some of them in C and whatever the settings,
 that there is no CUDA, which instructions they use, and how threads could be set. The command
@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import IO
 
-__all__ = ["filter_libraries", "loading", "mute_at_exit"]
+__all__ = ["filter_libraries", "loading", "mute_at_exit", "progress_is_shown", "show_progress"]
 
 _STDERR = 2
 
@@ -37,7 +37,17 @@ _KNOWN = re.compile(
     re.VERBOSE,
 )
 
-_state = {"filtered": False, "loaded": False}
+_state = {"filtered": False, "loaded": False, "progress": True}
+
+
+def show_progress(on: bool) -> None:
+    """Say whether there are progress bars, where whoever computes does not say it himself."""
+    _state["progress"] = on
+
+
+def progress_is_shown() -> bool:
+    """Whether there are progress bars."""
+    return _state["progress"]
 
 
 def filter_libraries(on: bool) -> None:

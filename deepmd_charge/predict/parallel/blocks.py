@@ -9,6 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from ...io.stderr import progress_is_shown
+
 __all__ = ["BlockFunction", "available_cores", "evaluate_blocks", "in_order"]
 
 log = logging.getLogger(__name__)
@@ -120,8 +122,7 @@ def _progress_bar(size, done, show, name):
         initial=done,
         unit="pts",
         unit_scale=True,
-        # -q of the command line asks for errors only
-        disable=not (show and log.isEnabledFor(logging.WARNING)),
+        disable=not (show and progress_is_shown()),
         # a log file of a queue gets a line now and then
         mininterval=0.5 if sys.stderr.isatty() else 20.0,
     )
