@@ -129,8 +129,8 @@ def predict(args: argparse.Namespace, ranks: Ranks) -> None:
     n_threads = args.jobs or (1 if ranks.size > 1 else available_cores())
     models = [open_model(name, args, n_threads) for name in args.model]
     saed = read_related(args.saed, args.species) if args.saed else None
-    given = read_related(args.like, args.species) if args.like else saed
-    given = given and given.grid
+    like = read_related(args.like, args.species) if args.like else saed
+    given = None if like is None else like.grid
     options = {
         "frames": frames,
         **{name: getattr(args, name) for name in ("saed", "electrons", "augmentation")},
