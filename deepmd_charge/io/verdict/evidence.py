@@ -80,7 +80,7 @@ def _in_atoms(density: Density, index: Integers) -> Booleans:
     from scipy.spatial import cKDTree
 
     places, numbers = images(density.atoms, density.origin)
-    points = density.points(np.ravel_multi_index(index.T, density.shape))
+    points = density.grid.at(index)
     inside = np.zeros(len(points), dtype=bool)
     for number in np.unique(numbers):
         reach = max(ATOM, covalent_radii[number])
