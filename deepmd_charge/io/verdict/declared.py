@@ -16,11 +16,8 @@ from ...units import BOHR, PER_BOHR3
 
 __all__ = ["LENGTHS", "UNDECLARED", "VALUES", "Declared"]
 
-VALUES: dict[str, float | None] = {
-    "e/bohr^3": PER_BOHR3,
-    "e/A^3": 1.0,
-    "e": None,
-}  # in e/A^3; None: times the volume
+# in e/A^3; None: times the volume
+VALUES: dict[str, float | None] = {"e/bohr^3": PER_BOHR3, "e/A^3": 1.0, "e": None}
 LENGTHS = {"bohr": BOHR, "A": 1.0}  # in A
 
 
