@@ -169,10 +169,20 @@ def test_files_without_groups_ask_for_a_name_for_each_atom(tmp_path):
             list(iterate_structures(path, species=["Fe1", "Fe2", "O"]))
 
 
-def test_groups_that_a_header_does_not_tell(tmp_path):
-    path = written(tmp_path, "OUTCAR", ["Fe", "O"], [2, 4])
-    Path(path).write_text(Path(path).read_text().replace("ions per type =", "ions per kind ="))
-    with pytest.raises(ChargeError, match="OUTCAR: "):
+@pytest.mark.parametrize(
+    "name, there, instead",
+    [
+        ("OUTCAR", "ions per type =", "ions per kind ="),
+        ("vasprun.xml", "name='atomtypes'", "name='types'"),
+        ("vasprun.xml", "<rc><c>  2</c>", "<rc><c/>"),
+    ],
+)
+def test_groups_that_a_header_does_not_tell(tmp_path, name, there, instead):
+    path = written(tmp_path, name, ["Fe", "O"], [2, 4])
+    text = Path(path).read_text()
+    assert there in text
+    Path(path).write_text(text.replace(there, instead))
+    with pytest.raises(ChargeError, match=f"{name}: "):
         list(iterate_structures(path, species=["Fe1", "O"]))
 
 
