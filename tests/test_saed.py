@@ -353,6 +353,10 @@ def test_table_makes_the_round_trip(tmp_path):
     (tmp_path / "bad.npz").write_bytes(b"PK junk")
     with pytest.raises(ChargeError, match="bad.npz: not a table"):
         RadialTable.load(tmp_path / "bad.npz")
+    with np.load(tmp_path / "saed.npz") as whole:
+        np.savez(tmp_path / "bad.npz", **{**whole, "valence": whole["valence"][:-1]})
+    with pytest.raises(ChargeError, match="bad.npz: not a table"):
+        RadialTable.load(tmp_path / "bad.npz")
     with pytest.raises(ChargeError, match="none.npz: no such file"):
         RadialTable.load(tmp_path / "none.npz")
 

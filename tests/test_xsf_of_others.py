@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from deepmd_charge import ChargeError, Density, read_density, write_density
 from deepmd_charge.atoms.compare import same_atoms
+from deepmd_charge.atoms.species import types_of_labels
 from deepmd_charge.cli.main import main
 from deepmd_charge.grid.channels import select
 from deepmd_charge.grid.quantity import QUANTITIES
@@ -362,6 +363,10 @@ def test_labels(file, labels, symbols, types):
     names = density.atoms.arrays.get("species")
     assert (None if names is None else " ".join(names)) == types
     assert any("types" in note for note in density.extra.get("notes", [])) == (types is not None)
+
+
+def test_a_label_of_no_element_stands_for_itself():
+    assert types_of_labels(["Fe1", "Bq", "Fe2"]) == ["Fe1", "Bq", "Fe2"]
 
 
 def test_labels_that_number_the_atoms_are_no_types(file):
