@@ -82,7 +82,7 @@ def key(
     Returns
     -------
     dataclasses.Field
-        Any to those who check types, as that of dataclasses.
+        Typed as Any, for it stands where the value will.
     """
     about = {"doc": doc, "check": check, "alias": tuple(alias)}
     return field(default=default, default_factory=factory, metadata=about)

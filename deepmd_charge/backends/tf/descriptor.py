@@ -15,14 +15,12 @@ extrapolation.
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 from deepmd.tf.common import get_precision
 from deepmd.tf.descriptor.descriptor import Descriptor
 from deepmd.tf.env import GLOBAL_TF_FLOAT_PRECISION, tf
-from deepmd.tf.utils.data_system import DeepmdDataSystem
-from deepmd.utils.data import DataRequirementItem
 
 from ...model.kernels.harmonics import harmonics
 from ...model.kernels.radial import cutoff, inverse_distance
@@ -30,8 +28,19 @@ from ...model.spec import DescriptorSpec
 from ...typing import Floats
 from .embedded import Embedded
 from .mixed import Mixed
-from .neighbors import Atoms, Environment, Pairs, closer_pairs, neighbor_pairs, sources_and_centers
+from .neighbors import (
+    Environment,
+    Pairs,
+    Surroundings,
+    closer_pairs,
+    neighbor_pairs,
+    sources_and_centers,
+)
 from .parameters import Parameters
+
+if TYPE_CHECKING:
+    from deepmd.tf.utils.data_system import DeepmdDataSystem
+    from deepmd.utils.data import DataRequirementItem
 
 __all__ = ["SeCharge"]
 
@@ -216,7 +225,7 @@ class SeCharge(Descriptor):
         """Stack the neighbour counts that :meth:`build_moments` left, (ncenters, elements)."""
         return tf.stack(self._counts, axis=1)
 
-    def _build_atoms(self, itype: int, environment: Environment) -> Atoms:
+    def _build_atoms(self, itype: int, environment: Environment) -> Surroundings:
         x, y, z = environment.of_type(itype)
         r = tf.sqrt(x * x + y * y + z * z)
         self._counts.append(tf.reduce_sum(cutoff(tf, r, self.rcut), axis=1))

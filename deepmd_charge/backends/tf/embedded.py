@@ -21,7 +21,7 @@ from deepmd.tf.env import tf
 from ...model.kernels.radial import switch
 from ...model.spec import DescriptorSpec
 from ...typing import Floats
-from .neighbors import Atoms
+from .neighbors import Surroundings
 from .parameters import Parameters, network, new_network
 
 __all__ = ["Embedded"]
@@ -57,7 +57,7 @@ class Embedded:
         for z in range(n_elements):
             new_network(parameters, f"embedding[{z}]", rng, sizes, trainable)
 
-    def build_moments(self, atoms: Sequence[Atoms]) -> tf.Tensor:
+    def build_moments(self, atoms: Sequence[Surroundings]) -> tf.Tensor:
         """Build B, (ncenters, (lmax + 1)^2, channels).
 
         Parameters

@@ -12,14 +12,12 @@ deviation :math:`\sigma`.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from deepmd.tf.common import get_activation_func, get_precision
 from deepmd.tf.env import GLOBAL_TF_FLOAT_PRECISION, tf
 from deepmd.tf.fit.fitting import Fitting
-from deepmd.tf.utils.learning_rate import LearningRateExp
-from deepmd.utils.data import DataRequirementItem
 
 from ...errors import ChargeError
 from ...model.spec import FittingSpec, LossSpec
@@ -27,6 +25,10 @@ from ...typing import Floats
 from .descriptor import SeCharge
 from .loss import ChargeLoss
 from .parameters import Parameters, network, new_network
+
+if TYPE_CHECKING:
+    from deepmd.tf.utils.learning_rate import LearningRateExp
+    from deepmd.utils.data import DataRequirementItem
 
 __all__ = ["ChargeFitting"]
 

@@ -24,7 +24,7 @@ from ...model.info import FILE, ModelInfo
 from ...model.keys import keys_of
 from ...model.spec import DESCRIPTORS, FITTINGS, ModelSpec, places
 from ...model.weights import Weights
-from ...typing import Floats, Integers
+from ...typing import Floats, Integers, PathLike
 from .names import weights_of
 
 __all__ = ["Frozen", "read_checkpoint", "read_model"]
@@ -143,12 +143,12 @@ class Frozen:
         return json.loads(script)["model"] if script else None
 
 
-def read_model(path: str) -> Frozen:
+def read_model(path: PathLike) -> Frozen:
     """Read a frozen charge model.
 
     Parameters
     ----------
-    path : str
+    path : str or os.PathLike
         The ``.pb`` file.
 
     Returns
@@ -178,15 +178,15 @@ def read_model(path: str) -> Frozen:
             f"{path}: a model of an older version, which did not note the range of its training "
             "data; train and freeze it again"
         )
-    return Frozen(path, constants)
+    return Frozen(os.fspath(path), constants)
 
 
-def read_checkpoint(prefix: str) -> Frozen:
+def read_checkpoint(prefix: PathLike) -> Frozen:
     """Read what a checkpoint of a charge model says without its variables.
 
     Parameters
     ----------
-    prefix : str
+    prefix : str or os.PathLike
         Name of the checkpoint, without ".meta".
 
     Returns
@@ -207,7 +207,7 @@ def read_checkpoint(prefix: str) -> Frozen:
         raise ChargeError(f"{prefix}.meta: not the graph of a TensorFlow checkpoint") from error
     if "model_attr/charge_info" not in constants:
         raise ChargeError(f"{prefix}: not a checkpoint of a charge model")
-    return Frozen(str(prefix), constants)
+    return Frozen(os.fspath(prefix), constants)
 
 
 def _constants(graph: bytes | memoryview) -> dict[str, Constant]:

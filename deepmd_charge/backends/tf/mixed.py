@@ -24,7 +24,7 @@ from deepmd.tf.env import tf
 from ...model.kernels.coupling import coupling
 from ...model.spec import DescriptorSpec
 from ...typing import Floats
-from .neighbors import Atoms
+from .neighbors import Surroundings
 from .parameters import Parameters
 
 __all__ = ["Mixed"]
@@ -63,7 +63,7 @@ class Mixed:
             parameters.add(f"descriptor.whiten[{l}]", np.eye(n), False)
             parameters.add(f"descriptor.mixing[{l}]", mixing, spec.trainable)
 
-    def build_moments(self, atoms: Sequence[Atoms]) -> tf.Tensor:
+    def build_moments(self, atoms: Sequence[Surroundings]) -> tf.Tensor:
         """Build A, (ncenters, (lmax + 1)^2, elements and radial functions).
 
         Parameters

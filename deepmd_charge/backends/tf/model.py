@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from deepmd.tf.descriptor.descriptor import Descriptor
@@ -24,11 +24,7 @@ from deepmd.tf.env import (
 from deepmd.tf.fit.fitting import Fitting
 from deepmd.tf.model.model import Model
 from deepmd.tf.model.model_stat import make_stat_input
-from deepmd.tf.utils.data_system import DeepmdDataSystem
 from deepmd.tf.utils.graph import get_tensor_by_name_from_graph
-from deepmd.tf.utils.learning_rate import LearningRateExp
-from deepmd.utils.data import DataRequirementItem
-from deepmd.utils.path import DPPath
 
 from ...atoms.species import GRID_TYPE
 from ...errors import ChargeError
@@ -43,6 +39,12 @@ from .frozen import Frozen
 from .loss import ChargeLoss
 from .saed import Superposition
 from .starting import starting_point
+
+if TYPE_CHECKING:
+    from deepmd.tf.utils.data_system import DeepmdDataSystem
+    from deepmd.tf.utils.learning_rate import LearningRateExp
+    from deepmd.utils.data import DataRequirementItem
+    from deepmd.utils.path import DPPath
 
 __all__ = ["ChargeModelTF"]
 

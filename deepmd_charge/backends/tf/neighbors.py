@@ -14,11 +14,11 @@ from typing import TypeAlias
 from deepmd.tf.env import tf
 
 __all__ = [
-    "Atoms",
     "Centers",
     "Environment",
     "Pairs",
     "Sources",
+    "Surroundings",
     "closer_pairs",
     "neighbor_pairs",
     "sources_and_centers",
@@ -31,7 +31,7 @@ Centers: TypeAlias = tuple[tf.Tensor, tf.Tensor]
 # Vector (npairs, 3), index of the centre (npairs,) and type of the source (npairs,).
 Pairs: TypeAlias = tuple[tf.Tensor, tf.Tensor, tf.Tensor]
 # Of one element r and 1 / sqrt(r^2 + eps^2), both (ncenters, pairs), and harmonics of that shape.
-Atoms: TypeAlias = tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]
+Surroundings: TypeAlias = tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]
 
 # DeePMD-kit's mesh sizes: 0 = no periodicity; 6, and 1 or 7 for mixed types =
 # periodic without ghosts; 16 and more = ghosts are among the coordinates.
