@@ -61,11 +61,12 @@ def dataset_info(
         superposed atomic densities.
     """
     elements: list[str] = []
-    facts: list[tuple[dict[str, int], float, Any]] = []
+    facts: list[tuple[dict[str, float], float, str]] = []
     spacings: list[float] = []
-    kinds: dict[str, Any] = {}
-    sources: dict[str, Any] = {}
+    kinds: dict[str, str] = {}
+    sources: dict[str, str] = {}
     for system in _opened(system_dirs, type_map):
+        folder = str(system.folder)
         for part in system.sets():
             counts = part.counts()
             occurs = zip(system.names, np.any(counts, axis=0), strict=True)
@@ -74,13 +75,13 @@ def dataset_info(
             if (electrons := part.find("n_electrons")) is not None:
                 rows = np.column_stack([counts, electrons.ravel()])
                 for *row, n in np.unique(rows, axis=0):  # frames of one file agree
-                    facts.append((dict(zip(system.names, row, strict=True)), n, system.folder))
+                    facts.append((dict(zip(system.names, row, strict=True)), n, folder))
             spacings.extend(_grid_spacings(part))
             if (kind := part.find("density_kind")) is not None:
-                kinds.update((str(name), system.folder) for name in np.unique(kind.astype(str)))
+                kinds.update((str(name), folder) for name in np.unique(kind.astype(str)))
             source = part.find("saed_source")
             names_of = [""] if source is None else np.unique(source.astype(str))
-            sources.update((str(name), system.folder) for name in names_of)
+            sources.update((str(name), folder) for name in names_of)
     if len(sources) > 1:
         found = ", ".join(f"{name or 'none'} in {folder}" for name, folder in sources.items())
         raise ChargeError(
