@@ -284,6 +284,10 @@ def test_refusals(trained, charge_model, tmp_path):
     (tmp_path / "junk.pb").write_bytes(b"\x07junk" * 9)
     with pytest.raises(ChargeError, match="not a frozen TensorFlow model"):
         ChargeModel(tmp_path / "junk.pb")
+    # a node whose op is no text but a number, of as many bytes as no memory has
+    (tmp_path / "huge.pb").write_bytes(b"\x0a\x08\x10" + b"\x80" * 6 + b"\x08")
+    with pytest.raises(ChargeError, match="not a frozen TensorFlow model"):
+        ChargeModel(tmp_path / "huge.pb")
     from deepmd.tf.env import tf
 
     with tf.Graph().as_default() as graph:
