@@ -42,12 +42,14 @@ _HOME = {
 }
 
 
-def __getattr__(name: str) -> object:
-    if name == "saed":
-        return import_module(".saed", __name__)
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{_HOME[name]}", __name__), name)
+if not TYPE_CHECKING:  # or any other name would pass for one of these
+
+    def __getattr__(name: str) -> object:
+        if name == "saed":
+            return import_module(".saed", __name__)
+        if name not in _HOME:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(import_module(f".{_HOME[name]}", __name__), name)
 
 
 def __dir__() -> list[str]:
