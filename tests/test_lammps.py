@@ -12,7 +12,6 @@ from running import bare_lmp, lmp
 from training import structure
 
 from deepmd_charge import ChargeError
-from deepmd_charge.atoms.species import name_species
 from deepmd_charge.lammps import read_run, write_run
 from deepmd_charge.lammps.box import Box
 from deepmd_charge.lammps.sweep import Sweep, choose_stride
@@ -111,11 +110,12 @@ def test_ase_reads_the_same_structure_from_the_data_file(folder, crystal):
     assert np.all(data.get_masses()[n:] == pytest.approx(1.0))
 
 
-def test_types_beyond_the_elements_have_the_masses_of_theirs(tmp_path):
+@pytest.mark.parametrize("one, other", [("Na1", "Na2"), ("inner", "outer")])
+def test_types_beyond_the_elements_have_the_masses_of_theirs(tmp_path, one, other):
     atoms = skew_crystal()
-    name_species("", atoms, ["Na1", "Cl", "Na2", "Cl"])
+    atoms.set_array("species", np.array([one, "Cl", other, "Cl"]))
     (tmp_path / "model.pb").write_bytes(b"a model")
-    type_map = ["Na2", "X", "Cl", "Na1"]
+    type_map = [other, "X", "Cl", one]
     write_run(tmp_path / "run", tmp_path / "model.pb", type_map, 6.5, atoms, GRID, probes=20)
     data = read(tmp_path / "run/data.lammps", format="lammps-data", atom_style="atomic")
     assert data.arrays["type"][:4].tolist() == [3, 2, 1, 2]

@@ -214,8 +214,10 @@ def test_other_runs_are_not_resumed(monkeypatch, capsys):
         line = complaint(capsys, *PREDICT, *GRID, *change, "--resume")
         assert f"CHGCAR_p.partial: holds an unfinished prediction with other {key};" in line
     assert Path("CHGCAR_p.partial").read_bytes() == before
-    Path("CHGCAR_p.partial").write_text("something else")
-    assert "CHGCAR_p.partial: not an unfinished" in complaint(capsys, *PREDICT, *GRID, "--resume")
+    for other in ("something else", "[]"):
+        Path("CHGCAR_p.partial").write_text(other)
+        line = complaint(capsys, *PREDICT, *GRID, "--resume")
+        assert "CHGCAR_p.partial: not an unfinished" in line
 
 
 def test_a_cube_has_the_same_values(finished):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TextIO
 
 import numpy as np
 
-from ..atoms.species import GRID_TYPE, element_of, species_of
+from ..atoms.species import GRID_TYPE, species_of
 from ..errors import ChargeError
 from ..grid.density import Density
 from ..grid.grid import Grid, check_origin
@@ -244,11 +244,12 @@ def _read_grid(path: Path) -> tuple[Atoms, Floats, Sweep]:
 
 def _write_data(file: TextIO, names: list[str], atoms: Atoms, sweep: Sweep, box: Box) -> None:
     """Write a LAMMPS data file: the real atoms, then the probes where they start."""
-    from ase.data import atomic_masses, atomic_numbers
+    from ase.data import atomic_masses
 
-    masses = [atomic_masses[atomic_numbers[element_of(name)]] for name in names[:-1]]
-    masses.append(GRID_MASS)
-    types = [names.index(symbol) + 1 for symbol in species_of(atoms)]
+    species = species_of(atoms)
+    elements = [atoms.numbers[species.index(name)] for name in names[:-1]]
+    masses = [*atomic_masses[elements], GRID_MASS]
+    types = [names.index(name) + 1 for name in species]
     cell = box.cell
     count = len(atoms) + sweep.n_probes
     title = f"{atoms.get_chemical_formula()} and {sweep.n_probes} grid points of type {GRID_TYPE}"

@@ -300,8 +300,9 @@ def learnt_quantity(model: ChargeModel, quantity: str | None = None) -> str:
     ChargeError
         If the model remembers another.
     """
-    is_known = model.memory.kind or model.memory.stated
-    found = model.memory.quantity if is_known else quantity or "total"
+    memory = model.memory
+    known = memory.quantity if memory.kind or memory.stated else None
+    found = known or quantity or "total"
     if quantity not in (None, found):
         raise ChargeError(f"{model.path}: predicts {found}, not {quantity}: leave --quantity out")
     return found
