@@ -115,9 +115,18 @@ def test_features_are_their_equations(kind, lmax, periodic):
     atoms.pbc = periodic
     n_radial, channels, axis = 5, 4, 3
     features, descriptor = build(
-        atoms, POINTS, radial=kind, lmax=lmax, n_radial=n_radial, n_channel=channels,
-        axis_neuron=axis, eps=EPS, core=CORE, triples=TRIPLES[lmax], n_triple=2,
-    )  # fmt: skip
+        atoms,
+        POINTS,
+        radial=kind,
+        lmax=lmax,
+        n_radial=n_radial,
+        n_channel=channels,
+        axis_neuron=axis,
+        eps=EPS,
+        core=CORE,
+        triples=TRIPLES[lmax],
+        n_triple=2,
+    )
     p = descriptor.parameters.value
     for point, found in zip(POINTS, features, strict=True):
         vectors, symbols = neighbours(atoms, point)
@@ -135,14 +144,12 @@ def test_features_are_their_equations(kind, lmax, periodic):
                     for m in range(-l, l + 1)
                 ]
             )
-            pair = (a - p("descriptor.mean")) @ p("descriptor.whiten[0]") if l == 0 else pair
-            b = (
-                pair @ p("descriptor.mixing[0]")
-                if l == 0
-                else a @ p(f"descriptor.whiten[{l}]") @ p(f"descriptor.mixing[{l}]")
-            )
             if l == 0:
+                pair = (a - p("descriptor.mean")) @ p("descriptor.whiten[0]")
+                b = pair @ p("descriptor.mixing[0]")
                 expected.append(b[0])
+            else:
+                b = a @ p(f"descriptor.whiten[{l}]") @ p(f"descriptor.mixing[{l}]")
             expected.append((b.T @ b[:, :axis]).reshape(-1))
             moments.append(b)
         for l1, l2, l3 in TRIPLES[lmax]:

@@ -228,7 +228,7 @@ def test_a_value_that_is_no_number_is_found(tmp_path, name, frame):
 def test_a_system_without_grid_points_is_found(tmp_path):
     write_system(tmp_path / "train", [structure(0)], 5, seed=1)
     (tmp_path / "train" / "type_map.raw").write_text("Si\nC\nGe\n")
-    with pytest.raises(ChargeError, match="train/set.000: a frame has no grid point"):
+    with pytest.raises(ChargeError, match=r"train/set.000: a frame has no grid point"):
         check_systems([str(tmp_path / "train")])
 
 
