@@ -246,6 +246,7 @@ def test_crystals(tmp_path, comment):
             assert read_density(path, check=False).atoms.pbc.all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "path",
     shared("real_density_files/*/*.CHGCAR.gz")

@@ -107,6 +107,7 @@ def test_radial_functions_lose_no_digits(kind, n_radial, core):
         assert np.all(error <= share * (n + 2))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("periodic", [True, False], ids=["periodic", "molecule"])
 @pytest.mark.parametrize("kind", ["bessel", "chebyshev"])
 @pytest.mark.parametrize("lmax", [0, 2, 6])
@@ -193,6 +194,7 @@ def test_embedding_is_the_descriptor_of_the_paper():
         assert found == pytest.approx((m @ m[:3].T).reshape(-1), rel=1e-9, abs=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["bessel", "chebyshev", "embedding"])
 def test_features_are_smooth_through_a_nucleus_and_the_cutoff(kind):
     """Along a line second differences shrink like h^2, on a nucleus and where r = rcut."""
@@ -213,6 +215,7 @@ def test_features_are_smooth_through_a_nucleus_and_the_cutoff(kind):
         assert ratios[1] < 0.3 * ratios[0]
 
 
+@pytest.mark.slow
 def test_a_point_on_a_nucleus_is_finite_and_the_limit_of_its_surroundings():
     atoms = structure(1)
     on = atoms.positions[:1]

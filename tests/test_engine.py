@@ -99,6 +99,7 @@ def assert_equal(found, expected, precision):
     assert error.max() <= TOLERANCE[precision]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("setting", SETTINGS)
 def test_engine_is_the_graph(tmp_path, points, setting):
     descriptor, fitting = SETTINGS[setting]
@@ -205,6 +206,7 @@ def test_every_bit_is_the_same_for_any_number_of_threads(charge_model, monkeypat
     assert np.array_equal(three.predict_points(atoms, points), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("vector_bytes, registers", [(64, 32), (16, 32), (16, 16)])
 def test_programs_for_other_processors(pair, points, monkeypatch, vector_bytes, registers):
     """AVX-512, NEON and SSE; LLVM makes do with the vectors that there are."""

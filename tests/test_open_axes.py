@@ -110,6 +110,7 @@ def assert_agree(potentials, folder, densities):
         assert max(spreads) > 0.05
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize("left_handed", [False, True], ids=["right", "left"])
 @pytest.mark.parametrize("pbc", AXES, ids=NAMES)
@@ -158,6 +159,7 @@ def test_one_composition_of_any_periodicity(potentials, tmp_path, order):
     assert_agree(potentials, tmp_path / "again", densities)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pbc", AXES, ids=NAMES)
 def test_atomic_densities_of_open_axes(tmp_path, pbc):
     """Training finds in its graph the superposition that stands in the data."""

@@ -108,6 +108,7 @@ def density(model, atoms, points, weights=None):
 # against graph and engine
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SETTINGS)
 def test_reference_is_the_graph(tmp_path, name):
     descriptor, fitting = SETTINGS[name]
@@ -372,6 +373,7 @@ np.save(sys.argv[2], tape.gradient(total, x).numpy())
 """
 
 
+@pytest.mark.slow
 def test_the_namespace_of_deepmd_kit_and_its_derivative(before, inputs, tmp_path):
     """TensorFlow's eager arrays, with the gradient at points and on nuclei."""
     import pickle

@@ -584,6 +584,7 @@ def test_refusals(crystal, pseudo, flags, message, capsys):
     assert sorted(crystal.rglob("*")) == there
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pbc", [True, (True, False, True), (False, True, False), False], ids=str)
 @pytest.mark.parametrize("kind", ["upf", "npz", "file"])
 def test_superposition_on_a_grid_that_begins_elsewhere(pseudo, tmp_path, kind, pbc):

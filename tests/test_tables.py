@@ -88,6 +88,7 @@ extent = st.sampled_from([0.7, 2.0, 3.5, 6.5, 12.0])
 seeds = st.integers(0, 9999).map(np.random.default_rng)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     kind=st.sampled_from(sorted(RADIAL_BASES)),
@@ -101,6 +102,7 @@ def test_any_radial_basis_is_resolved(kind, n_radial, core, rcut, rng, target):
     assert_resolved(mixed(kind, n_radial, core, rcut, rng), rcut, *target)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     eps=st.sampled_from([1e-3, 1e-2, 0.1, 0.5, 2.0, 20.0]),
@@ -116,6 +118,7 @@ def test_any_smooth_embedding_is_resolved(eps, share, rcut, name, rng, target):
     assert_resolved(embedded(eps, smooth, rcut, name, rng), rcut, *target, breaks)
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(
     name=st.sampled_from(["relu", "relu6", "silut", "silut:0.5", "silut:9"]),

@@ -24,6 +24,8 @@ from deepmd_charge.backends.tf.frozen import read_checkpoint
 from deepmd_charge.data.dataset import check_systems
 from deepmd_charge.errors import ChargeError
 
+pytestmark = pytest.mark.training
+
 
 def test_training_lowers_the_errors_and_reports_them(trained):
     curve = lcurve(trained)
