@@ -22,6 +22,7 @@ from deepmd_charge.backends.tf.graph import FrozenGraph
 from deepmd_charge.cli.main import main
 from deepmd_charge.engine.engine import Engine, Unsupported
 from deepmd_charge.model.kernels.coupling import TRIPLES
+from deepmd_charge.model.kernels.radial import RADIAL_BASES
 
 TOLERANCE = {"float32": 1e-5, "float64": 1e-9}
 WIDE = {"precision": "float64"}
@@ -74,7 +75,7 @@ def models(draw):
     rcut = one_of(1.2, 2.0, 3.5, 5.0, 6.5)
     descriptor = {
         "rcut": rcut,
-        "radial": one_of("bessel", "chebyshev", "embedding"),
+        "radial": one_of(*RADIAL_BASES, "embedding"),
         "n_radial": one_of(1, 2, 3, 7, 24, 48, 100),
         "core": one_of(1e-3, 1e-2, 0.1, 0.15, 0.5, 2.0, 10.0, 1e4),
         "lmax": lmax,

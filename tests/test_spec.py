@@ -17,6 +17,7 @@ from training import structure
 from deepmd_charge import ChargeError
 from deepmd_charge.model import reference
 from deepmd_charge.model.kernels.coupling import TRIPLES
+from deepmd_charge.model.kernels.radial import RADIAL_BASES
 from deepmd_charge.model.keys import keys_of
 from deepmd_charge.model.neighbors import neighbor_list, neighbors
 from deepmd_charge.model.spec import DescriptorSpec, FittingSpec, LossSpec, ModelSpec, places
@@ -173,7 +174,7 @@ def specifications():
         {
             "type": st.just("se_charge"),
             "rcut": st.floats(2.0, 4.0),
-            "radial": st.sampled_from(["bessel", "chebyshev", "embedding"]),
+            "radial": st.sampled_from([*RADIAL_BASES, "embedding"]),
             "n_radial": n,
             "core": st.floats(0.1, 1.0),
             "lmax": st.integers(0, 6),

@@ -92,7 +92,7 @@ class DescriptorSpec(_Precise, Spec):
         '"embedding": a network of the weighted inverse distance, with which the descriptor is the '
         "DeepPot-SE one of the Deep Charge paper.",
         "bessel",
-        one_of("bessel", "chebyshev", EMBEDDING),
+        one_of(*RADIAL_BASES, EMBEDDING),
     )
     n_radial: int = key(
         "The number of radial functions for each element. Not used by the embedding.",

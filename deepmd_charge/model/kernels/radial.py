@@ -92,7 +92,7 @@ def bessel(xp: Namespace, r: Array, rcut: float, n_radial: int, core: float) -> 
     return [f / (n + 1.0) for n, f in enumerate(chain)]
 
 
-RADIAL_BASES: dict[str, RadialBasis] = {"chebyshev": chebyshev, "bessel": bessel}
+RADIAL_BASES: dict[str, RadialBasis] = {"bessel": bessel, "chebyshev": chebyshev}
 
 
 def inverse_distance(xp: Namespace, r: Array, eps: float) -> Array:
