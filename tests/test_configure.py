@@ -152,6 +152,7 @@ def test_every_proposal_follows_the_rules(
     assert config == ready
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("like", READY)
 def test_deepmd_takes_it(like):
     """It is slow to say so."""
@@ -472,6 +473,7 @@ def test_a_slab(capsys):
     assert (name, why) == ("al-surface", "there is vacuum")
 
 
+@pytest.mark.training
 def test_from_a_density_to_a_model(folder, capsys):
     """All that README's first steps do, in few steps, with a superposition, from another folder."""
     shutil.copy(DATA / "CHGCAR_Al32.gz", "CHGCAR.gz")

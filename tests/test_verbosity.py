@@ -39,7 +39,7 @@ def data(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def folder(data, tmp_path, monkeypatch):
     for file in data.iterdir():
         (tmp_path / file.name).symlink_to(file)
@@ -69,14 +69,16 @@ def assert_only_the_warning(done):
     assert line.startswith(GRAPH)
 
 
-def test_tensorflow_says_nothing():
+@pytest.mark.slow
+def test_tensorflow_says_nothing(folder):
     done = run(*PREDICT)
     assert_only_the_warning(done)
     assert done.bars
     assert len(done.stdout.splitlines()) == 2
 
 
-def test_quiet_leaves_warnings_and_what_is_asked_for():
+@pytest.mark.slow
+def test_quiet_leaves_warnings_and_what_is_asked_for(folder):
     done = run("-q", *PREDICT)
     assert_only_the_warning(done)
     assert not done.bars
@@ -87,7 +89,8 @@ def test_quiet_leaves_warnings_and_what_is_asked_for():
     assert len(done.stdout.splitlines()) == 3
 
 
-def test_verbose():
+@pytest.mark.slow
+def test_verbose(folder):
     done = run("-v", *PREDICT)
     assert done.returncode == 0
     text = "\n".join(done.lines)
@@ -100,12 +103,15 @@ def test_verbose():
     assert len(ours) == 4
 
 
-def test_convert_says_nothing_on_standard_error():
+@pytest.mark.slow
+def test_convert_says_nothing_on_standard_error(folder):
     done = run("convert", "CHGCAR", "-o", "dp", "-q")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_ranks(programs):
+@pytest.mark.slow
+@pytest.mark.mpi
+def test_ranks(folder, programs):
     pytest.importorskip("mpi4py")
     done = run(*PREDICT, "-q", launcher=[programs["mpirun"], "-n", "2"])
     assert_only_the_warning(done)
@@ -124,7 +130,7 @@ run             0
 
 
 @pytest.mark.parametrize("style", ["zero 2.0", "nonsense"])
-def test_lammps(programs, charge_model, style):
+def test_lammps(folder, programs, charge_model, style):
     Path("in.md").write_text(SCRIPT.format(style))
     argv = ["-m", charge_model.path, "-i", "in.md", "--species", "Si", "--every", "1", *GRID]
     done = run("lammps", "run", *argv, "-o", "out")
