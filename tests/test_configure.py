@@ -18,16 +18,11 @@ from hypothesis import strategies as st
 from training import dp, gaussian_table, structure, write_system
 
 from deepmd_charge import Density, write_density
+from deepmd_charge.atoms.order import bond_order, image_distance, widest_gap
 from deepmd_charge.cli.main import main
 from deepmd_charge.data.configure import choose_rcut, choose_ready, choose_steps, propose
 from deepmd_charge.data.ready import READY, read
-from deepmd_charge.data.survey import (
-    Survey,
-    bond_order,
-    image_distance,
-    survey,
-    widest_gap,
-)
+from deepmd_charge.data.survey import Survey, survey
 
 SILICON = Path(__file__).parents[1] / "examples" / "silicon" / "data" / "1" / "CHGCAR.gz"
 LEAST = 4.0  # A
