@@ -11,7 +11,7 @@ from ..typing import PathLike
 from .formats import FORMATS, format_of
 from .text.reader import COMPRESSIONS
 
-__all__ = ["labelled", "memory_order"]
+__all__ = ["deviation_file", "labelled", "memory_order"]
 
 
 def labelled(path: PathLike, label: str) -> str:
@@ -42,6 +42,17 @@ def labelled(path: PathLike, label: str) -> str:
         pass
     folder, name = os.path.split(os.fspath(path))
     return os.path.join(folder, f"{label}_{name}")
+
+
+def deviation_file(path: PathLike) -> str:
+    """Name the file of the deviation of several models, beside that of their mean.
+
+    A cube where the format of the density has no place for other fields.
+    """
+    name = os.path.normpath(path)
+    if FORMATS[format_of(path)].belongs_to_run:
+        name = f"{os.path.splitext(name)[0]}.cube"
+    return labelled(name, "std")
 
 
 def memory_order(path: PathLike) -> Literal["C", "F"]:

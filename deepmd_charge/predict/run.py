@@ -17,7 +17,7 @@ from ..atoms.species import species_of
 from ..errors import ChargeError
 from ..grid.density import Density
 from ..grid.mapped import by_planes, scratch
-from ..io.names import labelled, memory_order
+from ..io.names import deviation_file, memory_order
 from ..saed.adding import add, check_given
 from ..saed.sources import matching
 from .coarse import added_error, refine, superpose
@@ -290,7 +290,7 @@ class Run:
 
     def _outputs(self, output):
         """Files of one structure: density, and the deviation of several models."""
-        return [output, labelled(output, "std")][: len(self._models)]
+        return [output, deviation_file(output)][: len(self._models)]
 
     def _with_rest(self, message):
         """Add to a complaint what is kept, unless it is about that."""
