@@ -243,6 +243,13 @@ class CubeFormat(DensityFormat):
     format = "cube"
 
 
+@Format.register("qe/save")
+class QuantumESPRESSOFormat(DensityFormat):
+    """Quantum ESPRESSO's own densities: a prefix.save folder, or its charge-density file."""
+
+    format = "qe/save"
+
+
 @Format.register("xsf")
 class XSFFormat(DensityFormat):
     """XCrySDen's xsf."""

@@ -184,7 +184,8 @@ def _waves_there(path: str, atoms: Atoms, cutoff: Cutoff | None) -> Target:
             " cell and ecutrho (electron_maxstep = 0 suffices), or its charge-density file"
         )
     miller = _waves_of(path, waves_of_run, reciprocal)
-    vectors = 2 * np.pi / waves_of_run.alat * reciprocal
+    # to all digits, which alat in the XML file has not
+    vectors = 2 * np.pi * BOHR * np.linalg.inv((run.atoms if run else atoms).cell.array).T
     n_spin = None if run is None else run.n_spin
     return Target(file, waves_of_run.gamma_only, vectors, miller, n_spin, run)
 

@@ -87,10 +87,10 @@ def check_kind(path: str) -> bool:
     if start.startswith(_HDF5):
         _opened(path, lambda file: _check_hdf5(path, file))
         return True
-    mark = int.from_bytes(start[:4], "little")
-    if len(start) > 4 and mark == _HEAD:
+    mark = start[:4]
+    if mark == _HEAD.to_bytes(4, "little"):
         return False
-    if int.from_bytes(start[:4], "big") == _HEAD:
+    if mark == _HEAD.to_bytes(4, "big"):
         raise ChargeError(
             f"{path}: written in the other order of bytes (big-endian): write it again by a pw.x"
             " that was compiled without that option"

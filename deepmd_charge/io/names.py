@@ -49,10 +49,9 @@ def deviation_file(path: PathLike) -> str:
 
     A cube where the format of the density has no place for other fields.
     """
-    name = os.path.normpath(path)
     if FORMATS[format_of(path)].belongs_to_run:
-        name = f"{os.path.splitext(name)[0]}.cube"
-    return labelled(name, "std")
+        path = f"{os.path.splitext(os.path.normpath(path))[0]}.cube"
+    return labelled(path, "std")
 
 
 def memory_order(path: PathLike) -> Literal["C", "F"]:
