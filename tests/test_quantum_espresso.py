@@ -325,8 +325,8 @@ XML_TEXT = """<?xml version="1.0" encoding="UTF-8"?>
   <basis_set><gamma_only>{gamma}</gamma_only><ecutrho>{ecutrho}</ecutrho>
    <fft_grid nr1="{shape[0]}" nr2="{shape[1]}" nr3="{shape[2]}"/><ngm>{n_waves}</ngm>
    <reciprocal_lattice>{reciprocal}</reciprocal_lattice></basis_set>
-  <magnetization><lsda>false</lsda><noncolin>false</noncolin></magnetization>
-  <band_structure><nelec>{electrons}</nelec><ks_energies>1 2 3</ks_energies></band_structure>
+  <band_structure><lsda>false</lsda><noncolin>false</noncolin>
+   <nelec>{electrons}</nelec><ks_energies>1 2 3</ks_energies></band_structure>
  </output>
 </qes:espresso>
 """
@@ -547,6 +547,35 @@ def test_predict_is_refused_before_it_begins(model, any_save, save, capsys, tmp_
         assert message in error and error.count("\n") == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["charge.pb", "si.save"]
     assert (any_save / DAT).read_bytes() == before
+
+
+def test_frames(model, any_save, tmp_path, capsys):
+    """Each frame needs a folder of its own, which tells its waves."""
+    from ase.io import write
+
+    write(tmp_path / "t.xyz", [read_density(any_save).atoms] * 2, format="extxyz")
+    shutil.copytree(any_save, tmp_path / "si_0000.save")
+    predict = ["predict", "-m", model, "-s", "t.xyz", "-o", "si.save/", "--like", "si.save"]
+    assert main(predict) != 0
+    assert "si_0001.save: nothing tells the waves" in capsys.readouterr().err
+    shutil.copytree(any_save, tmp_path / "si_0001.save")
+    (tmp_path / "si.save.partial").unlink(missing_ok=True)
+    (tmp_path / "si.save" / ".partial").unlink(missing_ok=True)
+    assert main(predict) == 0
+    first, second = (read_density(tmp_path / f"si_000{k}.save").values for k in range(2))
+    assert (first == second).all()
+
+
+def test_superposition(save, tmp_path, capsys):
+    """A density of Quantum ESPRESSO's as the superposition to subtract."""
+    folder = save("al")
+    shutil.copytree(folder, tmp_path / "atoms.save")
+    flags = ["-o", str(tmp_path / "train"), "--points", "200", "--saed", "atoms.save"]
+    assert main(["convert", str(folder), *flags]) == 0
+    (file,) = (tmp_path / "train").rglob("saed.npy")
+    (label,) = (tmp_path / "train").rglob("density.npy")
+    assert np.load(file).max() > 0.01
+    np.testing.assert_allclose(np.load(file), np.load(label), atol=1e-7)
 
 
 def test_several_models(model, any_save, tmp_path, capsys):
@@ -790,6 +819,29 @@ def test_bands_from_a_file(name, tmp_path):
     )
     assert own == ours
     np.testing.assert_allclose(np.array(ours, float), np.array(scf, float), atol=3e-4)
+
+
+@pytest.mark.parametrize(
+    "name, other",
+    [
+        pytest.param("si-k", "si-gamma", marks=needs_pw),
+        pytest.param("si-gamma", "si-k", marks=needs_pw),
+    ],
+)
+def test_half_and_whole_spheres(name, other, tmp_path):
+    """A density of a run at the Gamma point for one with k points, and the reverse.
+
+    pw.x converts its own file, which makes the same start.
+    """
+    run(tmp_path, name, "conv_thr = 1d-9")
+    density = read_density(tmp_path / f"{name}.save")
+    save = tmp_path / f"{other}.save"
+    run(tmp_path, other, "electron_maxstep = 0, scf_must_converge = .false.")
+    write_density(save, density)
+    assert read_waves(str(save / DAT)).gamma_only == (other == "si-gamma")
+    ours = first_accuracy(run(tmp_path, other, CONTINUED))
+    shutil.copy(tmp_path / f"{name}.save" / DAT, save)
+    assert ours == pytest.approx(first_accuracy(run(tmp_path, other, CONTINUED)), rel=1e-3)
 
 
 @pytest.mark.parametrize("name", [pytest.param("si-k", marks=needs_pw)])

@@ -124,9 +124,10 @@ def _parts_of_output(file: BufferedIOBase) -> Iterator[tuple[str, ElementTree.El
         names.pop()
         if names[1:] == ["output"]:
             yield element.tag, element
-        elif names[1:] == ["output", "band_structure"] and element.tag == "nelec":
-            yield "band_structure/nelec", element
-            return
+        elif names[1:] == ["output", "band_structure"]:
+            yield f"band_structure/{element.tag}", element
+            if element.tag == "nelec":
+                return
         elif names[1:2] != ["output"]:
             element.clear()
 
@@ -167,18 +168,17 @@ def _run_of(parts: dict[str, ElementTree.Element]) -> Run:
         _word(basis.findtext("gamma_only"), "gamma_only") == "true",
         int(_word(basis.findtext("ngm"), "ngm")),
         (nx, ny, nz),
-        _n_spin(parts["magnetization"]),
+        _n_spin(parts),
         _number(parts["band_structure/nelec"].text),
     )
 
 
-def _n_spin(magnetization: ElementTree.Element) -> int:
-    def says(name: str) -> bool:
-        return (magnetization.findtext(name) or "").strip() == "true"
-
-    if says("noncolin"):
-        return 4 if says("do_magnetization") else 1
-    return 2 if says("lsda") else 1
+def _n_spin(parts: dict[str, ElementTree.Element]) -> int:
+    if _word(parts["band_structure/noncolin"].text, "noncolin") == "true":
+        # a run with spin-orbit coupling may have no magnetisation
+        found = parts["magnetization"].findtext("do_magnetization") or ""
+        return 4 if found.strip() == "true" else 1
+    return 2 if _word(parts["band_structure/lsda"].text, "lsda") == "true" else 1
 
 
 def _word(text: str | None, name: str) -> str:

@@ -30,9 +30,10 @@ def labelled(path: PathLike, label: str) -> str:
         With the label before the ending, ``CHGCAR_std``, ``Si_std.cube.gz``,
         or in front, ``std_Si_CHG``, where the ending has to stay.
     """
-    stem, compression = os.path.splitext(os.fspath(path))
+    path = os.fspath(path).rstrip(os.sep)  # the format may be that of a folder
+    stem, compression = os.path.splitext(path)
     if compression.lower() not in COMPRESSIONS:
-        stem, compression = os.fspath(path), ""
+        stem, compression = path, ""
     stem, ending = os.path.splitext(stem)
     name = f"{stem}_{label}{ending}{compression}"
     try:
@@ -40,7 +41,7 @@ def labelled(path: PathLike, label: str) -> str:
             return name
     except ChargeError:
         pass
-    folder, name = os.path.split(os.fspath(path))
+    folder, name = os.path.split(path)
     return os.path.join(folder, f"{label}_{name}")
 
 
