@@ -15,9 +15,7 @@ from deepmd_charge.cli.main import main
 from deepmd_charge.grid.quantity import split_kind
 from deepmd_charge.io import FORMATS
 
-EVERY = [
-    name for name, f in FORMATS.items() if f.is_written and split_kind(name)[1].is_per_volume
-]
+EVERY = [name for name, f in FORMATS.items() if f.is_written and split_kind(name)[1].is_per_volume]
 # Of a run's files one alone tells neither atoms nor grid, and holds waves up to a cutoff:
 # see test_quantum_espresso.py.
 WRITTEN = [name for name in EVERY if not FORMATS[name].belongs_to_run]
