@@ -68,7 +68,7 @@ def assert_same(found, density):
 
 
 @every
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(density=densities())
 def test_what_was_written_is_read(tmp_path, format, density):
     write_density(tmp_path / "density", density, format)
@@ -105,7 +105,7 @@ def test_what_has_no_place_is_refused_or_said(tmp_path, density, format, origin,
 
 
 @every
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(share=st.floats(0, 1, exclude_max=True))
 def test_a_file_that_is_cut_off_is_refused(tmp_path, density, format, share):
     path = tmp_path / "density"
