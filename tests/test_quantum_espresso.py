@@ -390,7 +390,7 @@ def test_fault_case(path, tmp_path):
     shutil.copy(path, tmp_path)
     a = 2 * np.pi / 0.8
     (tmp_path / XML).write_text(schema(a * np.eye(3), False, 0.8**2, (4, 4, 4), 7, 0.01 * a**3))
-    density = read_density(tmp_path / HDF5)
+    density = read_density(tmp_path / HDF5, check=False)
     x = np.cos(2 * np.pi * np.arange(4) / 4)
     truth = 0.01 + 0.002 * (x[:, None, None] + x[:, None] + x)
     np.testing.assert_allclose(density.values / PER_BOHR3, truth, rtol=0, atol=1e-15)
@@ -457,6 +457,19 @@ def test_nothing_is_written_where_it_does_not_belong(any_save, tmp_path):
     refused("no folder|cannot be made", write_density, tmp_path / "a" / "new.save", density)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["si.save"]
     assert (read_density(any_save).values == density.values).all()
+
+
+def test_what_is_there_is_kept(any_save):
+    """A file that is no density, or of another cell, is not written over."""
+    density = read_density(any_save)
+    for content in (b"notes", b"", (any_save / DAT).read_bytes()[:-5]):
+        (any_save / DAT).write_bytes(content)
+        refused("does not begin like one|truncated", write_density, any_save, density)
+        assert (any_save / DAT).read_bytes() == content
+    other = gzip.decompress((DATA / "al.save" / f"{DAT}.gz").read_bytes())
+    (any_save / DAT).write_bytes(other)
+    refused("differ by up to", write_density, any_save, density)
+    assert (any_save / DAT).read_bytes() == other
 
 
 def test_spin_of_the_run_that_is_there(save):
