@@ -26,7 +26,7 @@ def plot_density(density, axis=2, index=None, title=None):
     axis : int, optional
         Grid axis that numbers the slices; the average runs along it too.
     index : int, optional
-        Slice along `axis`; by default :func:`busiest_slice`.
+        Slice along `axis`; by default :func:`.busiest_slice`.
     title : str, optional
         Heading of the page.
 

@@ -29,9 +29,9 @@ class AddedError:
     Attributes
     ----------
     mean, max : float
-        Of |interpolated - evaluated|, e/A^3.
+        Of ``|interpolated - evaluated|``, e/A^3.
     share : float
-        Sum |interpolated - evaluated| / sum |evaluated|.
+        ``Sum |interpolated - evaluated| / sum |evaluated|``.
     n_points : int
         Number of points.
     """
@@ -83,7 +83,7 @@ def superpose(full, function, ranks):
     function : ModelsOnGrid
         The superpositions on the full grid.
     ranks : Ranks or None
-        Who evaluates, see :func:`.evaluate_blocks`.
+        Who evaluates, see ``evaluate_blocks``.
     """
     if not any(field.is_superposed for field in function.fields):
         return

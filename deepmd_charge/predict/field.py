@@ -21,7 +21,7 @@ _FAR = 0.1
 class Field:
     """The density around given atoms, as a function of position.
 
-    Made by :meth:`ChargeModel.field`.
+    Made by :meth:`.ChargeModel.field`.
 
     Attributes
     ----------

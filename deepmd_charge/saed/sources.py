@@ -120,7 +120,7 @@ class FileSource:
     ----------
     path : str
     species : sequence of str, optional
-        See :func:`open_source`.
+        See :func:`.open_source`.
     """
 
     def __init__(self, path, species=None):
