@@ -43,10 +43,10 @@ nb_execution_mode = "auto"
 nb_execution_in_temp = True
 nb_execution_raise_on_error = True
 nb_execution_timeout = 600
-nb_merge_streams = True
 # What they find: the commands of this Python, the files of the repository.
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 os.environ["DEEPMD_CHARGE_REPOSITORY"] = str(ROOT)
+os.environ["PYTHONSTARTUP"] = str(HERE / "_cells.py")
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 os.environ["MPLBACKEND"] = "agg"
 
