@@ -4,12 +4,15 @@
 import os
 import re
 import sys
+from dataclasses import is_dataclass
 from pathlib import Path
+from typing import Any
 
 from numpydoc import xref
 from sphinx.application import Sphinx
 
 from deepmd_charge import __version__
+from deepmd_charge.model.keys import Spec, keys_of
 
 HERE = Path(__file__).parent.resolve()
 ROOT = HERE.parent
@@ -17,7 +20,7 @@ ROOT = HERE.parent
 project = "deepmd-charge"
 release = __version__
 author = "the deepmd-charge developers"
-project_copyright = "LGPL-3.0-or-later"
+project_copyright = f"{author}, LGPL-3.0-or-later"
 
 extensions = [
     "myst_nb",
@@ -77,7 +80,10 @@ numpydoc_xref_aliases = {
 nitpick_ignore_regex = [("py:.*", r"deepmd_charge\.backends\..*")]
 
 # Files outside this folder that are pages here.
-PAGES = {ROOT / "README.md": HERE / "index.md", ROOT / "benchmarks/README.md": HERE / "benchmarks.md"}
+PAGES = {
+    ROOT / "README.md": HERE / "index.md",
+    ROOT / "benchmarks/README.md": HERE / "benchmarks.md",
+}
 
 
 def links_of_page(text: str, path: Path, docname: str) -> str:
@@ -105,8 +111,19 @@ def links_of_page(text: str, path: Path, docname: str) -> str:
     return re.sub(r"\]\((?!\w+:)([^)#\s]+)", link, text)
 
 
+def keys_as_attributes(
+    app: Sphinx, what: str, name: str, spec: Any, options: Any, lines: list[str]
+) -> None:
+    """Add the keys of a specification, which know their documentation, to its docstring."""
+    if what == "class" and issubclass(spec, Spec) and is_dataclass(spec):
+        lines += ["", "Attributes", "----------"]
+        for key in keys_of(spec):
+            kind = key.kind.__name__ if isinstance(key.kind, type) else str(key.kind)
+            lines += [f"{key.name} : {kind}", f"    {key.doc}"]
+
+
 def setup(app: Sphinx) -> None:
-    """Let the pages, and what they include, have their links."""
+    """Let the pages, and what they include, have their links, and the specifications their keys."""
 
     def page(app: Sphinx, docname: str, content: list[str]) -> None:
         content[0] = links_of_page(content[0], Path(app.env.doc2path(docname)), docname)
@@ -116,3 +133,4 @@ def setup(app: Sphinx) -> None:
 
     app.connect("source-read", page)
     app.connect("include-read", included)
+    app.connect("autodoc-process-docstring", keys_as_attributes, priority=400)  # before numpydoc
