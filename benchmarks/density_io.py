@@ -52,7 +52,8 @@ write_density(path, Density(atoms, values))
 seconds, cpu = time.perf_counter() - start, time.process_time() - cpu_start
 tracemalloc.start()
 write_density(path, Density(atoms, values))
-print(json.dumps({"seconds": [seconds], "cpu": [cpu], "memory": tracemalloc.get_traced_memory()[1] / 2**20}))
+memory = tracemalloc.get_traced_memory()[1] / 2**20
+print(json.dumps({"seconds": [seconds], "cpu": [cpu], "memory": memory}))
 """
 READ = """
 {imports}
@@ -77,7 +78,8 @@ tracemalloc.start()
 start = time.perf_counter()
 system_data(density, seed=1)
 seconds = time.perf_counter() - start
-print(json.dumps({"seconds": [seconds], "cpu": [seconds], "memory": tracemalloc.get_traced_memory()[1] / 2**20}))
+memory = tracemalloc.get_traced_memory()[1] / 2**20
+print(json.dumps({"seconds": [seconds], "cpu": [seconds], "memory": memory}))
 """
 OURS = READ.format(imports="from deepmd_charge import read_density", call="read_density(path)")
 PYMATGEN = READ.format(
@@ -108,8 +110,11 @@ def main():
         chgcar = folder / "CHGCAR"
         run(MAKE, chgcar, args)
         array = args.points**3 * 8 / 2**20
-        print(f"{args.points}^3 values: {chgcar.stat().st_size / 1e6:.0f} MB, {array:.0f} MiB in memory,"
-              f" {len(os.sched_getaffinity(0))} cores")  # fmt: skip
+        print(
+            f"{args.points}^3 values: {chgcar.stat().st_size / 1e6:.0f} MB,"
+            f" {array:.0f} MiB in memory,"
+            f" {len(os.sched_getaffinity(0))} cores"
+        )
         print(f"{'':32}{'cold s':>8}{'best s':>8}{'CPU s':>8}{'arrays':>8}")
 
         def show(name, result):

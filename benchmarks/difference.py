@@ -79,7 +79,7 @@ def folds(args):
     if args.set == MOLECULES:
         for name in ("1", "2"):
             paths = [args.output / f"CHGCAR_{name}", args.output / f"CHGCAR_{name}_saed"]
-            for path, density in zip(paths, load_molecule(args.data, name)):
+            for path, density in zip(paths, load_molecule(args.data, name), strict=True):
                 write_density(path, density)
             yield (
                 name,

@@ -259,17 +259,18 @@ def show(runs, args):
     multiply = speeds.pop("sgemm")
     stock = speeds["stock, 200 at once"]
     if args.data:
-        print(
-            f"{args.model}: MAE {error(args.model, args.data):.2e} e/A^3 on csi_test (paper: 6.7e-4)"
-        )
+        mae = error(args.model, args.data)
+        print(f"{args.model}: MAE {mae:.2e} e/A^3 on csi_test (paper: 6.7e-4)")
     print(f"64 Si atoms, {GRID[0]}^3 grid; medians of {args.repeat} runs")
     print(
-        f"{'route':>22} {'points/s':>9} {'x stock':>8} {'a core-second':>14} {'x stock':>8}   points/s of the runs"
+        f"{'route':>22} {'points/s':>9} {'x stock':>8} {'a core-second':>14} {'x stock':>8}"
+        "   points/s of the runs"
     )
     for name, (wall, core) in speeds.items():
         each = " ".join(f"{run[0]:.0f}" for run in runs[name])
         print(
-            f"{name:>22} {wall:9.0f} {wall / stock[0]:8.1f} {core:14.0f} {core / stock[1]:8.1f}   {each}"
+            f"{name:>22} {wall:9.0f} {wall / stock[0]:8.1f} {core:14.0f} {core / stock[1]:8.1f}"
+            f"   {each}"
         )
     ours, large = speeds["engine"], speeds["engine, 10^5 atoms"]
     print(
@@ -283,13 +284,15 @@ def show(runs, args):
         + ", ".join(f"{s} {100 * c:.0f}%" for s, c in best[1].items())
     )
     print(
-        f"writing a CHGCAR: {1e6 * best[2]:.2f} us a point beside {1e6 / ours[0]:.2f} us of evaluation"
+        f"writing a CHGCAR: {1e6 * best[2]:.2f} us a point"
+        f" beside {1e6 / ours[0]:.2f} us of evaluation"
     )
     per_point = multiplications(args.model)
     floor = multiply[1] / per_point
     print(
         f"floor: sgemm does {multiply[1] / 1e9:.1f}e9 multiplications a core-second, the net needs "
-        f"{per_point} a point: {floor:.0f} points, of which the engine reaches {100 * ours[1] / floor:.0f}%"
+        f"{per_point} a point: {floor:.0f} points, "
+        f"of which the engine reaches {100 * ours[1] / floor:.0f}%"
     )
 
 

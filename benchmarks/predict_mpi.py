@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """Predictions on several MPI ranks against one, side by side, one core each.
 
-    python benchmarks/predict_mpi.py -m charge.pb [--ranks N] [--grid N] [--repeat N] [--mpirun "mpirun ..."]
+    python benchmarks/predict_mpi.py -m charge.pb [--ranks N] [--grid N] [--repeat N]
+        [--mpirun "mpirun ..."]
 
 Prints grid points a second of a whole prediction of 64 Si atoms, from the
 structure to the finished file, without the start of the programs. One rank and

@@ -36,8 +36,8 @@ def main():
         rest = values - table.evaluate(density.atoms, density.points(index))
         each = ", ".join(f"{e} {table.electrons(e):.2f}" for e in table.functions)
         print(
-            f"{density.atoms.get_chemical_formula():>12} {rms(values):8.4f} {rms(rest):8.4f}   {each},"
-            f" {table.total(density.atoms):.3f} / {density.n_electrons:.3f}   {path}",
+            f"{density.atoms.get_chemical_formula():>12} {rms(values):8.4f} {rms(rest):8.4f}"
+            f"   {each}, {table.total(density.atoms):.3f} / {density.n_electrons:.3f}   {path}",
             flush=True,
         )
 

@@ -146,7 +146,7 @@ def compute(folder, n_atoms, number, args):
     atoms = atoms.repeat(repeats)
     rng = np.random.default_rng(100 * n_atoms + number)
     atoms.positions += rng.normal(scale=DISPLACEMENT, size=atoms.positions.shape)
-    mesh = [most // r for most, r in zip(REPEATS[FINEST[args.code]], repeats)]
+    mesh = [most // r for most, r in zip(REPEATS[FINEST[args.code]], repeats, strict=True)]
     folder.mkdir(parents=True, exist_ok=True)
     mpirun = ["mpirun", "-n", str(args.ranks), "--allow-run-as-root", "--oversubscribe"]
     cube = {"qe": quantum_espresso, "cp2k": cp2k}[args.code](folder, atoms, mesh, mpirun, args)
@@ -164,7 +164,7 @@ def quantum_espresso(folder, atoms, mesh, mpirun, args):
         n=len(atoms),
         cell=rows(atoms.cell.array),
         positions=rows(atoms.positions, ["Si"] * len(atoms)),
-        k="K_POINTS gamma" if gamma else "K_POINTS automatic\n%d %d %d 0 0 0" % tuple(mesh),
+        k="K_POINTS gamma" if gamma else "K_POINTS automatic\n{} {} {} 0 0 0".format(*mesh),
     )
     run(folder, text, "scf", [*mpirun, "pw.x"])
     run(folder, QE_POST, "pp", ["pp.x"])
@@ -173,8 +173,15 @@ def quantum_espresso(folder, atoms, mesh, mpirun, args):
 
 def cp2k(folder, atoms, mesh, mpirun, args):
     """Run CP2K, with a list of k points unless Gamma is the only one."""
-    points = [[i / m for i, m in zip(k, mesh)] for k in itertools.product(*map(range, mesh))]
-    k = ["&KPOINTS", "SCHEME GENERAL", *("KPOINT %g %g %g 1" % tuple(p) for p in points), "&END"]
+    points = [
+        [i / m for i, m in zip(k, mesh, strict=True)] for k in itertools.product(*map(range, mesh))
+    ]
+    k = [
+        "&KPOINTS",
+        "SCHEME GENERAL",
+        *("KPOINT {:g} {:g} {:g} 1".format(*p) for p in points),
+        "&END",
+    ]
     text = CP2K.format(
         cell=rows(atoms.cell.array, "ABC"),
         positions=rows(atoms.positions, ["Si"] * len(atoms)),
@@ -186,8 +193,8 @@ def cp2k(folder, atoms, mesh, mpirun, args):
 
 def rows(vectors, labels=None):
     """Lines of three coordinates, A, each after its label."""
-    lines = ["%.10f %.10f %.10f" % tuple(vector) for vector in vectors]
-    return "\n".join(lines if labels is None else map(" ".join, zip(labels, lines)))
+    lines = [" ".join(f"{x:.10f}" for x in vector) for vector in vectors]
+    return "\n".join(lines if labels is None else map(" ".join, zip(labels, lines, strict=True)))
 
 
 def run(folder, text, name, command):

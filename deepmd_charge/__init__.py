@@ -5,15 +5,32 @@ The names below are imported on first use, so that importing this package
 costs nothing to the programs that load it as a plugin.
 """
 
+from __future__ import annotations
+
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 from ._moved import register
+
+if TYPE_CHECKING:
+    from . import saed as saed
+    from .errors import ChargeError as ChargeError
+    from .grid.density import Density as Density
+    from .io import iterate_densities as iterate_densities
+    from .io import read_density as read_density
+    from .io import write_density as write_density
+    from .predict import ChargeModel as ChargeModel
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "ChargeError", "ChargeModel", "Density", "iterate_densities", "read_density", "write_density",
-]  # fmt: skip
+    "ChargeError",
+    "ChargeModel",
+    "Density",
+    "iterate_densities",
+    "read_density",
+    "write_density",
+]
 
 _HOME = {
     "ChargeError": "errors",
@@ -25,15 +42,17 @@ _HOME = {
 }
 
 
-def __getattr__(name):
-    if name == "saed":
-        return import_module(".saed", __name__)
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{_HOME[name]}", __name__), name)
+if not TYPE_CHECKING:  # or any other name would pass for one of these
+
+    def __getattr__(name: str) -> object:
+        if name == "saed":
+            return import_module(".saed", __name__)
+        if name not in _HOME:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(import_module(f".{_HOME[name]}", __name__), name)
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return sorted(__all__)
 
 

@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """Modules under the names that they had before: they hand on to the present ones."""
 
+from __future__ import annotations
+
 import sys
 import warnings
+from collections.abc import Sequence
+from functools import partial
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
@@ -88,14 +92,16 @@ MOVED = {
 class _Finder(MetaPathFinder, Loader):
     """Finds the old names, after all else has failed."""
 
-    def find_spec(self, fullname, path=None, target=None):
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
         package, _, name = fullname.partition(".")
         if package != __package__ or name not in MOVED:
             return None
         is_package = any(other.startswith(f"{name}.") for other in MOVED)
         return ModuleSpec(fullname, self, is_package=is_package)
 
-    def create_module(self, spec):
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
         name = spec.name.partition(".")[2]
         target = f"{__package__}.{MOVED[name]}"
         warnings.warn(f"{spec.name} is now {target}; import that", DeprecationWarning, stacklevel=2)
@@ -103,14 +109,14 @@ class _Finder(MetaPathFinder, Loader):
         present = import_module(target)
         if spec.submodule_search_locations is not None:
             module.__path__ = []  # or its files would be loaded again from the present package
-        module.__getattr__ = lambda attribute: getattr(present, attribute)
+        vars(module)["__getattr__"] = partial(getattr, present)
         return module
 
-    def exec_module(self, module):
+    def exec_module(self, module: ModuleType) -> None:
         """All is there already."""
 
 
-def register():
+def register() -> None:
     """Let the old names be imported; each gives one DeprecationWarning."""
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.append(_Finder())

@@ -6,8 +6,11 @@ exception here would break them for users who do something else. So the
 attributes of this module are imported on first use, and a failure is a warning.
 """
 
+from __future__ import annotations
+
 import logging
 from importlib import import_module
+from types import ModuleType
 
 _HOMES = {
     "arguments": "backends.arguments",
@@ -16,7 +19,7 @@ _HOMES = {
 }
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> ModuleType | None:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
@@ -26,3 +29,4 @@ def __getattr__(name):
             "deepmd-charge does not work here (%s); reinstall it for this DeePMD-kit and dpdata",
             error,
         )
+        return None

@@ -115,7 +115,7 @@ def keys_as_attributes(
     app: Sphinx, what: str, name: str, spec: Any, options: Any, lines: list[str]
 ) -> None:
     """Add the keys of a specification, which know their documentation, to its docstring."""
-    if what == "class" and issubclass(spec, Spec) and is_dataclass(spec):
+    if what == "class" and issubclass(spec, Spec) and is_dataclass(spec) and keys_of(spec):
         lines += ["", "Attributes", "----------"]
         for key in keys_of(spec):
             kind = key.kind.__name__ if isinstance(key.kind, type) else str(key.kind)

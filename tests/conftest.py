@@ -25,6 +25,23 @@ settings.register_profile("reproducible", derandomize=True)
 settings.load_profile("reproducible")
 
 
+# What a test needs that asks for these fixtures.
+NEEDS = {
+    "trained": "training",
+    "charge_model": "training",
+    "precise_model": "training",
+    "differed": "training",
+    "programs": "lammps",
+}
+
+
+def pytest_collection_modifyitems(items):
+    """Mark the tests that need a trained model, or programs."""
+    for item in items:
+        for marker in {NEEDS[name] for name in item.fixturenames if name in NEEDS}:
+            item.add_marker(marker)
+
+
 def shared(pattern):
     """Parameters for the shared files of a pattern, or one that skips."""
     files = sorted(SHARED.glob(pattern))

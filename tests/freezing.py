@@ -65,7 +65,7 @@ def freeze(path, descriptor=None, fitting=None, type_map=TYPE_MAP, saed=None):
         model.build(*inputs, {})
         tf.constant(json.dumps({"model": script}), name="train_attr/training_script")
         session.run(tf.global_variables_initializer())
-        feeds, labels = zip(*sample(type_map))
+        feeds, labels = zip(*sample(type_map), strict=True)
 
         def on_sample(tensor):
             return np.concatenate([session.run(tensor, feed) for feed in feeds])

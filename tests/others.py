@@ -25,7 +25,7 @@ def exponential(positions, electrons, where, decay=2.2, cell=None):
     reach = range(-3, 4) if cell is not None else (0,)
     total = np.zeros(where.shape[:-1])
     for shift in itertools.product(reach, repeat=3):
-        for position, n in zip(positions, electrons):
+        for position, n in zip(positions, electrons, strict=True):
             centre = position if cell is None else position + np.array(shift) @ cell
             r = np.linalg.norm(where - centre, axis=-1)
             total += n * decay**3 / (8 * np.pi) * np.exp(-decay * r)
@@ -36,7 +36,7 @@ def gaussians(positions, electrons, cell, shape, origin=(0, 0, 0), width=0.55):
     """Density of periodic Gaussian atoms, e/A^3, whose sum over a grid is whole to 1e-6."""
     where, total = points(cell, shape, origin), 0.0
     for shift in itertools.product(range(-2, 3), repeat=3):
-        for position, n in zip(positions, electrons):
+        for position, n in zip(positions, electrons, strict=True):
             r2 = ((where - position - np.array(shift) @ cell) ** 2).sum(-1)
             total = total + n * np.exp(-r2 / (2 * width**2)) / (2 * np.pi * width**2) ** 1.5
     return total
@@ -61,8 +61,11 @@ def write_cube(path, numbers, positions, values, cell, origin=(0, 0, 0), comment
     lines = comment.split("\n")
     lines.append(line(-len(numbers) if labels else len(numbers), np.divide(origin, unit)))
     lines[-1] += f"{n_sets:5d}" if n_sets else ""
-    lines += [line(sign * n, row / n / unit) for n, row in zip(shape, np.asarray(cell, float))]
-    lines += [line(z, [z, *np.divide(p, unit)]) for z, p in zip(numbers, positions)]
+    lines += [
+        line(sign * n, row / n / unit)
+        for n, row in zip(shape, np.asarray(cell, float), strict=True)
+    ]
+    lines += [line(z, [z, *np.divide(p, unit)]) for z, p in zip(numbers, positions, strict=True)]
     lines += ["".join(f"{word:5d}" for word in labels)] if labels else []
     for row in (values / scale).reshape(shape[0] * shape[1], -1):
         lines += ["".join(f"{x:13.5E}" for x in row[k : k + 6]) for k in range(0, len(row), 6)]

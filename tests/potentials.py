@@ -33,7 +33,10 @@ def upf_of(element, density, version=2, spacing=0.0125):
     rab = spacing * r
     rho = 4 * np.pi * r**2 * density(r)
     if version == 1:
-        head = f"<PP_HEADER>\n   0  Version Number\n   {element}  Element\n   4.000  Z valence\n</PP_HEADER>"
+        head = (
+            f"<PP_HEADER>\n   0  Version Number\n   {element}  Element\n"
+            "   4.000  Z valence\n</PP_HEADER>"
+        )
     else:
         head = f'<UPF version="2.0.1">\n<PP_HEADER\n element="{element:>2}"\n z_valence="4.0D0"/>'
     size = ' type="real" columns="4"' if version == 2 else ""
@@ -53,9 +56,11 @@ def potcar_set(element, width, zval=4.0, q_max=40.0, first=None):
     body = [table_text(np.full(1000, 7.0)), table_text(rho)]
     return (
         f"  PAW_PBE {element} made-up\n   {zval}\n parameters from PSCTR are:\n"
-        f"   VRHFIN ={element}: s2p2\n   POMASS =   28.085; ZVAL   =    {zval:.3f}    mass and valenz\n"
+        f"   VRHFIN ={element}: s2p2\n"
+        f"   POMASS =   28.085; ZVAL   =    {zval:.3f}    mass and valenz\n"
         f" END of PSCTR-controll parameters\n local part\n   {q_max:.10f}\n{body[0]}\n"
         " gradient corrections used for XC\n    5\n core charge-density (partial)\n"
-        f"{body[0]}\n atomic pseudo charge-density\n{body[1]}\n   12.28   T\n Non local Part\n  0 2 1.9\n"
+        f"{body[0]}\n atomic pseudo charge-density\n{body[1]}\n"
+        "   12.28   T\n Non local Part\n  0 2 1.9\n"
         " End of Dataset\n"
     )

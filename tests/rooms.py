@@ -46,7 +46,8 @@ def _targets(node, here, known, package):
         return
     base += tuple(node.module.split(".")) if node.module else ()
     for alias in node.names:
-        yield base + (alias.name,) if base + (alias.name,) in known else base
+        target = (*base, alias.name)
+        yield target if target in known else base
 
 
 def room_of(module):
@@ -95,16 +96,12 @@ def main(package):
     files = modules(package)
     lines = defaultdict(list)
     for name, path in files.items():
-        is_room = (package / room_of(name)).is_dir()
-        lines[room_of(name) if is_room else room_of(name)].append(
-            len(path.read_text().splitlines())
-        )
+        lines[room_of(name)].append(len(path.read_text().splitlines()))
     edges = graph(package)
     for room in sorted(lines, key=lambda r: (len(edges[r]), r)):
         below = ", ".join(f"{other} {n}" for other, n in sorted(edges[room].items()))
-        print(
-            f"{room:14}{len(lines[room]):3} files{sum(lines[room]):6} lines, imports: {below or '-'}"
-        )
+        counts = f"{len(lines[room]):3} files{sum(lines[room]):6} lines"
+        print(f"{room:14}{counts}, imports: {below or '-'}")
     print(f"{'all':14}{len(files):3} files{sum(map(sum, lines.values())):6} lines")
     print("circles:", circles(edges) or "none")
 

@@ -7,6 +7,7 @@ python standin.py ARGUMENTS     as deepmd-charge ARGUMENTS
 import os
 import sys
 import time
+from types import MappingProxyType
 
 import numpy as np
 
@@ -72,10 +73,10 @@ class StandInField:
 class StandInModel:
     """Its file holds a factor and, if wanted, the heights of a ripple and of sharp atoms."""
 
-    type_map = ["Si", "X"]
-    elements = ["Si"]
+    type_map = ("Si", "X")
+    elements = ("Si",)
     rcut = 6.0
-    facts = {}  # of each file, beyond those that all have
+    facts = MappingProxyType({})  # of each file, beyond those that all have
 
     def __init__(self, path, n_threads=None, quantity=None):
         with open(path) as file:

@@ -55,7 +55,7 @@ def test_real_files_are_written_to_the_last_byte(path):
     assert text.startswith(format_occupancies(values))  # moments may follow
     layout = {33: [0, 1, 8, 15, 21, 27], 15: [0, 1, 5, 9]}
     for element in set(density.atoms.symbols):
-        samples = [v for v, s in zip(values, density.atoms.symbols) if s == element]
+        samples = [v for v, s in zip(values, density.atoms.symbols, strict=True) if s == element]
         assert (
             np.flatnonzero(spherical_entries(np.array(samples))).tolist() == layout[len(samples[0])]
         )
@@ -109,7 +109,7 @@ def test_copied_in_the_order_of_the_atoms(files):
     moved.positions += [4.0, -8.0, 0.001]  # images, and less than files print
     text, how = occupancies(moved, [folder / "CHGCAR_0"])
     found = parse_occupancies(text)
-    for got, k in zip(found, order):
+    for got, k in zip(found, order, strict=True):
         assert got == pytest.approx(values[0][k], rel=1e-6)
     assert how.endswith("CHGCAR_0")
 
@@ -148,7 +148,7 @@ def test_missing_parts_are_named(files):
 
 
 def test_predicted_file_is_a_whole_chgcar(files):
-    """pymatgen reads the occupancies of every atom from what is written."""
+    """From what is written pymatgen reads the occupancies of every atom."""
     outputs = pytest.importorskip("pymatgen.io.vasp.outputs")
     folder, atoms, values = files
     text, _ = occupancies(atoms, [folder / "CHGCAR_0"])

@@ -71,7 +71,7 @@ def _whole_electrons():
 
 
 def expected_values():
-    """x runs fastest."""
+    """Of the file's numbers, of which x runs fastest."""
     values = np.empty((2, 3, 4))
     for n, value in enumerate(VALUES):
         values[n % 2, n // 2 % 3, n // 6] = value / VOLUME
@@ -286,7 +286,8 @@ def test_many_numbers_are_printed_alike(monkeypatch):
 def test_printed_like_vasp():
     values = [0.44062142953, -0.0023867, 1.0, -99999999999.6, 0.0, 1e-5, 9.99999999999]
     expected = (
-        " 0.44062142953E+00 -.23867000000E-02 0.10000000000E+01 -.10000000000E+12 0.00000000000E+00\n"
+        " 0.44062142953E+00 -.23867000000E-02 0.10000000000E+01 -.10000000000E+12"
+        " 0.00000000000E+00\n"
         " 0.10000000000E-04 0.10000000000E+02  \n"
     )
     assert _numbers.format_values(np.array(values)).decode() == expected
@@ -541,7 +542,7 @@ def test_formats_by_name():
         assert format_of(name) == "vasp/chgcar"
     with pytest.raises(ChargeError, match="does not tell"):
         format_of("density.dat")
-    with pytest.raises(ChargeError, match="CHGCAR.bz2: only .gz and .xz"):
+    with pytest.raises(ChargeError, match=r"CHGCAR.bz2: only .gz and .xz"):
         format_of("CHGCAR.bz2")
     with pytest.raises(ChargeError, match="unknown format 'cube2'"):
         format_of("CHGCAR", "cube2")
@@ -590,13 +591,29 @@ def assert_scanned(text, expected, divisor=1.0):
 @settings(deadline=None)
 @given(
     st.lists(
-        st.floats(-1e300, 1e300) | st.floats(-1e-25, 1e-25) | st.floats(-10, 10) | st.integers(-(10**6), 10**6),
+        st.floats(-1e300, 1e300)
+        | st.floats(-1e-25, 1e-25)
+        | st.floats(-10, 10)
+        | st.integers(-(10**6), 10**6),
         min_size=1,
     ),
-    st.sampled_from(["{:.5E}", "{:13.5e}", "{:.3e}", "{:.16e}", "{:.18e}", "{!r}", "{:+.8E}", "{:g}", "{:.0f}.", "{:.30f}"]),
+    st.sampled_from(
+        [
+            "{:.5E}",
+            "{:13.5e}",
+            "{:.3e}",
+            "{:.16e}",
+            "{:.18e}",
+            "{!r}",
+            "{:+.8E}",
+            "{:g}",
+            "{:.0f}.",
+            "{:.30f}",
+        ]
+    ),
     st.sampled_from([" ", "\n", "\r\n", "\t", "  \n "]),
     st.sampled_from([1.0, 42.0, 0.3]),
-)  # fmt: skip
+)
 def test_scan_is_float(values, style, blank, divisor):
     text = "".join(style.format(value) + blank for value in values).encode()
     assert_scanned(text, [float(word) for word in text.split()], divisor)
@@ -628,9 +645,11 @@ def test_a_bad_character_in_a_field(field, place, character):
             found.append((scan(text, values, 1.0), values.tolist()))
         except _numbers.NotANumber as problem:
             found.append((problem.word, problem.index, problem.line))
-            assert problem.word == text.split()[problem.index].decode("ascii", "backslashreplace")
-            assert 1 <= problem.line <= 1 + field.count(b"\n")
     assert found[0] == found[1]
+    if len(found[0]) == 3:
+        word, index, line = found[0]
+        assert word == text.split()[index].decode("ascii", "backslashreplace")
+        assert 1 <= line <= 1 + field.count(b"\n")
 
 
 def test_hard_roundings():
@@ -708,7 +727,7 @@ def test_cut_in_the_last_number(save, cut):
     """No heading follows that would be missed, only digits."""
     text = (HEADER + BODY).rstrip("\n")
     assert len(text.split()[-1]) == 17
-    with pytest.raises(ChargeError, match="last number|expected value 24|ends after 23"):
+    with pytest.raises(ChargeError, match=r"last number|expected value 24|ends after 23"):
         read_density(save(text[:-cut]))
 
 

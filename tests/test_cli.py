@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -67,7 +68,7 @@ def test_predict_like(name, capsys):
 
 
 @pytest.mark.parametrize(
-    ("flags", "shape"),
+    "flags, shape",
     [
         (["--grid", "3", "5", "11"], (3, 5, 11)),
         (["--spacing", "0.3"], (14, 14, 14)),  # 3.84 A / 0.3 A = 12.8, 13 is prime
@@ -92,7 +93,7 @@ def test_predict_needs_a_spacing(capsys, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("argv", "message"),
+    "argv, message",
     [
         ([*PREDICT, "--grid", 0, 4, 4], "--grid 0 4 4: this grid has no points"),
         ([*PREDICT, "--spacing", -1], "--spacing -1: "),
@@ -186,7 +187,7 @@ def test_molecule_without_cell(capsys):
 
 
 def test_bad_density_files(capsys):
-    text = open("CHGCAR").read()
+    text = Path("CHGCAR").read_text()
     for name, content in (
         ("CHGCAR_cut", text[: len(text) // 2]),
         ("CHGCAR_stars", text[:-100] + " *****************" + text[-82:]),
@@ -202,7 +203,7 @@ def test_test(capsys):
     assert main(["test", "-m", "charge.pb", "-s", "CHGCAR", "CHGCAR_half", "--json", "t.json"]) == 0
     table = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in table] == ["file", "CHGCAR", "CHGCAR_half", "all"]
-    results = json.load(open("t.json"))
+    results = json.loads(Path("t.json").read_text())
     true = read_density("CHGCAR").values
     first, second = results["files"]
     assert first["file"] == "CHGCAR"
@@ -236,7 +237,7 @@ def test_test_on_some_points(capsys):
     results = []
     for seed in ("1", "1", "2"):
         assert main([*argv, "--seed", seed]) == 0
-        results.append(json.load(open("t.json"))["all"])
+        results.append(json.loads(Path("t.json").read_text())["all"])
     assert results[0]["n_points"] == 50
     assert results[0]["nmae"] == pytest.approx(1.0)
     assert results[0]["electrons_true"] == pytest.approx(8.0, rel=0.3)
@@ -247,7 +248,9 @@ def test_test_of_predicted_files():
     assert main([*PREDICT, "--like", "CHGCAR"]) == 0
     assert main(["test", "-p", "CHGCAR_pred", "-s", "CHGCAR", "--json", "p.json"]) == 0
     assert main(["test", "-m", "charge.pb", "-s", "CHGCAR", "--json", "m.json"]) == 0
-    from_file, from_model = (json.load(open(name))["all"] for name in ("p.json", "m.json"))
+    from_file, from_model = (
+        json.loads(Path(name).read_text())["all"] for name in ("p.json", "m.json")
+    )
     assert from_file == pytest.approx(from_model, rel=1e-6)
 
 
@@ -409,7 +412,8 @@ def test_fft_size():
 
 def test_version_and_help_are_quick():
     code = (
-        "import sys; from deepmd_charge.cli.main import build_parser; print(build_parser().format_help());"
+        "import sys; from deepmd_charge.cli.main import build_parser;"
+        "print(build_parser().format_help());"
         "print(sorted({'tensorflow', 'deepmd', 'ase', 'dpdata', 'matplotlib'} & set(sys.modules)))"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -35,6 +35,7 @@ def test_configuration_is_valid(path):
     assert training["numb_steps"] % training["disp_freq"] == 0
 
 
+@pytest.mark.training
 @pytest.mark.parametrize("path", CONFIGS, ids=ident)
 def test_configuration_trains(path, tmp_path, monkeypatch):
     """A few steps of ``dp train``, in this process, on data with the configuration's elements."""

@@ -151,6 +151,7 @@ def test_python_refuses_what_the_command_refuses(tmp_path):
     for files, options, message in [
         ([path], {"saed_ecutrho": 100.0}, "there is no --saed"),
         ([path], {"saed": ""}, "the SOURCE is empty"),
+        ([], {"saed": path}, "no density to go with it"),
         ([path, "CHGCAR_no"], {}, "CHGCAR_no: no such file"),
         ([path, odd], {}, "CHGCAR_much"),
     ]:

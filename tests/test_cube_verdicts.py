@@ -72,7 +72,7 @@ def complaint(capsys):
 
 
 @pytest.mark.parametrize(
-    ("comment", "name"),
+    "comment, name",
     [
         ("-Quickstep-\n SPIN DENSITY", "magnetization"),
         ("Psi4 Gaussian Cube File.\nProperty: Da [e/a0^3]", "up"),
@@ -133,7 +133,7 @@ def test_quantities_survive_files(tmp_path, name, target):
 
 
 @pytest.mark.parametrize(
-    ("name", "n_spin", "quantity"),
+    "name, n_spin, quantity",
     [
         ("SPIN1_CHG.cube", 4, "total"),
         ("SPIN3_CHG.cube", 4, "magnetization"),
@@ -151,11 +151,11 @@ def test_abacus(tmp_path, name, n_spin, quantity):
     if quantity == "total":
         read_density(path, check=LEARN)
     else:
-        with pytest.raises(ChargeError, match="holds .*--is"):
+        with pytest.raises(ChargeError, match=r"holds .*--is"):
             read_density(path)
 
 
-@pytest.mark.parametrize(("name", "n_spin"), [("SPIN1_CHG.cube", 2), ("x.cube", 2), ("x.cube", 4)])
+@pytest.mark.parametrize("name, n_spin", [("SPIN1_CHG.cube", 2), ("x.cube", 2), ("x.cube", 4)])
 def test_channels_of_abacus_are_not_learnt(tmp_path, name, n_spin):
     """Which of them it is the file does not say, and their sum is learnt."""
     comment = f"Cubefile created from ABACUS\n{n_spin} (nspin) 0.5"
@@ -163,13 +163,13 @@ def test_channels_of_abacus_are_not_learnt(tmp_path, name, n_spin):
     with pytest.warns(UserWarning, match="ABACUS wrote"):
         one = read_density(path)
     assert (one + one).n_electrons == pytest.approx(20, abs=1e-3)
-    with pytest.raises(ChargeError, match="ABACUS wrote.*--is"):
+    with pytest.raises(ChargeError, match=r"ABACUS wrote.*--is"):
         read_density(path, check=LEARN)
     assert read_density(path, check=LEARN, holds="up").quantity.name == "up"
 
 
 @pytest.mark.parametrize(
-    ("comment", "is_learnt"),
+    "comment, is_learnt",
     [("h2o\n MO coefficients", False), ("a\nb", False), ("a\nelectron density", True)],
 )
 def test_numbered_datasets(tmp_path, comment, is_learnt):
@@ -210,7 +210,7 @@ def test_an_integral_of_nothing(tmp_path_factory, seed, log_size, name):
     values -= values.mean()
     atoms = Atoms(ATOMS[0], ATOMS[1], cell=CELL, pbc=True)
     write_density(path, Density(atoms, values, kind="cube"))
-    with pytest.raises(ChargeError, match="that is nothing.*--is"):
+    with pytest.raises(ChargeError, match=r"that is nothing.*--is"):
         read_density(path)
     assert read_density(path, holds="difference").quantity.name == "difference"
 
@@ -246,6 +246,7 @@ def test_crystals(tmp_path, comment):
             assert read_density(path, check=False).atoms.pbc.all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "path",
     shared("real_density_files/*/*.CHGCAR.gz")
@@ -266,9 +267,14 @@ def test_shared_crystals_are_none_but_crystals(path, tmp_path):
         values = np.roll(density.values, tuple(shift), (0, 1, 2))
         origin = np.zeros(3) if k < 2 else generator.normal(size=3)
         path = write_cube(
-            tmp_path / "a.cube", atoms.numbers, atoms.positions + origin, values,
-            atoms.cell.array, origin, number="{:16.10f}".format,
-        )  # fmt: skip
+            tmp_path / "a.cube",
+            atoms.numbers,
+            atoms.positions + origin,
+            values,
+            atoms.cell.array,
+            origin,
+            number="{:16.10f}".format,
+        )
         again = read_density(path, check=False)
         assert again.atoms.pbc.all()
         assert again.shape == density.shape
@@ -352,7 +358,7 @@ def test_repeated_planes(tmp_path, axes, shift):
     if not any(shift):  # the planes next to the first are mirror images
         positions = np.array([[0.0, 0, 0], CELL.sum(axis=0) / 2])
     values = gaussians(positions, ELECTRONS, CELL, SHAPE)
-    cell = CELL * [[(n + p[1]) / n] for n, p in zip(SHAPE, padding)]
+    cell = CELL * [[(n + p[1]) / n] for n, p in zip(SHAPE, padding, strict=True)]
     path = write_cube(
         tmp_path / "a.cube", numbers, positions, np.pad(values, padding, mode="wrap"), cell
     )
@@ -363,14 +369,15 @@ def test_repeated_planes(tmp_path, axes, shift):
     (note,) = (note for note in density.extra["notes"] if "repeat" in note)
     assert "".join("abc"[axis] for axis in axes) in note
     whole = read_density(path, check=False, pbc=(False, False, False))
-    assert whole.shape == tuple(n + p[1] for n, p in zip(SHAPE, padding))
+    assert whole.shape == tuple(n + p[1] for n, p in zip(SHAPE, padding, strict=True))
 
 
 def test_mirror_planes_are_no_repetition(tmp_path):
     """A grid on both sides of mirror planes begins and ends alike, and is one period."""
     half = CELL.sum(axis=0) / 2
     start = CELL.sum(axis=0) / 2 / 16
-    positions = np.array([half, half + [0, 0, 1.0], half - [0, 0, 1.0]])
+    step = np.array([0, 0, 1.0])
+    positions = np.array([half, half + step, half - step])
     cell = np.diag(np.diag(CELL))
     values = gaussians(positions, (4, 2, 2), cell, (16, 16, 16), start)
     path = write_cube(tmp_path / "a.cube", [6, 1, 1], positions - start, values, cell)
@@ -388,7 +395,7 @@ def test_stride_of_cp2k(tmp_path_factory, shape, shift):
     numbers, positions = ATOMS
     positions = positions + np.array(shift) @ CELL
     values = gaussians(positions, ELECTRONS, CELL, shape)[::2, ::2, ::2]
-    cell = CELL * [[2 * n / m] for n, m in zip(values.shape, shape)]
+    cell = CELL * [[2 * n / m] for n, m in zip(values.shape, shape, strict=True)]
     write_cube(path, numbers, positions, values, cell, comment="-Quickstep-\n ELECTRON DENSITY")
     if not any(n % 2 for n in shape):
         read_density(path, check=LEARN)
@@ -448,7 +455,7 @@ def test_right_units_are_not_doubted(tmp_path, name):
 
 
 @pytest.mark.parametrize(
-    ("comment", "values", "length", "outcome"),
+    "comment, values, length, outcome",
     [
         ("#Atomic coordinates in Angstroms", "e/bohr^3", "A", "noted"),
         ("density in e/A^3", "e/A^3", "bohr", "noted"),
@@ -475,7 +482,6 @@ def test_units_in_comments(tmp_path, comment, values, length, outcome):
 
 def test_a_comment_that_nothing_bears_out(tmp_path):
     """Neither reading gives a whole number: the user must say it."""
-    numbers, positions, electrons = MOLECULES["CHO"]
     path = molecule(tmp_path / "a.cube", "CHO", 1.6, comment="a\ncoordinates in Angstrom")
     with pytest.warns(UserWarning, match="speaks of A, the format of bohr: say by --unit"):
         read_density(path)

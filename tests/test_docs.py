@@ -124,8 +124,12 @@ def test_the_example_of_saed_takes_relative_paths(tmp_path, source):
     path = f"{tmp_path / 'bin'}:{os.environ['PATH']}"
     done = subprocess.run(
         [ROOT / "examples" / "delta_saed" / "run.sh", "delta", source],
-        cwd=tmp_path, env={**os.environ, "PATH": path}, capture_output=True, text=True, check=True,
-    )  # fmt: skip
+        cwd=tmp_path,
+        env={**os.environ, "PATH": path},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     kind, _, file = source.rpartition(":")
     given = source if source == "fit" else f"{kind}{':' if kind else ''}{tmp_path / file}"
     (line,) = (line for line in done.stdout.splitlines() if line.startswith("called: convert"))

@@ -190,7 +190,7 @@ def test_mixed_valences(folder):
 
 def test_mixed_kinds(folder):
     systems = [folder("a", ["Li"], 1), folder("b", ["Li"], 1, density_kind="cube")]
-    with pytest.raises(ChargeError, match="cube in .*/b"):
+    with pytest.raises(ChargeError, match=r"cube in .*/b"):
         dataset_info(systems)
 
 

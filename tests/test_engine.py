@@ -36,14 +36,30 @@ ALL_TRIPLES = [
 # descriptor and fitting: all kinds of settings in few models
 SETTINGS = {
     "chebyshev": (
-        {"radial": "chebyshev", "n_radial": 12, "core": 0.4, "lmax": 3, "n_channel": 5, "axis_neuron": 3, **WIDE},
+        {
+            "radial": "chebyshev",
+            "n_radial": 12,
+            "core": 0.4,
+            "lmax": 3,
+            "n_channel": 5,
+            "axis_neuron": 3,
+            **WIDE,
+        },
         {"neuron": [9, 18, 7], **WIDE},
     ),
-    "embedding": ({"radial": "embedding", "lmax": 1, "axis_neuron": 16}, {"activation_function": "tanh"}),
+    "embedding": (
+        {"radial": "embedding", "lmax": 1, "axis_neuron": 16},
+        {"activation_function": "tanh"},
+    ),
     "embedding, float64": (
         {
-            "radial": "embedding", "neuron": [5, 10, 10], "lmax": 2, "rcut_smth": 1.0, "eps": 0.2,
-            "activation_function": "silu", **WIDE,
+            "radial": "embedding",
+            "neuron": [5, 10, 10],
+            "lmax": 2,
+            "rcut_smth": 1.0,
+            "eps": 0.2,
+            "activation_function": "silu",
+            **WIDE,
         },
         {"resnet": False, **WIDE},
     ),
@@ -51,16 +67,19 @@ SETTINGS = {
     # 8 + 2 * 8 * 4 features: the first layer adds its input
     "as wide as the features": ({"lmax": 1, "axis_neuron": 4, **SMALL}, {"neuron": [72, 144]}),
     "twice as wide": (
-        {"lmax": 1, "axis_neuron": 1, "n_channel": 5, **WIDE}, {"neuron": [30, 30], **WIDE},
+        {"lmax": 1, "axis_neuron": 1, "n_channel": 5, **WIDE},
+        {"neuron": [30, 30], **WIDE},
     ),
     "all triples": (
-        {"lmax": 6, "triples": ALL_TRIPLES, "n_channel": 12, "n_triple": 8, "eps": 0.1, **WIDE}, WIDE,
+        {"lmax": 6, "triples": ALL_TRIPLES, "n_channel": 12, "n_triple": 8, "eps": 0.1, **WIDE},
+        WIDE,
     ),
     "17 channels": ({"lmax": 2, "n_channel": 17, "axis_neuron": 17}, {"neuron": [24]}),
     "one channel, mixed precision": (
-        {"n_channel": 1, "triples": [[1, 1, 2]], **SMALL, **WIDE}, {"neuron": [1]},
+        {"n_channel": 1, "triples": [[1, 1, 2]], **SMALL, **WIDE},
+        {"neuron": [1]},
     ),
-}  # fmt: skip
+}
 
 
 def images_of(frozen, atoms):
@@ -80,6 +99,7 @@ def assert_equal(found, expected, precision):
     assert error.max() <= TOLERANCE[precision]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("setting", SETTINGS)
 def test_engine_is_the_graph(tmp_path, points, setting):
     descriptor, fitting = SETTINGS[setting]
@@ -186,7 +206,8 @@ def test_every_bit_is_the_same_for_any_number_of_threads(charge_model, monkeypat
     assert np.array_equal(three.predict_points(atoms, points), expected)
 
 
-@pytest.mark.parametrize(("vector_bytes", "registers"), [(64, 32), (16, 32), (16, 16)])
+@pytest.mark.slow
+@pytest.mark.parametrize("vector_bytes, registers", [(64, 32), (16, 32), (16, 16)])
 def test_programs_for_other_processors(pair, points, monkeypatch, vector_bytes, registers):
     """AVX-512, NEON and SSE; LLVM makes do with the vectors that there are."""
     engine, _, frozen = pair
@@ -219,7 +240,7 @@ def test_atomic_densities_are_added(precise_model, end):
     """f_z(r) = Z (1 - r^2 / end^2)^2, a polynomial of degree 4, by pieces of degree 3."""
     plain = read_model(precise_model.path)
     step, strength = 0.01, np.array([3.0, -0.7])
-    intervals = int(round(end / step))
+    intervals = round(end / step)
 
     def f(r):
         return np.where(r < end, (1 - (r / end) ** 2) ** 2, 0.0)
@@ -306,8 +327,7 @@ def test_work_comes_back_in_order_and_stops_when_it_must():
         begun.clear()
         found = []
         with pytest.raises(ZeroDivisionError):
-            for value in in_order(slow_first, range(1000), n_threads):
-                found.append(value)
+            found.extend(in_order(slow_first, range(1000), n_threads))
         assert found == list(range(30))
         assert len(begun) < 60
 

@@ -354,7 +354,7 @@ END_BLOCK_DATAGRID_3D
 
 
 @pytest.mark.parametrize(
-    ("name", "old", "new", "message"),
+    "name, old, new, message",
     [
         ("a.cube", "    1   0.1", "    0   0.1", "3: there are no atoms"),
         ("a.cube", "    1   0.1", "  1.5   0.1", "3: expected the number of atoms"),

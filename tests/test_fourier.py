@@ -45,7 +45,7 @@ def direct(values, shape):
 @pytest.mark.parametrize("new", [(8, 8, 8), (9, 9, 9), (16, 7, 20), (30, 31, 7)])
 def test_exact_for_waves_that_fit(old, new):
     generator = np.random.default_rng(3)
-    most = [(min(pair) - 1) // 2 for pair in zip(old, new)]
+    most = [(min(pair) - 1) // 2 for pair in zip(old, new, strict=True)]
     coefficients = [
         (k, generator.normal(), generator.uniform(0, 6))
         for k in itertools.product(*(range(-m, m + 1) for m in most))
@@ -67,7 +67,7 @@ def test_is_the_polynomial(old, new, seed):
     assert moved.shape == new
     np.testing.assert_allclose(moved, direct(values, new), atol=1e-12)
     assert moved.mean() == pytest.approx(values.mean(), abs=1e-14)
-    if all(m >= n for m, n in zip(new, old)):
+    if all(m >= n for m, n in zip(new, old, strict=True)):
         np.testing.assert_allclose(fourier_interpolate(moved, old), values, atol=1e-13)
         every = tuple(n * 3 for n in old)
         np.testing.assert_allclose(

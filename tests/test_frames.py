@@ -136,7 +136,7 @@ def test_one_is_never_taken_for_another(chg):
         read_density("CHG@1:3")
     with pytest.raises(ChargeError, match="CHG: 'x' are no frames"):
         read_density("CHG@x")
-    with pytest.raises(ChargeError, match="CHG_missing: .*No such file"):
+    with pytest.raises(ChargeError, match=r"CHG_missing: .*No such file"):
         read_density("CHG_missing@1")
 
 
@@ -415,7 +415,7 @@ def test_convert_with_superpositions(chg, capsys):
 
 def test_test(chg, capsys):
     names = [f"CHG_{k}" for k in range(5)]
-    for name, density in zip(names, trajectory(5)):
+    for name, density in zip(names, trajectory(5), strict=True):
         write_chg(name, [Density(density.atoms, density.values * 1.01, extra={"spin": []})])
     for system, prediction in (["CHG"], names), (names, ["CHG"]), (["CHG@:2", "CHG@2:"], names):
         argv = ["test", "-s", *system, "-p", *prediction, "--json", "errors.json", "--unchecked"]
@@ -443,9 +443,15 @@ def test_commands_that_take_one(chg, capsys):
         (["plot", "CHG@1", "-o", "a.png"], ["plot", "CHG", "-o", "b.png"]),
         (["plot", "CHG@1", "CHG@1", "-o", "c.png"], ["plot", "CHG@1", "CHG", "-o", "d.png"]),
         (["diff", "CHG@1", "CHG@1", "-o", "e.cube"], ["diff", "CHG@1", "CHG", "-o", "f.cube"]),
-        (["regrid", "CHG@-1", "-o", "g.cube", "--like", "CHG@0"], ["regrid", "CHG@1", "-o", "h.cube", "--like", "CHG"]),
-        (["regrid", "CHG@2", "-o", "CHGCAR_2", "--grid", "8", "8", "8"], ["regrid", "CHG", "-o", "CHGCAR_3", "--grid", "8", "8", "8"]),
-    ]  # fmt: skip
+        (
+            ["regrid", "CHG@-1", "-o", "g.cube", "--like", "CHG@0"],
+            ["regrid", "CHG@1", "-o", "h.cube", "--like", "CHG"],
+        ),
+        (
+            ["regrid", "CHG@2", "-o", "CHGCAR_2", "--grid", "8", "8", "8"],
+            ["regrid", "CHG", "-o", "CHGCAR_3", "--grid", "8", "8", "8"],
+        ),
+    ]
     for good, bad in commands:
         assert main(good) == 0
         assert "CHG: holds the densities of 5 frames: choose one, such as CHG@0" in complaint(

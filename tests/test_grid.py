@@ -70,7 +70,7 @@ def test_a_spacing_is_a_length(spacing):
 def test_coarser(factor):
     grid = Grid(CELL, (24, 18, 35), ORIGIN)
     coarse = grid.coarser(factor)
-    assert all(n <= m and n * factor >= m for n, m in zip(coarse.shape, grid.shape))
+    assert all(n <= m and n * factor >= m for n, m in zip(coarse.shape, grid.shape, strict=True))
     assert np.array_equal(coarse.origin, ORIGIN) and np.array_equal(coarse.cell, CELL)
     assert (coarse is grid) == (factor == 1)
 

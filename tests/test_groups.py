@@ -74,10 +74,12 @@ def vasprun(elements, counts):
     n = sum(counts)
     atoms = "".join(
         f"<rc><c>{e:2s}</c><c>{k}</c></rc>"
-        for k, (e, c) in enumerate(zip(elements, counts), 1)
+        for k, (e, c) in enumerate(zip(elements, counts, strict=True), 1)
         for _ in range(c)
     )
-    types = "".join(f"<rc><c>  {c}</c><c>{e:2s}</c></rc>" for e, c in zip(elements, counts))
+    types = "".join(
+        f"<rc><c>  {c}</c><c>{e:2s}</c></rc>" for e, c in zip(elements, counts, strict=True)
+    )
     basis = "".join(f"<v>{' '.join(map(str, row))}</v>" for row in CELL)
     places = "".join(f"<v>{i / n} 0.0 0.0</v>" for i in range(n))
     energy = "<energy><i name='e_fr_energy'>-1.0</i><i name='e_0_energy'>-1.0</i></energy>"
@@ -124,10 +126,10 @@ groups = st.lists(
 @given(groups)
 def test_names_go_to_the_groups_of_the_header(tmp_path_factory, name, groups):
     """Whatever groups follow one another; per-atom names as before."""
-    elements, counts = zip(*groups)
+    elements, counts = zip(*groups, strict=True)
     path = written(tmp_path_factory.mktemp("groups"), name, elements, counts)
     names = [f"{element}_{k}" for k, element in enumerate(elements)]
-    each = [name for name, count in zip(names, counts) for _ in range(count)]
+    each = [name for name, count in zip(names, counts, strict=True) for _ in range(count)]
     for given_names in (names, each):
         for _, atoms, _ in iterate_structures(path, species=given_names):
             assert species_of(atoms) == each
@@ -142,7 +144,7 @@ def test_names_go_to_the_groups_of_the_header(tmp_path_factory, name, groups):
 def test_like_neighbours_are_two_groups(tmp_path, name):
     path = written(tmp_path, name, ["Fe", "Fe", "O"], [2, 2, 4])
     with pytest.raises(
-        ChargeError, match="2 names .* for 3 groups .*; give one for each group, or"
+        ChargeError, match=r"2 names .* for 3 groups .*; give one for each group, or"
     ):
         list(iterate_structures(path, species=["Fe1", "O"]))
     with pytest.raises(ChargeError, match="'O' is no name for atoms of Fe"):
@@ -164,15 +166,25 @@ def test_files_without_groups_ask_for_a_name_for_each_atom(tmp_path):
         (found,) = [found for _, found, _ in iterate_structures(path, species=["Fe1", "O"])]
         assert species_of(found) == ["Fe1"] * 4 + ["O"] * 4
         with pytest.raises(
-            ChargeError, match="3 names .* tells no groups .* give one for each atom"
+            ChargeError, match=r"3 names .* tells no groups .* give one for each atom"
         ):
             list(iterate_structures(path, species=["Fe1", "Fe2", "O"]))
 
 
-def test_groups_that_a_header_does_not_tell(tmp_path):
-    path = written(tmp_path, "OUTCAR", ["Fe", "O"], [2, 4])
-    Path(path).write_text(Path(path).read_text().replace("ions per type =", "ions per kind ="))
-    with pytest.raises(ChargeError, match="OUTCAR: "):
+@pytest.mark.parametrize(
+    "name, there, instead",
+    [
+        ("OUTCAR", "ions per type =", "ions per kind ="),
+        ("vasprun.xml", "name='atomtypes'", "name='types'"),
+        ("vasprun.xml", "<rc><c>  2</c>", "<rc><c/>"),
+    ],
+)
+def test_groups_that_a_header_does_not_tell(tmp_path, name, there, instead):
+    path = written(tmp_path, name, ["Fe", "O"], [2, 4])
+    text = Path(path).read_text()
+    assert there in text
+    Path(path).write_text(text.replace(there, instead))
+    with pytest.raises(ChargeError, match=f"{name}: "):
         list(iterate_structures(path, species=["Fe1", "O"]))
 
 

@@ -60,10 +60,10 @@ def dump(densities, species=("C", "X", "Si"), corner=(1.0, -2.0, 3.0)):
         places = np.concatenate([density.atoms.positions, density.points()]) + corner
         values = np.concatenate([np.zeros(len(density.atoms)), density.values.ravel()])
         (lx, _, _), (xy, ly, _), (xz, yz, lz) = CELL
-        low, high = np.array(corner), np.array(corner) + (lx, ly, lz)
-        low = low + (min(0, xy, xz, xy + xz), min(0, yz), 0)
-        high = high + (max(0, xy, xz, xy + xz), max(0, yz), 0)
-        bounds = [f"{a} {b} {t}" for a, b, t in zip(low, high, (xy, xz, yz))]
+        low, high = np.array(corner), np.add(corner, (lx, ly, lz))
+        low += (min(0, xy, xz, xy + xz), min(0, yz), 0)
+        high += (max(0, xy, xz, xy + xz), max(0, yz), 0)
+        bounds = [f"{a} {b} {t}" for a, b, t in zip(low, high, (xy, xz, yz), strict=True)]
         text += f"ITEM: TIMESTEP\n{10 * step}\nITEM: NUMBER OF ATOMS\n{len(names)}\n"
         text += "ITEM: BOX BOUNDS xy xz yz pp pp pp\n" + "\n".join(bounds)
         text += "\nITEM: ATOMS id x y z c_density type\n"
@@ -92,7 +92,7 @@ def test_a_dump_is_averaged(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("change", "species", "grid", "message"),
+    "change, species, grid, message",
     [
         (lambda t: t[:-4], "C X Si", GRID, "last frame is not complete; let LAMMPS finish"),
         (lambda t: t[: t.rindex("ITEM: BOX")], "C X Si", GRID, "not complete"),
@@ -112,7 +112,7 @@ def test_bad_dumps_are_refused(tmp_path, change, species, grid, message):
 
 
 @pytest.mark.parametrize(
-    ("flags", "pbc"),
+    "flags, pbc",
     [("pp pp ff", (1, 1, 0)), ("pp fs pp", (1, 0, 1)), ("sm pp mm", (0, 1, 0)), ("", (1, 1, 1))],
 )
 def test_nothing_crosses_an_open_face(tmp_path, flags, pbc):
@@ -146,7 +146,7 @@ def test_nothing_crosses_an_open_face(tmp_path, flags, pbc):
 def test_a_dump_of_a_general_box_is_refused(tmp_path):
     text = dump(frames(1)).replace("BOUNDS xy xz yz", "BOUNDS abc origin")
     (tmp_path / "d.dump").write_text(text)
-    with pytest.raises(ChargeError, match="d.dump: a dump of general triclinic boxes; write it"):
+    with pytest.raises(ChargeError, match=r"d.dump: a dump of general triclinic boxes; write it"):
         average_dump(tmp_path / "d.dump", ["C", "X", "Si"], GRID)
 
 
@@ -317,7 +317,7 @@ def test_ways_to_write_a_run(charge_model, programs, script):
     found = evaluated(charge_model, [f"in.{number}" for number in range(len(WAYS))])
     plain = found[0]
     assert set(plain) == {"0", "4", "8"}
-    for name, steps in zip(WAYS, found):
+    for name, steps in zip(WAYS, found, strict=True):
         assert set(steps) == set(plain), name
         for step, values in plain.items():
             assert np.array(steps[step]) == pytest.approx(np.array(values), abs=1e-7), (name, step)
@@ -345,7 +345,7 @@ def test_a_fixed_boundary_is_open(charge_model, programs, script):
         Path(f"in.{name}").write_text(f"boundary {boundary}\n" + text)
     found = evaluated(charge_model, [f"in.{name}" for name in range(len(flags))])
     values = []
-    for steps, pbc in zip(found, flags.values()):
+    for steps, pbc in zip(found, flags.values(), strict=True):
         atoms = Atoms("SiC", [[0.5, 0.6, 0.01], [2.6, 2.9, 2.6]], cell=cell, pbc=pbc)
         values.append(charge_model.predict(atoms, (2, 2, 2)).values)
         assert np.array(steps["0"]) == pytest.approx(values[-1], abs=1e-6)
@@ -384,7 +384,7 @@ def test_scripts_that_would_lose_samples(charge_model, programs, script):
     done = in_one_process(calls, 1)
     lines = [line for line in done.stderr.splitlines() if line.startswith("deepmd-charge: error")]
     assert len(lines) == len(LOSING_SCRIPTS)
-    for line, (*_, message) in zip(lines, LOSING_SCRIPTS):
+    for line, (*_, message) in zip(lines, LOSING_SCRIPTS, strict=True):
         assert re.search(f"error: {message}", line), line
 
 
@@ -414,12 +414,12 @@ def test_scripts_that_cannot_be_run(charge_model, programs, script):
     done = in_one_process(calls, 1)
     lines = [line for line in done.stderr.splitlines() if line.startswith("deepmd-charge: error")]
     assert len(lines) == len(BAD_SCRIPTS)
-    for number, (line, (*_, message)) in enumerate(zip(lines, BAD_SCRIPTS)):
+    for number, (line, (*_, message)) in enumerate(zip(lines, BAD_SCRIPTS, strict=True)):
         assert re.search(f"error: in.{number}(: |, ){message}", line), line
 
 
 @pytest.mark.parametrize(
-    ("flags", "message"),
+    "flags, message",
     [
         (["--species", "Si", "X"], "has not seen X .grid points are not atoms here., only Si, C"),
         (["--species", "Si", "Ge"], "has not seen Ge, only Si, C"),

@@ -182,7 +182,7 @@ def test_lammps_gives_the_same(trained, points, reference, tmp_path, ranks):
     lines = ["", f"{len(types)} atoms", "3 atom types", ""]
     lines += [f"0 {CELL[k, k]:.17g} {c}lo {c}hi" for k, c in enumerate("xyz")]
     lines += [
-        "{:.17g} {:.17g} {:.17g} xy xz yz".format(CELL[1, 0], CELL[2, 0], CELL[2, 1]),
+        f"{CELL[1, 0]:.17g} {CELL[2, 0]:.17g} {CELL[2, 1]:.17g} xy xz yz",
         "",
         "Masses",
         "",
@@ -190,7 +190,7 @@ def test_lammps_gives_the_same(trained, points, reference, tmp_path, ranks):
     lines += ["1 28.085", "2 12.011", "3 1.0", "", "Atoms # atomic", ""]
     lines += [
         f"{n} {t} {x:.17g} {y:.17g} {z:.17g}"
-        for n, (t, (x, y, z)) in enumerate(zip(types, everything), 1)
+        for n, (t, (x, y, z)) in enumerate(zip(types, everything, strict=True), 1)
     ]
     (tmp_path / "data").write_text("\n".join(lines) + "\n")
     (tmp_path / "in").write_text(
@@ -238,7 +238,7 @@ def test_a_field_takes_what_predict_points_takes(charge_model, differed, part):
         atoms = structure(1)
         evaluate = getattr(model.field(atoms), part)
         for wrong in NO_PLACES:
-            with pytest.raises(ChargeError, match="points: number 1, .* not finite"):
+            with pytest.raises(ChargeError, match=r"points: number 1, .* not finite"):
                 evaluate([[0, 0, 0], *wrong])
         for wrong in NO_POINTS:
             with pytest.raises(ChargeError, match="three coordinates"):
@@ -259,7 +259,7 @@ def test_refusals(trained, charge_model, tmp_path):
         with pytest.raises(ChargeError, match="counts of at least 1"):
             charge_model.predict(structure(1), grid=grid)
     for wrong in NO_PLACES:
-        with pytest.raises(ChargeError, match="points: number 0.* not finite"):
+        with pytest.raises(ChargeError, match=r"points: number 0.* not finite"):
             charge_model.predict_points(structure(1), wrong)
     for wrong in NO_POINTS:
         with pytest.raises(ChargeError, match="three coordinates"):
@@ -284,6 +284,10 @@ def test_refusals(trained, charge_model, tmp_path):
     (tmp_path / "junk.pb").write_bytes(b"\x07junk" * 9)
     with pytest.raises(ChargeError, match="not a frozen TensorFlow model"):
         ChargeModel(tmp_path / "junk.pb")
+    # a node whose op is no text but a number, of as many bytes as no memory has
+    (tmp_path / "huge.pb").write_bytes(b"\x0a\x08\x10" + b"\x80" * 6 + b"\x08")
+    with pytest.raises(ChargeError, match="not a frozen TensorFlow model"):
+        ChargeModel(tmp_path / "huge.pb")
     from deepmd.tf.env import tf
 
     with tf.Graph().as_default() as graph:

@@ -116,7 +116,7 @@ def test_going_on_with_atomic_densities():
         ({"valence": {"Si": 14.0}}, "learnt 4 valence electrons of Si, but the .* data have 14;"),
         ({"saed": SAED}, r"of densities as they are \(no .*\), but .* to .* 'upf' up to 100 Ry"),
     ],
-)  # fmt: skip
+)
 def test_contradictions(now, complaint):
     with pytest.raises(ChargeError, match=f"^model.ckpt: {complaint}") as error:
         info(**now).after(info(), "model.ckpt")
@@ -136,14 +136,14 @@ def test_contradictions(now, complaint):
     ],
 )
 def test_contradictions_of_atomic_densities(its, mine):
-    with pytest.raises(ChargeError, match="model.ckpt: of d.*, but the training data are of d.*"):
+    with pytest.raises(ChargeError, match=r"model.ckpt: of d.*, but the training data are of d.*"):
         info(saed=mine).after(info(saed=its), "model.ckpt")
 
 
 def test_a_total_is_not_gone_on_with_as_a_part():
     """Data that do not say what they hold are total densities."""
     for one, two in ((None, "cube:up"), ("cube:up", None)):
-        with pytest.raises(ChargeError, match="of (total|up), but the training data are of"):
+        with pytest.raises(ChargeError, match=r"of (total|up), but the training data are of"):
             info(kind=one).after(info(kind=two), "model.ckpt")
 
 
@@ -152,10 +152,11 @@ def test_what_the_user_notes():
     said = ModelInfo.from_json({"quantity": "up", "grid_spacing": 0.5, "functional": "PBE"})
     noted = silent.noting(said)
     assert (noted.quantity, noted.grid_spacing, noted.notes) == ("up", 0.5, {"functional": "PBE"})
-    assert info().noting(said := ModelInfo.from_json({"grid_spacing": 0.5})).grid_spacing == 0.2
+    said = ModelInfo.from_json({"grid_spacing": 0.5})
+    assert info().noting(said).grid_spacing == 0.2
     assert silent.noting(ModelInfo.from_json({"kind": "cube:up"})).quantity == "up"
     for contradiction in ({"kind": "cube"}, {"quantity": "up"}, {"saed": SAED}):
-        with pytest.raises(ChargeError, match="^model/info: of .*; correct it, or leave it out$"):
+        with pytest.raises(ChargeError, match=r"^model/info: of .*; correct it, or leave it out$"):
             info().noting(ModelInfo.from_json(contradiction))
     with pytest.raises(ChargeError, match="model/info: unknown quantity 'x'"):
         info().noting(ModelInfo.from_json({"quantity": "x"}))
@@ -308,7 +309,7 @@ def test_data_that_contradict_the_memory(
 def test_elements_that_were_not_seen(trained, data, tmp_path):
     facts = {**read_model(trained / "charge.pb").info, "elements": ["Si"]}
     start = checkpoint_with(tmp_path, trained / "model.ckpt", facts)
-    with pytest.raises(ChargeError, match="lost.ckpt: has not seen C of the .* data, only Si;"):
+    with pytest.raises(ChargeError, match=r"lost.ckpt: has not seen C of the .* data, only Si;"):
         go_on(data, restart=str(start))
 
 
@@ -322,7 +323,7 @@ def test_the_table_must_be_that_of_before(differed, tmp_path, monkeypatch, optio
     gaussian_table().save("saed.npz")
     before = read_model(differed / "charge.pb").info
     assert go_on(tmp_path, {"saed": "saed.npz"}, **start)["saed"] == before["saed"]
-    with pytest.raises(ChargeError, match="carries a table .*; name it in model/saed"):
+    with pytest.raises(ChargeError, match=r"carries a table .*; name it in model/saed"):
         go_on(tmp_path, **start)
     gaussian_table(C=0.51).save("saed.npz")
     with pytest.raises(ChargeError, match="another table"):
@@ -356,11 +357,13 @@ def test_a_memory_that_was_lost(trained, differed, data, tmp_path, caplog, monke
 
 
 def test_what_is_no_charge_model_is_refused(data, tmp_path):
-    with pytest.raises(ChargeError, match="none.meta: cannot be read: No such file"):
+    with pytest.raises(ChargeError, match=r"none.meta: cannot be read: No such file"):
         read_checkpoint(tmp_path / "none")
     for content in (b"", b"no graph", b"\x12\x00"):
         (tmp_path / "bad.meta").write_bytes(content)
-        with pytest.raises(ChargeError, match="bad.meta: not the graph of a TensorFlow checkpoint"):
+        with pytest.raises(
+            ChargeError, match=r"bad.meta: not the graph of a TensorFlow checkpoint"
+        ):
             read_checkpoint(tmp_path / "bad")
     with pytest.raises(ChargeError, match="DeePMD-kit does not tell what training starts from"):
         go_on(data)
@@ -392,7 +395,7 @@ def test_a_lost_model_predicts_when_it_is_told_what(lost, charge_model):
         lambda: model.predict_points(atoms, points),
         lambda: model.field(atoms),
     ):
-        with pytest.raises(ChargeError, match="lost.pb: .* say so: --is total, .*quantity="):
+        with pytest.raises(ChargeError, match=r"lost.pb: .* say so: --is total, .*quantity="):
             call()
     expected = charge_model.predict_points(atoms, points)
     with warnings.catch_warnings():
@@ -404,7 +407,7 @@ def test_a_lost_model_predicts_when_it_is_told_what(lost, charge_model):
     with pytest.raises(ChargeError, match="has learnt the difference"):
         difference.predict_points(atoms, points)
     assert difference.predict_points(atoms, points, saed=[1.0]) == expected + 1.0
-    with pytest.raises(ChargeError, match="charge.pb: predicts total, not up"):
+    with pytest.raises(ChargeError, match=r"charge.pb: predicts total, not up"):
         ChargeModel(charge_model.path, quantity="up")
     assert ChargeModel(charge_model.path, quantity="total").info == charge_model.info
 

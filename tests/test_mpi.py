@@ -14,6 +14,8 @@ from ase.io import write
 from standin import wait_for_blocks
 from training import structure
 
+pytestmark = pytest.mark.mpi
+
 STANDIN = Path(__file__).with_name("standin.py")
 PREDICT = (
     "predict",

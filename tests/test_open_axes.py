@@ -110,6 +110,7 @@ def assert_agree(potentials, folder, densities):
         assert max(spreads) > 0.05
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize("left_handed", [False, True], ids=["right", "left"])
 @pytest.mark.parametrize("pbc", AXES, ids=NAMES)
@@ -158,6 +159,7 @@ def test_one_composition_of_any_periodicity(potentials, tmp_path, order):
     assert_agree(potentials, tmp_path / "again", densities)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pbc", AXES, ids=NAMES)
 def test_atomic_densities_of_open_axes(tmp_path, pbc):
     """Training finds in its graph the superposition that stands in the data."""
@@ -174,7 +176,7 @@ def test_atomic_densities_of_open_axes(tmp_path, pbc):
 
 @pytest.mark.parametrize("pbc", AXES, ids=NAMES)
 def test_what_the_data_say(tmp_path, pbc):
-    """The spacing is that of the file's grid, whatever the box; all tables and cutoffs have room."""
+    """The spacing is that of the file's grid, whatever the box; tables and cutoffs have room."""
     folder = converted(tmp_path, slanted(pbc), slanted(pbc, left_handed=True))
     for k in range(2):
         density = read_density(tmp_path / f"{k}.cube")
@@ -233,7 +235,7 @@ def test_images_across_open_axes_within_reach_are_refused(tmp_path, pbc):
 def test_periodic_data_that_are_marked_open_are_refused(tmp_path):
     folder = converted(tmp_path, slanted((True, True, False)))
     (folder / "nopbc").touch()
-    with pytest.raises(ChargeError, match="nopbc: frame 0 of .*set.000 is periodic"):
+    with pytest.raises(ChargeError, match=r"nopbc: frame 0 of .*set.000 is periodic"):
         check_open_axes([str(folder)], 1.0)
 
 

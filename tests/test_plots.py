@@ -94,7 +94,7 @@ def test_one_density(density, tmp_path):
     figure = plot_density(density, axis=0, index=1, title="a title")
     figure.savefig(tmp_path / "picture.png")
     assert "a title" in figure.get_suptitle()
-    x, y = drawn_lines(figure)["density"].T
+    _, y = drawn_lines(figure)["density"].T
     assert y[:-1] == pytest.approx(density.values.mean(axis=(1, 2)))
 
 
@@ -113,7 +113,7 @@ def test_reference_and_prediction_share_their_colours(density):
 
 def test_picture_format():
     assert picture_format("a/b.PNG") == "png"
-    with pytest.raises(ChargeError, match="picture.txt: not a picture's name"):
+    with pytest.raises(ChargeError, match=r"picture.txt: not a picture's name"):
         picture_format("picture.txt")
 
 

@@ -119,7 +119,7 @@ def test_points_of_blocks(density):
 
 
 @pytest.mark.parametrize(
-    ("name", "labelled_name", "order"),
+    "name, labelled_name, order",
     [
         ("CHGCAR", "CHGCAR_std", "F"),
         ("a.b/CHGCAR_pred.gz", "a.b/CHGCAR_pred_std.gz", "F"),
@@ -214,8 +214,10 @@ def test_other_runs_are_not_resumed(monkeypatch, capsys):
         line = complaint(capsys, *PREDICT, *GRID, *change, "--resume")
         assert f"CHGCAR_p.partial: holds an unfinished prediction with other {key};" in line
     assert Path("CHGCAR_p.partial").read_bytes() == before
-    Path("CHGCAR_p.partial").write_text("something else")
-    assert "CHGCAR_p.partial: not an unfinished" in complaint(capsys, *PREDICT, *GRID, "--resume")
+    for other in ("something else", "[]"):
+        Path("CHGCAR_p.partial").write_text(other)
+        line = complaint(capsys, *PREDICT, *GRID, "--resume")
+        assert "CHGCAR_p.partial: not an unfinished" in line
 
 
 def test_a_cube_has_the_same_values(finished):
@@ -289,7 +291,7 @@ def test_test_takes_what_the_model_predicts(monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
-    ("flags", "numbers"),
+    "flags, numbers",
     [
         ([], [0, 1, 2, 3]),
         (["--frames", "::2"], [0, 2]),
@@ -320,7 +322,7 @@ def test_frames(flags, numbers, monkeypatch):
     single = ":" not in "".join(flags) and flags
     assert files() == (["CHGCAR_p.gz"] if single else names)
     assert len(loaded) == 1
-    for name, number in zip(files(), numbers):
+    for name, number in zip(files(), numbers, strict=True):
         density = read_density(name)
         assert density.atoms.positions[0] == pytest.approx([0.1 * number] * 3)
         expected = StandInField(density.atoms, 1.0, 0.1)(density.points())
@@ -328,7 +330,7 @@ def test_frames(flags, numbers, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("flags", "numbers"),
+    "flags, numbers",
     [
         ([], [0, 1, 2, 3]),
         (["--frames", "::2"], [0, 2]),
@@ -349,7 +351,7 @@ def test_frames_of_a_chg(flags, numbers):
     assert files() == (
         [f"CHGCAR_p_{number:04d}" for number in numbers] if several else ["CHGCAR_p"]
     )
-    for name, number in zip(files(), numbers):
+    for name, number in zip(files(), numbers, strict=True):
         assert read_density(name).atoms.positions[0] == pytest.approx([0.1 * number] * 3)
 
 
@@ -410,7 +412,7 @@ def test_a_frame_that_cannot_be_read(capsys):
 
 
 @pytest.mark.parametrize(
-    ("flags", "message"),
+    "flags, message",
     [
         (["--frames", "x"], "t.xyz: 'x' are no frames"),
         (["-s", "t.xyz@2", "--frames", "1"], "t.xyz@2: frames are given here and by --frames"),
@@ -714,7 +716,8 @@ def test_options_of_an_unfinished_run(finished, monkeypatch, capsys):
     ]:
         line = complaint(capsys, *PREDICT, *GRID, "--resume", *flags)
         assert line.endswith(
-            f"an unfinished prediction with other {name}; give the arguments of then, or remove this file"
+            f"an unfinished prediction with other {name}; give the arguments of then,"
+            " or remove this file"
         )
 
 
@@ -763,9 +766,10 @@ def test_two_runs_of_one_file(monkeypatch):
     def with_the_second(self, points):
         if not seen:
             seen.append("partial")
-            with pytest.raises(ChargeError, match="at work on this prediction$"), second as run:
-                atoms = read("POSCAR")
-                run.predict(atoms, Grid.of(atoms, (36, 40, 32)), "CHGCAR_p")
+            atoms = read("POSCAR")
+            grid = Grid.of(atoms, (36, 40, 32))
+            with pytest.raises(ChargeError, match=r"at work on this prediction$"), second as run:
+                run.predict(atoms, grid, "CHGCAR_p")
             seen.extend(files())
         return difference(self, points)
 

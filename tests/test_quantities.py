@@ -47,7 +47,7 @@ def test_shared_spin(path):
     """Up and down are pymatgen's; the moment is the integral of their difference."""
     density = read_density(path)
     theirs = Chgcar.from_file(str(path)).spin_data
-    for quantity, data in zip(("up", "down"), theirs.values()):
+    for quantity, data in zip(("up", "down"), theirs.values(), strict=True):
         mine = select(density, quantity)
         assert mine.kind == f"vasp/chgcar:{quantity}"
         np.testing.assert_allclose(mine.values * density.volume, data, rtol=1e-9, atol=1e-9)
@@ -61,7 +61,7 @@ def test_noncollinear(spin_density):
     np.testing.assert_allclose(select(density, "magnitude").values, size, rtol=1e-14)
     assert select(density, "total") is density
     for quantity in ("up", "down", "magnetization"):
-        with pytest.raises(ChargeError, match="non-collinear.*'total' or 'magnitude'"):
+        with pytest.raises(ChargeError, match=r"non-collinear.*'total' or 'magnitude'"):
             select(density, quantity)
     with pytest.raises(ChargeError, match="holds no magnetisation"):
         select(spin_density(0), "up")
@@ -71,7 +71,7 @@ def test_noncollinear(spin_density):
 
 @pytest.mark.parametrize("quantity", ["total", "up", "down", "magnetization", "magnitude"])
 def test_what_is_learnt(spin_density, tmp_path, quantity):
-    """dpdata and convert give the chosen field at every point, and say which."""
+    """The chosen field at every point, of dpdata and of convert, which say which."""
     density = spin_density(1)
     write_density(tmp_path / "CHGCAR", density)
     options = {"n_points": 120, "points_per_frame": 60, "seed": 3}
@@ -345,7 +345,7 @@ def test_diff(folder, capsys, spin_density):
 
 
 @pytest.mark.parametrize(
-    ("flags", "shape"),
+    "flags, shape",
     [
         (["--grid", 7, 9, 12], (7, 9, 12)),
         (["--spacing", 0.5], (9, 9, 9)),

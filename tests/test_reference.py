@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
-"""The reference evaluation against the frozen graph, against symmetries, and in other namespaces."""
+"""The reference evaluation against the frozen graph, symmetries, and in other namespaces."""
 
 import gzip
 import subprocess
@@ -35,22 +35,35 @@ SETTINGS = {
     ),
     "chebyshev": (
         {
-            "radial": "chebyshev", "n_radial": 5, "core": 0.3, "lmax": 6, "n_channel": 4,
-            "axis_neuron": 2, "triples": [[1, 5, 6]], "n_triple": 3, "eps": 0.1, **WIDE,
+            "radial": "chebyshev",
+            "n_radial": 5,
+            "core": 0.3,
+            "lmax": 6,
+            "n_channel": 4,
+            "axis_neuron": 2,
+            "triples": [[1, 5, 6]],
+            "n_triple": 3,
+            "eps": 0.1,
+            **WIDE,
         },
         {"activation_function": "gelu", **WIDE},
     ),
     "embedding": (
         {
-            "radial": "embedding", "neuron": [5, 10, 10], "lmax": 2, "rcut_smth": 1.0, "eps": 0.2,
-            "activation_function": "silu", **WIDE,
+            "radial": "embedding",
+            "neuron": [5, 10, 10],
+            "lmax": 2,
+            "rcut_smth": 1.0,
+            "eps": 0.2,
+            "activation_function": "silu",
+            **WIDE,
         },
         {"resnet": False, "activation_function": "tanh", **WIDE},
     ),
     "float32": ({"n_radial": 8, "n_channel": 5, "triples": [[1, 2, 3]], "n_triple": 5}, {}),
     "embedding, float32": ({"radial": "embedding", "lmax": 1, "axis_neuron": 16}, {}),
     "mixed precision": ({"n_radial": 6, "lmax": 2, "n_channel": 8, **WIDE}, {"neuron": [30, 30]}),
-}  # fmt: skip
+}
 
 
 def wide(weights):
@@ -95,6 +108,7 @@ def density(model, atoms, points, weights=None):
 # against graph and engine
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SETTINGS)
 def test_reference_is_the_graph(tmp_path, name):
     descriptor, fitting = SETTINGS[name]
@@ -103,10 +117,12 @@ def test_reference_is_the_graph(tmp_path, name):
     path = freeze(tmp_path / "charge.pb", descriptor, fitting, saed=str(table))
     model = load(path)
     assert {*graph_names(model.spec, True).values()} == {
-        name for name in model.frozen.constants
-        if name.startswith(("se_charge", "charge_fitting/", "saed/")) and "/" in name
+        name
+        for name in model.frozen.constants
+        if name.startswith(("se_charge", "charge_fitting/", "saed/"))
+        and "/" in name
         and name in variables(path)
-    }  # fmt: skip
+    }
     atoms = structure(8)
     points = np.random.default_rng(5).uniform(-1.5, 2.5, size=(60, 3)) @ CELL
     points = np.concatenate([points, atoms.positions])
@@ -221,8 +237,9 @@ def test_permutation_images_and_translation(before):
     other = before.atoms[[2, 3, 1, 0]]
     other.positions[1] += 3 * other.cell[0] - 2 * other.cell[2]
     assert density(before, other, points) == pytest.approx(expected, abs=1e-10)
-    other.positions += [17.3, -4.1, 0.77]
-    assert density(before, other, points + [17.3, -4.1, 0.77]) == pytest.approx(expected, abs=1e-10)
+    shift = np.array([17.3, -4.1, 0.77])
+    other.positions += shift
+    assert density(before, other, points + shift) == pytest.approx(expected, abs=1e-10)
 
 
 def test_the_order_of_neighbours_and_what_stands_among_them_do_not_matter(before, inputs):
@@ -261,7 +278,7 @@ def test_frames_do_not_mix(before):
 
     together = [
         np.concatenate([padded(f[k], axis, size, value) for f in frames])
-        for k, axis, size, value in zip(range(3), (1, 1, 2), sizes, (0.0, -1, -1))
+        for k, axis, size, value in zip(range(3), (1, 1, 2), sizes, (0.0, -1, -1), strict=True)
     ]
     assert reference.evaluate(spec, weights, *together) == pytest.approx(np.stack(alone), abs=1e-12)
 
@@ -356,6 +373,7 @@ np.save(sys.argv[2], tape.gradient(total, x).numpy())
 """
 
 
+@pytest.mark.slow
 def test_the_namespace_of_deepmd_kit_and_its_derivative(before, inputs, tmp_path):
     """TensorFlow's eager arrays, with the gradient at points and on nuclei."""
     import pickle
@@ -368,8 +386,9 @@ def test_the_namespace_of_deepmd_kit_and_its_derivative(before, inputs, tmp_path
     (tmp_path / "case").write_bytes(pickle.dumps((spec, weights, inputs, expected)))
     done = subprocess.run(
         [sys.executable, "-c", EAGER, tmp_path / "case", tmp_path / "gradient.npy"],
-        capture_output=True, text=True,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
     gradient = np.load(tmp_path / "gradient.npy")[0]
     assert np.isfinite(gradient).all()
@@ -417,10 +436,10 @@ def test_weights_of_another_model_are_refused(before):
     spec, arrays = before.spec, dict(before.weights)
     with pytest.raises(ChargeError, match=r"fitting.output.bias missing or unknown"):
         Weights(spec, {k: v for k, v in arrays.items() if k != "fitting.output.bias"})
-    with pytest.raises(ChargeError, match="fitting.more missing or unknown"):
+    with pytest.raises(ChargeError, match=r"fitting.more missing or unknown"):
         Weights(spec, {**arrays, "fitting.more": np.zeros(1)})
     for wrong in (np.zeros(3), np.zeros((2, 2)), np.zeros(())):
-        with pytest.raises(ChargeError, match="neighbor_range.low has shape"):
+        with pytest.raises(ChargeError, match=r"neighbor_range.low has shape"):
             Weights(spec, {**arrays, "neighbor_range.low": wrong})
     constants = dict(before.frozen.constants)
     del constants["charge_fitting/residual"]
@@ -440,7 +459,7 @@ def test_a_table_of_any_length_fits(before):
 
 
 def test_layers_of_every_activation_that_deepmd_kit_knows():
-    """In training's graph as in plain arrays, also where an operation of DeePMD-kit's forgets shapes."""
+    """In training's graph as in plain arrays, also where DeePMD-kit's operation forgets shapes."""
     from deepmd.tf.common import VALID_ACTIVATION, get_activation_func
     from deepmd.tf.env import tf
 

@@ -122,7 +122,7 @@ def test_the_parts_by_the_graph(model):
 
 
 def test_coarse_predictions(differed, tmp_path, monkeypatch, capsys):
-    """What was learnt from the coarse grid, interpolated by numpy, and the table on the full one."""
+    """What was learnt from the coarse grid, by numpy, and the table on the full one."""
     monkeypatch.chdir(tmp_path)
     # the same net beside sharper atoms
     own, sharp = gaussian_table(), gaussian_table(Si=0.2, C=0.15)
@@ -161,7 +161,7 @@ def test_coarse_predictions(differed, tmp_path, monkeypatch, capsys):
 
 def interpolated(values, shape):
     """The waves of odd and even grids, by numpy, in the middle of a larger array."""
-    for axis, (n, m) in enumerate(zip(values.shape, shape)):
+    for axis, (n, m) in enumerate(zip(values.shape, shape, strict=True)):
         waves = np.fft.fft(values, axis=axis) / n
         k = np.fft.fftfreq(n, 1.0 / n)
         phase = np.exp(2j * np.pi * np.outer(np.arange(m) / m, k))
@@ -374,11 +374,11 @@ class Flat(StandInField):
 class Difference(StandInModel):
     """A model that has learnt nothing: it predicts next to zero, and wants a SAED file."""
 
-    type_map, elements, rcut, path = ["Si", "C", "X"], ["Si", "C"], 4.0, "charge.pb"
-    info = {"saed": {"source": "file"}, "grid_spacing": 0.5, "valence": {"Si": 3.9996, "C": 4.0}}
+    type_map, elements, rcut, path = ("Si", "C", "X"), ("Si", "C"), 4.0, "charge.pb"
 
     def __init__(self, path=None, n_threads=None, quantity=None):
-        pass
+        valence = {"Si": 3.9996, "C": 4.0}
+        self.info = {"saed": {"source": "file"}, "grid_spacing": 0.5, "valence": valence}
 
     def field(self, atoms):
         return Flat(atoms, 0.0)
@@ -496,17 +496,56 @@ def test_test_scales_to_electrons(folder, capsys):
     "argv, message",
     [
         (PREDICT, "has learnt the difference"),
-        ((*PREDICT, "--saed", "CHGCAR_saed", "--grid", "4", "4", "4"), "CHGCAR_saed: densities on different grids: (4, 4, 4) and (8, 7, 9); give the"),
+        (
+            (*PREDICT, "--saed", "CHGCAR_saed", "--grid", "4", "4", "4"),
+            "CHGCAR_saed: densities on different grids: (4, 4, 4) and (8, 7, 9); give the",
+        ),
         ((*PREDICT, "--saed", "CHGCAR_other"), "no such file"),
         ((*PREDICT, "--saed", "CHGCAR_saed", "--electrons", "many"), "positive number, or auto"),
         ((*PREDICT, "--saed", "CHGCAR_saed", "--electrons", "-4"), "positive number, or auto"),
         ((*PREDICT, "--saed", "CHGCAR_saed", "--augmentation", "CHGCAR"), "of 0 atoms, of 4"),
         (("test", "-m", "charge.pb", "-s", "CHGCAR"), "has learnt the difference"),
         (("test", "-p", "CHGCAR", "-s", "CHGCAR", "--saed", "CHGCAR_saed"), "go with a model"),
-        (("lammps", "run", "-m", "charge.pb", "-i", "POSCAR", "--species", "Si", "--every", "1", "--grid", "4", "4", "4", "-o", "run"), "has learnt the difference"),
-        (("lammps", "write", "-m", "charge.pb", "-s", "POSCAR", "--grid", "4", "4", "4", "-o", "run"), "has learnt the difference"),
+        (
+            (
+                "lammps",
+                "run",
+                "-m",
+                "charge.pb",
+                "-i",
+                "POSCAR",
+                "--species",
+                "Si",
+                "--every",
+                "1",
+                "--grid",
+                "4",
+                "4",
+                "4",
+                "-o",
+                "run",
+            ),
+            "has learnt the difference",
+        ),
+        (
+            (
+                "lammps",
+                "write",
+                "-m",
+                "charge.pb",
+                "-s",
+                "POSCAR",
+                "--grid",
+                "4",
+                "4",
+                "4",
+                "-o",
+                "run",
+            ),
+            "has learnt the difference",
+        ),
     ],
-)  # fmt: skip
+)
 def test_complaints(folder, capsys, argv, message):
     there = sorted(folder.iterdir())
     assert main(list(argv)) == 1

@@ -112,7 +112,7 @@ def test_the_gradient_does_not_cross_open_faces(pbc, order):
     shape, cell = (6, 7, 9), np.array([[3.0, 0.0, 0.0], [4.0, 3.0, 0.0], [-5.0, 4.0, 6.0]])
     axes = np.meshgrid(*(np.arange(n) / n for n in shape), indexing="ij")
     values, slopes = 0.0, []
-    for n, x, is_periodic in zip(shape, axes, pbc):
+    for n, x, is_periodic in zip(shape, axes, pbc, strict=True):
         wave = np.sin(2 * np.pi * x)
         values = values + (wave if is_periodic else 5.0 * x)
         # of central differences

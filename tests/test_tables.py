@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """Tables of radial functions: as good as asked, or refused."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -18,7 +20,7 @@ def intervals(table):
     """(n, 2) ends of the table's intervals."""
     edges = [
         np.linspace(*pair, n + 1)
-        for *pair, n in zip(table.cells.edges, table.cells.edges[1:], table.counts)
+        for pair, n in zip(pairwise(table.cells.edges), table.counts, strict=True)
     ]
     return np.concatenate([np.stack([e[:-1], e[1:]], axis=1) for e in edges])
 
@@ -64,7 +66,7 @@ def mixed(kind, n_radial, core, rcut, rng):
 def embedded(eps, smooth, rcut, name, rng):
     """A network of the weighted inverse distance, in units of its spread in the sphere."""
     sizes = [1, 6, 12]
-    layers = [(rng.normal(size=n), rng.normal(size=n[1])) for n in zip(sizes, sizes[1:])]
+    layers = [(rng.normal(size=n), rng.normal(size=n[1])) for n in pairwise(sizes)]
 
     def weight(r):
         return inverse_distance(np, r, eps) * switch(np, r, smooth, rcut)
@@ -86,6 +88,7 @@ extent = st.sampled_from([0.7, 2.0, 3.5, 6.5, 12.0])
 seeds = st.integers(0, 9999).map(np.random.default_rng)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     kind=st.sampled_from(sorted(RADIAL_BASES)),
@@ -99,6 +102,7 @@ def test_any_radial_basis_is_resolved(kind, n_radial, core, rcut, rng, target):
     assert_resolved(mixed(kind, n_radial, core, rcut, rng), rcut, *target)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     eps=st.sampled_from([1e-3, 1e-2, 0.1, 0.5, 2.0, 20.0]),
@@ -114,6 +118,7 @@ def test_any_smooth_embedding_is_resolved(eps, share, rcut, name, rng, target):
     assert_resolved(embedded(eps, smooth, rcut, name, rng), rcut, *target, breaks)
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(
     name=st.sampled_from(["relu", "relu6", "silut", "silut:0.5", "silut:9"]),

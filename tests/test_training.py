@@ -24,6 +24,8 @@ from deepmd_charge.backends.tf.frozen import read_checkpoint
 from deepmd_charge.data.dataset import check_systems
 from deepmd_charge.errors import ChargeError
 
+pytestmark = pytest.mark.training
+
 
 def test_training_lowers_the_errors_and_reports_them(trained):
     curve = lcurve(trained)
@@ -228,7 +230,7 @@ def test_a_value_that_is_no_number_is_found(tmp_path, name, frame):
 def test_a_system_without_grid_points_is_found(tmp_path):
     write_system(tmp_path / "train", [structure(0)], 5, seed=1)
     (tmp_path / "train" / "type_map.raw").write_text("Si\nC\nGe\n")
-    with pytest.raises(ChargeError, match="train/set.000: a frame has no grid point"):
+    with pytest.raises(ChargeError, match=r"train/set.000: a frame has no grid point"):
         check_systems([str(tmp_path / "train")])
 
 

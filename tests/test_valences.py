@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """Electron counts of structures of any size, from the counts of training files."""
 
-from functools import lru_cache
+from functools import cache
 from types import SimpleNamespace
 
 import numpy as np
@@ -22,7 +22,7 @@ SIZES = (1, 2, 8, 64, 216, 512, 10_000, 100_000)
 NAMES = ["Si", "C", "O"]
 
 
-@lru_cache(maxsize=None)
+@cache
 def atoms(names, counts):
     """What of ase's atoms tells their types."""
     return SimpleNamespace(arrays={ARRAY: np.repeat(names, counts)})
@@ -46,8 +46,9 @@ def auto(info, **counts):
     try:
         return parse_electrons("auto", "charge.pb", ModelInfo.from_json(info), structure(**counts))
     except ChargeError as error:
-        assert "\n" not in str(error) and str(error).endswith("give --electrons N")
-        return None
+        complaint = str(error)
+    assert "\n" not in complaint and complaint.endswith("give --electrons N")
+    return None
 
 
 @settings(max_examples=20, deadline=None)
@@ -60,7 +61,7 @@ def test_exact_counts_hold_for_any_size(data):
     files = [dict.fromkeys(names, size) | {name: 2 * size} for name in names]
     noise = data.draw(st.floats(-1e-8, 1e-8))
     counts = [np.dot(list(each.values()), true) * (1.0 + noise) for each in files]
-    info = memory(*zip(files, counts))
+    info = memory(*zip(files, counts, strict=True))
     for n in SIZES:
         assert auto(info, **dict.fromkeys(names, n)) == n * sum(true)
 
@@ -88,8 +89,10 @@ def test_charged_cells(size, charge, n_neutral):
     try:
         info = memory(*files)
     except ChargeError as error:  # as those of another potential
+        info, complaint = None, str(error)
+    if info is None:
         assert n_neutral
-        assert "file 0 (" in str(error) and f"file {n_neutral} (" in str(error)
+        assert "file 0 (" in complaint and f"file {n_neutral} (" in complaint
         return
     found = {n: auto(info, Si=n) for n in SIZES}
     assert all(found[n] in (4 * n, None) for n in SIZES)
@@ -133,7 +136,12 @@ def test_charges_of_mixtures(data):
     charges = [data.draw(st.integers(-2, 2)) for _ in rows]
     electrons = np.array(rows) @ true - charges
     try:
-        info = memory(*((dict(zip(names, row)), float(n)) for row, n in zip(rows, electrons)))
+        info = memory(
+            *(
+                (dict(zip(names, row, strict=True)), float(n))
+                for row, n in zip(rows, electrons, strict=False)
+            )
+        )
     except ChargeError:
         return
     solution = np.linalg.lstsq(np.array(rows), electrons, rcond=None)[0]
@@ -191,11 +199,16 @@ def test_valences_that_are_given():
 @pytest.mark.parametrize(
     "valence, n, expected",
     [
-        (3.9996, 1000, 4000), (3.9996, 2000, None), (4.0 + 1e-9, 100_000, 400_000),
-        (255 / 64, 8, 32), (255 / 64, 512, None), (3.5, 2, None), (31 / 8, 1, None),
+        (3.9996, 1000, 4000),
+        (3.9996, 2000, None),
+        (4.0 + 1e-9, 100_000, 400_000),
+        (255 / 64, 8, 32),
+        (255 / 64, 512, None),
+        (3.5, 2, None),
+        (31 / 8, 1, None),
         (-0.001, 1, None),
     ],
-)  # fmt: skip
+)
 def test_models_of_former_versions(valence, n, expected):
     """They know the solution alone."""
     assert auto({"elements": ["Si"], "valence": {"Si": valence}}, Si=n) == expected

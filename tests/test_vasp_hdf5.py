@@ -126,7 +126,7 @@ ROWS = np.arange(45.0).reshape(3, 15) * (np.arange(15) < np.array(LENGTHS)[:, No
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"),
+    "changes, message",
     [
         ({"aug_occupancies_ions_s01": None}, "aug_occupancies_s01 and .*ions_s01: damaged"),
         ({"aug_occupancies_s01": None}, "damaged"),
@@ -160,7 +160,8 @@ def test_imaginary_parts(tmp_path, order):
         for atom in 1, 2, 3:
             numbers = "".join(f"{x:15.7E}" for x in generator.normal(size=4))
             heads[part].append(f"augmentation occupancies{mark}{atom:4d}{4:4d}\n{numbers}\n")
-    lines = sum(heads, []) if order != "each atom" else sum(map(list, zip(*heads)), [])
+    parts = heads if order != "each atom" else zip(*heads, strict=True)
+    lines = [line for part in parts for line in part]
     density = read_density(vaspwave(tmp_path / "vaspwave.h5", 4))
     density.extra["augmentation"] = ["".join(lines)] * 4
     path = tmp_path / "CHGCAR"
@@ -181,9 +182,22 @@ def test_imaginary_parts(tmp_path, order):
 # the structure
 
 LABELS = {
-    "Si": "Si", "Si ": "Si", "Si/": "Si", "Si_sv_GW/9f2c": "Si", "Si_pv/": "Si", "Si/4f2a0b": "Si", "Fe_pv": "Fe",
-    "H1.25": "H", "H.5": "H", "H.25/7b": "H", "O_s": "O", "O/": "O", "Zr_sv_new": "Zr", "C_h_nr": "C", "He": "He",
-}  # fmt: skip
+    "Si": "Si",
+    "Si ": "Si",
+    "Si/": "Si",
+    "Si_sv_GW/9f2c": "Si",
+    "Si_pv/": "Si",
+    "Si/4f2a0b": "Si",
+    "Fe_pv": "Fe",
+    "H1.25": "H",
+    "H.5": "H",
+    "H.25/7b": "H",
+    "O_s": "O",
+    "O/": "O",
+    "Zr_sv_new": "Zr",
+    "C_h_nr": "C",
+    "He": "He",
+}
 
 
 @pytest.mark.parametrize("kind", ["bytes", "str", "one long"])
@@ -271,7 +285,8 @@ def test_steps_of_a_run(tmp_path):
     density = read_density(vaspwave(path, structure="results/positions", **steps))
     np.testing.assert_allclose(density.atoms.cell, CELL)
     assert density.extra["notes"] == [
-        "the structure is that of results/positions; the last step in intermediate/ion_dynamics differs"
+        "the structure is that of results/positions;"
+        " the last step in intermediate/ion_dynamics differs"
     ]
     density = read_density(vaspwave(path, structure="input/poscar", **steps))
     np.testing.assert_allclose(density.atoms.cell, cells[1])
@@ -285,7 +300,7 @@ def test_steps_of_a_run(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"),
+    "changes, message",
     [
         ({"grid": [6, 5, 4]}, r"charge/grid is not that of charge/charge, \[4, 5, 6\]"),
         ({"number_ion_types": [2.0, 1.0]}, "no whole numbers"),
@@ -311,25 +326,43 @@ QE = {"MillerIndices": np.zeros((7, 3), int), "rhotot_g": np.zeros(14)}
 
 
 @pytest.mark.parametrize(
-    ("content", "message"),
+    "content, message",
     [
         (QE, "Quantum ESPRESSO's own charge density.*pp.x .plot_num = 0, output_format = 6"),
         ({**QE, "rhodiff_g": np.zeros(14)}, "Quantum ESPRESSO's own charge density"),
-        ({"MillerIndices": np.zeros((7, 3)), "evc": np.zeros((2, 14))}, "wave functions of Quantum ESPRESSO.*pp.x"),
+        (
+            {"MillerIndices": np.zeros((7, 3)), "evc": np.zeros((2, 14))},
+            "wave functions of Quantum ESPRESSO.*pp.x",
+        ),
         ({"results/positions/scale": 1.0, "input/incar/NSW": 1}, "a vaspout.h5 without.*LCHARGH5"),
         ({"intermediate/ion_dynamics/scale": 1.0}, "a vaspout.h5 without.*LCHARGH5"),
-        ({"results/partial_charges/parchg": np.ones((1, 1, 1, 2, 2, 2))}, "partial charge densities of VASP"),
-        ({"wave/rispin": 1.0, "version/major": 6}, "no charge/charge in this file, which holds version, wave: .*LCHARGH5"),
-        ({"locpot/total": np.ones((1, 2, 2, 2))}, "no charge/charge in this file, which holds locpot"),
+        (
+            {"results/partial_charges/parchg": np.ones((1, 1, 1, 2, 2, 2))},
+            "partial charge densities of VASP",
+        ),
+        (
+            {"wave/rispin": 1.0, "version/major": 6},
+            "no charge/charge in this file, which holds version, wave: .*LCHARGH5",
+        ),
+        (
+            {"locpot/total": np.ones((1, 2, 2, 2))},
+            "no charge/charge in this file, which holds locpot",
+        ),
         ({"charge/charge/x": 1.0}, "no charge/charge in this file"),
-        ({"kinetic_energy_density/values": np.ones((1, 2, 2, 2))}, "no charge/charge .* kinetic_energy_density"),
+        (
+            {"kinetic_energy_density/values": np.ones((1, 2, 2, 2))},
+            "no charge/charge .* kinetic_energy_density",
+        ),
         ({"nucleus/charge": [1.0], "mo/coefficient": [1.0]}, "orbitals of TREXIO.*cube"),
         ({"type.raw": [0], "set.000/coord.npy": [[0.0]]}, "a data set of DeePMD-kit: .*input.json"),
-        ({"rho": np.ones((2, 2, 2)), "cell": np.eye(3)}, "an HDF5 file that holds cell, rho, not VASP's charge/charge"),
+        (
+            {"rho": np.ones((2, 2, 2)), "cell": np.eye(3)},
+            "an HDF5 file that holds cell, rho, not VASP's charge/charge",
+        ),
         ({}, "an HDF5 file that holds nothing"),
         ({f"data_{i:03d}": 1 for i in range(300)}, "an HDF5 file that holds data_000, data_001"),
     ],
-)  # fmt: skip
+)
 def test_other_hdf5_files(tmp_path, content, message):
     path = tmp_path / "charge-density.hdf5"
     with h5py.File(path, "w") as file:
@@ -345,7 +378,7 @@ def test_other_hdf5_files(tmp_path, content, message):
     "name", ["charge-density.dat", "x.save/charge-density.dat", "si.save", "si.save/"]
 )
 def test_quantum_espressos_folder(name):
-    with pytest.raises(ChargeError, match="Quantum ESPRESSO.*pp.x"):
+    with pytest.raises(ChargeError, match=r"Quantum ESPRESSO.*pp.x"):
         format_of(name)
 
 
@@ -371,5 +404,5 @@ def test_fault_case_of_names(path):
 
 @pytest.mark.parametrize("path", shared("fault_cases/20-*/*.hdf5"))
 def test_fault_case_of_quantum_espresso(path):
-    with pytest.raises(ChargeError, match="Quantum ESPRESSO's own charge density.*pp.x"):
+    with pytest.raises(ChargeError, match=r"Quantum ESPRESSO's own charge density.*pp.x"):
         read_density(path)

@@ -20,7 +20,7 @@ PYSCF, GAUSSIAN = "{}\nPySCF Version: 2.14.0", " Title Card Required\n {} from T
 
 
 @pytest.mark.parametrize(
-    ("text", "name"),
+    "text, name",
     [
         (CP2K.format("ELECTRON DENSITY"), "total"),
         (CP2K.format("SUM OF ALPHA AND BETA DENSITY"), "total"),
@@ -104,7 +104,7 @@ def test_what_is_written_is_recognised(name):
 
 
 @pytest.mark.parametrize(
-    ("text", "name"),
+    "text, name",
     [
         (CP2K.format("ELECTRON DENSITY"), "CP2K"),
         (PSI4.format("Dt"), "Psi4"),
@@ -121,7 +121,7 @@ def test_programs(text, name):
 
 
 @pytest.mark.parametrize(
-    ("text", "units"),
+    "text, units",
     [
         ("Electron density in real space (e/Bohr^3)", ("e/bohr^3", None)),
         ("#Atomic coordinates in Angstroms", (None, "A")),
@@ -136,7 +136,7 @@ def test_units(text, units):
 
 
 @pytest.mark.parametrize(
-    ("path", "name"),
+    "path, name",
     [
         ("x/CHGCAR_diff.gz", "difference"),
         ("CHGCAR_up", "up"),

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from deepmd_charge import ChargeError, Density, read_density, write_density
 from deepmd_charge.atoms.compare import same_atoms
+from deepmd_charge.atoms.species import types_of_labels
 from deepmd_charge.cli.main import main
 from deepmd_charge.grid.channels import select
 from deepmd_charge.grid.quantity import QUANTITIES
@@ -48,7 +49,7 @@ class Field:
         shifts = itertools.product(range(-3, 4), repeat=3) if self.pbc else [(0, 0, 0)]
         values = np.zeros(np.shape(points)[:-1])
         for shift in shifts:
-            for position, weight in zip(self.atoms.positions, self.weights):
+            for position, weight in zip(self.atoms.positions, self.weights, strict=True):
                 d2 = ((points - position - np.array(shift) @ self.cell) ** 2).sum(-1)
                 values += weight * np.exp(-d2 / self.width**2)
         return values / (np.pi**1.5 * self.width**3)
@@ -79,14 +80,14 @@ def block(
 
 
 def structure(atoms=FIELD.atoms, word="CRYSTAL\n", labels=None):
-    sites = zip(labels or atoms.numbers, atoms.positions)
+    sites = zip(labels or atoms.numbers, atoms.positions, strict=True)
     lines = [f" {label} {rows(position)}" for label, position in sites]
     cell = rows(atoms.cell.array)
     return f"{word}PRIMVEC\n{cell}PRIMCOORD\n {len(atoms)} 1\n{''.join(lines)}"
 
 
 def molecule(atoms):
-    lines = [f" {z} {rows(place)}" for z, place in zip(atoms.numbers, atoms.positions)]
+    lines = [f" {z} {rows(place)}" for z, place in zip(atoms.numbers, atoms.positions, strict=True)]
     return "ATOMS\n" + "".join(lines)
 
 
@@ -291,7 +292,9 @@ END_BLOCK_BANDGRID_3D
 def test_other_grids_are_passed_over(file):
     for other in (PLANE, BANDS, PLANE.replace("BLOCK_DATAGRID_2D", "BLOCK_DATAGRID2D")):
         assert_field(read_density(file(structure() + other + block(WHOLE, SKEW))))
-        with pytest.raises(ChargeError, match="no DATAGRID_3D in this file, but a (DATA|BAND)GRID"):
+        with pytest.raises(
+            ChargeError, match=r"no DATAGRID_3D in this file, but a (DATA|BAND)GRID"
+        ):
             read_density(file(structure() + other))
 
 
@@ -362,6 +365,10 @@ def test_labels(file, labels, symbols, types):
     names = density.atoms.arrays.get("species")
     assert (None if names is None else " ".join(names)) == types
     assert any("types" in note for note in density.extra.get("notes", [])) == (types is not None)
+
+
+def test_a_label_of_no_element_stands_for_itself():
+    assert types_of_labels(["Fe1", "Bq", "Fe2"]) == ["Fe1", "Bq", "Fe2"]
 
 
 def test_labels_that_number_the_atoms_are_no_types(file):
@@ -441,7 +448,7 @@ def test_channels_named_by_their_blocks(file):
     "names", [("total", "magnetization"), ("charge_density", "spin_density"), ("rho", "mag")]
 )
 def test_a_density_and_its_magnetisation(file, names):
-    text = many(*((f"DATAGRID_3D_{n}", g) for n, g in zip(names, (WHOLE, -UP))))
+    text = many(*((f"DATAGRID_3D_{n}", g) for n, g in zip(names, (WHOLE, -UP), strict=True)))
     density = read_density(file("# with its spin density\n" + text), check="learn")
     assert_field(density)
     np.testing.assert_allclose(density.extra["spin"][0], -0.75 * density.values, rtol=1e-9)
@@ -449,7 +456,7 @@ def test_a_density_and_its_magnetisation(file, names):
 
 def test_total_up_and_down(file):
     names = [f"DATAGRID_3D_{name}" for name in ("density_up", "total", "density_down")]
-    density = read_density(file(many(*zip(names, (UP, WHOLE, DOWN)))))
+    density = read_density(file(many(*zip(names, (UP, WHOLE, DOWN), strict=True))))
     assert_field(density)
     np.testing.assert_allclose(density.extra["spin"][0], 0.5 * density.values, rtol=1e-9)
 
@@ -458,20 +465,20 @@ def test_non_collinear(file):
     """SIESTA's elements of the density matrix of spin: 11, 22, and 12 in two parts."""
     matrix = [WHOLE * share for share in (0.7, 0.3, 0.2, 0.1)]
     names = [f"BEGIN_DATAGRID_3D_RHO:spin_{i}" for i in (1, 2, 3, 4)]
-    density = read_density(file(many(*zip(names, matrix))))
+    density = read_density(file(many(*zip(names, matrix, strict=True))))
     assert_field(density)
     # m = tr(rho sigma), rho12 = 0.2 + 0.1i
     rho = np.array([[0.7, 0.2 + 0.1j], [0.2 - 0.1j, 0.3]])
     pauli = np.array([[[0, 1], [1, 0]], [[0, -1j], [1j, 0]], [[1, 0], [0, -1]]])
     moments = np.einsum("ij,kji->k", rho, pauli).real
-    for component, moment in zip(density.extra["spin"], moments):
+    for component, moment in zip(density.extra["spin"], moments, strict=True):
         np.testing.assert_allclose(component, moment * density.values, rtol=1e-9)
     size = np.linalg.norm(moments)
     magnitude = select(density, "magnitude").values
     np.testing.assert_allclose(magnitude, size * density.values, rtol=1e-9)
     with pytest.raises(ChargeError, match="non-collinear"):
         select(density, "up")
-    vector = [(f"DATAGRID_3D_m{x}", m * WHOLE) for x, m in zip("xyz", moments)]
+    vector = [(f"DATAGRID_3D_m{x}", m * WHOLE) for x, m in zip("xyz", moments, strict=True)]
     density = read_density(file(many(("DATAGRID_3D_density", WHOLE), *vector)))
     magnitude = select(density, "magnitude").values
     np.testing.assert_allclose(magnitude, size * density.values, rtol=1e-9)
@@ -522,7 +529,7 @@ def test_other_fields_are_left_out(file):
 )
 def test_which_is_the_density(file, capsys, tmp_path, names):
     """Where nothing tells, none is learnt unasked."""
-    path = file(many(*((f"DATAGRID_3D_{n}", g) for n, g in zip(names, (UP, DOWN)))))
+    path = file(many(*((f"DATAGRID_3D_{n}", g) for n, g in zip(names, (UP, DOWN), strict=True))))
     with pytest.warns(UserWarning, match="nothing says which is the total density"):
         density = read_density(path)
     np.testing.assert_allclose(density.values, UP[:-1, :-1, :-1], rtol=1e-9)
@@ -613,7 +620,7 @@ def test_what_is_written_says_what_it_is(tmp_path, quantity, pbc):
     np.testing.assert_allclose(again.atoms.cell, SKEW, atol=1e-12)
     assert (again.atoms.pbc == atoms.pbc).all()
     with open(tmp_path / "a.xsf") as lines:
-        *images, (values, _, _) = ase.io.xsf.iread_xsf(lines, read_data=True)
+        *_, (values, _, _) = ase.io.xsf.iread_xsf(lines, read_data=True)
     unit = Bohr**3 if density.quantity.is_per_volume else 1.0
     np.testing.assert_allclose(values.max(), unit * density.values.max(), rtol=1e-8)
 
@@ -725,7 +732,7 @@ def test_ase(tmp_path, is_told):
         )
     density = read_density(tmp_path / "a.xsf")
     with open(tmp_path / "a.xsf") as lines:
-        theirs, origin, spans, atoms = ase.io.xsf.read_xsf(lines, read_data=True)
+        theirs, _, _, atoms = ase.io.xsf.read_xsf(lines, read_data=True)
     assert density.shape == tuple(n)
     keep = (slice(-1 if is_told else None),) * 3
     np.testing.assert_allclose(density.values, theirs[keep] / Bohr**3, rtol=1e-12)
@@ -767,7 +774,7 @@ def test_types_go_with_the_atoms_of_a_larger_cell(file):
     spans = SKEW * [[2], [1], [1]]
     text = structure(labels=["Fe1", "Fe2"]) + block(FIELD.grid((9, 8, 9), spans), spans)
     atoms = read_density(file(text)).atoms
-    for name, place in zip(("Fe1", "Fe2"), FIELD.atoms.positions):
+    for name, place in zip(("Fe1", "Fe2"), FIELD.atoms.positions, strict=True):
         its = atoms.positions[atoms.arrays["species"] == name]
         fractions = (its - place) @ np.linalg.inv(SKEW)
         np.testing.assert_allclose(fractions, np.round(fractions), atol=1e-9)
@@ -878,7 +885,7 @@ def test_a_part_of_something_is_not_the_whole(file):
     path = file(molecule(FIELD.atoms) + block(FIELD.grid(SHAPE, spans), spans))
     with pytest.warns(UserWarning, match="a part of something larger"):
         assert not read_density(path).atoms.pbc.any()
-    with pytest.raises(ChargeError, match="a part of something larger.*--pbc"):
+    with pytest.raises(ChargeError, match=r"a part of something larger.*--pbc"):
         read_density(path, check="learn")
     for pbc in ([False] * 3, [True] * 3):
         density = read_density(path, check=False, pbc=pbc)
@@ -888,7 +895,7 @@ def test_a_part_of_something_is_not_the_whole(file):
 
 
 def test_a_left_handed_box_of_a_crystal(file, tmp_path):
-    """dpdata makes no system of a left-handed cell."""
+    """Of a left-handed cell dpdata makes no system."""
     spans = SKEW[::-1]
     path = file(molecule(FIELD.atoms) + block(FIELD.grid(SHAPE, spans), spans))
     for pbc in None, [True] * 3, [False] * 3:
@@ -907,7 +914,7 @@ def test_atoms_that_the_cell_repeats(file):
     assert_field(density)
     assert density.extra["notes"] == ["2 atoms are left out, which are others once more"]
     for z, n in ((0.02, 4), (0.001, 2)):
-        atoms.positions[2:] = FIELD.atoms.positions + [0, 0, z]
+        atoms.positions[2:] = FIELD.atoms.positions + np.array([0, 0, z])
         assert len(read_density(file(structure(atoms) + block(WHOLE, SKEW))).atoms) == n
     # a slab does not repeat along c
     atoms = Atoms("Fe2", [[1, 1, 0], [1, 1, 0] + SKEW[2]], cell=SKEW)

@@ -29,7 +29,7 @@ def true_density(atoms, points):
     """Gaussians on all periodic images, times a many-body factor."""
     shifts = np.stack(np.meshgrid(*[[-2, -1, 0, 1, 2]] * 3, indexing="ij"), -1).reshape(-1, 3)
     rho, crowd = np.zeros(len(points)), np.zeros(len(points))
-    for symbol, position in zip(atoms.get_chemical_symbols(), atoms.positions):
+    for symbol, position in zip(atoms.get_chemical_symbols(), atoms.positions, strict=True):
         n, width = SHAPES[symbol]
         images = position + shifts @ atoms.cell.array
         r2 = ((points[:, None, :] - images) ** 2).sum(-1)

@@ -1,16 +1,24 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """Comparing structures, and the densities of them."""
 
+from __future__ import annotations
+
 import warnings
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..errors import ChargeError
+from ..grid.density import Density
+from ..typing import Floats, Integers, PathLike
+
+if TYPE_CHECKING:
+    from ase import Atoms
 
 SAME_PLACE = 0.01  # A; files print positions with at least three decimals
 
 
-def same_atoms(one, other):
+def same_atoms(one: Atoms, other: Atoms) -> bool:
     """Whether two structures of one cell hold the same atoms, in whatever order.
 
     Returns
@@ -21,7 +29,7 @@ def same_atoms(one, other):
     return same_places(one, other) is not None
 
 
-def same_places(one, other):
+def same_places(one: Atoms, other: Atoms) -> Integers | None:
     """Find the atoms of a structure in another one of the same cell.
 
     Along an axis that is open in both an atom and its image are different places.
@@ -54,7 +62,7 @@ def same_places(one, other):
     return place
 
 
-def check_same_grid(path, density, other_path, other):
+def check_same_grid(path: PathLike, density: Density, other_path: PathLike, other: Density) -> None:
     """Raise ChargeError when two densities are not on one grid of one cell.
 
     Parameters
@@ -78,7 +86,7 @@ def check_same_grid(path, density, other_path, other):
         )
 
 
-def _wrapped(fractions, period):
+def _wrapped(fractions: Floats, period: Floats) -> Floats:
     """Bring fractions (n, 3) to 0 <= f < 1 along the axes of period 1."""
     # twice: a tiny negative number modulo 1 is 1
     return np.where(period, fractions % 1.0 % 1.0, fractions)

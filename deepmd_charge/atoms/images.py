@@ -1,20 +1,21 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """Periodic images of atoms around the cell, found by place."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-__all__ = ["Bins", "Images", "place"]
+from ..grid.grid import place
+from ..typing import ArrayLike, Floats, Integers
 
+if TYPE_CHECKING:
+    from ase import Atoms
 
-def place(fractions, cell):
-    """Positions (n, 3) of fractional coordinates, each the same whatever the others are.
-
-    A matrix product may round a row differently in matrices of different size.
-    """
-    return fractions[:, :1] * cell[0] + fractions[:, 1:2] * cell[1] + fractions[:, 2:] * cell[2]
+__all__ = ["Bins", "Images"]
 
 
 @dataclass
@@ -35,14 +36,14 @@ class Bins:
         (3,) int64, number of bins along each axis.
     """
 
-    positions: np.ndarray
-    types: np.ndarray
-    starts: np.ndarray
-    frame: np.ndarray
-    shape: np.ndarray
+    positions: Floats
+    types: Integers
+    starts: Integers
+    frame: Floats
+    shape: Integers
 
     @property
-    def arrays(self):
+    def arrays(self) -> tuple[Floats, Integers, Integers, Floats, Integers]:
         """The attributes in this order."""
         return self.positions, self.types, self.starts, self.frame, self.shape
 
@@ -54,7 +55,7 @@ class Images:
     ----------
     atoms : ase.Atoms
         The structure; images are made along the axes of its ``pbc``.
-    types : np.ndarray
+    types : array_like of int
         (natoms,) index of each atom in the model's type map.
     rcut : float
         How far a point sees, A.
@@ -69,34 +70,34 @@ class Images:
         The same, in bins of half the distance that a point sees.
     """
 
-    def __init__(self, atoms, types, rcut):
+    def __init__(self, atoms: Atoms, types: ArrayLike, rcut: float) -> None:
         self._rcut = rcut
         self._pbc = np.array(atoms.pbc, dtype=bool)
         self._cell = atoms.cell.complete().array
         self._inverse = np.linalg.inv(self._cell)
         # rcut in fractions of the height of the cell along each axis
         margin = rcut * np.linalg.norm(self._inverse, axis=0)
-        images, types = self._wrapped(atoms.positions), np.asarray(types)
+        images, kinds = self._wrapped(atoms.positions), np.asarray(types)
         for axis in np.flatnonzero(self._pbc):
             reach = int(np.ceil(margin[axis]))
             along = images[:, axis, None] + np.arange(-reach, reach + 1)
             atom, shift = np.nonzero((along >= -margin[axis]) & (along <= 1.0 + margin[axis]))
             images = images[atom]
             images[:, axis] = along[atom, shift]
-            types = types[atom]
+            kinds = kinds[atom]
         self.positions = place(images, self._cell)
-        self.types = types
+        self.types: Integers = kinds
         self.bins = self._sorted()
 
-    def _wrapped(self, positions):
+    def _wrapped(self, positions: Floats) -> Floats:
         fractions = place(positions, self._inverse)
         return fractions - np.floor(fractions) * self._pbc
 
-    def wrap(self, points):
+    def wrap(self, points: Floats) -> Floats:
         """Bring points (n, 3) into the cell along its periodic axes."""
         return place(self._wrapped(points), self._cell)
 
-    def around(self, points):
+    def around(self, points: Floats) -> tuple[Floats, Integers]:
         """Positions and types of all atoms that may lie within the cutoff of points.
 
         Parameters
@@ -116,7 +117,7 @@ class Images:
         near = np.all((self.positions >= low) & (self.positions <= high), axis=1)
         return self.positions[near], self.types[near]
 
-    def pairs(self, points, rcut):
+    def pairs(self, points: Floats, rcut: float) -> tuple[Integers, Integers, Floats]:
         """All pairs of a point and an atom or image within a distance.
 
         Parameters
@@ -140,12 +141,12 @@ class Images:
         return point, atom, r
 
     @cached_property
-    def _tree(self):
+    def _tree(self) -> Any:
         from scipy.spatial import cKDTree
 
         return cKDTree(self.positions)
 
-    def _sorted(self):
+    def _sorted(self) -> Bins:
         if not len(self.positions):
             empty = np.zeros(0), np.zeros(0, np.int32), np.zeros(2, np.int64)
             return Bins(*empty, np.ones(6), np.ones(3, np.int64))

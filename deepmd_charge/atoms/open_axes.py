@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """Open axes for programs that know only periodic ones: images so far that they do not matter."""
 
+from __future__ import annotations
+
 import numpy as np
+
+from ..typing import ArrayLike, Booleans, Floats
 
 __all__ = ["MARGIN", "gaps", "separated"]
 
@@ -10,7 +14,7 @@ __all__ = ["MARGIN", "gaps", "separated"]
 MARGIN = 101.0
 
 
-def separated(cell, pbc, places, margin):
+def separated(cell: Floats, pbc: ArrayLike, places: Floats, margin: float) -> Floats:
     """Cell vectors with which a structure that is periodic along all looks as it is.
 
     Parameters
@@ -31,14 +35,14 @@ def separated(cell, pbc, places, margin):
         others normals to all, so long that images of the places stay farther than
         the margin away.
     """
-    pbc = np.asarray(pbc, dtype=bool)
-    normals = np.linalg.svd(cell[pbc])[2][pbc.sum() :]
+    periodic = np.asarray(pbc, dtype=bool)
+    normals = np.linalg.svd(cell[periodic])[2][periodic.sum() :]
     vectors = np.array(cell, dtype=np.float64)
-    vectors[~pbc] = normals * (np.ptp(places @ normals.T, axis=0) + margin)[:, None]
+    vectors[~periodic] = normals * (np.ptp(places @ normals.T, axis=0) + margin)[:, None]
     return vectors
 
 
-def gaps(places, cells, periodic):
+def gaps(places: Floats, cells: Floats, periodic: Booleans) -> Floats:
     """How close images come across the open axes of frames.
 
     Parameters

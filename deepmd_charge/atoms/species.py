@@ -6,10 +6,18 @@ two parts, as in an antiferromagnet, the user names them; the names are an
 array of the ``ase.Atoms``, so that slices, copies and supercells keep them.
 """
 
+from __future__ import annotations
+
 import re
+from collections.abc import Sequence
 from itertools import groupby
+from typing import TYPE_CHECKING, Any
 
 from ..errors import ChargeError
+from ..typing import Floats, PathLike
+
+if TYPE_CHECKING:
+    from ase import Atoms
 
 ARRAY = "species"
 GRID_TYPE = "X"  # name of the pseudo-atoms that stand for grid points
@@ -19,7 +27,7 @@ _PLACES = ("Bq", "Va")  # labels of ghosts and vacancies
 _SPINS = ("up", "dn", "dw", "down")
 
 
-def species_of(atoms):
+def species_of(atoms: Atoms) -> list[str]:
     """Names of the types of atoms.
 
     Parameters
@@ -36,7 +44,7 @@ def species_of(atoms):
     return atoms.get_chemical_symbols()
 
 
-def element_of(name):
+def element_of(name: str) -> str | None:
     """Element of a type: "Fe" of "Fe1"; None where it is no element's name."""
     from ase.data import atomic_numbers
 
@@ -44,7 +52,7 @@ def element_of(name):
     return match[1] if match and atomic_numbers.get(match[1], 0) > 0 else None
 
 
-def element_of_label(label):
+def element_of_label(label: str) -> str | None:
     """Element that a program's label of an atom begins with.
 
     Parameters
@@ -76,7 +84,7 @@ def element_of_label(label):
     return found[-1]
 
 
-def types_of_labels(labels):
+def types_of_labels(labels: Sequence[str]) -> list[str] | None:
     """Names of atom types that the labels of a structure's atoms make.
 
     Where labels tell atoms of one element apart, as those of the sublattices of an
@@ -86,38 +94,38 @@ def types_of_labels(labels):
     Parameters
     ----------
     labels : sequence of str
-        As for :func:`element_of_label`, which must know them.
+        As for :func:`element_of_label`; one that it does not know stands for itself.
 
     Returns
     -------
     list of str or None
         None where the elements are names enough.
     """
-    elements = list(map(element_of_label, labels))
+    elements = [element_of_label(label) or label for label in labels]
     names = list(map(_type_name, elements, labels))
     of_element = {
-        element: [name for name, its in zip(names, elements) if its == element]
+        element: [name for name, its in zip(names, elements, strict=True) if its == element]
         for element in set(elements)
     }
     apart = {element for element, its in of_element.items() if _are_types(its)}
     if not apart:
         return None
-    return [name if its in apart else its for name, its in zip(names, elements)]
+    return [name if its in apart else its for name, its in zip(names, elements, strict=True)]
 
 
-def _are_types(names):
+def _are_types(names: list[str]) -> bool:
     distinct = set(names)
     is_count = len(distinct) == len(names) > 2 and all(name[-1].isdigit() for name in names)
     return len(distinct) > 1 and not is_count
 
 
-def _type_name(element, label):
+def _type_name(element: str, label: str) -> str:
     """The label, or as much like it as a name of the element can be."""
     rest = "" if label.isdecimal() else label[len(element) :]
     return f"{element}_{rest}" if rest[:1].isalpha() else f"{element}{rest}"
 
 
-def named_atoms(names, positions, **options):
+def named_atoms(names: Sequence[str], positions: Floats, **options: Any) -> Atoms:
     """Make atoms whose types have names.
 
     Parameters
@@ -148,7 +156,12 @@ def named_atoms(names, positions, **options):
     return atoms
 
 
-def name_species(path, atoms, names, counts=None):
+def name_species(
+    path: PathLike,
+    atoms: Atoms,
+    names: Sequence[str] | None,
+    counts: Sequence[int] | None = None,
+) -> None:
     """Set the names of the types of atoms.
 
     Parameters
@@ -181,15 +194,16 @@ def name_species(path, atoms, names, counts=None):
         counts = [len(list(run)) for _, run in groupby(symbols)]
     each = list(names)
     if len(each) == len(counts):
-        each = [name for name, count in zip(each, counts) for _ in range(count)]
+        each = [name for name, count in zip(each, counts, strict=True) for _ in range(count)]
     if len(each) != len(atoms):
         raise ChargeError(
             f"{path}: {len(names)} names of species for {len(counts)} groups of atoms"
             f" ({len(atoms)} atoms); {remedy}"
         )
-    for name, symbol in zip(each, symbols):
+    for name, symbol in zip(each, symbols, strict=True):
         if element_of(name) != symbol:
             raise ChargeError(
-                f"{path}: {name!r} is no name for atoms of {symbol}; call them {symbol}1, {symbol}2, ..."
+                f"{path}: {name!r} is no name for atoms of {symbol};"
+                f" call them {symbol}1, {symbol}2, ..."
             )
     atoms.set_array(ARRAY, each, dtype="U32")

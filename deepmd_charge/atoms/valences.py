@@ -11,13 +11,18 @@ most by :math:`\sum_f |P_{ef}| |d_f|`. Counts that all fit other whole numbers,
 such as those of cells with one charge an atom, are not found out.
 """
 
+from __future__ import annotations
+
 import re
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
 import numpy as np
 
 from ..errors import ChargeError
+from ..typing import Floats
 
-__all__ = ["ATOM_TOLERANCE", "fit", "settled"]
+__all__ = ["ATOM_TOLERANCE", "Facts", "fit", "settled"]
 
 # Electrons by which a file may miss the common valences, for each atom and in
 # all: superpositions and coarse grids miss by 1e-3 an atom, and another potential
@@ -33,8 +38,11 @@ _UNSETTLED = 0.5
 # VASP's fractional hydrogens, such as H.75 and H1.25.
 _FRACTIONAL = re.compile(r"H(\d?\.\d+)")
 
+# Of a file: atoms of each element, electrons, and what a complaint calls it.
+Facts: TypeAlias = tuple[Mapping[str, float], float, str]
 
-def settled(name, valence):
+
+def settled(name: str, valence: float) -> tuple[float, float]:
     """Valence of the potential that a fitted one stands for.
 
     Parameters
@@ -59,7 +67,9 @@ def settled(name, valence):
     return valence, _UNSETTLED
 
 
-def fit(elements, facts, given):
+def fit(
+    elements: Sequence[str], facts: Sequence[Facts], given: Mapping[str, float]
+) -> tuple[dict[str, float], dict[str, float]]:
     """Find the valences of the elements that electron counts determine.
 
     An element is determined where its unit vector lies in the row space of the
@@ -102,9 +112,11 @@ def fit(elements, facts, given):
     is_known = ~free
     is_known[free] = np.isclose(np.diag(inverse[free] @ counts[:, free]), 1.0, rtol=0, atol=1e-8)
 
-    valence = {e: float(z) for e, z, known in zip(elements, solution, is_known) if known}
+    valence = {
+        e: float(z) for e, z, known in zip(elements, solution, is_known, strict=True) if known
+    }
     meant = {e: settled(e, z) for e, z in valence.items()}
-    values = [meant[e][0] if e in meant else z for e, z in zip(elements, solution)]
+    values = [meant[e][0] if e in meant else z for e, z in zip(elements, solution, strict=True)]
     doubts = _doubts(elements, counts, electrons - counts @ values, inverse)
     # one that is no whole number says that the electrons are not those of neutral cells
     is_settled = all(error < _UNSETTLED for e, (_, error) in meant.items() if e not in given)
@@ -119,20 +131,23 @@ def fit(elements, facts, given):
     return valence, error
 
 
-def _doubts(elements, counts, missed, inverse):
+def _doubts(
+    elements: Sequence[str], counts: Floats, missed: Floats, inverse: Floats
+) -> dict[str, tuple[float, bool]]:
     """Change of each valence by what files miss; whether each of these misses that little."""
     weight, missed = np.abs(inverse), np.abs(missed)
     allowed = np.minimum(FILE_TOLERANCE, _FILE_MISS + _ATOM_MISS * counts.sum(axis=1))
     is_small = ~((weight > 1e-12) & (missed > allowed)).any(axis=1)
-    return dict(zip(elements, zip((weight @ missed).tolist(), is_small.tolist())))
+    doubts = zip((weight @ missed).tolist(), is_small.tolist(), strict=True)
+    return dict(zip(elements, doubts, strict=True))
 
 
-def _check_common(facts, excess, n_atoms):
+def _check_common(facts: Sequence[Facts], excess: Floats, n_atoms: Floats) -> None:
     """Raise ChargeError where files miss the common valences by far."""
     if (np.abs(excess) > np.maximum(FILE_TOLERANCE, ATOM_TOLERANCE * n_atoms)).any():
         low, high = (
             f"{facts[i][2]} ({facts[i][1]:.6g} electrons)"
-            for i in (excess.argmin(), excess.argmax())
+            for i in (int(excess.argmin()), int(excess.argmax()))
         )
         raise ChargeError(
             f"training systems with different valences: {low} and {high} cannot come from the"

@@ -6,9 +6,11 @@ module does not import TensorFlow: DeePMD-kit loads it for its documentation
 and input checks in every backend.
 """
 
+from __future__ import annotations
+
 from dataclasses import MISSING
-from types import NoneType
-from typing import get_args, get_origin
+from types import GenericAlias, NoneType
+from typing import Any, get_args, get_origin
 
 from dargs import Argument
 from deepmd.utils.argcheck import (
@@ -20,19 +22,23 @@ from deepmd.utils.argcheck import (
     model_args_plugin,
 )
 
-from ..model.keys import Spec, keys_of
+from ..model.keys import Key, Spec, keys_of
 from ..model.spec import DescriptorSpec, FittingSpec, LossSpec, ModelSpec
 
 _TF = "(Supported Backend: TensorFlow) "
 
 
-def _arguments(spec):
+def _arguments(spec: type[Spec]) -> dict[str, Argument]:
     """The arguments of a specification's keys, by name."""
     return {key.name: _argument(key) for key in keys_of(spec)}
 
 
-def _argument(key):
-    options = {"doc": key.doc, "alias": key.alias, "optional": key.default is not MISSING}
+def _argument(key: Key) -> Argument:
+    options: dict[str, Any] = {
+        "doc": key.doc,
+        "alias": key.alias,
+        "optional": key.default is not MISSING,
+    }
     if key.default is not MISSING and key.default is not None:
         options["default"] = _listed(key.default)
     if key.check:
@@ -41,39 +47,39 @@ def _argument(key):
     return Argument(key.name, _types(key.kind), **options)
 
 
-def _listed(value):
+def _listed(value: Any) -> Any:
     return [_listed(v) for v in value] if isinstance(value, tuple) else value
 
 
-def _types(kind):
+def _types(kind: object) -> Any:
     """The type in JSON, or a list of types, of a field's annotation."""
     if get_origin(kind) is tuple:
-        return list[_types(get_args(kind)[0])]
+        return GenericAlias(list, (_types(get_args(kind)[0]),))
     if isinstance(kind, type):
-        return {NoneType: None, Spec: dict}.get(kind, kind)
+        return None if kind is NoneType else dict if issubclass(kind, Spec) else kind
     return [_types(option) for option in get_args(kind)]
 
 
 @descrpt_args_plugin.register("se_charge", doc=_TF)
-def se_charge_args():
+def se_charge_args() -> list[Argument]:
     """Arguments of the descriptor ``se_charge``."""
     return [*_arguments(DescriptorSpec).values()]
 
 
 @fitting_args_plugin.register("charge", doc=_TF)
-def charge_fitting_args():
+def charge_fitting_args() -> list[Argument]:
     """Arguments of the fitting net ``charge``."""
     return [*_arguments(FittingSpec).values()]
 
 
 @loss_args_plugin.register("charge", doc=_TF)
-def charge_loss_args():
+def charge_loss_args() -> list[Argument]:
     """Arguments of the loss ``charge``."""
     return [*_arguments(LossSpec).values()]
 
 
 @model_args_plugin.register("charge", doc=_TF)
-def charge_model_args():
+def charge_model_args() -> Argument:
     """Arguments of the model type ``charge``."""
     arguments = _arguments(ModelSpec)
     del arguments["type_map"]  # DeePMD-kit's own

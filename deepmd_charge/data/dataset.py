@@ -1,18 +1,28 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """What a model must remember of the DP systems that it is trained on, and whether it can be."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
 import numpy as np
 
 from ..atoms import valences
 from ..atoms.open_axes import gaps
 from ..atoms.species import GRID_TYPE
 from ..errors import ChargeError
-from .stored import StoredSystem
+from ..typing import Floats
+from .stored import StoredSet, StoredSystem
 
 __all__ = ["check_open_axes", "check_systems", "dataset_info"]
 
 
-def dataset_info(system_dirs, type_map=None, given=()):
+def dataset_info(
+    system_dirs: Iterable[str],
+    type_map: Sequence[str] | None = None,
+    given: Mapping[str, float] | None = None,
+) -> dict[str, Any]:
     """Gather elements, valences, grid spacing and file kind of a training set.
 
     The valences are those that :func:`deepmd_charge.atoms.valences.fit` finds for the
@@ -50,22 +60,28 @@ def dataset_info(system_dirs, type_map=None, given=()):
         valences, from different kinds of file, or with different sources of
         superposed atomic densities.
     """
-    elements, facts, spacings, kinds, sources = [], [], [], {}, {}
+    elements: list[str] = []
+    facts: list[tuple[dict[str, float], float, str]] = []
+    spacings: list[float] = []
+    kinds: dict[str, str] = {}
+    sources: dict[str, str] = {}
     for system in _opened(system_dirs, type_map):
+        folder = str(system.folder)
         for part in system.sets():
             counts = part.counts()
-            seen = (name for name, occurs in zip(system.names, counts.any(axis=0)) if occurs)
+            occurs = zip(system.names, np.any(counts, axis=0), strict=True)
+            seen = [name for name, is_there in occurs if is_there]
             elements += [name for name in seen if name != GRID_TYPE and name not in elements]
             if (electrons := part.find("n_electrons")) is not None:
                 rows = np.column_stack([counts, electrons.ravel()])
                 for *row, n in np.unique(rows, axis=0):  # frames of one file agree
-                    facts.append((dict(zip(system.names, row)), n, system.folder))
+                    facts.append((dict(zip(system.names, row, strict=True)), n, folder))
             spacings.extend(_grid_spacings(part))
             if (kind := part.find("density_kind")) is not None:
-                kinds.update((str(name), system.folder) for name in np.unique(kind.astype(str)))
+                kinds.update((str(name), folder) for name in np.unique(kind.astype(str)))
             source = part.find("saed_source")
             names_of = [""] if source is None else np.unique(source.astype(str))
-            sources.update((str(name), system.folder) for name in names_of)
+            sources.update((str(name), folder) for name in names_of)
     if len(sources) > 1:
         found = ", ".join(f"{name or 'none'} in {folder}" for name, folder in sources.items())
         raise ChargeError(
@@ -75,7 +91,7 @@ def dataset_info(system_dirs, type_map=None, given=()):
     if len(kinds) > 1:
         found = ", ".join(f"{kind or 'unknown'} in {folder}" for kind, folder in kinds.items())
         raise ChargeError(f"densities of different kinds in one training set: {found}; keep one")
-    valence, error = valences.fit(elements, facts, dict(given))
+    valence, error = valences.fit(elements, facts, dict(given or {}))
     return {
         "elements": elements,
         "valence": valence,
@@ -86,7 +102,7 @@ def dataset_info(system_dirs, type_map=None, given=()):
     }
 
 
-def check_systems(system_dirs, type_map=None):
+def check_systems(system_dirs: Iterable[str], type_map: Sequence[str] | None = None) -> None:
     """Refuse DP systems that would turn the training into NaN.
 
     Parameters
@@ -106,8 +122,8 @@ def check_systems(system_dirs, type_map=None):
             points = part.counts()[:, is_grid]
             if system.names and not points.any(axis=1).all():
                 raise ChargeError(
-                    f"{part.path}: a frame has no grid point, that is, no atom of type {GRID_TYPE}; make the"
-                    " system with deepmd-charge convert or dpdata's vasp/chgcar"
+                    f"{part.path}: a frame has no grid point, that is, no atom of type {GRID_TYPE};"
+                    " make the system with deepmd-charge convert or dpdata's vasp/chgcar"
                 )
             for name in ("coord", "box", "density"):
                 values = part.find(name)
@@ -115,12 +131,12 @@ def check_systems(system_dirs, type_map=None):
                     continue
                 frames = np.isfinite(values.reshape(len(values), -1)).all(axis=1)
                 raise ChargeError(
-                    f"{part.path / name}.npy: frame {np.argmin(frames)} holds a value that is not a "
-                    "finite number; make the system again"
+                    f"{part.path / name}.npy: frame {np.argmin(frames)} holds a value that is not"
+                    " a finite number; make the system again"
                 )
 
 
-def check_open_axes(system_dirs, reach):
+def check_open_axes(system_dirs: Iterable[str], reach: float) -> None:
     """Refuse DP systems in which a model would see images across open axes.
 
     DeePMD-kit knows all axes as periodic, or none (``nopbc``). Along the open ones
@@ -166,14 +182,16 @@ def check_open_axes(system_dirs, reach):
                 )
 
 
-def _opened(system_dirs, type_map=None):
+def _opened(
+    system_dirs: Iterable[str], type_map: Sequence[str] | None = None
+) -> Iterator[StoredSystem]:
     """The systems, one at a time."""
     return (StoredSystem(path, type_map) for path in system_dirs)
 
 
-def _grid_spacings(part):
+def _grid_spacings(part: StoredSet) -> Floats:
     """Distances of grid points along the axes of each frame's file, A, as far as they are known."""
     spacing, shape, box = (part.find(name) for name in ("grid_spacing", "grid_shape", "box"))
     if spacing is None and shape is not None and box is not None:  # as it was written once
         spacing = np.linalg.norm(box.reshape(-1, 3, 3), axis=2) / shape.reshape(-1, 3)
-    return [] if spacing is None else spacing.ravel()
+    return np.empty(0) if spacing is None else spacing.ravel()

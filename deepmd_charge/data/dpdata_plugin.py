@@ -13,13 +13,28 @@ dpdata imports this module while it is being imported itself, so that nothing
 heavy may be imported here.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
 import dpdata
 import numpy as np
 from dpdata.data_type import Axis, DataType, register_data_type
 from dpdata.format import Format
 
-from ..atoms.species import GRID_TYPE
-from .sampling import N_POINTS, POINTS_PER_FRAME, sample_frames
+from ..atoms.open_axes import MARGIN, separated
+from ..atoms.species import GRID_TYPE, species_of
+from ..errors import ChargeError
+from ..grid.channels import channel
+from ..grid.density import Density
+from ..grid.quantity import compose_kind, find_quantity
+from ..io import LEARN, iterate_densities
+from ..saed.sources import beside, is_density_file, open_source
+from ..saed.table import RadialTable
+from ..typing import PathLike
+from .sampling import N_POINTS, POINTS_PER_FRAME, random_generator, sample_frames
+from .superpositions import Source
 
 DATA_TYPES = (
     # e/A^3, zero on the real atoms
@@ -43,15 +58,15 @@ if hasattr(dpdata, "System"):  # dpdata was complete before it heard of this mod
 
 
 def system_data(
-    density,
-    n_points=N_POINTS,
-    points_per_frame=POINTS_PER_FRAME,
-    seed=None,
-    quantity="total",
-    path="",
-    saed=None,
-    by_gradient=0.0,
-):
+    density: Density,
+    n_points: int = N_POINTS,
+    points_per_frame: int = POINTS_PER_FRAME,
+    seed: int | np.random.Generator | None = None,
+    quantity: str = "total",
+    path: str = "",
+    saed: Source | None = None,
+    by_gradient: float = 0.0,
+) -> dict[str, Any]:
     """Sample a density into the data of a dpdata System.
 
     Parameters
@@ -85,12 +100,6 @@ def system_data(
         If the density has no such quantity, or it is not the total density
         that atomic densities are to be subtracted from.
     """
-    from ..atoms.open_axes import MARGIN, separated
-    from ..atoms.species import species_of
-    from ..errors import ChargeError
-    from ..grid.channels import channel
-    from ..grid.quantity import compose_kind, find_quantity
-
     learnt = density.quantity if quantity == "total" else find_quantity(quantity)
     if saed is not None and not learnt.is_total:
         raise ChargeError(
@@ -135,16 +144,19 @@ def system_data(
     return data
 
 
-def _open_saed(file_name, saed, ecutrho, species):
+def _open_saed(
+    file_name: PathLike,
+    saed: PathLike | RadialTable,
+    ecutrho: float | None,
+    species: Sequence[str] | None,
+) -> Source:
     """Open the source of superposed atomic densities of a file."""
-    from ..saed.sources import beside, is_density_file, open_source
-
-    if is_density_file(saed):
+    if not isinstance(saed, RadialTable) and is_density_file(saed):
         saed = beside(file_name, saed)
     return open_source(saed, ecutrho, species)
 
 
-def _joined(parts):
+def _joined(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """The data of one system from those of all densities of a file, which have the same atoms."""
     data = parts[0]
     for name in ("cells", "coords", *(t.name for t in DATA_TYPES)):
@@ -160,27 +172,27 @@ class DensityFormat(Format):
     There is no labelled form: a charge density has no energy.
     """
 
-    format = None  # key of deepmd_charge.io.FORMATS
+    format: ClassVar[str | None] = None  # key of deepmd_charge.io.FORMATS
 
     @Format.post("rot_lower_triangular")
     def from_system(
         self,
-        file_name,
-        n_points=N_POINTS,
-        points_per_frame=POINTS_PER_FRAME,
-        seed=None,
-        saed=None,
-        saed_ecutrho=None,
-        quantity="total",
-        species=None,
-        check=True,
-        by_gradient=0.0,
-        pbc=None,
-        unit=None,
-        holds=None,
-        **kwargs,
-    ):
-        """Load grid points of a charge density.
+        file_name: PathLike,
+        n_points: int = N_POINTS,
+        points_per_frame: int = POINTS_PER_FRAME,
+        seed: int | np.random.Generator | None = None,
+        saed: PathLike | RadialTable | None = None,
+        saed_ecutrho: float | None = None,
+        quantity: str = "total",
+        species: Sequence[str] | None = None,
+        check: bool | str = True,
+        by_gradient: float = 0.0,
+        pbc: Sequence[bool] | None = None,
+        unit: str | Sequence[str] | None = None,
+        holds: str | None = None,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        r"""Load grid points of a charge density.
 
         Parameters
         ----------
@@ -194,7 +206,7 @@ class DensityFormat(Format):
             "potcar:FILE", a table or its "saed.npz", or a density file on the
             same grid, which is looked for beside this one first.
         saed_ecutrho : float, optional
-            Cutoff of \\|G\\|^2 of the run in Ry; needed for UPF files.
+            Cutoff of \|G\|^2 of the run in Ry; needed for UPF files.
         quantity : str, optional
             What to learn of a density with spin; see :mod:`deepmd_charge.grid.quantity`.
         species, check, pbc, unit, holds
@@ -213,19 +225,16 @@ class DensityFormat(Format):
         ChargeError
             If the file cannot be read, or ``saed`` is missing or does not fit.
         """
-        from ..io import LEARN, iterate_densities
-        from .sampling import random_generator
-
-        check = check and LEARN
         densities = iterate_densities(
-            file_name, self.format, species, check, pbc=pbc, unit=unit, holds=holds
+            file_name, self.format, species, check and LEARN, pbc=pbc, unit=unit, holds=holds
         )
         options = n_points, points_per_frame, random_generator(seed), quantity
-        parts = []
+        source: Source | None = None
+        parts: list[dict[str, Any]] = []
         for name, density in densities:
             if saed is not None and not parts:  # a density that cannot be read is told of first
-                saed = _open_saed(file_name, saed, saed_ecutrho, species)
-            parts.append(system_data(density, *options, name, saed, by_gradient))
+                source = _open_saed(file_name, saed, saed_ecutrho, species)
+            parts.append(system_data(density, *options, name, source, by_gradient))
         return _joined(parts)
 
 

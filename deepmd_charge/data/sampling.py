@@ -1,24 +1,33 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """Which grid points are learnt from."""
 
+from __future__ import annotations
+
 import math
+from collections.abc import Iterator
 
 import numpy as np
 
 from ..errors import ChargeError
+from ..grid.density import Density
 from ..grid.mapped import release, slow_axis
+from ..typing import Floats, Integers
 
 N_POINTS = 100_000
 POINTS_PER_FRAME = 1000
 
 
 def sample_frames(
-    density, n_points=N_POINTS, points_per_frame=POINTS_PER_FRAME, seed=None, by_gradient=0.0
-):
-    """Draw grid points without replacement, in frames of equal size.
+    density: Density,
+    n_points: int = N_POINTS,
+    points_per_frame: int = POINTS_PER_FRAME,
+    seed: int | np.random.Generator | None = None,
+    by_gradient: float = 0.0,
+) -> Integers:
+    r"""Draw grid points without replacement, in frames of equal size.
 
     Points are equally likely, but for a share that is drawn first and in
-    proportion to \\|grad rho\\|. A short last frame is filled up with unused
+    proportion to \|grad rho\|. A short last frame is filled up with unused
     points. Where the grid has none left, points of the first frames appear once
     more.
 
@@ -65,7 +74,7 @@ def sample_frames(
     return np.resize(chosen, (n_frames, points_per_frame))
 
 
-def random_generator(seed):
+def random_generator(seed: int | np.random.Generator | None) -> np.random.Generator:
     """Make a numpy Generator of a seed, or ChargeError of a negative one."""
     try:
         return np.random.default_rng(seed)
@@ -73,8 +82,8 @@ def random_generator(seed):
         raise ChargeError(f"seed is {seed}: give a whole number that is not negative") from None
 
 
-def _by_gradient(density, n_points, generator):
-    """Draw points one after another with probabilities proportional to \\|grad rho\\|.
+def _by_gradient(density: Density, n_points: int, generator: np.random.Generator) -> Integers:
+    r"""Draw points one after another with probabilities proportional to \|grad rho\|.
 
     The n points of least e / weight, e exponential random numbers, are such a
     sample (Efraimidis and Spirakis, Inf. Process. Lett. 97, 181 (2006)): one pass
@@ -103,8 +112,8 @@ def _by_gradient(density, n_points, generator):
     return np.sort(index)
 
 
-def _gradients(density, axis):
-    """Yield \\|grad rho\\| (e/A^4) of the planes along a grid axis.
+def _gradients(density: Density, axis: int) -> Iterator[Floats]:
+    r"""Yield \|grad rho\| (e/A^4) of the planes along a grid axis.
 
     By central differences, at the faces of open axes by those to the plane beside.
     """
@@ -116,11 +125,13 @@ def _gradients(density, axis):
     for k, plane in enumerate(planes):
         steps = [_step(planes, k, periodic[0])]
         steps += [_steps(plane, i, periodic[i + 1]) for i in (0, 1)]
-        yield np.sqrt(sum(sum(a * d for a, d in zip(row, steps)) ** 2 for row in to_cartesian))
+        yield np.sqrt(
+            sum(sum(a * d for a, d in zip(row, steps, strict=True)) ** 2 for row in to_cartesian)
+        )
         release(density.values)
 
 
-def _step(planes, k, is_periodic):
+def _step(planes: Floats, k: int, is_periodic: bool) -> Floats:
     """Difference of the planes after and before one, twice that of two neighbours at an end."""
     n = len(planes)
     if is_periodic:
@@ -129,7 +140,7 @@ def _step(planes, k, is_periodic):
     return (planes[after] - planes[before]) * (2.0 / max(after - before, 1))
 
 
-def _steps(plane, axis, is_periodic):
+def _steps(plane: Floats, axis: int, is_periodic: bool) -> Floats:
     """The same, at all points along an axis of a plane."""
     if is_periodic:
         return np.roll(plane, -1, axis) - np.roll(plane, 1, axis)

@@ -1,11 +1,21 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """DP systems as DeePMD-kit sees them: folders, or groups of HDF5 files."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import ChargeError
+from ..typing import Integers
 
-__all__ = ["StoredSystem", "frames"]
+if TYPE_CHECKING:
+    from deepmd.utils.path import DPPath
+
+__all__ = ["StoredSet", "StoredSystem", "frames"]
 
 
 class StoredSystem:
@@ -15,7 +25,7 @@ class StoredSystem:
     ----------
     path : str
         A folder (``deepmd/npy``, mixed or not), or ``FILE.hdf5#/GROUP``.
-    type_map : list of str, optional
+    type_map : sequence of str, optional
         Names of the types of a system that has no ``type_map.raw``.
 
     Attributes
@@ -30,7 +40,7 @@ class StoredSystem:
         If it, or here and below a part of it, cannot be read.
     """
 
-    def __init__(self, path, type_map=None):
+    def __init__(self, path: str, type_map: Sequence[str] | None = None) -> None:
         from deepmd.utils.path import DPPath
 
         try:
@@ -39,16 +49,16 @@ class StoredSystem:
             raise ChargeError(f"{path}: cannot be read as a DP system: {error}") from None
         file = self.folder / "type_map.raw"
         if file.is_file():
-            self.names = _load(file, dtype=str, ndmin=1).tolist()
+            self.names: list[str] = _load(file, dtype=str, ndmin=1).tolist()
         else:
             self.names = list(type_map or [])
 
     @property
-    def is_open(self):
+    def is_open(self) -> bool:
         """bool: Whether DeePMD-kit takes it for periodic along no axis."""
         return (self.folder / "nopbc").is_file()
 
-    def sets(self):
+    def sets(self) -> list[StoredSet]:
         """Return its sets, ``set.000`` and so on, as :class:`StoredSet`."""
         return [StoredSet(self, path) for path in sorted(self.folder.glob("set.*"))]
 
@@ -56,26 +66,26 @@ class StoredSystem:
 class StoredSet:
     """One of the sets of a system; its name in messages is `path`."""
 
-    def __init__(self, system, path):
+    def __init__(self, system: StoredSystem, path: DPPath) -> None:
         self._system = system
         self.path = path
 
-    def read(self, name):
+    def read(self, name: str) -> NDArray[Any]:
         """Array of the frames; see :meth:`find`, but ChargeError where there is none."""
         return _load(self.path / f"{name}.npy")
 
-    def find(self, name):
+    def find(self, name: str) -> NDArray[Any] | None:
         """Array ``name.npy``, a row for each frame; None where there is none."""
         return self.read(name) if (self.path / f"{name}.npy").is_file() else None
 
-    def types(self):
+    def types(self) -> Integers:
         """Types of the atoms, (n_frames, natoms), or (1, natoms) where all frames have the same."""
         types = self.find("real_atom_types")
         if types is None:
             types = _load(self._system.folder / "type.raw", dtype=int, ndmin=1)[None]
         return types
 
-    def counts(self):
+    def counts(self) -> Integers:
         """Atoms of each of the system's types in each frame, (n_frames, n_types)."""
         types = self.types()
         counts = (types[:, :, None] == np.arange(len(self._system.names))).sum(axis=1)
@@ -83,14 +93,16 @@ class StoredSet:
         return counts if is_mixed else np.tile(counts, (len(self.read("coord")), 1))
 
 
-def frames(system_dirs, type_map, labels, most):
+def frames(
+    system_dirs: Iterable[str], type_map: Sequence[str], labels: Iterable[str], most: int
+) -> Iterator[dict[str, Any]]:
     """Read some frames of every set of a training set.
 
     Parameters
     ----------
     system_dirs : list of str
         As for :class:`StoredSystem`.
-    type_map : list of str
+    type_map : sequence of str
         Types of the model; those of the systems are translated to it.
     labels : tuple of str
         Atomic labels to read.
@@ -101,7 +113,7 @@ def frames(system_dirs, type_map, labels, most):
     ------
     dict
         "coord" (natoms, 3), "box" (3, 3), "type" (natoms,), "periodic" (bool),
-        "set" (str), and the labels (natoms,).
+        "set" (DPPath), and the labels (natoms,).
 
     Raises
     ------
@@ -128,7 +140,7 @@ def frames(system_dirs, type_map, labels, most):
                 }
 
 
-def _load(path, **options):
+def _load(path: DPPath, **options: Any) -> NDArray[Any]:
     """Load a text file where there are options, or else an array."""
     try:
         return path.load_txt(**options) if options else path.load_numpy()

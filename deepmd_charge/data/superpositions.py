@@ -1,10 +1,33 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """The superposed atomic densities of several densities, out of one SOURCE."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, TypeAlias
+
 from ..errors import ChargeError
-from ..saed.sources import FIT, beside, is_density_file, open_source
+from ..grid.density import Density
+from ..saed.fit import RadialFit
+from ..saed.sources import (
+    FIT,
+    AtomSource,
+    FileSource,
+    TableSource,
+    beside,
+    is_density_file,
+    open_source,
+)
+from ..saed.table import Cost, RadialTable
+from ..typing import PathLike
+
+if TYPE_CHECKING:
+    from ase import Atoms
 
 __all__ = ["Superpositions"]
+
+Source: TypeAlias = AtomSource | TableSource | FileSource
+Reader: TypeAlias = Callable[[str], Iterator[tuple[str, Density]]]
 
 
 class Superpositions:
@@ -36,48 +59,63 @@ class Superpositions:
         If the source is missing or damaged, or a file has no superposition of its own.
     """
 
-    def __init__(self, source, ecutrho, files, read, species=None, progress=False):
+    def __init__(
+        self,
+        source: PathLike | RadialTable,
+        ecutrho: float | None,
+        files: Iterable[str],
+        read: Reader,
+        species: Sequence[str] | None = None,
+        progress: bool = False,
+    ) -> None:
         if not source:
             raise ChargeError("--saed: the SOURCE is empty; name one, or leave --saed out")
-        self.electrons = []
-        self._per_file = is_density_file(source)
-        self._source, self._ecutrho, self._species = source, ecutrho, species
-        if self._per_file:
-            self._opened = None
+        self.electrons: list[tuple[str, float, float]] = []
+        self._ecutrho, self._species = ecutrho, species
+        self._opened: Source | None = None
+        self._per_file: PathLike | None = None  # where each density has its own
+        if not isinstance(source, RadialTable) and is_density_file(source):
+            self._per_file = source
             for path in files:
-                beside(path, self._source)
+                beside(path, source)
         elif source == FIT and ecutrho is None:
             self._opened = open_source(_fit_table(files, read, progress))
         else:
             self._opened = open_source(source, ecutrho)
 
     @property
-    def table(self):
-        """RadialTable: With the elements of the files so far; without any for density files."""
-        return self._opened.table
-
-    @property
-    def costs(self):
-        """dict: What the table costs in accuracy, of each element, where that is known."""
-        return self._opened.costs
-
-    def of(self, path):
-        """Return the open source for a density file."""
-        if self._per_file:
-            found = beside(path, self._source)
-            self._opened = open_source(found, self._ecutrho, self._species)
+    def _current(self) -> Source:
+        if self._opened is None:
+            raise ChargeError(
+                f"--saed {self._per_file}: no density to go with it; give density files"
+            )
         return self._opened
 
-    def count(self, name, atoms, n_electrons):
+    @property
+    def table(self) -> RadialTable:
+        """RadialTable: With the elements of the files so far; without any for density files."""
+        return self._current.table
+
+    @property
+    def costs(self) -> dict[str, Cost]:
+        """dict: What the table costs in accuracy, of each element, where that is known."""
+        return self._current.costs
+
+    def of(self, path: str) -> Source:
+        """Return the open source for a density file."""
+        if self._per_file is not None:
+            found = beside(path, self._per_file)
+            self._opened = open_source(found, self._ecutrho, self._species)
+        return self._current
+
+    def count(self, name: str, atoms: Atoms, n_electrons: float) -> None:
         """Note the electrons of the superposition, and of its density."""
-        self.electrons.append((name, self._opened.electrons(atoms), n_electrons))
+        self.electrons.append((name, self._current.electrons(atoms), n_electrons))
 
 
-def _fit_table(files, read, progress):
+def _fit_table(files: Iterable[str], read: Reader, progress: bool) -> RadialTable:
     """Fit radial functions to all densities."""
     from tqdm import tqdm
-
-    from ..saed import RadialFit
 
     fit = RadialFit(seed=0)
     for path in tqdm(files, desc="fit", unit="file", delay=1e-6, disable=not progress):

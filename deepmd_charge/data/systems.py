@@ -1,15 +1,26 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """From density files to DP systems in a folder."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from ..errors import ChargeError
 from ..io import LEARN, check_readable, iterate_densities
 from ..io.output import check_new_folder, replacing_folder
+from ..saed.table import RadialTable
+from ..typing import PathLike
 from .sampling import N_POINTS, POINTS_PER_FRAME, random_generator
 from .superpositions import Superpositions
+
+if TYPE_CHECKING:
+    from dpdata import System
 
 __all__ = ["TABLE", "Conversion", "convert"]
 
@@ -33,35 +44,35 @@ class Conversion:
     """
 
     output: Path
-    systems: list = field(default_factory=list)
-    notes: dict = field(default_factory=dict)
+    systems: list[System] = field(default_factory=list)
+    notes: dict[str, list[str]] = field(default_factory=dict)
     superpositions: Superpositions | None = None
 
-    def folder(self, system):
+    def folder(self, system: System) -> Path:
         """Path of a system: the output itself where it is the only one, or named by its formula."""
         return _folder(system, len(self.systems), self.output)
 
 
 def convert(
-    files,
-    output,
-    n_points=N_POINTS,
-    points_per_frame=POINTS_PER_FRAME,
-    seed=None,
-    saed=None,
-    saed_ecutrho=None,
-    quantity="total",
-    by_gradient=0.0,
-    progress=False,
+    files: Sequence[str],
+    output: PathLike,
+    n_points: int = N_POINTS,
+    points_per_frame: int = POINTS_PER_FRAME,
+    seed: int | np.random.Generator | None = None,
+    saed: PathLike | RadialTable | None = None,
+    saed_ecutrho: float | None = None,
+    quantity: str = "total",
+    by_gradient: float = 0.0,
+    progress: bool = False,
     *,
-    format=None,
-    species=None,
-    check=True,
-    pbc=None,
-    unit=None,
-    holds=None,
-):
-    """Draw grid points from densities and write them as DP systems for ``dp train``.
+    format: str | None = None,
+    species: Sequence[str] | None = None,
+    check: bool = True,
+    pbc: Sequence[bool] | None = None,
+    unit: str | Sequence[str] | None = None,
+    holds: str | None = None,
+) -> Conversion:
+    r"""Draw grid points from densities and write them as DP systems for ``dp train``.
 
     Densities of one composition go in one system (``deepmd/npy``, one set, float64).
 
@@ -77,7 +88,7 @@ def convert(
         Superposed atomic densities to note beside the densities; see
         :mod:`deepmd_charge.saed.sources`. Their table goes to ``saed.npz`` in the folder.
     saed_ecutrho : float, optional
-        Cutoff of \\|G\\|^2 of the run in Ry; needed for UPF files.
+        Cutoff of \|G\|^2 of the run in Ry; needed for UPF files.
     quantity : str, optional
         What to learn of a density with spin; see :mod:`deepmd_charge.grid.quantity`.
     progress : bool, optional
@@ -103,20 +114,26 @@ def convert(
     check_new_folder(output)
     check_readable(files, format)
     generator = random_generator(seed)
-    declarations = {"pbc": pbc, "unit": unit, "holds": holds}
     read = partial(
-        iterate_densities, format=format, species=species, check=check and LEARN, **declarations
+        iterate_densities,
+        format=format,
+        species=species,
+        check=check and LEARN,
+        pbc=pbc,
+        unit=unit,
+        holds=holds,
     )
     superpositions = None
     if saed is not None:
         superpositions = Superpositions(saed, saed_ecutrho, files, read, species, progress)
     elif saed_ecutrho is not None:
         raise ChargeError("--saed-ecutrho: there is no --saed; add it (upf:... or potcar:...)")
-    systems, notes = {}, {}
+    systems: dict[str, System] = {}
+    notes: dict[str, list[str]] = {}
     # a delay, however short: no bar before the first file is done, so that its error stands alone
     bar = tqdm(files, desc="convert", unit="file", delay=1e-6, disable=not progress)
     for name, density in (found for file in bar for found in read(file)):
-        source = superpositions and superpositions.of(name)
+        source = superpositions.of(name) if superpositions else None
         data = system_data(
             density, n_points, points_per_frame, generator, quantity, name, source, by_gradient
         )
@@ -130,7 +147,7 @@ def convert(
     return done
 
 
-def _add(systems, data):
+def _add(systems: dict[str, System], data: dict[str, Any]) -> None:
     """Add the points of a density to the system of its composition.
 
     Parameters
@@ -151,14 +168,14 @@ def _add(systems, data):
         first.apply_type_map(names)  # dpdata may have sorted them
 
 
-def _folder(system, n_systems, output):
+def _folder(system: System, n_systems: int, output: Path) -> Path:
     if n_systems == 1:
         return output
-    counts = zip(system["atom_names"][:-1], system["atom_numbs"])
+    counts = zip(system["atom_names"][:-1], system["atom_numbs"][:-1], strict=True)
     return output / "".join(f"{name}{n}" for name, n in counts)
 
 
-def _write(done):
+def _write(done: Conversion) -> None:
     """Write DP systems, and the table of a SAED beside them."""
     with replacing_folder(done.output) as temporary:
         for system in done.systems:

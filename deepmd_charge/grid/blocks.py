@@ -1,9 +1,20 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """Points in pieces: a grid in compact blocks, or a list of places in parts."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
 import numpy as np
 
-__all__ = ["Blocks", "Parts"]
+from ..typing import Floats
+from .grid import Grid
+
+__all__ = ["Blocks", "Parts", "Values"]
+
+# From positions (n, 3), A, to values (n,).
+Values: TypeAlias = Callable[[Floats], Floats]
 
 
 class Blocks:
@@ -30,25 +41,25 @@ class Blocks:
         Most points in a block.
     """
 
-    def __init__(self, grid, most):
+    def __init__(self, grid: Grid, most: int) -> None:
         self.grid, self.shape, self.size, self.most = grid, grid.shape, grid.size, most
         edges, room = [0, 0, 0], most
         # what a short axis leaves over makes the blocks longer along the others
-        for left, axis in zip((3, 2, 1), np.argsort(self.shape, kind="stable")):
+        for left, axis in zip((3, 2, 1), np.argsort(self.shape, kind="stable"), strict=True):
             edge = int(room ** (1.0 / left) * (1.0 + 1e-12))
             edges[axis] = max(1, min(edge, self.shape[axis]))
             room //= edges[axis]
         self._cuts = [
             np.arange(pieces + 1) * n // pieces
-            for n, edge in zip(self.shape, edges)
+            for n, edge in zip(self.shape, edges, strict=True)
             for pieces in [-(-n // edge)]
         ]
         self._counts = tuple(len(cuts) - 1 for cuts in self._cuts)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return int(np.prod(self._counts))
 
-    def slices(self, number):
+    def slices(self, number: int) -> tuple[slice, ...]:
         """Where a block lies in an array of the grid's values.
 
         Parameters
@@ -62,14 +73,16 @@ class Blocks:
             Along the three axes.
         """
         place = np.unravel_index(number, self._counts)
-        return tuple(slice(int(cuts[i]), int(cuts[i + 1])) for cuts, i in zip(self._cuts, place))
+        return tuple(
+            slice(int(cuts[i]), int(cuts[i + 1])) for cuts, i in zip(self._cuts, place, strict=True)
+        )
 
-    def points(self, number):
+    def points(self, number: int) -> Floats:
         """Positions of a block's points, (n, 3), A; in C order within the block."""
         axes = [np.arange(s.start, s.stop) for s in self.slices(number)]
         return self.grid.at(np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3))
 
-    def values(self, number, function):
+    def values(self, number: int, function: Values) -> Floats:
         """Values of a function of positions on a block.
 
         Parameters
@@ -91,20 +104,20 @@ class Blocks:
 class Parts:
     """A list of places (n, 3), A, in parts; see :class:`Blocks`."""
 
-    def __init__(self, places, most):
+    def __init__(self, places: Floats, most: int) -> None:
         self._places, self.shape, self.size, self.most = places, (len(places),), len(places), most
 
-    def __len__(self):
+    def __len__(self) -> int:
         return -(-self.size // self.most)
 
-    def slices(self, number):
+    def slices(self, number: int) -> tuple[slice]:
         """Where a part lies in an array of the values, a tuple of one slice."""
         return (slice(number * self.most, (number + 1) * self.most),)
 
-    def points(self, number):
+    def points(self, number: int) -> Floats:
         """Positions of a part's points, (n, 3), A."""
         return self._places[self.slices(number)]
 
-    def values(self, number, function):
+    def values(self, number: int, function: Values) -> Floats:
         """Values (n,) of a function of positions on a part."""
         return function(self.points(number))

@@ -1,9 +1,14 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """Scalar fields of a density with spin."""
 
+from __future__ import annotations
+
+from types import EllipsisType
+
 import numpy as np
 
 from ..errors import ChargeError
+from ..typing import Floats, Integers, PathLike
 from .density import Density
 from .quantity import QUANTITIES, compose_kind, find_quantity
 
@@ -13,7 +18,7 @@ __all__ = ["CHANNELS", "channel", "select"]
 CHANNELS = ("total", "up", "down", "magnetization", "magnitude")
 
 
-def select(density, quantity="total", path="this density"):
+def select(density: Density, quantity: str = "total", path: PathLike = "this density") -> Density:
     """Choose one scalar field of a density with spin; see :func:`channel`.
 
     Parameters
@@ -43,7 +48,12 @@ def select(density, quantity="total", path="this density"):
     return Density(density.atoms, values, density.origin, kind)
 
 
-def channel(density, quantity="total", index=Ellipsis, path="this density"):
+def channel(
+    density: Density,
+    quantity: str = "total",
+    index: tuple[Integers, ...] | EllipsisType = Ellipsis,
+    path: PathLike = "this density",
+) -> Floats:
     """Values of one scalar field, on the whole grid or at some of its points.
 
     With n the total density and m the magnetisation, these are n, (n + m)/2,
@@ -85,7 +95,8 @@ def channel(density, quantity="total", index=Ellipsis, path="this density"):
         return np.sqrt(sum(component**2 for component in spin))
     if len(spin) == 3:
         raise ChargeError(
-            f"{path}: is non-collinear, so that there is no {quantity!r}: take 'total' or 'magnitude'"
+            f"{path}: is non-collinear, so that there is no {quantity!r}:"
+            " take 'total' or 'magnitude'"
         )
     if quantity == "magnetization":
         return spin[0]

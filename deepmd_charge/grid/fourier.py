@@ -1,12 +1,18 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """Values on a periodic grid, moved to another grid by Fourier interpolation."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import SupportsIndex
+
 import numpy as np
 
+from ..typing import ArrayLike, Floats
 from .grid import check_shape
 
 
-def fourier_interpolate(values, shape):
+def fourier_interpolate(values: ArrayLike, shape: Iterable[SupportsIndex]) -> Floats:
     """Sample the trigonometric polynomial through periodic values on another grid.
 
     Along an axis of n points the values f_j are taken as::
@@ -37,15 +43,15 @@ def fourier_interpolate(values, shape):
     ChargeError
         If `shape` is not three positive integers.
     """
-    values = np.asarray(values, dtype=np.float64)
-    shape = check_shape(shape)
+    moved: Floats = np.asarray(values, dtype=np.float64)
+    counts = check_shape(shape)
     # a tensor product; shrinking axes first is less work
-    for axis in sorted(range(3), key=lambda axis: shape[axis] / values.shape[axis]):
-        values = _interpolate(values, axis, shape[axis])
-    return values
+    for axis in sorted(range(3), key=lambda axis: counts[axis] / moved.shape[axis]):
+        moved = _interpolate(moved, axis, counts[axis])
+    return moved
 
 
-def _interpolate(values, axis, m):
+def _interpolate(values: Floats, axis: int, m: int) -> Floats:
     n = values.shape[axis]
     if m == n:
         return values

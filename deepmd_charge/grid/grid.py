@@ -1,12 +1,20 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """A regular grid: cell, shape, origin and periodicity."""
 
+from __future__ import annotations
+
 import math
 import operator
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, SupportsIndex
 
 import numpy as np
 
 from ..errors import ChargeError
+from ..typing import ArrayLike, Floats, Integers, Shape
+
+if TYPE_CHECKING:
+    from ase import Atoms
 
 __all__ = ["CELL_TOLERANCE", "Grid", "check_origin", "check_shape", "fft_size", "place"]
 
@@ -36,7 +44,13 @@ class Grid:
         is no point.
     """
 
-    def __init__(self, cell, shape, origin=(0.0, 0.0, 0.0), pbc=(True, True, True)):
+    def __init__(
+        self,
+        cell: ArrayLike,
+        shape: Iterable[SupportsIndex],
+        origin: ArrayLike = (0.0, 0.0, 0.0),
+        pbc: Iterable[bool] = (True, True, True),
+    ) -> None:
         self.cell = np.array(cell, dtype=np.float64)
         self.shape = check_shape(shape)
         self.origin = check_origin(origin)
@@ -45,7 +59,9 @@ class Grid:
             raise ChargeError("a grid needs a cell of three independent vectors: give them")
 
     @classmethod
-    def of(cls, atoms, shape, origin=(0.0, 0.0, 0.0)):
+    def of(
+        cls, atoms: Atoms, shape: Iterable[SupportsIndex], origin: ArrayLike = (0.0, 0.0, 0.0)
+    ) -> Grid:
         """Make the grid of a structure's cell, with its periodicity.
 
         Raises
@@ -59,7 +75,7 @@ class Grid:
         return cls(atoms.cell.array, shape, origin, atoms.pbc)
 
     @classmethod
-    def spaced(cls, atoms, spacing, origin=(0.0, 0.0, 0.0)):
+    def spaced(cls, atoms: Atoms, spacing: float, origin: ArrayLike = (0.0, 0.0, 0.0)) -> Grid:
         """Make the grid of a structure whose points are no farther apart than a spacing (A).
 
         The numbers of points are products of 2, 3, 5 and 7.
@@ -76,26 +92,26 @@ class Grid:
         return cls.of(atoms, map(fft_size, counts), origin)
 
     @property
-    def size(self):
+    def size(self) -> int:
         """int: Number of points."""
         return math.prod(self.shape)
 
     @property
-    def volume(self):
+    def volume(self) -> float:
         """float: Volume of the cell, A^3."""
         return abs(float(np.linalg.det(self.cell)))
 
     @property
-    def point_volume(self):
+    def point_volume(self) -> float:
         """float: Volume that one point stands for, A^3."""
         return self.volume / self.size
 
     @property
-    def spacing(self):
+    def spacing(self) -> Floats:
         """np.ndarray, shape (3,): Distances of neighbouring points along the axes, A."""
         return np.linalg.norm(self.cell, axis=1) / self.shape
 
-    def points(self, index=None):
+    def points(self, index: Integers | None = None) -> Floats:
         """Positions of points.
 
         Parameters
@@ -111,15 +127,15 @@ class Grid:
         index = np.arange(self.size) if index is None else index
         return self.at(np.stack(np.unravel_index(index, self.shape), axis=-1))
 
-    def at(self, indices):
+    def at(self, indices: ArrayLike) -> Floats:
         """Positions (n, 3), A, of indices (n, 3) along the axes, which need not be whole."""
         return place(np.asarray(indices) / self.shape, self.cell) + self.origin
 
-    def with_shape(self, shape):
+    def with_shape(self, shape: Iterable[SupportsIndex]) -> Grid:
         """The grid of the same cell with other numbers of points."""
         return Grid(self.cell, shape, self.origin, self.pbc)
 
-    def coarser(self, factor):
+    def coarser(self, factor: int) -> Grid:
         """The grid that holds what this one does, but for its short waves.
 
         Parameters
@@ -144,12 +160,12 @@ class Grid:
             return self
         if not all(self.pbc):
             raise ChargeError(
-                "the structure is not periodic in all directions, which Fourier interpolation from a "
-                "coarser grid needs; predict it on the full grid"
+                "the structure is not periodic in all directions, which Fourier interpolation from"
+                " a coarser grid needs; predict it on the full grid"
             )
         return self.with_shape([min(n, fft_size(n / factor)) for n in self.shape])
 
-    def check_same(self, other):
+    def check_same(self, other: Grid) -> None:
         """Raise ChargeError unless the points of another grid are those of this one."""
         if other.shape != self.shape:
             raise ChargeError(f"densities on different grids: {self.shape} and {other.shape}")
@@ -163,12 +179,12 @@ class Grid:
                     f" {np.abs(mine - its).max():.3g} A"
                 )
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         axes = "".join("FT"[is_periodic] for is_periodic in self.pbc)
         return f"Grid({'x'.join(map(str, self.shape))}, {self.volume:.6g} A^3, pbc {axes})"
 
 
-def place(fractions, cell):
+def place(fractions: Floats, cell: Floats) -> Floats:
     """Positions (n, 3) of fractional coordinates, each the same whatever the others are.
 
     A matrix product may round a row differently in matrices of different size.
@@ -176,7 +192,7 @@ def place(fractions, cell):
     return fractions[:, :1] * cell[0] + fractions[:, 1:2] * cell[1] + fractions[:, 2:] * cell[2]
 
 
-def check_shape(shape, name=None):
+def check_shape(shape: Iterable[SupportsIndex], name: str | None = None) -> Shape:
     """Return a shape as a tuple of int.
 
     Raises
@@ -186,22 +202,23 @@ def check_shape(shape, name=None):
         holds so many points.
     """
     try:
-        counts = tuple(operator.index(n) for n in shape)
+        counts = [operator.index(n) for n in shape]
     except TypeError:
-        counts = ()
-    name = name or f"grid {shape if not counts else counts}"
+        counts = []
+    name = name or f"grid {tuple(counts) or shape}"
     if len(counts) != 3 or min(counts) < 1:
         raise ChargeError(f"{name}: this grid has no points; give three counts of at least 1")
     _check_size(math.prod(counts), name)
-    return counts
+    nx, ny, nz = counts
+    return nx, ny, nz
 
 
-def _check_size(n_points, name):
+def _check_size(n_points: float, name: str) -> None:
     if n_points > MOST_POINTS:
         raise ChargeError(f"{name}: a grid of {n_points:.1e} points does not fit into memory")
 
 
-def check_origin(origin):
+def check_origin(origin: ArrayLike) -> Floats:
     """Return an origin as an array (3,), A, or raise ChargeError where it cannot be."""
     try:
         point = np.array(origin, dtype=np.float64)
@@ -212,7 +229,7 @@ def check_origin(origin):
     return point
 
 
-def fft_size(points):
+def fft_size(points: float) -> int:
     """Round up to the next product of 2, 3, 5 and 7, which FFTs like best.
 
     Parameters
@@ -230,7 +247,7 @@ def fft_size(points):
     return size
 
 
-def _is_smooth(number):
+def _is_smooth(number: int) -> bool:
     for prime in (2, 3, 5, 7):
         while number % prime == 0:
             number //= prime

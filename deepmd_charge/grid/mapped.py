@@ -1,18 +1,23 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """Arrays that live in files, for values that need not fit into memory."""
 
+from __future__ import annotations
+
 import mmap
 import os
 import tempfile
+from collections.abc import Iterator, Sequence
+from typing import IO, overload
 
 import numpy as np
 
 from ..errors import ChargeError
+from ..typing import Floats, PathLike
 
 __all__ = ["allocate", "as_arrays", "by_planes", "release", "scratch", "slow_axis"]
 
 
-def scratch(folder, shape, order="C"):
+def scratch(folder: PathLike, shape: Sequence[int], order: str = "C") -> Floats:
     """Make an array in a file without a name, which goes when the array goes.
 
     Parameters
@@ -45,7 +50,7 @@ def scratch(folder, shape, order="C"):
         ) from None
 
 
-def allocate(file, size):
+def allocate(file: IO[bytes], size: int) -> None:
     """Claim space for a file: one that is mapped and outgrows its disk would end the process."""
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(file.fileno(), 0, size)
@@ -53,7 +58,7 @@ def allocate(file, size):
         os.ftruncate(file.fileno(), size)
 
 
-def as_arrays(buffer, shape, order, offset=0):
+def as_arrays(buffer: mmap.mmap, shape: Sequence[int], order: str, offset: int = 0) -> Floats:
     """See a buffer as float64 arrays of the last three axes, each in C or Fortran order."""
     flat = np.frombuffer(buffer, np.float64, int(np.prod(shape)), offset)
     if order == "C":
@@ -62,9 +67,9 @@ def as_arrays(buffer, shape, order, offset=0):
     return np.swapaxes(flat.reshape(*stack, z, y, x), -1, -3)
 
 
-def release(array):
+def release(array: Floats) -> None:
     """Give back the memory of an array if it lives in a file; its values stay there."""
-    owner = array
+    owner: object = array
     while isinstance(owner, np.ndarray):
         if getattr(owner, "mode", None) == "c":  # what was changed lives nowhere else
             return
@@ -75,12 +80,22 @@ def release(array):
         owner.madvise(mmap.MADV_DONTNEED)
 
 
-def slow_axis(values):
+def slow_axis(values: Floats) -> int:
     """Axis of a grid across which its planes lie together in memory."""
     return int(np.argmax(np.abs(values.strides)))
 
 
-def by_planes(values, *others):
+@overload
+def by_planes(values: Floats) -> Iterator[Floats]: ...
+
+
+@overload
+def by_planes(
+    values: Floats, other: Floats, /, *others: Floats
+) -> Iterator[tuple[Floats, ...]]: ...
+
+
+def by_planes(values: Floats, *others: Floats) -> Iterator[Floats | tuple[Floats, ...]]:
     """Yield planes of a grid that lie together in memory; a file's are given back.
 
     Parameters

@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """Errors of a predicted density, gathered block by block."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import numpy as np
+
+from ..typing import ArrayLike
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,7 @@ class Comparison:
     electrons_predicted: float = 0.0
 
     @classmethod
-    def of(cls, true, predicted, point_volume):
+    def of(cls, true: ArrayLike, predicted: ArrayLike, point_volume: float) -> Comparison:
         """Compare two densities at the same points.
 
         Parameters
@@ -79,7 +83,7 @@ class Comparison:
             electrons_predicted=float(predicted.sum() * point_volume),
         )
 
-    def __add__(self, other):
+    def __add__(self, other: Comparison) -> Comparison:
         n = self.n_points + other.n_points
         if n == 0:
             return self
@@ -98,7 +102,7 @@ class Comparison:
             electrons_predicted=self.electrons_predicted + other.electrons_predicted,
         )
 
-    def summary(self):
+    def summary(self) -> dict[str, float]:
         """Error measures under the names that ``deepmd-charge test`` uses.
 
         Returns
@@ -124,5 +128,5 @@ class Comparison:
         }
 
 
-def _ratio(numerator, denominator):
+def _ratio(numerator: float, denominator: float) -> float:
     return numerator / denominator if denominator else float("nan")

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """A plane of a grid, as it lies in space, with the atoms near it."""
 
+from __future__ import annotations
+
 import math
 
 import numpy as np
-from matplotlib.lines import Line2D
 
 from ..errors import ChargeError
+from ..typing import ArrayLike, Floats, PathLike
+from .density import Density
 
 __all__ = [
     "AXES",
@@ -22,7 +25,7 @@ AXES = "abc"
 NEAR_PLANE = 0.5  # A; atoms closer than this to a slice are marked
 
 
-def busiest_slice(density, axis):
+def busiest_slice(density: Density, axis: int) -> int:
     """Find the slice that passes most atoms within half an angstrom.
 
     Parameters
@@ -43,7 +46,13 @@ def busiest_slice(density, axis):
     return int(best[np.argmin(np.abs(best - n // 2))])
 
 
-def choose_slice(density, axis, index=None, position=None, path="this density"):
+def choose_slice(
+    density: Density,
+    axis: int,
+    index: int | None = None,
+    position: float | None = None,
+    path: PathLike = "this density",
+) -> int:
     """Find the index of a slice.
 
     Parameters
@@ -96,9 +105,14 @@ class Plane:
     x, y : (n1, n2) numpy.ndarray
         Coordinates in A of the points along the two other axes, x along the
         first of them; the periodic images that close the cell are included.
+    edges : (2, 2) numpy.ndarray
+        The two other cell vectors in the same coordinates.
+    atom_positions, atom_numbers : (m, 2) and (m,) numpy.ndarray
+        Coordinates and atomic numbers of the atoms near the plane, those on a border
+        with their images.
     """
 
-    def __init__(self, density, axis, index):
+    def __init__(self, density: Density, axis: int, index: int) -> None:
         self.axis, self.index = axis, index
         self.others = [i for i in range(3) if i != axis]
         self.periodic = [bool(density.atoms.pbc[i]) for i in self.others]
@@ -110,14 +124,14 @@ class Plane:
         across = second - (second @ along) * along
         across /= np.linalg.norm(across)
         self.edges = np.array([first, second]) @ np.array([along, across]).T  # (2, 2)
-        counts = [n + closed for n, closed in zip(self.shape, self.periodic)]
+        counts = [n + closed for n, closed in zip(self.shape, self.periodic, strict=True)]
         fractions = np.meshgrid(
-            *(np.arange(m) / n for m, n in zip(counts, self.shape)), indexing="ij"
+            *(np.arange(m) / n for m, n in zip(counts, self.shape, strict=True)), indexing="ij"
         )
         self.x, self.y = np.einsum("dij,dk->kij", np.array(fractions), self.edges)
         self._find_atoms(density)
 
-    def _find_atoms(self, density):
+    def _find_atoms(self, density: Density) -> None:
         """Collect the atoms near the plane with the images on its borders."""
         atoms = density.atoms
         near = np.abs(heights(density, self.axis, self.index)) < NEAR_PLANE
@@ -136,59 +150,13 @@ class Plane:
         self.atom_positions = scaled @ self.edges  # (m, 2)
         self.atom_numbers = numbers
 
-    def take(self, values):
+    def take(self, values: Floats) -> Floats:
         """Return the plane's values of a grid, closed like `x` and `y`."""
         values = np.take(values, self.index, axis=self.axis)
         return np.pad(values, [(0, int(closed)) for closed in self.periodic], mode="wrap")
 
-    def draw(self, axes, values, norm, colours):
-        """Draw the plane of a grid of values with the atoms near it."""
-        image = axes.pcolormesh(
-            self.x, self.y, self.take(values), norm=norm, cmap=colours, shading="gouraud"
-        )
-        outline = np.array([(0, 0), (1, 0), (1, 1), (0, 1), (0, 0)]) @ self.edges
-        axes.plot(*outline.T, color="0.3", linewidth=0.8, clip_on=False)
-        self._mark_atoms(axes)
-        axes.set(
-            aspect="equal",
-            xlabel=f"along {AXES[self.others[0]]} (Å)",
-            ylabel=f"normal to {AXES[self.others[0]]}, in the plane (Å)",
-        )
-        for side in axes.spines.values():
-            side.set_visible(False)
-        return image
 
-    def _mark_atoms(self, axes):
-        from ase.data import chemical_symbols
-        from ase.data.colors import jmol_colors
-
-        handles = []
-        for number in np.unique(self.atom_numbers):
-            style = {
-                "marker": "o",
-                "linestyle": "none",
-                "markersize": 6,
-                "markerfacecolor": jmol_colors[number],
-                "markeredgecolor": "black",
-                "markeredgewidth": 0.9,
-            }
-            here = self.atom_positions[self.atom_numbers == number]
-            axes.plot(*here.T, **style, clip_on=False, zorder=3)
-            handles.append(Line2D([], [], label=chemical_symbols[number], **style))
-        if handles:
-            axes.legend(
-                handles=handles,
-                loc="lower right",
-                bbox_to_anchor=(1.0, 1.0),
-                ncols=len(handles),
-                frameon=False,
-                borderaxespad=0.1,
-                handletextpad=0.1,
-                columnspacing=0.8,
-            )
-
-
-def heights(density, axis, index):
+def heights(density: Density, axis: int, index: ArrayLike) -> Floats:
     """Return the signed distances (A) of the atoms from grid planes, (..., natoms)."""
     atoms = density.atoms
     origin = np.asarray(density.origin)
@@ -199,6 +167,6 @@ def heights(density, axis, index):
     return difference * layer_spacing(density, axis) * density.shape[axis]
 
 
-def layer_spacing(density, axis):
+def layer_spacing(density: Density, axis: int) -> float:
     """Return the distance (A) between neighbouring grid planes."""
-    return 1.0 / np.linalg.norm(density.atoms.cell.reciprocal()[axis]) / density.shape[axis]
+    return 1.0 / float(np.linalg.norm(density.atoms.cell.reciprocal()[axis])) / density.shape[axis]

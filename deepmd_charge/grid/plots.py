@@ -5,18 +5,31 @@ Figures are made without pyplot: nothing needs a display, and no global state
 is left behind.
 """
 
+from __future__ import annotations
+
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+from ase.data import chemical_symbols
+from ase.data.colors import jmol_colors
+from matplotlib.axes import Axes
+from matplotlib.collections import QuadMesh
 from matplotlib.colors import LogNorm, Normalize
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, FigureBase, SubFigure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.lines import Line2D
 
 from ..errors import ChargeError
+from ..typing import Floats, PathLike
+from .density import Density
 from .metrics import Comparison
 from .plane import AXES, Plane, busiest_slice, layer_spacing
 
 
-def plot_density(density, axis=2, index=None, title=None):
+def plot_density(
+    density: Density, axis: int = 2, index: int | None = None, title: str | None = None
+) -> Figure:
     """Draw a slice and the planar average of one density.
 
     Parameters
@@ -38,7 +51,7 @@ def plot_density(density, axis=2, index=None, title=None):
     figure = Figure(figsize=(11.0, 4.8), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1.0, 1.2))
     plane = Plane(density, axis, index)
-    image = plane.draw(left, density.values, _shared_norm(plane, density.values), "viridis")
+    image = _draw(left, plane, density.values, _shared_norm(plane, density.values), "viridis")
     _colorbar(figure, image, left, _label(density))
     left.set_title(_name(density))
     _averages(right, density, axis, {_name(density): density.values})
@@ -46,7 +59,13 @@ def plot_density(density, axis=2, index=None, title=None):
     return figure
 
 
-def plot_comparison(reference, prediction, axis=2, index=None, title=None):
+def plot_comparison(
+    reference: Density,
+    prediction: Density,
+    axis: int = 2,
+    index: int | None = None,
+    title: str | None = None,
+) -> Figure:
     """Draw a predicted density beside the true one.
 
     The page has slices of the reference, the prediction and the error (in the
@@ -67,18 +86,20 @@ def plot_comparison(reference, prediction, axis=2, index=None, title=None):
     index = busiest_slice(reference, axis) if index is None else index
     true, predicted = reference.values, prediction.values
     error = predicted - true
-    figure = Figure(figsize=(13.5, 9.0), layout="constrained")
-    figure.get_layout_engine().set(h_pad=0.09)
-    top, bottom = figure.subfigures(2, 1, height_ratios=(1.0, 0.95))
+    figure = Figure(figsize=(13.5, 9.0), layout=ConstrainedLayoutEngine(h_pad=0.09))
+    (top,), (bottom,) = figure.subfigures(2, 1, squeeze=False, height_ratios=(1.0, 0.95))
 
     plane = Plane(reference, axis, index)
     slices = top.subplots(1, 3, sharey=True)
     density_norm = _shared_norm(plane, true, predicted)
-    for axes, values, name in zip(slices, (true, predicted), ("reference", "prediction")):
-        image = plane.draw(axes, values, density_norm, "viridis")
+    for axes, values, name in (
+        (slices[0], true, "reference"),
+        (slices[1], predicted, "prediction"),
+    ):
+        image = _draw(axes, plane, values, density_norm, "viridis")
         axes.set_title(name)
     _colorbar(top, image, slices[:2], _label(reference))
-    image = plane.draw(slices[2], error, _symmetric_norm(plane, error), "RdBu_r")
+    image = _draw(slices[2], plane, error, _symmetric_norm(plane, error), "RdBu_r")
     slices[2].set_title("prediction \N{MINUS SIGN} reference")
     _colorbar(top, image, slices[2], _label(reference, "error"))
     for axes in slices[1:]:
@@ -97,7 +118,7 @@ def plot_comparison(reference, prediction, axis=2, index=None, title=None):
     return figure
 
 
-def picture_format(path):
+def picture_format(path: PathLike) -> str:
     """Name the picture format of a file by its ending.
 
     Parameters
@@ -121,23 +142,68 @@ def picture_format(path):
     return form
 
 
-def _name(density):
+def _draw(axes: Axes, plane: Plane, values: Floats, norm: Normalize, colours: str) -> QuadMesh:
+    """Draw the plane of a grid of values with the atoms near it."""
+    image = axes.pcolormesh(
+        plane.x, plane.y, plane.take(values), norm=norm, cmap=colours, shading="gouraud"
+    )
+    outline = np.array([(0, 0), (1, 0), (1, 1), (0, 1), (0, 0)]) @ plane.edges
+    axes.plot(*outline.T, color="0.3", linewidth=0.8, clip_on=False)
+    _mark_atoms(axes, plane)
+    axes.set(
+        aspect="equal",
+        xlabel=f"along {AXES[plane.others[0]]} (Å)",
+        ylabel=f"normal to {AXES[plane.others[0]]}, in the plane (Å)",
+    )
+    for side in axes.spines.values():
+        side.set_visible(False)
+    return image
+
+
+def _mark_atoms(axes: Axes, plane: Plane) -> None:
+    handles = []
+    for number in np.unique(plane.atom_numbers):
+        style = {
+            "marker": "o",
+            "linestyle": "none",
+            "markersize": 6,
+            "markerfacecolor": jmol_colors[number],
+            "markeredgecolor": "black",
+            "markeredgewidth": 0.9,
+        }
+        here = plane.atom_positions[plane.atom_numbers == number]
+        axes.plot(*here.T, **style, clip_on=False, zorder=3)
+        handles.append(Line2D([], [], label=chemical_symbols[number], **style))
+    if handles:
+        axes.legend(
+            handles=handles,
+            loc="lower right",
+            bbox_to_anchor=(1.0, 1.0),
+            ncols=len(handles),
+            frameon=False,
+            borderaxespad=0.1,
+            handletextpad=0.1,
+            columnspacing=0.8,
+        )
+
+
+def _name(density: Density) -> str:
     """What is drawn, without an article."""
     quantity = density.quantity
     return "density" if quantity.is_total else quantity.description.partition(" ")[2]
 
 
-def _unit(density):
+def _unit(density: Density) -> str:
     return density.unit.replace("mu_B", "µ$_B$").replace("A^3", "Å$^3$")
 
 
-def _label(density, name=None):
+def _label(density: Density, name: str | None = None) -> str:
     """A label with the unit of the values, where they have one."""
     unit = _unit(density)
     return (name or _name(density)) + (f" ({unit})" if unit else "")
 
 
-def _shared_norm(plane, *grids):
+def _shared_norm(plane: Plane, *grids: Floats) -> Normalize:
     """Make one colour scale that spans all but the outermost 0.2% of the values.
 
     A few points at the nuclei would else take all the colours; the ends of
@@ -147,20 +213,20 @@ def _shared_norm(plane, *grids):
     return Normalize(low, high if high > low else low + 1.0)
 
 
-def _symmetric_norm(plane, values):
+def _symmetric_norm(plane: Plane, values: Floats) -> Normalize:
     """Make a colour scale with zero in the middle, else like `_shared_norm`."""
     limit = np.percentile(np.abs(plane.take(values)), 99.8) or 1.0
     return Normalize(-limit, limit)
 
 
-def _colorbar(figure, image, axes, label):
-    values = image.get_array()
+def _colorbar(figure: FigureBase, image: QuadMesh, axes: Axes, label: str) -> None:
+    values: Floats = np.ma.asarray(image.get_array())
     below, above = values.min() < image.norm.vmin, values.max() > image.norm.vmax
     extend = {(0, 0): "neither", (1, 0): "min", (0, 1): "max", (1, 1): "both"}[below, above]
     figure.colorbar(image, ax=axes, label=label, extend=extend, shrink=0.85, pad=0.02)
 
 
-def _parity(figure, reference, prediction):
+def _parity(figure: SubFigure, reference: Density, prediction: Density) -> None:
     """Draw a histogram of all points, predicted against true density."""
     true, predicted = reference.values.ravel(), prediction.values.ravel()
     axes = figure.subplots()
@@ -188,14 +254,20 @@ def _parity(figure, reference, prediction):
     axes.text(0.04, 0.96, "\n".join(lines), transform=axes.transAxes, va="top", family="monospace")
 
 
-def _averages(axes, density, axis, curves, colour=None):
+def _averages(
+    axes: Axes,
+    density: Density,
+    axis: int,
+    curves: Mapping[str, Floats],
+    colour: str | None = None,
+) -> None:
     """Draw averages over the grid planes against the distance along their normal."""
     n = density.shape[axis]
     closed = int(density.atoms.pbc[axis])
     distance = np.arange(n + closed) * layer_spacing(density, axis)
     others = tuple(i for i in range(3) if i != axis)
     styles = ("-", "--")
-    for (name, values), style in zip(curves.items(), styles):
+    for (name, values), style in zip(curves.items(), styles, strict=False):
         mean = np.pad(values.mean(axis=others), (0, closed), mode="wrap")
         axes.plot(distance, mean, style, color=colour, label=name)
     if len(curves) > 1:
@@ -209,7 +281,7 @@ def _averages(axes, density, axis, curves, colour=None):
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _heading(figure, title, plane):
+def _heading(figure: Figure, title: str | None, plane: Plane) -> None:
     others = "".join(AXES[i] for i in plane.others)
     where = f"slice: {others} plane {plane.index} at {plane.height:.2f} Å"
     figure.suptitle(f"{title} ({where})" if title else where, fontsize="x-large")

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """What the values on a grid are, apart from the file format that they came in."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 from ..errors import ChargeError
@@ -30,12 +32,12 @@ class Quantity:
     integral: str
 
     @property
-    def is_total(self):
+    def is_total(self) -> bool:
         """bool: Whether it is the density of all valence electrons."""
         return self.name == "total"
 
     @property
-    def is_per_volume(self):
+    def is_per_volume(self) -> bool:
         """bool: Whether the values are so much per volume, and change with its unit."""
         return self.unit.endswith("/A^3")
 
@@ -61,7 +63,7 @@ QUANTITIES = {
 _OF_FORMAT = {"vasp/locpot": "potential", "vasp/elfcar": "elf"}
 
 
-def find_quantity(name):
+def find_quantity(name: str | Quantity) -> Quantity:
     """Find a quantity by its name, or raise ChargeError."""
     if isinstance(name, Quantity):
         return name
@@ -70,7 +72,7 @@ def find_quantity(name):
     return QUANTITIES[name]
 
 
-def split_kind(kind):
+def split_kind(kind: str | None) -> tuple[str, Quantity]:
     """Part the kind of some data into a format and a quantity.
 
     Parameters
@@ -89,7 +91,7 @@ def split_kind(kind):
     return format, find_quantity(name or _OF_FORMAT.get(format, "total"))
 
 
-def compose_kind(format, quantity):
+def compose_kind(format: str, quantity: Quantity) -> str:
     """Join a format and a quantity; see :func:`split_kind`."""
     if quantity.name == _OF_FORMAT.get(format, "total"):
         return format

@@ -1,11 +1,16 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """A density on another grid of its cell."""
 
+from __future__ import annotations
+
 import warnings
+from collections.abc import Iterable
+from typing import SupportsIndex
 
 import numpy as np
 
 from ..errors import ChargeError
+from ..typing import Floats
 from .density import Density
 from .fourier import fourier_interpolate
 from .grid import check_shape
@@ -18,7 +23,7 @@ _MOST = 0.01
 _NOTICEABLE = 1e-5
 
 
-def regrid(density, shape):
+def regrid(density: Density, shape: Iterable[SupportsIndex]) -> Density:
     """Interpolate a density and its spin grids with the waves of its own grid.
 
     Waves are periodic. Along an axis that is open they go on from the last plane of
@@ -50,7 +55,7 @@ def regrid(density, shape):
     shape = check_shape(shape)
     blocks = [density.values, *density.extra.get("spin", [])]
     unit = f" {density.unit}".rstrip()
-    for axis in np.flatnonzero(~density.atoms.pbc & (np.array(density.shape) != shape)):
+    for axis in np.flatnonzero(~density.atoms.pbc & (np.array(density.shape) != shape)).tolist():
         _check_seam(max(seam(block, axis) for block in blocks), unit, "abc"[axis])
     moved = [fourier_interpolate(block, shape) for block in blocks]
     extra = {key: value for key, value in density.extra.items() if key != "datasets"}
@@ -59,7 +64,7 @@ def regrid(density, shape):
     )
 
 
-def seam(values, axis):
+def seam(values: Floats, axis: int) -> float:
     """How far values near the faces of a grid are off where its two ends are joined.
 
     Each end is continued by one plane, its steps dying away as they do already. The
@@ -84,13 +89,14 @@ def seam(values, axis):
     if n == 1:  # a plane tells nothing of what is beside it
         return float(np.abs(values).max())
     ends = (0, 1, min(2, n - 1)), (-1, -2, -min(3, n))
-    low, high = ([values.take(k, axis) for k in planes] for planes in ends)
+    planes = np.moveaxis(values, axis, 0)
+    low, high = ([planes[k] for k in end] for end in ends)
     joints = [np.abs(_continued(*low) - high[0]), np.abs(_continued(*high) - low[0])]
     steps = np.abs(low[0] - low[1]) + np.abs(high[0] - high[1])
     return float((1.5 * np.maximum(*joints) + 0.3 * steps).max())
 
 
-def _continued(first, second, third):
+def _continued(first: Floats, second: Floats, third: Floats) -> Floats:
     """The plane before the first of three, by their steps, the next as much smaller as the last."""
     step, before = first - second, second - third
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -98,7 +104,7 @@ def _continued(first, second, third):
     return first + np.clip(ratio, 0.0, 1.0) * step
 
 
-def _check_seam(error, unit, name):
+def _check_seam(error: float, unit: str, name: str) -> None:
     if error > _MOST:
         raise ChargeError(
             f"the density is open along {name} and does not vanish at the faces of its grid: "

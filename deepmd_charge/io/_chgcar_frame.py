@@ -6,16 +6,24 @@ Then the line ``nx ny nz`` comes again and begins the next grid, or another stru
 or the file ends.
 """
 
+from __future__ import annotations
+
 import io
 import math
 import re
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..grid.density import Density
 from ..grid.quantity import compose_kind, split_kind
+from ..typing import Floats, Shape
 from . import poscar
 from .paw import HEADING
+from .text.reader import TextReader
+from .verdict.declared import Declared
 from .verdict.said import split_quantity
+
+if TYPE_CHECKING:
+    from ase import Atoms
 
 __all__ = ["Frame", "read_frame"]
 
@@ -27,28 +35,33 @@ class Frame(NamedTuple):
     """What a frame holds; ``density`` is None where it was passed over."""
 
     number: int
-    atoms: object
+    atoms: Atoms
     n_grids: int
     density: Density | None
     follows: str | None  # another structure, or nothing
 
 
-def read_frame(reader, kind, declared, number, is_wanted):
+def read_frame(
+    reader: TextReader, kind: str, declared: Declared, number: int, is_wanted: bool
+) -> Frame:
     """Read a structure and its grids, and keep them if they are wanted."""
     comment, atoms = poscar.read_structure(reader, declared.species)
     comment, quantity = split_quantity(comment)
     grid = _read_grid(reader)
     quantity = declared.quantity or quantity or split_kind(kind)[1]
     unit = declared.divisor(quantity, "e", atoms.get_volume())
-    blocks, texts, follows = [], [], _GRID
+    blocks: list[Floats] = []
+    texts: list[str] = []
+    follows: str | None = _GRID
     while follows == _GRID:
-        if len(blocks) == 4:
+        if len(texts) == 4:
             raise reader.error("a fifth grid, where a CHGCAR has 1, 2 or 4")
         values = reader.values(math.prod(grid), unit)
-        blocks.append(values.reshape(grid[::-1]).T if is_wanted else None)
+        if is_wanted:
+            blocks.append(values.reshape(grid[::-1]).T)
         text, follows = _read_text(reader, grid, len(atoms))
         texts.append(text)
-    if len(blocks) == 3:
+    if len(texts) == 3:
         raise reader.error(
             "3 grids, where a CHGCAR has 1, 2 (spin) or 4 (non-collinear): truncated?"
         )
@@ -56,12 +69,12 @@ def read_frame(reader, kind, declared, number, is_wanted):
     if is_wanted:
         extra = {"comment": comment, "spin": blocks[1:], "augmentation": texts}
         density = Density(atoms, blocks[0], kind=compose_kind(kind, quantity), extra=extra)
-    return Frame(number, atoms, len(blocks), density, follows)
+    return Frame(number, atoms, len(texts), density, follows)
 
 
-def _read_grid(reader):
+def _read_grid(reader: TextReader) -> Shape:
     """Shape from the first grid line, after any empty lines."""
-    words = []
+    words: list[str] = []
     while not words:
         words = reader.words("the grid line 'nx ny nz'")
     grid = _as_grid(words)
@@ -75,7 +88,7 @@ def _read_grid(reader):
     return grid
 
 
-def _read_text(reader, grid, n_atoms):
+def _read_text(reader: TextReader, grid: Shape, n_atoms: int) -> tuple[str, str | None]:
     """Text up to the next grid line, the next structure or the end, and which of these follows.
 
     The only numbers that may stand before the first heading, or without one,
@@ -84,7 +97,8 @@ def _read_text(reader, grid, n_atoms):
     """
     text, follows = io.StringIO(), None
     n_free = missing = 0
-    headed, last_atoms = False, {}  # of the real and the imaginary parts
+    headed = False
+    last_atoms: dict[str | None, int] = {}  # of the real and the imaginary parts
     while (line := reader.line()) is not None:
         words, heading = line.split(), HEADING.fullmatch(line)
         if not missing and not heading and _is_comment(reader, words):
@@ -119,12 +133,13 @@ def _read_text(reader, grid, n_atoms):
     last_atom = min(last_atoms.values(), default=n_atoms)
     if last_atom != n_atoms:
         raise reader.error(
-            f"augmentation occupancies up to atom {last_atom}, but the header counts {n_atoms} atoms"
+            f"augmentation occupancies up to atom {last_atom}, but the header counts {n_atoms}"
+            " atoms"
         )
     return text.getvalue(), follows
 
 
-def _is_comment(reader, words):
+def _is_comment(reader: TextReader, words: list[str]) -> bool:
     """Whether the last line, of these words, is the comment of another structure."""
     if all(map(_NUMBER.fullmatch, words)):
         return poscar.goes_on(reader)
@@ -137,7 +152,8 @@ def _is_comment(reader, words):
     return True
 
 
-def _as_grid(words):
+def _as_grid(words: list[str]) -> Shape | None:
     if len(words) == 3 and all(word.isdecimal() for word in words):
-        return tuple(map(int, words))
+        nx, ny, nz = map(int, words)
+        return nx, ny, nz
     return None

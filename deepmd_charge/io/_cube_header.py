@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """What stands before the values of a cube file."""
 
+from __future__ import annotations
+
 import math
 from typing import NamedTuple
 
 import numpy as np
 
 from ..errors import ChargeError
+from ..typing import Floats, Shape
+from .text.reader import TextReader
 
 __all__ = ["Header", "read_header"]
 
@@ -14,21 +18,21 @@ __all__ = ["Header", "read_header"]
 class Header(NamedTuple):
     """Lengths are in the unit of the file."""
 
-    comment: list
-    numbers: list
-    positions: np.ndarray
-    origin: np.ndarray
-    cell: np.ndarray
-    shape: tuple
+    comment: list[str]
+    numbers: list[int]
+    positions: Floats
+    origin: Floats
+    cell: Floats
+    shape: Shape
     in_angstrom: bool
     n_sets: int
-    labels: list  # of the datasets
+    labels: list[str]  # of the datasets
 
 
-def read_header(reader):
+def read_header(reader: TextReader) -> Header:
     """Read up to the values."""
-    comment = [reader.line(), reader.line()]
-    if None in comment:
+    first, second = reader.line(), reader.line()
+    if first is None or second is None:
         raise ChargeError(f"{reader.path}: the file is empty")
     n_atoms, origin, n_sets = _read_counts(reader, "the number of atoms and the origin")
     if n_atoms == 0:
@@ -37,17 +41,18 @@ def read_header(reader):
     signs = {math.copysign(1, n) for n, _ in axes}
     if not all(n for n, _ in axes) or len(signs) > 1:
         raise reader.error("the numbers of points must all be positive, or all negative (A)")
-    shape = tuple(abs(n) for n, _ in axes)
+    nx, ny, nz = (abs(n) for n, _ in axes)
     cell = np.array([abs(n) * step for n, step in axes])
     if not abs(np.linalg.det(cell)) > 1e-12:
         raise reader.error("the cell has no volume: check the steps of the grid")
     numbers, positions = _read_atoms(reader, abs(n_atoms))
     labels = _read_labels(reader) if n_atoms < 0 else []
     n_sets = len(labels) if labels else n_sets
-    return Header(comment, numbers, positions, origin, cell, shape, signs == {-1}, n_sets, labels)
+    comment, shape, in_angstrom = [first, second], (nx, ny, nz), signs == {-1}
+    return Header(comment, numbers, positions, origin, cell, shape, in_angstrom, n_sets, labels)
 
 
-def _read_counts(reader, expected):
+def _read_counts(reader: TextReader, expected: str) -> tuple[int, Floats, int]:
     """A whole number, three numbers and perhaps a whole number."""
     words = reader.words(expected)
     numbers = reader.as_floats(words, (4, 5), expected)
@@ -57,7 +62,7 @@ def _read_counts(reader, expected):
     return int(numbers[0]), np.array(numbers[1:4]), int(n_sets)
 
 
-def _read_atoms(reader, n_atoms):
+def _read_atoms(reader: TextReader, n_atoms: int) -> tuple[list[int], Floats]:
     from ase.data import chemical_symbols
 
     numbers, positions = [], []
@@ -71,7 +76,7 @@ def _read_atoms(reader, n_atoms):
     return numbers, np.array(positions)
 
 
-def _read_labels(reader):
+def _read_labels(reader: TextReader) -> list[str]:
     """Labels of the datasets, which may take several lines."""
     expected = "the number of datasets and their labels"
     words = reader.words(expected)

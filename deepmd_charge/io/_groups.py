@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """The groups of atoms in VASP's files, of which ase tells the elements only."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
 from itertools import islice
+from typing import IO
 from xml.etree import ElementTree
 
 from ..errors import ChargeError
@@ -9,7 +13,7 @@ from ..errors import ChargeError
 __all__ = ["group_counts"]
 
 
-def group_counts(path):
+def group_counts(path: str) -> list[int] | None:
     """Find how many atoms the groups of a file have, in the order of its header.
 
     Parameters
@@ -45,24 +49,24 @@ def group_counts(path):
         ) from None
 
 
-def _of_header(file):
+def _of_header(file: Iterable[str]) -> list[str]:
     """Of a POSCAR, and what begins like one; VASP 4 has no line of elements."""
     first, second = (line.split("!")[0].split() for line in islice(file, 5, 7))
     return first if first[0].isdecimal() else second
 
 
-def _of_outcar(file):
+def _of_outcar(file: Iterable[str]) -> list[str]:
     return next(line for line in file if "ions per type =" in line).split("=")[1].split()
 
 
-def _of_vasprun(file):
+def _of_vasprun(file: IO[str]) -> list[str]:
     for _, element in ElementTree.iterparse(file):
-        if element.tag == "atominfo":
-            return [row[0].text for row in element.find("array[@name='atomtypes']/set")]
-    raise ValueError("no atominfo")
+        if element.tag == "array" and element.get("name") == "atomtypes":
+            return [row[0].text or "" for row in element.iterfind("set/*")]
+    raise ValueError("no atomtypes")
 
 
-_READERS = {
+_READERS: dict[str, Callable[[IO[str]], list[str]]] = {
     "vasp": _of_header,
     "vasp-xdatcar": _of_header,
     "vasp-out": _of_outcar,

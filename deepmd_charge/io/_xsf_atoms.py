@@ -1,20 +1,32 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """The structure of an xsf file, and of the cell that its grid covers."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from itertools import groupby, product
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..atoms.compare import SAME_PLACE
 from ..atoms.species import element_of_label, name_species, species_of, types_of_labels
 from ..errors import ChargeError
+from ..typing import Booleans, Floats, Integers
+from ._xsf_parse import Contents
+from .verdict.declared import Declared
+
+if TYPE_CHECKING:
+    from ase import Atoms
 
 __all__ = ["MOLECULE", "read_structure", "repeated", "without_images"]
 
 MOLECULE = 'pbc="F F F"'  # as in extxyz; ends a comment of the molecules that are written here
 
 
-def read_structure(contents, scale, declared):
+def read_structure(
+    contents: Contents, scale: float, declared: Declared
+) -> tuple[Atoms, bool, list[str]]:
     """Make the atoms of a file.
 
     Parameters
@@ -49,13 +61,15 @@ def read_structure(contents, scale, declared):
         n_periodic = 0 if cell is None else 3
         if n_periodic:
             notes.append("taken as periodic, for it has a cell (--pbc says otherwise)")
-    if n_periodic and cell is None:
+    if not n_periodic:
+        cell = None
+    elif cell is None:
         raise ChargeError(f"{contents.path}: there is no PRIMVEC in this file")
-    labels, positions = zip(*contents.sites[found[0]])
+    labels, positions = zip(*contents.sites[found[0]], strict=True)
     atoms = Atoms(
         list(map(element_of_label, labels)),
         positions=scale * np.array(positions),
-        cell=scale * cell if n_periodic else None,
+        cell=None if cell is None else scale * cell,
         pbc=np.arange(3) < n_periodic,
     )
     notes += _name_types(contents.path, atoms, labels, declared.species)
@@ -63,7 +77,9 @@ def read_structure(contents, scale, declared):
     return atoms, n_periodic > 0 or is_said or declared.pbc is not None, notes
 
 
-def _name_types(path, atoms, labels, species):
+def _name_types(
+    path: str, atoms: Atoms, labels: Sequence[str], species: Sequence[str] | None
+) -> list[str]:
     """Name the types of atoms by their labels, or as the user says; returns notes."""
     if species is not None:
         # a group is of like labels, as well as of like atoms
@@ -78,7 +94,7 @@ def _name_types(path, atoms, labels, species):
     return []
 
 
-def repeated(atoms, cells, cell):
+def repeated(atoms: Atoms, cells: Integers, cell: Floats) -> Atoms:
     """Atoms of a larger cell.
 
     Parameters
@@ -103,7 +119,7 @@ def repeated(atoms, cells, cell):
     return atoms
 
 
-def without_images(atoms):
+def without_images(atoms: Atoms) -> Atoms:
     """Leave out what stands where the cell repeats another atom of the same type."""
     cell, inverse = atoms.cell.array, np.linalg.inv(atoms.cell.array)
     fractions = atoms.positions @ inverse
@@ -118,7 +134,7 @@ def without_images(atoms):
     return atoms[is_kept]
 
 
-def _close_ones(fractions, reach, pbc):
+def _close_ones(fractions: Floats, reach: Floats, pbc: Booleans) -> Integers:
     """Indices of the points that may have another one within reach along each axis."""
     n_bins = np.maximum(np.floor(0.4 / reach), 1.0)
     is_close = np.zeros(len(fractions), dtype=bool)

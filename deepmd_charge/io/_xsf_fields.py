@@ -6,12 +6,16 @@ Several grids of one kind may be the spin channels of one field: "RHO:spin_1" an
 magnetisation.
 """
 
+from __future__ import annotations
+
 import re
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
 from ..grid.quantity import QUANTITIES, Quantity
+from ..typing import Floats
+from ._xsf_parse import DataGrid
 from .verdict.said import quantity_said, split_quantity
 
 __all__ = ["Field", "choose_field"]
@@ -19,25 +23,35 @@ __all__ = ["Field", "choose_field"]
 _WORD = r"(?<![a-z0-9])(?:{})(?![a-z0-9])"
 _SPIN = r"i?spin[ :=-]*(?:ch(?:annel)?[ :=-]*)?"
 _VECTOR = r"(?:m|mag|magneti[sz]ation|spin)[ :-]?"
+
+
+def _patterns(ways: dict[str, str]) -> dict[str, re.Pattern[str]]:
+    """Compile what finds each name as a word."""
+    return {name: re.compile(_WORD.format(way)) for name, way in ways.items()}
+
+
 # Names of channels, which words of a title ("beta tin", "built up") must not be taken for.
-_CHANNELS = {
-    **{digit: _SPIN + digit for digit in "1234"},
-    "up": rf"{_SPIN}(?:up|alpha)|^(?:up|alpha)$|up$|^up",
-    "down": rf"{_SPIN}(?:down|dn|dw|beta)|^(?:down|dn|dw|beta)$|(?:down|dn|dw)$|^(?:down|dn|dw)",
-    **{letter: _VECTOR + letter for letter in "xyz"},
-    "magnetization": r"^(?:mag|magn|spin)$",
-}
-_CHANNELS = {name: re.compile(_WORD.format(way)) for name, way in _CHANNELS.items()}
+_CHANNELS = _patterns(
+    {
+        **{digit: _SPIN + digit for digit in "1234"},
+        "up": rf"{_SPIN}(?:up|alpha)|^(?:up|alpha)$|up$|^up",
+        "down": rf"{_SPIN}(?:down|dn|dw|beta)|^(?:down|dn|dw|beta)$|(?:down|dn|dw)$"
+        r"|^(?:down|dn|dw)",
+        **{letter: _VECTOR + letter for letter in "xyz"},
+        "magnetization": r"^(?:mag|magn|spin)$",
+    }
+)
 # Beyond the words of said.py: SIESTA's names of files, Octopus' units, sisl's parts of
 # complex fields, and the names of quantities.
-_FAMILIES = {
-    "potential": r"vh|vt|vna|function = (?:h|ev)(?! ?[*^])",
-    "orbital": r"^(?:real|imag) .*|function = \S*-3/2\)?",
-    "other": "ioch|toch|bader|rhoxc|rhoinit",
-    **{name: f"^{name}$" for name in ("difference", "partial", "elf", "magnitude")},
-    "total": r"^(?:rho|total|charge|density)$",
-}
-_FAMILIES = {name: re.compile(_WORD.format(way)) for name, way in _FAMILIES.items()}
+_FAMILIES = _patterns(
+    {
+        "potential": r"vh|vt|vna|function = (?:h|ev)(?! ?[*^])",
+        "orbital": r"^(?:real|imag) .*|function = \S*-3/2\)?",
+        "other": "ioch|toch|bader|rhoxc|rhoinit",
+        **{name: f"^{name}$" for name in ("difference", "partial", "elf", "magnitude")},
+        "total": r"^(?:rho|total|charge|density)$",
+    }
+)
 _WANNIER = re.compile(r"\bwannier(?:90| functions?)\b")
 _PER_VOLUME = ("total", "partial", "difference")
 
@@ -48,7 +62,7 @@ class Field(NamedTuple):
     Attributes
     ----------
     quantity : Quantity
-    grid : Grid
+    grid : DataGrid
         With the values of the field, in the file's unit.
     spin : list of numpy.ndarray
         Its magnetisation, none, one or three components, like ``grid.values``.
@@ -61,11 +75,11 @@ class Field(NamedTuple):
     """
 
     quantity: Quantity
-    grid: tuple
-    spin: list
+    grid: DataGrid
+    spin: list[Floats]
     said: str | None
-    notes: list
-    doubts: list
+    notes: list[str]
+    doubts: list[str]
 
 
 class _Member(NamedTuple):
@@ -79,21 +93,27 @@ class _Member(NamedTuple):
         "1" to "4", "up", "down", "x", "y", "z", "magnetization"; empty for the field itself.
     said : str
         What tells them.
-    grid : Grid
+    grid : DataGrid
     """
 
     family: str
     channel: str
     said: str
-    grid: tuple
+    grid: DataGrid
 
 
-def choose_field(grids, comments, declared=None):
+# Quantity, grid, magnetisation and notes of a field.
+_Combined: TypeAlias = tuple[Quantity, DataGrid, list[Floats], list[str]]
+
+
+def choose_field(
+    grids: list[DataGrid], comments: list[str], declared: Quantity | None = None
+) -> Field:
     """Find the field of a file's grids: the total density, if one is there.
 
     Parameters
     ----------
-    grids : list of Grid
+    grids : list of DataGrid
         One at least.
     comments : list of str
         Of the whole file.
@@ -106,7 +126,7 @@ def choose_field(grids, comments, declared=None):
         Where nothing tells which of several grids is the density, the first one.
     """
     members = [_recognise(grid, comments if len(grids) == 1 else []) for grid in grids]
-    families = {}
+    families: dict[str, list[_Member]] = {}
     for member in members:
         families.setdefault(member.family, []).append(member)
     # what has no name is the density where it is alone, and may be anything where it is not
@@ -130,7 +150,7 @@ def choose_field(grids, comments, declared=None):
     return Field(quantity, grid, spin, said, notes, [])
 
 
-def _first(members, quantity, declared):
+def _first(members: list[_Member], quantity: Quantity, declared: Quantity | None) -> Field:
     """The first of several grids of which nothing tells the part that each has."""
     titles = _titles([member.grid for member in members])
     doubt = (
@@ -142,16 +162,16 @@ def _first(members, quantity, declared):
     return Field(declared or quantity, first, [], None, [note], [] if declared else [doubt])
 
 
-def _title(grid):
+def _title(grid: DataGrid) -> str:
     """Name of a grid, or of its block."""
     return repr((grid.name or grid.block or "without a name")[:30])
 
 
-def _titles(grids):
+def _titles(grids: list[DataGrid]) -> str:
     return ", ".join(map(_title, grids[:4])) + (", ..." if grids[4:] else "")
 
 
-def _recognise(grid, comments):
+def _recognise(grid: DataGrid, comments: list[str]) -> _Member:
     """The member that a grid is by its name, else its block; a lone grid by all comments, too."""
     if tag := split_quantity("\n".join(comments))[1]:
         return _Member(*_as_member(tag), "", grid)
@@ -177,14 +197,14 @@ def _recognise(grid, comments):
     return _Member(family or ("total" if channel else ""), channel, said, grid)
 
 
-def _as_member(quantity):
+def _as_member(quantity: Quantity) -> tuple[str, str]:
     """Family and channel of a quantity."""
     if quantity.name in ("up", "down", "magnetization"):
         return "total", quantity.name
     return quantity.name, ""
 
 
-def _read_name(text):
+def _read_name(text: str) -> tuple[str, str]:
     """Family and channel that the name of a grid or of its block tells; either may be empty."""
     said = quantity_said(text)
     text = text.lower().replace("_", " ").strip(" :.-")
@@ -198,7 +218,7 @@ def _read_name(text):
     return next((name for name, way in _FAMILIES.items() if rest and way.search(rest)), ""), channel
 
 
-def _combine(family, members):
+def _combine(family: str, members: list[_Member]) -> _Combined | None:
     """Quantity, grid, magnetisation and notes of a field; None where its channels make none."""
     by = {member.channel: member.grid for member in members}
     if len(by) < len(members) or not all(_is_like(grid, members[0].grid) for grid in by.values()):
@@ -210,7 +230,8 @@ def _combine(family, members):
     if len(values) < len(by):
         return None
     note = f"{_titles([*by.values()])} are the spin channels of one field"
-    total, spin = values.pop("", None), None
+    total = values.pop("", None)
+    spin: list[Floats] = []
     if set(values) >= {"up", "down"}:
         total = values["up"] + values["down"] if total is None else total
         spin = [values.pop("up") - values.pop("down")]
@@ -227,7 +248,7 @@ def _combine(family, members):
     return QUANTITIES[family], grid, spin, [note]
 
 
-def _lone(family, channel, grid):
+def _lone(family: str, channel: str, grid: DataGrid) -> _Combined:
     """A field of one grid; the only one that SIESTA writes has number 1 as well."""
     if not channel or channel == "1" or family != "total":
         return QUANTITIES[family], grid, [], []
@@ -235,7 +256,7 @@ def _lone(family, channel, grid):
     return QUANTITIES[names.get(channel, "magnetization")], grid, [], []
 
 
-def _is_like(one, other):
+def _is_like(one: DataGrid, other: DataGrid) -> bool:
     """Whether two grids have the same points."""
     return one.values.shape == other.values.shape and all(
         np.allclose(its, others, rtol=0, atol=1e-6)

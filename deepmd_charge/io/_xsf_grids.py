@@ -12,12 +12,16 @@ they are:
   or one step behind it (ase, where it is not told the vectors).
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from ..errors import ChargeError
 from ..grid.mapped import by_planes
+from ..typing import Floats, Integers, Shape
 
 __all__ = ["Period", "find_period", "is_periodic", "open_cell", "repeats"]
 
@@ -49,11 +53,11 @@ class Period(NamedTuple):
         What was found out.
     """
 
-    cell: np.ndarray
-    cells: np.ndarray
-    kept: tuple
-    order: tuple
-    notes: list
+    cell: Floats
+    cells: Integers
+    kept: tuple[slice, ...]
+    order: Shape
+    notes: list[str]
 
 
 class _Axis(NamedTuple):
@@ -74,7 +78,7 @@ class _Axis(NamedTuple):
     is_mirrored: bool
 
 
-def find_period(values, spans, cell, n_periodic=3):
+def find_period(values: Floats, spans: Floats, cell: Floats, n_periodic: int = 3) -> Period:
     """Find the period of a grid in a periodic structure.
 
     Parameters
@@ -103,9 +107,10 @@ def find_period(values, spans, cell, n_periodic=3):
             cell[i] = open_cell(spans, values.shape)[i]
         elif not _are_equal(spans[i], cell[i]):
             cell[i] = spans[i]
-    ends, cells = _lay_out(spans, values.shape, cell)
-    if cells is None or not _are_of_periods(cells, n_periodic):
+    layout = _lay_out(spans, values.shape, cell)
+    if layout is None or not _are_of_periods(layout[1], n_periodic):
         raise ChargeError("the grid does not span the primitive cell; write it for PRIMVEC")
+    ends, cells = layout
     kept, notes = _keep(values, ends, axes)
     order = _order(cells)
     if order != (0, 1, 2):
@@ -117,7 +122,7 @@ def find_period(values, spans, cell, n_periodic=3):
     return Period(cells @ cell, cells, kept, order, notes)
 
 
-def is_periodic(values):
+def is_periodic(values: Floats) -> bool:
     """Whether a grid can only be that of a crystal, by its values.
 
     All last planes repeat the first, and this is no matter of a symmetric molecule in
@@ -129,56 +134,61 @@ def is_periodic(values):
     )
 
 
-def repeats(values):
+def repeats(values: Floats) -> bool:
     """Whether all last planes of a grid repeat the first."""
     return all(axis.repeats for axis in _axes(values))
 
 
-def open_cell(spans, shape):
+def open_cell(spans: Floats, shape: Sequence[int]) -> Floats:
     """Spanning vectors, each with one step more: the cell of a grid that repeats no points."""
     counts = np.array(shape)[:, None]
     return spans * (counts / np.maximum(counts - 1, 1))
 
 
-def _lay_out(spans, shape, cell):
+def _lay_out(
+    spans: Floats, shape: Sequence[int], cell: Floats
+) -> tuple[list[str], Integers] | None:
     """Where each axis ends, and its period in cell vectors; None where it is no period."""
     if not abs(np.linalg.det(cell)) > 1e-12:
-        return None, None
+        return None
     inverse = np.linalg.inv(cell)
-    ends, cells = [], []
-    for span, n in zip(spans, shape):
+    ends, rows = [], []
+    for span, n in zip(spans, shape, strict=True):
         for end, factor in ("whole", 1.0), ("open", n / max(n - 1, 1)), ("beyond", n / (n + 1)):
             row = np.rint(span * factor @ inverse)
-            if row.any() and _are_equal(row @ cell, span * factor):
-                if end != "beyond" or np.abs(row).sum() == 1:
-                    ends.append(end)
-                    cells.append(row)
-                    break
-    cells = np.array(cells)
+            is_period = row.any() and _are_equal(row @ cell, span * factor)
+            if is_period and (end != "beyond" or np.abs(row).sum() == 1):
+                ends.append(end)
+                rows.append(row)
+                break
+    cells = np.array(rows)
     if len(cells) < 3 or not 0.5 < abs(np.linalg.det(cells)) < MOST_CELLS + 0.5:
-        return None, None
+        return None
     return ends, cells.astype(int)
 
 
-def _are_equal(one, other):
+def _are_equal(one: Floats, other: Floats) -> bool:
     limit = VECTOR_TOLERANCE + RELATIVE_TOLERANCE * np.linalg.norm(other)
-    return np.abs(one - other).max() <= limit
+    return bool(np.abs(one - other).max() <= limit)
 
 
-def _order(cells):
+def _order(cells: Integers) -> Shape:
     """Axes in the order of the cell vectors, or at least of their handedness."""
     if (np.sort(cells, axis=1) == [0, 0, 1]).all():
-        return tuple(int(i) for i in np.argsort(cells.argmax(axis=1)))
+        a, b, c = np.argsort(cells.argmax(axis=1)).tolist()
+        return a, b, c
     return (0, 1, 2) if np.linalg.det(cells) > 0 else (2, 1, 0)
 
 
-def _are_of_periods(cells, n_periodic):
+def _are_of_periods(cells: Integers, n_periodic: int) -> bool:
     """Whether directions that are not periodic have a grid axis of their own."""
     fixed = np.arange(3) >= n_periodic
-    return (cells == np.eye(3))[fixed[:, None] | fixed].all()
+    return bool((cells == np.eye(3))[fixed[:, None] | fixed].all())
 
 
-def _keep(values, ends, axes):
+def _keep(
+    values: Floats, ends: list[str], axes: list[_Axis]
+) -> tuple[tuple[slice, ...], list[str]]:
     """Points that are one period along each axis, and notes."""
     ended = [i for i in range(3) if ends[i] != "open"]
     bad = [i for i in ended if not axes[i].repeats]
@@ -198,14 +208,14 @@ def _keep(values, ends, axes):
     return kept, ["no plane of the grid is repeated at its end: all its points are one period"]
 
 
-def _axes(values):
+def _axes(values: Floats) -> list[_Axis]:
     """The three axes of a grid."""
     with np.errstate(over="ignore"):
         mean = sum(float(np.abs(plane).sum()) for plane in by_planes(values)) / values.size
     return [_axis(np.moveaxis(values, i, 0), mean) for i in range(3)]
 
 
-def _axis(planes, mean):
+def _axis(planes: Floats, mean: float) -> _Axis:
     first, second, before, last = (planes[i % len(planes)] for i in (0, 1, -2, -1))
     top = max(np.abs(first).max(), np.abs(last).max())
     limit = REPEAT_TOLERANCE * max(top, mean)
@@ -217,7 +227,7 @@ def _axis(planes, mean):
     )
 
 
-def _goes_on(values, axis):
+def _goes_on(values: Floats, axis: int) -> bool:
     planes = np.moveaxis(values, axis, 0)
     steps = (np.abs(planes[i + 1] - planes[i]).max() for i in range(len(planes) - 1))
-    return np.abs(planes[0] - planes[-1]).max() <= LARGEST_STEP * max(steps, default=0.0)
+    return bool(np.abs(planes[0] - planes[-1]).max() <= LARGEST_STEP * max(steps, default=0.0))

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """ABACUS' cubes: "2 (nspin)" in a comment, and the rest in the names that it gives to files."""
 
+from __future__ import annotations
+
 import os
 import re
 
-from ..grid.quantity import QUANTITIES
+from ..grid.quantity import QUANTITIES, Quantity
 
 __all__ = ["told_by_name"]
 
@@ -19,7 +21,7 @@ _NAMES = {
 _CHANNEL = re.compile(r"(?:spin|s|chgs)_?([1-4])")
 
 
-def told_by_name(path, comment):
+def told_by_name(path: str, comment: str) -> tuple[Quantity | None, str | None, str | None]:
     """What a cube of ABACUS holds.
 
     Parameters
@@ -45,23 +47,17 @@ def told_by_name(path, comment):
             return QUANTITIES[quantity], name, None
     channel = _CHANNEL.search(name)
     if match[1] == "2":
-        return (
-            None,
-            None,
-            (
-                "ABACUS wrote one spin channel to this file: add the other, or say by --is up or down"
-                " (holds=) that it is this that is to be learnt"
-            ),
+        doubt = (
+            "ABACUS wrote one spin channel to this file: add the other, or say by --is up or down"
+            " (holds=) that it is this that is to be learnt"
         )
-    if match[1] == "1" or channel and channel[1] == "1":
+        return None, None, doubt
+    if match[1] == "1" or (channel and channel[1] == "1"):
         return None, None, None
     if channel:
         return QUANTITIES["magnetization"], f"{match[1]} (nspin), {name}", None
-    return (
-        None,
-        None,
-        (
-            "ABACUS wrote the density or a component of its magnetisation to this file, of a"
-            " non-collinear run: say by --is (holds=) which"
-        ),
+    doubt = (
+        "ABACUS wrote the density or a component of its magnetisation to this file, of a"
+        " non-collinear run: say by --is (holds=) which"
     )
+    return None, None, doubt

@@ -10,24 +10,34 @@ The text holds the PAW augmentation occupancies and, between blocks, the magneti
 A CHG of molecular dynamics or of a relaxation goes on with the next frame: all of this again.
 """
 
+from __future__ import annotations
+
 import os
+from collections.abc import Callable, Iterator
 from itertools import groupby
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..atoms.species import element_of, species_of
 from ..errors import ChargeError
-from ._chgcar_frame import read_frame
+from ..grid.density import Density
+from ..grid.grid import Grid
+from ..typing import Floats, PathLike
+from ._chgcar_frame import Frame, read_frame
 from .frames import choose_frames, no_such_frames
 from .poscar import is_vasp_4
 from .text.reader import TextReader
 from .text.writer import slabs, text_writer, write_values
-from .verdict.declared import Declared
+from .verdict.declared import UNDECLARED, Declared
+
+if TYPE_CHECKING:
+    from ase import Atoms
 
 COLUMNS = 5
 
 
-def read(path, kind="vasp/chgcar", declared=Declared()):
+def read(path: PathLike, kind: str = "vasp/chgcar", declared: Declared = UNDECLARED) -> Density:
     """Read a file in the layout of CHGCAR, of any version of VASP.
 
     Parameters
@@ -55,18 +65,22 @@ def read(path, kind="vasp/chgcar", declared=Declared()):
     ChargeError
         If the file is damaged, or has several frames.
     """
-    frames = _walk(path, kind, declared, lambda number: number == 0)
-    frame = next(frames)
-    if frame.follows:
-        n_frames, name = 1 + sum(1 for _ in frames), os.path.basename(path)
+    density = next(iterate(path, kind, declared))
+    if "frame" in density.extra:
+        n_frames, name = count_frames(path, declared), os.path.basename(path)
         raise ChargeError(
             f"{path}: holds the densities of {n_frames} frames: choose one, such as {name}@0, or"
             f" {name}@-1, the last (convert, test, info and iterate_densities take all)"
         )
-    return frame.density
+    return density
 
 
-def iterate(path, kind="vasp/chgcar", declared=Declared(), frames=None):
+def iterate(
+    path: PathLike,
+    kind: str = "vasp/chgcar",
+    declared: Declared = UNDECLARED,
+    frames: str | None = None,
+) -> Iterator[Density]:
     """Read the densities of a file one at a time, as a CHG of molecular dynamics has them.
 
     Parameters
@@ -103,19 +117,19 @@ def iterate(path, kind="vasp/chgcar", declared=Declared(), frames=None):
         raise no_such_frames(path, frames, count_frames(path, declared))
 
 
-def count_frames(path, declared=Declared()):
+def count_frames(path: PathLike, declared: Declared = UNDECLARED) -> int:
     """How many densities of as many structures are in a file."""
     return sum(1 for _ in _walk(path, "", declared, lambda number: False))
 
 
-def lacks_elements(path):
+def lacks_elements(path: PathLike) -> bool:
     """Whether a file has the header of VASP 4, in which no line tells the elements."""
     with TextReader(path) as reader:
         *_, line = (reader.line() for _ in range(6))
     return is_vasp_4((line or "").split())
 
 
-def write(path, density, kind="vasp/chgcar"):
+def write(path: PathLike, density: Density, kind: str = "vasp/chgcar") -> None:
     """Write a CHGCAR that reads back to the last digit.
 
     Values have 11 digits as in VASP. Cell and positions have VASP's six
@@ -149,7 +163,7 @@ def write(path, density, kind="vasp/chgcar"):
     grid = "".join(f" {n:4d}" for n in density.shape) + "\n"
     with text_writer(path) as file:
         file.write((_structure_text(density) + "\n").encode())
-        for block, text in zip(blocks, texts):
+        for block, text in zip(blocks, texts, strict=True):
             file.write(grid.encode())
             # x runs fastest, and only the last slab may end within a line
             rows = (slab.reshape(1, -1) * unit for slab in slabs(block.T, 2 * COLUMNS))
@@ -157,7 +171,7 @@ def write(path, density, kind="vasp/chgcar"):
             file.write(text.encode())
 
 
-def check(path, atoms, grid):
+def check(path: PathLike, atoms: Atoms, grid: Grid) -> None:
     """Raise ChargeError unless origin and atoms of a density have a place in a CHGCAR."""
     if grid.origin.any():
         origin = ", ".join(f"{x:g}" for x in grid.origin)
@@ -169,10 +183,13 @@ def check(path, atoms, grid):
         raise ChargeError(f"{path}: a CHGCAR needs atoms, and elements for all of them")
 
 
-def _walk(path, kind, declared, is_wanted):
+def _walk(
+    path: PathLike, kind: str, declared: Declared, is_wanted: Callable[[int], bool]
+) -> Iterator[Frame]:
     """Yield all frames, with the densities of those whose number is wanted."""
     with TextReader(path) as reader:
-        number, first = 0, None
+        number = 0
+        first: Frame | None = None
         while True:
             try:
                 frame = read_frame(reader, kind, declared, number, is_wanted(number))
@@ -193,7 +210,7 @@ def _walk(path, kind, declared, is_wanted):
             number += 1
 
 
-def _check_alike(reader, first, frame):
+def _check_alike(reader: TextReader, first: Frame, frame: Frame) -> None:
     """Refuse a frame of other atoms or another number of grids: no run has these in one file."""
     if frame.n_grids != first.n_grids:
         raise reader.error(
@@ -204,7 +221,7 @@ def _check_alike(reader, first, frame):
         raise reader.error(f"atoms {mine}, where the first frame has {others}: a file for each")
 
 
-def _structure_text(density):
+def _structure_text(density: Density) -> str:
     """Header up to and without the empty line."""
     atoms = density.atoms
     cell = atoms.cell.array
@@ -225,7 +242,7 @@ def _structure_text(density):
     return "\n".join(lines) + "\n"
 
 
-def _rows(numbers, width):
+def _rows(numbers: Floats, width: int) -> list[str]:
     """Rows in VASP's six decimals, or in 16 where six would lose something."""
     if np.allclose(numbers, np.round(numbers, 6), rtol=0, atol=1e-13):
         numbers = np.round(numbers, 6) + 0.0  # no "-0.000000"

@@ -14,22 +14,28 @@ lines (:mod:`deepmd_charge.io.verdict.said`); nor whether the atoms are periodic
 ``quantity="difference"`` and ``pbc="T T F"`` at the ends of the comment lines.
 """
 
+from __future__ import annotations
+
 import math
 import os
 import re
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..atoms.species import name_species
 from ..errors import ChargeError
 from ..grid.density import Density
-from ..grid.quantity import QUANTITIES, compose_kind
+from ..grid.grid import Grid
+from ..grid.quantity import QUANTITIES, Quantity, compose_kind
+from ..typing import Floats, PathLike
 from ..units import BOHR, PER_BOHR3
 from . import abacus
-from ._cube_header import read_header
+from ._cube_header import Header, read_header
 from .text.reader import TextReader
 from .text.writer import slabs, text_writer, write_values
-from .verdict.declared import LENGTHS, Declared
+from .verdict.declared import LENGTHS, UNDECLARED, Declared
 from .verdict.evidence import largest_on_faces, repeated_planes
 from .verdict.mistakes import convert_units, is_whole, likely_reading
 from .verdict.periodicity import FACE_DENSITY, guess_periodicity
@@ -45,11 +51,14 @@ from .verdict.said import (
     words_of,
 )  # fmt: skip
 
+if TYPE_CHECKING:
+    from ase import Atoms
+
 COLUMNS = 6
 _PBC = re.compile(r' pbc="([TF]) ([TF]) ([TF])"\s*$')  # as in extxyz
 
 
-def read(path, kind="cube", declared=Declared()):
+def read(path: PathLike, kind: str = "cube", declared: Declared = UNDECLARED) -> Density:
     """Read a cube file.
 
     Parameters
@@ -78,7 +87,7 @@ def read(path, kind="cube", declared=Declared()):
     with TextReader(path) as reader:
         header = read_header(reader)
         comment, pbc, said = _split_comment(header.comment)
-        extra = {"comment": comment, "notes": [], "doubts": []}
+        extra: dict[str, Any] = {"comment": comment, "notes": [], "doubts": []}
         quantity = declared.quantity or _find_quantity(reader.path, extra, header, said)
         length = declared.length or ("A" if header.in_angstrom else "bohr")
         cell, origin, positions = (
@@ -105,7 +114,7 @@ def read(path, kind="cube", declared=Declared()):
     return density
 
 
-def _split_comment(lines):
+def _split_comment(lines: list[str]) -> tuple[str, list[bool] | None, Quantity | None]:
     """Words, and the periodicity and quantity that files written here note beside them."""
     first, pbc = lines[0], None
     if said := _PBC.search(first):
@@ -115,7 +124,9 @@ def _split_comment(lines):
     return comment, pbc, quantity
 
 
-def _find_quantity(path, extra, header, tagged):
+def _find_quantity(
+    path: str, extra: dict[str, Any], header: Header, tagged: Quantity | None
+) -> Quantity:
     """What a file says that it holds; what it does not say is taken as the total density."""
     comment = extra["comment"]
     quantity, said, doubt = abacus.told_by_name(path, comment)
@@ -130,16 +141,16 @@ def _find_quantity(path, extra, header, tagged):
         extra["notes"].append(f"{quantity.description}, for it says {said!r} (--is says otherwise)")
     if doubt is None and quantity is None and header.labels:
         doubt = (
-            f"its datasets have numbers ({' '.join(header.labels[:5])}), as those of orbitals: say by"
-            " --is orbital or --is total (holds=) what they are"
+            f"its datasets have numbers ({' '.join(header.labels[:5])}), as those of orbitals: say"
+            " by --is orbital or --is total (holds=) what they are"
         )
     extra["doubts"] += [doubt] if doubt else []
     return quantity or QUANTITIES["total"]
 
 
-def _trust_words(density, declared):
+def _trust_words(density: Density, declared: Declared) -> None:
     """Take the units that the comment names, where the number of electrons bears them out."""
-    now = density.extra["units"]
+    now: tuple[str, str] = density.extra["units"]
     values, length = units_said(density.extra["comment"])
     named = (declared.values or values or now[0], declared.length or length or now[1])
     if named == now or not density.quantity.is_per_volume:
@@ -159,7 +170,7 @@ def _trust_words(density, declared):
         )
 
 
-def _one_period(density):
+def _one_period(density: Density) -> Density:
     """A grid without the last planes that repeat its first ones, as of XCrySDen's general grids."""
     repeated = repeated_planes(density.values)
     program = program_said(density.extra["comment"])
@@ -185,7 +196,7 @@ def _one_period(density):
     return Density(atoms, values, density.origin, density.kind, extra)
 
 
-def write(path, density, kind="cube"):
+def write(path: PathLike, density: Density, kind: str = "cube") -> None:
     """Write a cube file in bohr and e/bohr^3.
 
     Values have 11 digits, more than the usual 6E13.5, in six columns: nothing
@@ -214,8 +225,11 @@ def write(path, density, kind="cube"):
         lines = [
             *_comment(density),
             _line(len(atoms), density.origin / BOHR),
-            *(_line(n, step) for n, step in zip(density.shape, steps)),
-            *(_line(z, [z, *xyz / BOHR]) for z, xyz in zip(atoms.numbers, atoms.positions)),
+            *(_line(n, step) for n, step in zip(density.shape, steps, strict=True)),
+            *(
+                _line(z, [z, *xyz / BOHR])
+                for z, xyz in zip(atoms.numbers, atoms.positions, strict=True)
+            ),
         ]
         file.write(("\n".join(lines) + "\n").encode())
         unit = PER_BOHR3 if density.quantity.is_per_volume else 1.0
@@ -223,9 +237,9 @@ def write(path, density, kind="cube"):
         write_values(file, path, rows, COLUMNS)
 
 
-def _comment(density):
+def _comment(density: Density) -> tuple[str, str]:
     """Two lines that say what is periodic and what the values are."""
-    first, second = (density.extra.get("comment", "").splitlines() + ["", ""])[:2]
+    first, second = [*density.extra.get("comment", "").splitlines(), "", ""][:2]
     first = first or density.atoms.get_chemical_formula()
     if not second:
         second = words_of(density.quantity)
@@ -235,17 +249,19 @@ def _comment(density):
     return f'{first} pbc="{periodicity}"', second
 
 
-def check(path, atoms, grid):
+def check(path: PathLike, atoms: Atoms, grid: Grid) -> None:
     """Raise ChargeError unless the atoms of a density have a place in a cube."""
     if not len(atoms) or (atoms.numbers < 1).any():
         raise ChargeError(f"{path}: a cube needs atoms, and elements for all of them")
 
 
-def _line(count, numbers):
+def _line(count: int, numbers: Iterable[float]) -> str:
     return f"{count:5d}" + "".join(f" {x:17.12f}" for x in numbers)
 
 
-def _named_atoms(path, numbers, positions, cell, species):
+def _named_atoms(
+    path: str, numbers: list[int], positions: Floats, cell: Floats, species: Sequence[str] | None
+) -> Atoms:
     from ase import Atoms
 
     atoms = Atoms(numbers, positions=positions, cell=cell)
@@ -253,7 +269,7 @@ def _named_atoms(path, numbers, positions, cell, species):
     return atoms
 
 
-def _expect_end(reader):
+def _expect_end(reader: TextReader) -> None:
     while (line := reader.line()) is not None:
         if line.strip():
             raise reader.error("more values than the grid has: do the counts of the header hold?")

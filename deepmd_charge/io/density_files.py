@@ -1,15 +1,25 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """Reading and writing density files, whatever their format."""
 
+from __future__ import annotations
+
 import os
 import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from ..errors import ChargeError
+from ..grid.density import Density
+from ..grid.grid import Grid
+from ..typing import PathLike
 from .formats import FORMATS, format_of, writable_format
 from .frames import choose_frames, is_one_frame, no_such_frames, split_frames
 from .output import check_output
 from .verdict.declared import Declared
 from .verdict.judge import check_total
+
+if TYPE_CHECKING:
+    from ase import Atoms
 
 __all__ = [
     "check_holds",
@@ -21,7 +31,16 @@ __all__ = [
 ]
 
 
-def read_density(path, format=None, species=None, check=True, *, pbc=None, unit=None, holds=None):
+def read_density(
+    path: PathLike,
+    format: str | None = None,
+    species: Sequence[str] | None = None,
+    check: bool | str = True,
+    *,
+    pbc: Sequence[bool] | None = None,
+    unit: str | Sequence[str] | None = None,
+    holds: str | None = None,
+) -> Density:
     """Read a charge density.
 
     Parameters
@@ -83,8 +102,15 @@ def read_density(path, format=None, species=None, check=True, *, pbc=None, unit=
 
 
 def iterate_densities(
-    path, format=None, species=None, check=True, *, pbc=None, unit=None, holds=None
-):
+    path: PathLike,
+    format: str | None = None,
+    species: Sequence[str] | None = None,
+    check: bool | str = True,
+    *,
+    pbc: Sequence[bool] | None = None,
+    unit: str | Sequence[str] | None = None,
+    holds: str | None = None,
+) -> Iterator[tuple[str, Density]]:
     """Read the charge densities of a file one at a time.
 
     A CHG of molecular dynamics or of a relaxation has one for each of its frames; of most
@@ -120,7 +146,9 @@ def iterate_densities(
         del density  # before the next one needs memory
 
 
-def count_densities(path, format=None, species=None):
+def count_densities(
+    path: PathLike, format: str | None = None, species: Sequence[str] | None = None
+) -> int:
     """Find how many densities :func:`iterate_densities` yields; of most formats unread."""
     file, frames = split_frames(path)
     entry = FORMATS[format_of(file, format)]
@@ -131,7 +159,14 @@ def count_densities(path, format=None, species=None):
     return len(range(chosen.start, min(chosen.stop, n_frames), chosen.step))
 
 
-def _opened(path, format, species, pbc, unit, holds):
+def _opened(
+    path: str,
+    format: str | None,
+    species: Sequence[str] | None,
+    pbc: Sequence[bool] | None,
+    unit: str | Sequence[str] | None,
+    holds: str | None,
+) -> tuple[str, Declared]:
     """Format of a file, and what is declared of it."""
     format = format_of(path, format)
     declared = Declared.of(path, species, pbc, unit, holds)
@@ -140,7 +175,7 @@ def _opened(path, format, species, pbc, unit, holds):
     return format, declared
 
 
-def _densities(path, frames, format, declared):
+def _densities(path: str, frames: str | None, format: str, declared: Declared) -> Iterator[Density]:
     """Iterate over the frames of a file that are meant, or None for all."""
     entry = FORMATS[format]
     if entry.has_frames:
@@ -150,14 +185,14 @@ def _densities(path, frames, format, declared):
     return iter([entry.functions.read(path, format, declared)])
 
 
-def _judged(density, path, declared, check):
+def _judged(density: Density, path: str, declared: Declared, check: bool | str) -> Density:
     """A density that has been read, as the user says that it is, or refused."""
     declared.overrule(density, path)
     check_total(density, path, declared, check)
     return density
 
 
-def write_density(path, density, format=None):
+def write_density(path: PathLike, density: Density, format: str | None = None) -> None:
     """Write a charge density; the file appears when it is complete.
 
     Parameters
@@ -190,7 +225,7 @@ def write_density(path, density, format=None):
     FORMATS[format].functions.write(path, density, format)
 
 
-def check_readable(paths, format=None):
+def check_readable(paths: Iterable[PathLike], format: str | None = None) -> None:
     """Refuse, before any work is done, files that cannot be densities.
 
     Parameters
@@ -211,7 +246,7 @@ def check_readable(paths, format=None):
         format_of(file, format)
 
 
-def check_writable(path, format=None, kind=""):
+def check_writable(path: PathLike, format: str | None = None, kind: str = "") -> None:
     """Refuse, before any work is done, a density file that cannot be written.
 
     Parameters
@@ -232,7 +267,9 @@ def check_writable(path, format=None, kind=""):
     writable_format(path, format, kind)
 
 
-def check_holds(path, atoms, grid, kind="", format=None):
+def check_holds(
+    path: PathLike, atoms: Atoms, grid: Grid, kind: str = "", format: str | None = None
+) -> None:
     """Refuse, before any work is done, a density that a format cannot hold.
 
     Parameters

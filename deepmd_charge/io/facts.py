@@ -1,8 +1,15 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """What there is to know of a density that has been read."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
+from ..grid.density import Density
+from ..typing import Floats, PathLike
 from .paw import augmentation_counts
 from .verdict.declared import Declared
 from .verdict.judge import find_doubts, is_valence_density
@@ -10,7 +17,14 @@ from .verdict.judge import find_doubts, is_valence_density
 __all__ = ["describe"]
 
 
-def describe(path, density, *, pbc=None, unit=None, holds=None):
+def describe(
+    path: PathLike,
+    density: Density,
+    *,
+    pbc: Sequence[bool] | None = None,
+    unit: str | Sequence[str] | None = None,
+    holds: str | None = None,
+) -> dict[str, Any]:
     """Gather facts on a density.
 
     Parameters
@@ -66,7 +80,7 @@ def describe(path, density, *, pbc=None, unit=None, holds=None):
     }
 
 
-def _absolute_moment(spin, volume):
+def _absolute_moment(spin: list[Floats], volume: float) -> float:
     """Integral of the size of a magnetisation, mu_B."""
     if not spin:
         return 0.0

@@ -1,10 +1,17 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """Files without a density on a grid that are taken for such: what they are, and what to do."""
 
+from __future__ import annotations
+
 import os
 from fnmatch import fnmatchcase
+from typing import Any, TypeAlias
 
-__all__ = ["explain_hdf5", "explain_name"]
+from ..typing import PathLike
+
+__all__ = ["Group", "explain_hdf5", "explain_name"]
+
+Group: TypeAlias = Any  # of h5py, which has no hints
 
 _PP = "write it on a grid by pp.x (plot_num = 0, output_format = 6 for a cube, 5 for an xsf)"
 _VASP = "VASP writes the density to vaspwave.h5: set LCHARGH5 = .TRUE. (and LCHARG = .TRUE.)"
@@ -25,14 +32,14 @@ _NAMES = {
 }
 
 
-def explain_name(path):
+def explain_name(path: PathLike) -> str | None:
     """Say what a file or folder is by its name; None where that is not known."""
     name = os.path.basename(os.path.normpath(path)).upper()
     found = (what for pattern, what in _NAMES.items() if fnmatchcase(name, pattern))
     return next((f"{what}: {_PP}" for what in found), None)
 
 
-def explain_hdf5(file):
+def explain_hdf5(file: Group) -> str:
     """Say what an HDF5 file without VASP's charge/charge is.
 
     Parameters

@@ -9,13 +9,18 @@ name of the format; where files may hold several frames
 end in .gz or .xz are compressed.
 """
 
+from __future__ import annotations
+
 import os
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from importlib import import_module
+from types import ModuleType
+from typing import Literal
 
 from ..errors import ChargeError
 from ..grid.quantity import split_kind
+from ..typing import PathLike
 from .foreign import explain_name
 from .text.reader import COMPRESSIONS
 
@@ -43,25 +48,25 @@ class Format:
     """
 
     module: str
-    patterns: tuple
+    patterns: tuple[str, ...]
     is_written: bool = True
     has_spin: bool = False
     has_frames: bool = False
     has_units: bool = False
-    order: str = "F"
+    order: Literal["C", "F"] = "F"
 
     @property
-    def is_vasp_text(self):
+    def is_vasp_text(self) -> bool:
         """bool: Whether the layout is that of a CHGCAR."""
         return self.module == "chgcar"
 
     @property
-    def functions(self):
+    def functions(self) -> ModuleType:
         """module: What reads and writes it, imported on first use."""
         return import_module(f".{self.module}", __package__)
 
 
-def _vasp(*patterns):
+def _vasp(*patterns: str) -> Format:
     return Format("chgcar", patterns, has_spin=True, has_frames=True)
 
 
@@ -82,7 +87,7 @@ _OTHER_COMPRESSIONS = (".bz2", ".zst", ".zip", ".z", ".lz4", ".7z")
 _NAMES = "CHGCAR_..., NAME.cube or NAME.xsf"
 
 
-def format_of(path, format=None):
+def format_of(path: PathLike, format: str | None = None) -> str:
     """Find the format of a file by its name.
 
     Parameters
@@ -109,11 +114,11 @@ def format_of(path, format=None):
     found = _by_name(path)
     if found and _holds_other(found) and format in (None, "vasp/chgcar"):
         raise ChargeError(
-            f"{path}: by its name {split_kind(found)[1].description}, not a charge density: give a CHGCAR"
-            f" (or its format, {found}, to handle it as it is)"
+            f"{path}: by its name {split_kind(found)[1].description}, not a charge density:"
+            f" give a CHGCAR (or its format, {found}, to handle it as it is)"
         )
-    if format or found:
-        return format or found
+    if known := format or found:
+        return known
     if foreign := explain_name(path):
         raise ChargeError(f"{path}: {foreign}")
     raise ChargeError(
@@ -122,12 +127,12 @@ def format_of(path, format=None):
     )
 
 
-def _holds_other(format):
+def _holds_other(format: str) -> bool:
     """Whether a format is that of files which hold no charge density."""
     return not split_kind(format)[1].is_total
 
 
-def _by_name(path):
+def _by_name(path: str) -> str | None:
     stem, suffix = os.path.splitext(os.path.basename(path).upper())
     if suffix.lower() in _OTHER_COMPRESSIONS:
         raise ChargeError(f"{path}: only .gz and .xz are known compressions: use one")
@@ -138,7 +143,7 @@ def _by_name(path):
     return None
 
 
-def writable_format(path, format=None, kind=""):
+def writable_format(path: PathLike, format: str | None = None, kind: str = "") -> str:
     """Find the format that a density of a kind is written in.
 
     Parameters

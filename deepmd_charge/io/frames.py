@@ -1,11 +1,16 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """Which frames of a file are meant: ``FILE@3``, ``FILE@-1``, ``FILE@::10``, as ase spells them."""
 
+from __future__ import annotations
+
 import os
 import re
 import sys
+from collections.abc import Callable
+from typing import TypeGuard
 
 from ..errors import ChargeError
+from ..typing import PathLike
 
 __all__ = ["choose_frames", "is_one_frame", "no_such_frames", "split_frames"]
 
@@ -13,7 +18,7 @@ _INTEGER = re.compile(r"[+-]?\d+")
 _SLICE = re.compile(r"[+-]?\d*:[+-]?\d*(:[+-]?\d*)?")
 
 
-def split_frames(path, frames=None):
+def split_frames(path: PathLike, frames: str | None = None) -> tuple[str, str | None]:
     """Part a file's name from the frames that are meant.
 
     Parameters
@@ -47,12 +52,12 @@ def split_frames(path, frames=None):
     return path, frames
 
 
-def is_one_frame(frames):
+def is_one_frame(frames: str | None) -> TypeGuard[str]:
     """Whether frames are one by its number."""
     return frames is not None and bool(_INTEGER.fullmatch(frames))
 
 
-def choose_frames(path, frames, count):
+def choose_frames(path: PathLike, frames: str | None, count: Callable[[], int]) -> range:
     """Numbers of the frames that are meant, from 0.
 
     Parameters
@@ -87,11 +92,11 @@ def choose_frames(path, frames, count):
     return range(parts.start or 0, stop, parts.step or 1)
 
 
-def no_such_frames(path, frames, count):
+def no_such_frames(path: PathLike, frames: str | None, count: int) -> ChargeError:
     """Make the ChargeError of frames that are not among so many."""
     missing = f"is no frame {frames}" if is_one_frame(frames) else f"are no frames {frames}"
     return ChargeError(f"{path}: there {missing} in this file, which has {count}: count from 0")
 
 
-def _are_frames(index):
+def _are_frames(index: str) -> bool:
     return bool(_INTEGER.fullmatch(index) or _SLICE.fullmatch(index))

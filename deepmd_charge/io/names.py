@@ -1,16 +1,20 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """Names of predicted files, and how they are best written."""
 
+from __future__ import annotations
+
 import os
+from typing import Literal
 
 from ..errors import ChargeError
+from ..typing import PathLike
 from .formats import FORMATS, format_of
 from .text.reader import COMPRESSIONS
 
 __all__ = ["labelled", "memory_order"]
 
 
-def labelled(path, label):
+def labelled(path: PathLike, label: str) -> str:
     """Name a file that belongs to a density file.
 
     Parameters
@@ -40,6 +44,6 @@ def labelled(path, label):
     return os.path.join(folder, f"{label}_{name}")
 
 
-def memory_order(path):
+def memory_order(path: PathLike) -> Literal["C", "F"]:
     """Order of values in memory, "C" or "F", in which a file is written from end to end."""
     return FORMATS[format_of(path)].order

@@ -5,19 +5,30 @@ A density on a grid says nothing about the one-centre terms of the PAW method,
 which VASP wants beside it to start from a charge density (ICHARG=1 and 11).
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from ..atoms.compare import same_places
 from ..errors import ChargeError
+from ..typing import Floats, PathLike
 from .paw import format_occupancies, parse_occupancies, spherical_entries
 from .related import read_related
+
+if TYPE_CHECKING:
+    from ase import Atoms
 
 __all__ = ["MISSING", "occupancies"]
 
 MISSING = "no PAW augmentation occupancies"  # in the first line of the file
 
 
-def occupancies(atoms, paths, species=None):
+def occupancies(
+    atoms: Atoms, paths: Sequence[PathLike], species: Sequence[str] | None = None
+) -> tuple[str, str]:
     """Make the text that VASP writes after the grid.
 
     Parameters
@@ -54,7 +65,7 @@ def occupancies(atoms, paths, species=None):
         samples = [
             values
             for theirs, all_values in files
-            for symbol, values in zip(theirs.get_chemical_symbols(), all_values)
+            for symbol, values in zip(theirs.get_chemical_symbols(), all_values, strict=True)
             if symbol == element
         ]
         means[element] = _spherical_mean(element, samples, ", ".join(map(str, paths)))
@@ -62,7 +73,7 @@ def occupancies(atoms, paths, species=None):
     return text, "augmentation occupancies: mean spherical part"
 
 
-def _spherical_mean(element, samples, where):
+def _spherical_mean(element: str, samples: list[Floats], where: str) -> Floats:
     if not samples:
         raise ChargeError(f"{where}: no {element}, whose augmentation occupancies are needed")
     if len({len(values) for values in samples}) > 1:
@@ -70,17 +81,17 @@ def _spherical_mean(element, samples, where):
             f"{where}: different numbers of augmentation occupancies for {element}; take files that"
             " were made with one potential and one LMAXMIX"
         )
-    samples = np.array(samples)
+    table = np.array(samples)
     try:
-        spherical = spherical_entries(samples)
+        spherical = spherical_entries(table)
     except ChargeError as error:
         raise ChargeError(
             f"{where}: {element}: {error}; give a CHGCAR of these very atoms"
         ) from None
-    return np.where(spherical, samples.mean(axis=0), 0.0)
+    return np.where(spherical, table.mean(axis=0), 0.0)
 
 
-def _read(path, species):
+def _read(path: PathLike, species: Sequence[str] | None) -> tuple[Atoms, list[Floats]]:
     """Atoms of a file, and the occupancies of its total density."""
     density = read_related(path, species)
     texts = density.extra.get("augmentation") or [""]

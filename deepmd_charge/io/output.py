@@ -1,15 +1,19 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """Output files that appear whole under their names, or not at all."""
 
+from __future__ import annotations
+
 import os
 import shutil
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from ..errors import ChargeError
+from ..typing import PathLike
 
 
-def check_output(path):
+def check_output(path: PathLike) -> None:
     """Refuse, before any work is done, an output file that cannot be written.
 
     Parameters
@@ -30,7 +34,7 @@ def check_output(path):
         raise ChargeError(f"{path}: cannot write in the folder {path.parent}")
 
 
-def check_new_folder(path):
+def check_new_folder(path: PathLike) -> None:
     """Refuse, before any work is done, a folder that is not empty and cannot be made.
 
     Parameters
@@ -53,7 +57,7 @@ def check_new_folder(path):
 
 
 @contextmanager
-def replacing(path):
+def replacing(path: PathLike) -> Iterator[Path]:
     """Write a file under a temporary name and rename it when it is complete.
 
     Parameters
@@ -85,7 +89,7 @@ def replacing(path):
 
 
 @contextmanager
-def replacing_folder(path):
+def replacing_folder(path: PathLike) -> Iterator[Path]:
     """Fill a folder under a temporary name and rename it when it is complete.
 
     Parameters
@@ -114,6 +118,6 @@ def replacing_folder(path):
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def temporary_name(path):
+def temporary_name(path: Path) -> Path:
     """Name beside a path for what is not complete yet, another one in every process."""
     return path.with_name(f".{os.getpid()}.{path.name}")

@@ -14,15 +14,20 @@ it is the spherical part of the atom's density. A non-collinear run also writes 
 imaginary parts, under headings that say so.
 """
 
+from __future__ import annotations
+
 import re
+from collections.abc import Iterable
 from itertools import permutations, product
 
 import numpy as np
 
 from ..errors import ChargeError
+from ..typing import Booleans, Floats, Integers
 
 __all__ = [
-    "HEADING", "augmentation_counts", "format_occupancies", "parse_occupancies", "spherical_entries",
+    "HEADING", "augmentation_counts", "format_occupancies", "parse_occupancies",
+    "spherical_entries",
 ]  # fmt: skip
 
 _HEADING = "augmentation occupancies"
@@ -42,13 +47,13 @@ _REST = 0.5
 _MARGIN = 1.5
 
 
-def augmentation_counts(text):
+def augmentation_counts(text: str) -> list[int]:
     """Occupancies of each atom, as the headings in the text after a block announce them."""
     headings = filter(None, map(HEADING.fullmatch, text.splitlines()))
     return [int(h["count"]) for h in headings if h["count"] and not h["imaginary"]]
 
 
-def parse_occupancies(text):
+def parse_occupancies(text: str) -> list[Floats]:
     """Read the occupancies of all atoms.
 
     Parameters
@@ -84,7 +89,7 @@ def parse_occupancies(text):
     return occupancies
 
 
-def format_occupancies(occupancies):
+def format_occupancies(occupancies: Iterable[Floats]) -> str:
     """Write occupancies as VASP does.
 
     Parameters
@@ -104,7 +109,7 @@ def format_occupancies(occupancies):
     return "".join(line + "\n" for line in lines)
 
 
-def _fortran(x):
+def _fortran(x: float) -> str:
     """A number in Fortran's E15.7: a zero, a point and seven digits."""
     mantissa, exponent = f"{abs(x):.6E}".split("E")
     power = int(exponent) + 1 if x else 0
@@ -115,7 +120,7 @@ def _fortran(x):
     return f"{sign}0.{digits}E{power:+03d}".rjust(15)
 
 
-def entries(channels, lmaxmix):
+def entries(channels: tuple[int, ...], lmaxmix: int) -> Integers:
     """L of every value for a sequence of channels.
 
     Parameters
@@ -128,7 +133,7 @@ def entries(channels, lmaxmix):
     -------
     np.ndarray
     """
-    found = []
+    found: list[int] = []
     for i, a in enumerate(channels):
         for b in channels[i:]:
             for total in range(abs(a - b), min(a + b, lmaxmix) + 1, 2):
@@ -136,7 +141,7 @@ def entries(channels, lmaxmix):
     return np.array(found)
 
 
-def spherical_entries(samples):
+def spherical_entries(samples: Floats) -> Booleans:
     """Find which values are those of L = 0 pairs.
 
     The count leaves few sequences of channels; the right one is that whose
@@ -159,7 +164,7 @@ def spherical_entries(samples):
     mean = samples.mean(axis=0)
     weights = mean**2 / max(np.sum(mean**2), np.finfo(float).tiny)
     rest = {layout: 1.0 - weights[list(layout)].sum() for layout in _layouts(len(mean))}
-    best = sorted(rest, key=rest.get)
+    best = sorted(rest, key=lambda layout: rest[layout])
     if not best or rest[best[0]] > _REST:
         raise ChargeError(
             f"{len(mean)} occupancies an atom: it is not plain which of them are the spherical part"
@@ -171,9 +176,9 @@ def spherical_entries(samples):
     return chosen
 
 
-def _layouts(count):
+def _layouts(count: int) -> set[tuple[int, ...]]:
     """Sets of L = 0 positions of all sequences of channels with so many values."""
-    found = set()
+    found: set[tuple[int, ...]] = set()
     for numbers in product(range(_MOST_CHANNELS + 1), repeat=4):
         if not any(numbers):
             continue
@@ -182,5 +187,6 @@ def _layouts(count):
             if len(entries(sum(groups, ()), lmaxmix)) != count:
                 continue
             for order in permutations(groups):
-                found.add(tuple(np.flatnonzero(entries(sum(order, ()), lmaxmix) == 0)))
+                spherical = entries(sum(order, ()), lmaxmix) == 0
+                found.add(tuple(np.flatnonzero(spherical).tolist()))
     return found

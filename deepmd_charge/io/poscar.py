@@ -6,12 +6,21 @@ numbers of their atoms, perhaps "Selective dynamics", "Direct" or "Cartesian", a
 positions.
 """
 
+from __future__ import annotations
+
 import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..atoms.species import element_of, name_species
 from ..errors import ChargeError
+from ..typing import Floats
+from .text.reader import TextReader
+
+if TYPE_CHECKING:
+    from ase import Atoms
 
 __all__ = ["element_of_label", "goes_on", "is_vasp_4", "read_structure", "scaled"]
 
@@ -20,13 +29,13 @@ _LABEL = re.compile(r"([A-Z][a-z]?)(?:[_/.\d].*)?")
 _MODES = "DdCcKk"
 
 
-def element_of_label(label):
+def element_of_label(label: str) -> str | None:
     """Element that VASP's name of a potential stands for; None where it is none."""
     match = _LABEL.fullmatch(label.strip())
-    return match and element_of(match[1])
+    return element_of(match[1]) if match else None
 
 
-def scaled(cell, scale):
+def scaled(cell: Floats, scale: Floats) -> tuple[Floats, Floats]:
     """Apply the scale of a POSCAR.
 
     Parameters
@@ -54,7 +63,7 @@ def scaled(cell, scale):
     return cell * scale, scale
 
 
-def read_structure(reader, species):
+def read_structure(reader: TextReader, species: Sequence[str] | None) -> tuple[str, Atoms]:
     """Read a structure, up to its last position.
 
     Parameters
@@ -90,36 +99,38 @@ def read_structure(reader, species):
         mode = reader.words("'Direct' or 'Cartesian' after 'Selective dynamics'")
     if not mode or mode[0][0] not in _MODES:
         raise reader.error(f"expected 'Direct' or 'Cartesian', found {' '.join(mode)[:40]!r}")
-    positions = []
+    rows = []
     for i in range(sum(counts)):
         expected = f"position {i + 1} of the {sum(counts)} that the header counts"
         # what may follow are the flags of selective dynamics, no part of a density
-        positions.append(reader.as_floats(reader.words(expected)[:3], (3,), expected))
-    positions = np.array(positions)
+        rows.append(reader.as_floats(reader.words(expected)[:3], (3,), expected))
+    positions = np.array(rows)
     positions = positions @ cell if mode[0][0] in "Dd" else positions * scale
-    symbols = [element for element, count in zip(elements, counts) for _ in range(count)]
+    symbols = [
+        element for element, count in zip(elements, counts, strict=True) for _ in range(count)
+    ]
     atoms = Atoms(symbols, positions=positions, cell=cell, pbc=True)
     name_species(reader.path, atoms, species, counts)
     return comment, atoms
 
 
-def _read_species(reader, names):
+def _read_species(reader: TextReader, names: Sequence[str]) -> tuple[list[str], list[int]]:
     """Elements and counts, from their lines, or of VASP 4 from names and a line of counts."""
     labels = reader.words("element symbols")
     if not labels:
         raise reader.error("expected element symbols, found an empty line")
     if is_vasp_4(labels):
         words = labels
-        elements = [element_of(name) for name in names]
-        if len(elements) != len(words) or None in elements:
+        elements = [element_of(name) or "" for name in names]
+        if len(elements) != len(words) or "" in elements:
             raise reader.error(
                 f"no line of element symbols (VASP 4): name the {len(words)} species"
                 " (--species, species=), or insert the line"
             )
     else:
-        elements = [element_of_label(label) for label in labels]
-        if None in elements:
-            label = labels[elements.index(None)]
+        elements = [element_of_label(label) or "" for label in labels]
+        if "" in elements:
+            label = labels[elements.index("")]
             raise reader.error(f"{label[:40]!r} is not an element symbol")
         words = reader.words("the number of atoms of each element")
     if not all(word.isdecimal() and int(word) > 0 for word in words):
@@ -129,12 +140,12 @@ def _read_species(reader, names):
     return elements, [int(word) for word in words]
 
 
-def is_vasp_4(labels):
+def is_vasp_4(labels: Sequence[str]) -> bool:
     """Whether the words after the cell are the counts of the atoms."""
     return all(label.isdecimal() for label in labels)
 
 
-def goes_on(reader):
+def goes_on(reader: TextReader) -> bool:
     """Whether the next lines are those of a structure after its comment.
 
     Also where it is cut off after its first cell vector: magnetic moments, in lines of
@@ -155,9 +166,9 @@ def goes_on(reader):
     return numbers[1:] == [3, 3, 3] and is_vasp_4(counts) and has_mode
 
 
-def _count_numbers(lines):
+def _count_numbers(lines: Sequence[str]) -> list[int | None]:
     """How many numbers are in each line; None where a word is none."""
-    counts = []
+    counts: list[int | None] = []
     for line in lines:
         try:
             counts.append(len([float(word) for word in line.split()]))

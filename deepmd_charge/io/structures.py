@@ -1,26 +1,40 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """The structures in a file, one after the other."""
 
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterator, Sequence
 from itertools import chain, count, islice
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from ..atoms.species import name_species
 from ..errors import ChargeError
+from ..typing import Floats, PathLike
 from ._groups import group_counts
+from .density_files import iterate_densities
+from .formats import format_of
 from .frames import choose_frames, is_one_frame, split_frames
+
+if TYPE_CHECKING:
+    from ase import Atoms
 
 _DUMP = "lammps-dump-text"
 # Columns of a LAMMPS dump from which ase knows elements.
 _NAMING_COLUMNS = {"element", "mass"}
 
 
-def iterate_structures(path, frames=None, species=None):
+def iterate_structures(
+    path: PathLike, frames: str | None = None, species: Sequence[str] | None = None
+) -> Iterator[tuple[int | None, Atoms, Floats]]:
     """Read the structures of a file one at a time.
 
     Parameters
     ----------
-    path : str
+    path : str or os.PathLike
         Any file that ase reads, or a density file.
     frames : str, optional
         Frames as ase spells them; all by default.
@@ -43,9 +57,8 @@ def iterate_structures(path, frames=None, species=None):
     ChargeError
         When the file, or a frame of it, cannot be read, or is not there.
     """
+    path = os.fspath(path)
     if _is_density(path):
-        from . import iterate_densities
-
         path = path if frames is None else f"{path}@{frames}"
         for _, density in iterate_densities(path, species=species, check=False):
             number = None if is_one_frame(frames) else density.extra.get("frame")
@@ -61,12 +74,12 @@ def iterate_structures(path, frames=None, species=None):
         yield number, atoms, np.zeros(3)
 
 
-def read_structure(path, species=None):
+def read_structure(path: PathLike, species: Sequence[str] | None = None) -> tuple[Atoms, Floats]:
     """Read one structure.
 
     Parameters
     ----------
-    path : str
+    path : str or os.PathLike
         Any file that ase reads (``file@3`` picks a frame, the last is the
         default) or a density file.
     species : list of str, optional
@@ -84,15 +97,17 @@ def read_structure(path, species=None):
         When the file cannot be read.
     """
     file, frames = split_frames(path)
-    atoms = None
-    for _, atoms, origin in iterate_structures(file, "-1" if frames is None else frames, species):
-        pass
-    if atoms is None:
+    meant = "-1" if frames is None else frames
+    last = deque(iterate_structures(file, meant, species), maxlen=1)
+    if not last:
         raise ChargeError(f"{path}: there are no such frames in this file")
+    _, atoms, origin = last[0]
     return atoms, origin
 
 
-def _chosen(path, frames, options):
+def _chosen(
+    path: str, frames: str | None, options: dict[str, Any]
+) -> Iterator[tuple[int | None, Atoms]]:
     """Yield number, where there are several, and structure of the frames that are meant."""
     if frames is None:
         numbered = _read_all(path, options)
@@ -107,9 +122,7 @@ def _chosen(path, frames, options):
         yield from islice(_read_all(path, options), chosen.start, chosen.stop, chosen.step)
 
 
-def _is_density(path):
-    from . import format_of
-
+def _is_density(path: str) -> bool:
     try:
         format_of(path)
     except ChargeError:
@@ -117,7 +130,7 @@ def _is_density(path):
     return True
 
 
-def _read_all(path, options):
+def _read_all(path: str, options: dict[str, Any]) -> Iterator[tuple[int, Atoms]]:
     """Yield number and structure of all frames."""
     from ase.io import iread
 
@@ -135,16 +148,17 @@ def _read_all(path, options):
         yield number, atoms
 
 
-def _read_one(path, number, options):
+def _read_one(path: str, number: int, options: dict[str, Any]) -> Atoms:
     from ase.io import read
 
     try:
-        return read(path, number, parallel=False, do_not_split_by_at_sign=True, **options)
+        atoms = read(path, number, parallel=False, do_not_split_by_at_sign=True, **options)
     except Exception as error:  # as above; StopIteration and IndexError where there is none
         raise _unreadable(path, f"frame {number}", options, error) from error
+    return cast("Atoms", atoms)  # of slices, and of these alone, ase makes lists
 
 
-def _unreadable(path, frame, options, error):
+def _unreadable(path: str, frame: str, options: dict[str, Any], error: Exception) -> Exception:
     if isinstance(error, OSError) and error.filename:
         return error  # of the system, which names the file
     if isinstance(error, StopIteration):
@@ -158,7 +172,7 @@ def _unreadable(path, frame, options, error):
     )
 
 
-def _is_dump(path):
+def _is_dump(path: str) -> bool:
     from ase.io.formats import UnknownFileTypeError, filetype
 
     try:
@@ -167,7 +181,7 @@ def _is_dump(path):
         return False  # the reader will complain
 
 
-def _dump_options(path, species):
+def _dump_options(path: str, species: Sequence[str] | None) -> dict[str, Any]:
     """What ase must be told to read a LAMMPS dump: its elements."""
     from ase.data import atomic_numbers
 
@@ -183,7 +197,7 @@ def _dump_options(path, species):
     return {}
 
 
-def _names_elements(path):
+def _names_elements(path: str) -> bool:
     """Whether a LAMMPS dump has a column that tells the elements."""
     from ase.io.formats import open_with_compression
 

@@ -9,11 +9,16 @@ first block, a row for each atom, of which so many values count as
 not document this layout; it is that of its own py4vasp and of pymatgen.
 """
 
-import gzip
-import lzma
+from __future__ import annotations
+
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from io import BufferedIOBase
+from types import EllipsisType
+from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -21,11 +26,17 @@ from ..atoms.species import name_species
 from ..errors import ChargeError
 from ..grid.density import Density
 from ..grid.quantity import compose_kind, split_kind
-from .foreign import explain_hdf5
+from ..typing import Floats, Integers, PathLike
+from .foreign import Group, explain_hdf5
 from .paw import format_occupancies
 from .poscar import element_of_label, scaled
-from .text.reader import MOST_EXPANSION
-from .verdict.declared import Declared
+from .text.reader import COMPRESSIONS, MOST_EXPANSION, open_binary, suffix_of
+from .verdict.declared import UNDECLARED, Declared
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+Dataset: TypeAlias = Any  # of h5py, which has no hints
 
 # Where a structure may be: with the density, or in a vaspout.h5 those of the end and the
 # start of a run.
@@ -36,7 +47,7 @@ _STEPS = "intermediate/ion_dynamics"
 _SAME = 1e-4  # A, of positions
 
 
-def read(path, kind="vasp/h5", declared=Declared()):
+def read(path: PathLike, kind: str = "vasp/h5", declared: Declared = UNDECLARED) -> Density:
     """Read the charge density of a vaspwave.h5.
 
     Parameters
@@ -61,10 +72,8 @@ def read(path, kind="vasp/h5", declared=Declared()):
     import h5py
 
     path = os.fspath(path)
-    opener = {".gz": gzip.open, ".xz": lzma.open}.get(os.path.splitext(path)[1].lower())
     try:
-        source = open(path, "rb") if opener is None else _unpacked(path, opener)
-        with source, h5py.File(source, "r") as file:
+        with _unpacked(path) as source, h5py.File(source, "r") as file:
             return _read(path, file, kind, declared)
     except ChargeError:
         raise
@@ -73,15 +82,19 @@ def read(path, kind="vasp/h5", declared=Declared()):
         raise ChargeError(f"{path}: cannot be read: {' '.join(str(reason).split())}") from None
 
 
-def _unpacked(path, opener):
-    """A temporary file with what a compressed one holds, open."""
-    with opener(path) as compressed:
-        file = tempfile.TemporaryFile()
-        shutil.copyfileobj(compressed, file)
-        return file
+@contextmanager
+def _unpacked(path: str) -> Iterator[BufferedIOBase | IO[bytes]]:
+    """A file, or a temporary one with what a compressed one holds, open."""
+    with open_binary(path) as file:
+        if suffix_of(path) not in COMPRESSIONS:
+            yield file
+            return
+        with tempfile.TemporaryFile() as unpacked:
+            shutil.copyfileobj(file, unpacked)
+            yield unpacked
 
 
-def _read(path, file, kind, declared):
+def _read(path: str, file: Group, kind: str, declared: Declared) -> Density:
     import h5py
 
     if not isinstance(file.get("charge/charge"), h5py.Dataset):
@@ -108,7 +121,7 @@ def _read(path, file, kind, declared):
     return Density(atoms, blocks[0], kind=compose_kind(kind, quantity), extra=extra)
 
 
-def _dataset(group, name):
+def _dataset(group: Group, name: str) -> Dataset:
     """A dataset, no larger than what the file has of it can be."""
     data = group[name]
     stored = data.id.get_storage_size()
@@ -117,14 +130,14 @@ def _dataset(group, name):
     return data
 
 
-def _whole_numbers(group, name):
+def _whole_numbers(group: Group, name: str) -> Integers:
     numbers = np.ravel(_dataset(group, name)[()])
     if numbers.dtype.kind not in "iu":
         raise ValueError(f"{name}: no whole numbers")
     return numbers.astype(int)
 
 
-def _read_occupancies(path, file, block, n_atoms):
+def _read_occupancies(path: str, file: Group, block: int, n_atoms: int) -> str:
     """Text of the augmentation occupancies of a block, as in a CHGCAR; empty if there are none."""
     rows_name, lengths_name = (f"charge/aug_occupancies_{x}s{block:02d}" for x in ("", "ions_"))
     if rows_name not in file and lengths_name not in file:
@@ -146,10 +159,10 @@ def _read_occupancies(path, file, block, n_atoms):
         raise ChargeError(f"{path}: {rows_name} and {lengths_name}: damaged: {reason}") from None
     if not lengths.any():
         return ""
-    return format_occupancies([row[:length] for row, length in zip(rows, lengths)])
+    return format_occupancies([row[:length] for row, length in zip(rows, lengths, strict=True)])
 
 
-def _read_atoms(path, file, species):
+def _read_atoms(path: str, file: Group, species: Sequence[str] | None) -> tuple[Atoms, list[str]]:
     """Atoms, and notes on what the file leaves open about them."""
     from ase import Atoms
 
@@ -177,20 +190,22 @@ def _read_atoms(path, file, species):
     return atoms, notes
 
 
-def _read_symbols(group, n_atoms):
+def _read_symbols(group: Group, n_atoms: int) -> tuple[list[str], list[int]]:
     """Element of each atom, and the counts of the groups."""
     labels = np.ravel(_dataset(group, "ion_types")[()]).tolist()
     labels = [label.decode() if isinstance(label, bytes) else str(label) for label in labels]
     counts = _whole_numbers(group, "number_ion_types")
-    elements = [element_of_label(label.strip(" \0")) for label in labels]
+    elements = [element_of_label(label.strip(" \0")) or "" for label in labels]
     if (counts < 1).any() or counts.sum() != n_atoms or len(counts) != len(elements):
         raise ValueError("counts of atoms that do not match")
-    if None in elements:
-        raise ValueError(f"an unknown element {labels[elements.index(None)][:20]!r}")
-    return np.repeat(elements, counts), counts
+    if "" in elements:
+        raise ValueError(f"an unknown element {labels[elements.index('')][:20]!r}")
+    return np.repeat(elements, counts).tolist(), counts.tolist()
 
 
-def _read_geometry(group, scale, step=...):
+def _read_geometry(
+    group: Group, scale: Floats, step: int | EllipsisType = ...
+) -> tuple[Floats, Floats]:
     """Cell (A) and fractional positions, of one step where there are several."""
     cell = np.array(_dataset(group, "lattice_vectors")[step], dtype=float).reshape(3, 3)
     positions = np.array(_dataset(group, "position_ions")[step], dtype=float).reshape(-1, 3)
@@ -205,8 +220,8 @@ def _read_geometry(group, scale, step=...):
     return cell, positions
 
 
-def _distance(cell, positions, other_cell, others):
+def _distance(cell: Floats, positions: Floats, other_cell: Floats, others: Floats) -> float:
     """Largest difference of two cells, or of positions in them, A."""
     apart = positions - others
     apart = (apart - np.round(apart)) @ cell
-    return max(np.abs(cell - other_cell).max(), np.abs(apart).max())
+    return float(max(np.abs(cell - other_cell).max(), np.abs(apart).max()))

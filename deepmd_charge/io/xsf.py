@@ -16,26 +16,35 @@ Files of molecules that are written here end a comment with ``pbc="F F F"``. Any
 other grid with ATOMS alone may be of a crystal whose program wrote no cell.
 """
 
+from __future__ import annotations
+
 import os
 import re
+from collections.abc import Iterable, Sequence
 from itertools import chain
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..errors import ChargeError
 from ..grid.density import Density
+from ..grid.grid import Grid
 from ..grid.mapped import by_planes
-from ..grid.quantity import compose_kind
+from ..grid.quantity import Quantity, compose_kind
+from ..typing import Floats, PathLike, Shape
 from ..units import PER_BOHR3
 from ._xsf_atoms import MOLECULE, read_structure, repeated, without_images
-from ._xsf_fields import choose_field
+from ._xsf_fields import Field, choose_field
 from ._xsf_grids import find_period, is_periodic, open_cell, repeats
-from ._xsf_parse import PERIODIC, parse
+from ._xsf_parse import PERIODIC, DataGrid, parse
 from .text.reader import TextReader
 from .text.writer import slabs, text_writer, write_values
-from .verdict.declared import LENGTHS, Declared
+from .verdict.declared import LENGTHS, UNDECLARED, Declared
 from .verdict.evidence import atoms_outside, largest_on_faces
 from .verdict.said import units_said, words_of
+
+if TYPE_CHECKING:
+    from ase import Atoms
 
 COLUMNS = 6
 
@@ -47,7 +56,7 @@ _OCTOPUS = re.compile(r"units: coords = (\w+), function = (\S*)")
 _OF_OCTOPUS = {"b": "bohr", "A": "A", "b^-3": "e/bohr^3", "A^-3": "e/A^3"}
 
 
-def read(path, kind="xsf", declared=Declared()):
+def read(path: PathLike, kind: str = "xsf", declared: Declared = UNDECLARED) -> Density:
     """Read the density of an xsf file.
 
     Parameters
@@ -106,22 +115,29 @@ def read(path, kind="xsf", declared=Declared()):
     return density
 
 
-def _find_units(field, comments, declared, notes):
+def _find_units(
+    field: Field, comments: list[str], declared: Declared, notes: list[str]
+) -> tuple[str, str]:
     """Units of values and lengths that the user names, or else the file, or else the format."""
     grid, usual = field.grid, ("e/bohr^3", "A")
-    values, length = units_said("\n".join([grid.name, grid.block, *comments]))[0], None
+    values, _ = units_said("\n".join([grid.name, grid.block, *comments]))
+    length = None
     if octopus := _OCTOPUS.match(grid.block):
         length = _OF_OCTOPUS.get(octopus[1])
         values = _OF_OCTOPUS.get(re.sub(r"[()]", "", octopus[2]))
     said = (values if field.quantity.is_per_volume else None) or usual[0], length or usual[1]
     users = declared.values, declared.length
-    found = [its for its, user, other in zip(said, users, usual) if not user and its != other]
+    found = [
+        its
+        for its, user, other in zip(said, users, usual, strict=True)
+        if not user and its != other
+    ]
     if found:
         notes.append(f"in {' and '.join(found)}, as it says (--unit says otherwise)")
     return users[0] or said[0], users[1] or said[1]
 
 
-def _divide(array, divisor):
+def _divide(array: Floats, divisor: float) -> None:
     for plane in by_planes(array):
         with np.errstate(over="ignore"):
             plane /= divisor
@@ -129,14 +145,21 @@ def _divide(array, divisor):
             raise ChargeError("some values are too large: compute the file again")
 
 
-def _judge_box(atoms, grid, quantity, declared, unit, notes):
+def _judge_box(
+    atoms: Atoms,
+    grid: DataGrid,
+    quantity: Quantity,
+    declared: Declared,
+    unit: str,
+    notes: list[str],
+) -> bool:
     """Find out whether atoms without a cell are a molecule; sets their cell if they are not.
 
     Returns whether a total density is that of a part of something larger.
     """
-    box = atoms.copy()
-    box.set_cell(grid.spans)
-    box = Density(box, grid.values, grid.origin)
+    boxed = atoms.copy()
+    boxed.set_cell(grid.spans)
+    box = Density(boxed, grid.values, grid.origin)
     dense = FACE_DENSITY * declared.divisor(quantity, unit, box.volume)
     cuts = bool(atoms_outside(box, -NEAR_ATOM)) or (
         quantity.is_per_volume and largest_on_faces(grid.values) > dense
@@ -151,7 +174,7 @@ def _judge_box(atoms, grid, quantity, declared, unit, notes):
     return False
 
 
-def _set_box(atoms, vectors, pbc):
+def _set_box(atoms: Atoms, vectors: Floats, pbc: bool | Sequence[bool]) -> Shape:
     """Set a right-handed cell; returns the order of the axes that makes it one.
 
     Files made of Gaussian's cubes have them in the opposite order.
@@ -162,11 +185,14 @@ def _set_box(atoms, vectors, pbc):
     return order
 
 
-def _arrange(atoms, grid, arrays, pbc, notes):
+def _arrange(
+    atoms: Atoms, grid: DataGrid, arrays: list[Floats], pbc: Sequence[bool] | None, notes: list[str]
+) -> tuple[Atoms, list[Floats]]:
     """Atoms with the cell of the points, and arrays of these points alone."""
     shape = grid.values.shape
     n_periodic = int(atoms.pbc.sum())
-    if not n_periodic and not any(pbc or ()):
+    pbc = pbc or ()
+    if not n_periodic and not any(pbc):
         if min(shape) < 2:
             raise ChargeError("a molecule's grid needs two points on each axis")
         order = _set_box(atoms, open_cell(grid.spans, shape), False)
@@ -183,7 +209,7 @@ def _arrange(atoms, grid, arrays, pbc, notes):
     return atoms, [array[period.kept].transpose(period.order) for array in arrays]
 
 
-def write(path, density, kind="xsf"):
+def write(path: PathLike, density: Density, kind: str = "xsf") -> None:
     """Write an xsf file with the values in e/bohr^3.
 
     Parameters
@@ -221,7 +247,7 @@ def write(path, density, kind="xsf"):
         lines += ["PRIMVEC", *map(_line, atoms.cell.array), "PRIMCOORD", f" {len(atoms)} 1"]
     else:
         lines += ["ATOMS"]
-    lines += [f" {z:3d}{_line(xyz)}" for z, xyz in zip(atoms.numbers, atoms.positions)]
+    lines += [f" {z:3d}{_line(xyz)}" for z, xyz in zip(atoms.numbers, atoms.positions, strict=True)]
     lines += ["BEGIN_BLOCK_DATAGRID_3D", f" {name}", f" BEGIN_DATAGRID_3D_{name}"]
     lines += ["".join(f" {n:5d}" for n in shape), *map(_line, (density.origin, *spans))]
     with text_writer(path) as file:
@@ -235,7 +261,7 @@ def write(path, density, kind="xsf"):
         file.write(b" END_DATAGRID_3D\nEND_BLOCK_DATAGRID_3D\n")
 
 
-def check(path, atoms, grid):
+def check(path: PathLike, atoms: Atoms, grid: Grid) -> None:
     """Raise ChargeError unless atoms, periodicity and grid of a density have a place in an xsf."""
     if not len(atoms) or (atoms.numbers < 1).any():
         raise ChargeError(f"{path}: an xsf needs atoms, and elements for all of them")
@@ -245,5 +271,5 @@ def check(path, atoms, grid):
         raise ChargeError(f"{path}: a molecule's grid needs two points on each axis")
 
 
-def _line(numbers):
+def _line(numbers: Iterable[float]) -> str:
     return "".join(f" {x:19.14f}" for x in numbers)

@@ -1,16 +1,24 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """The mean of densities along a trajectory, and how far they fluctuate."""
 
+from __future__ import annotations
+
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..errors import ChargeError
 from ..grid.density import Density
 from ..grid.grid import CELL_TOLERANCE
+from ..io import write_density
+from ..typing import Floats, PathLike
 
-__all__ = ["Average"]
+if TYPE_CHECKING:
+    from ase import Atoms
+
+__all__ = ["Average", "new_folder"]
 
 
 class Average:
@@ -22,10 +30,10 @@ class Average:
         Number of densities so far.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.count = 0
 
-    def add(self, density):
+    def add(self, density: Density) -> None:
         """Take one more density into account.
 
         Parameters
@@ -59,24 +67,22 @@ class Average:
         self._squares += step * (values - self._mean)
         self._sum += self._near_the_first(atoms)
 
-    def mean(self):
+    def mean(self) -> Density:
         """Density: The mean, at the mean positions of the atoms."""
         atoms = self._atoms.copy()
         atoms.positions = self._sum / self.count
         return Density(atoms, self._mean)
 
-    def deviation(self):
+    def deviation(self) -> Density:
         """Density: sqrt(<rho^2> - <rho>^2), at the mean positions of the atoms."""
         return Density(self.mean().atoms, np.sqrt(self._squares / self.count))
 
-    def write(self, folder):
+    def write(self, folder: PathLike) -> None:
         """Write ``CHGCAR_mean`` and ``CHGCAR_std`` into a folder that is there."""
-        from ..io import write_density
-
         write_density(Path(folder) / "CHGCAR_mean", self.mean())
         write_density(Path(folder) / "CHGCAR_std", self.deviation())
 
-    def _near_the_first(self, atoms):
+    def _near_the_first(self, atoms: Atoms) -> Floats:
         """Positions, each the image nearest to where the atom was at first."""
         from ase.geometry import find_mic
 
@@ -84,7 +90,7 @@ class Average:
         return self._atoms.positions + away
 
 
-def new_folder(path):
+def new_folder(path: PathLike) -> Path:
     """Make a folder for results.
 
     Raises
@@ -92,10 +98,10 @@ def new_folder(path):
     ChargeError
         When `path` is a file, or cannot be written.
     """
-    path = Path(path)
-    if path.exists() and not path.is_dir():
-        raise ChargeError(f"{path}: is a file; give the name of a folder to make")
-    path.mkdir(parents=True, exist_ok=True)
-    if not os.access(path, os.W_OK):
-        raise ChargeError(f"{path}: cannot write in this folder")
-    return path
+    folder = Path(path)
+    if folder.exists() and not folder.is_dir():
+        raise ChargeError(f"{folder}: is a file; give the name of a folder to make")
+    folder.mkdir(parents=True, exist_ok=True)
+    if not os.access(folder, os.W_OK):
+        raise ChargeError(f"{folder}: cannot write in this folder")
+    return folder

@@ -6,9 +6,17 @@ matrix with a positive diagonal and small tilts. Every lattice has such vectors
 up to a rotation and a reflection, both of which leave a density as it is.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from ..atoms.open_axes import separated
+from ..typing import ArrayLike, Booleans, Floats
+
+if TYPE_CHECKING:
+    from ase import Atoms
 
 __all__ = ["Box"]
 
@@ -39,7 +47,7 @@ class Box:
         beyond half of the edge it leans along, A.
     """
 
-    def __init__(self, atoms, rcut):
+    def __init__(self, atoms: Atoms, rcut: float) -> None:
         from ase.geometry import minkowski_reduce
 
         corners = 2.0 * np.array(list(np.ndindex(2, 2, 2))) @ atoms.cell.array
@@ -52,12 +60,12 @@ class Box:
         self.cell = _less_tilted((r * signs[:, None]).T)
         self._turn = q * signs
 
-    def place(self, positions):
+    def place(self, positions: ArrayLike) -> Floats:
         """Bring positions (..., 3) into the box, turned as it is turned, A."""
         inside = self._fractions(positions)
         return (inside - np.floor(inside)) @ self.cell
 
-    def shortest(self, steps):
+    def shortest(self, steps: ArrayLike) -> tuple[Floats, Booleans]:
         """Find the shortest of a step's images across each pair of faces.
 
         Parameters
@@ -74,9 +82,9 @@ class Box:
         """
         fractions = self._fractions(steps)
         fractions = fractions - np.round(fractions)
-        return fractions @ self.cell, (np.abs(fractions) > 0.5 - _TIE).any(axis=1)
+        return fractions @ self.cell, np.abs(fractions).max(axis=1) > 0.5 - _TIE
 
-    def height(self, vectors):
+    def height(self, vectors: ArrayLike) -> float:
         """Find how far vectors reach across the box's pairs of faces.
 
         Parameters
@@ -93,11 +101,11 @@ class Box:
         normals /= np.linalg.norm(normals, axis=0)
         return float(np.abs(np.asarray(vectors) @ normals).max())
 
-    def _fractions(self, positions):
+    def _fractions(self, positions: ArrayLike) -> Floats:
         return np.asarray(positions) @ self._turn @ np.linalg.inv(self.cell)
 
 
-def _less_tilted(cell):
+def _less_tilted(cell: Floats) -> Floats:
     cell = np.tril(cell)
     for row, axis in ((1, 0), (2, 1), (2, 0)):
         cell[row] -= np.round(cell[row, axis] / cell[axis, axis]) * cell[axis]

@@ -6,21 +6,30 @@ hands over the positions through a ``fix external`` that adds no force, so that
 the trajectory is that of a run without it, to the last bit.
 """
 
+from __future__ import annotations
+
 import ctypes
 import re
 import tempfile
 import warnings
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from ..atoms.species import named_atoms
 from ..errors import ChargeError
 from ..grid.density import Density
+from ..predict.charge_model import ChargeModel
+from ..typing import Floats, Integers, Shape
 from .average import Average
-from .script import run_to_first_run
+from .script import Lammps, run_to_first_run
+
+if TYPE_CHECKING:
+    from ase import Atoms
 
 __all__ = ["run_script"]
 
@@ -28,8 +37,20 @@ _FIX = "deepmd_charge"
 _NEVER = 2**31 - 1  # steps between the times at which the fix adds its zeros
 _ANGSTROM = ("metal", "real")  # unit styles with lengths in A
 
+Local: TypeAlias = tuple[Integers, Integers, Floats]  # numbers, types and positions of atoms
 
-def run_script(script, model, species, every, grid, start=0, plane=None, variables=(), each=None):
+
+def run_script(
+    script: str,
+    model: ChargeModel,
+    species: Sequence[str],
+    every: int,
+    grid: Shape,
+    start: int = 0,
+    plane: tuple[int, float] | None = None,
+    variables: Sequence[Sequence[str]] = (),
+    each: Callable[[int, Density], object] | None = None,
+) -> Average | None:
     """Run a LAMMPS script and average the density over it.
 
     Parameters
@@ -99,21 +120,31 @@ def run_script(script, model, species, every, grid, start=0, plane=None, variabl
 class _Sampler:
     """What happens at a step: gather the atoms, share the points, average."""
 
-    def __init__(self, lmp, script, model, species, grid, start, plane, each):
+    def __init__(
+        self,
+        lmp: Lammps,
+        script: str,
+        model: ChargeModel,
+        species: Sequence[str],
+        grid: Shape,
+        start: int,
+        plane: tuple[int, float] | None,
+        each: Callable[[int, Density], object] | None,
+    ) -> None:
         self._lmp, self._script, self._model = lmp, script, model
         self._species = np.array(species)
         self._start, self._each = start, each
-        self._last = None
+        self._last: int | None = None
         self._shape = tuple(n if plane is None or a != plane[0] else 1 for a, n in enumerate(grid))
         self._shift = np.zeros(3)
         if plane is not None:
             self._shift[plane[0]] = plane[1]
         self._comm = _communicator(lmp)
-        self.rank = lmp.extract_setting("world_rank")
+        self.rank: int = lmp.extract_setting("world_rank")
         self.average = Average()
-        self.error = None
+        self.error: Exception | None = None
 
-    def check(self):
+    def check(self) -> None:
         """Raise ChargeError when the script and the species do not fit."""
         units = self._lmp.extract_global("units")
         if units not in _ANGSTROM:
@@ -125,7 +156,15 @@ class _Sampler:
                 f"name one element for each, not {' '.join(self._species)}"
             )
 
-    def __call__(self, caller, step, n_local, tags, positions, forces):
+    def __call__(
+        self,
+        caller: object,
+        step: int,
+        n_local: int,
+        tags: Integers,
+        positions: Floats,
+        forces: Floats,
+    ) -> None:
         """Take a sample: LAMMPS calls this, and drops what is raised here."""
         if n_local:
             forces[:] = 0.0
@@ -143,31 +182,33 @@ class _Sampler:
         if self.error is not None:
             self._lmp.force_timeout()
 
-    def _local(self, n_local, tags, positions):
+    def _local(self, n_local: int, tags: Integers, positions: Floats) -> Local:
         """Numbers, types and positions of this rank's atoms."""
         if n_local == 0:  # LAMMPS may then have no arrays to show
             return np.zeros(0, int), np.zeros(0, int), np.zeros((0, 3))
         types = self._lmp.numpy.extract_atom("type")
         return tags.reshape(-1).copy(), types[:n_local].copy(), positions.copy()
 
-    def _sample(self, step, local):
+    def _sample(self, step: int, local: Local) -> None:
         atoms = self._atoms(local)
         parts = [self._share(atoms)]
         if self._comm is not None:
             parts = self._comm.gather(parts[0])
         if self.rank > 0:
             return
+        values = []
         for part in parts:
             if isinstance(part, Exception):
                 raise part
+            values.append(part)
         atoms.positions -= self._shift @ atoms.cell.array
-        density = Density(atoms, np.concatenate(parts).reshape(self._shape))
+        density = Density(atoms, np.concatenate(values).reshape(self._shape))
         self.average.add(density)
         if self._each is not None:
             self._each(step, density)
 
-    def _share(self, atoms):
-        """This rank's part of the values, or what went wrong: all ranks must go on."""
+    def _share(self, atoms: Atoms) -> Floats | Exception:
+        """Values at the points of this rank, or what went wrong: all ranks must go on."""
         size = int(np.prod(self._shape))
         index = np.array_split(np.arange(size), self._lmp.extract_setting("world_size"))[self.rank]
         fractions = np.stack(np.unravel_index(index, self._shape), axis=1) / self._shape
@@ -180,10 +221,10 @@ class _Sampler:
             except Exception as error:
                 return error
 
-    def _atoms(self, local):
+    def _atoms(self, local: Local) -> Atoms:
         """All atoms of all ranks, in the order of their numbers."""
         ranks = [local] if self._comm is None else self._comm.allgather(local)
-        tags, types, positions = (np.concatenate(part) for part in zip(*ranks))
+        tags, types, positions = (np.concatenate(part) for part in zip(*ranks, strict=True))
         order = np.argsort(tags)
         low, high, xy, yz, xz, periodic, _ = self._lmp.extract_box()
         lx, ly, lz = np.subtract(high, low)
@@ -195,7 +236,7 @@ class _Sampler:
         )
 
 
-def _open(variables):
+def _open(variables: Sequence[Sequence[str]]) -> Lammps:
     """Start LAMMPS in this process."""
     arguments = [word for variable in variables for word in ("-var", *variable)]
     try:
@@ -209,7 +250,7 @@ def _open(variables):
         ) from None
 
 
-def _load_mpi():
+def _load_mpi() -> None:
     """Load the MPI library of the wheels, which the dynamic linker does not find."""
     with suppress(metadata.PackageNotFoundError, OSError):
         for file in metadata.files("mpich") or ():
@@ -217,7 +258,8 @@ def _load_mpi():
                 ctypes.CDLL(str(file.locate()), mode=ctypes.RTLD_GLOBAL)
 
 
-def _communicator(lmp):
+def _communicator(lmp: Lammps) -> Any:
+    """Ranks that run LAMMPS together, an mpi4py.MPI.Comm; None where there is one."""
     if lmp.extract_setting("world_size") == 1:
         return None
     try:

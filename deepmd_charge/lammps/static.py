@@ -5,20 +5,28 @@
 atoms of type X, over a grid, and :func:`read_run` gathers their energies.
 """
 
+from __future__ import annotations
+
 import shutil
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
 
 import numpy as np
 
-from ..atoms.species import GRID_TYPE, element_of, species_of
+from ..atoms.species import GRID_TYPE, species_of
 from ..errors import ChargeError
 from ..grid.density import Density
 from ..grid.grid import Grid, check_origin
 from ..io.output import replacing
+from ..typing import ArrayLike, Floats, PathLike
 from .average import new_folder
 from .box import Box
 from .sweep import Sweep, choose_stride
+
+if TYPE_CHECKING:
+    from ase import Atoms
 
 __all__ = ["read_run", "write_run"]
 
@@ -68,7 +76,16 @@ run             {steps}
 """
 
 
-def write_run(folder, model_file, type_map, rcut, atoms, grid, probes=None, origin=(0.0, 0.0, 0.0)):
+def write_run(
+    folder: PathLike,
+    model_file: PathLike,
+    type_map: Sequence[str],
+    rcut: float,
+    atoms: Atoms,
+    grid: Iterable[int],
+    probes: int | None = None,
+    origin: ArrayLike = (0.0, 0.0, 0.0),
+) -> None:
     """Make a folder in which LAMMPS evaluates a model on a grid.
 
     Parameters
@@ -97,7 +114,7 @@ def write_run(folder, model_file, type_map, rcut, atoms, grid, probes=None, orig
         When the grid has no points, its origin is none, the structure has no cell
         or elements that are not in `type_map`, that has no X, or `folder` is a file.
     """
-    grid = Grid.of(atoms, grid, origin)
+    mesh = Grid.of(atoms, grid, origin)
     if probes is None:
         probes = default_probes(len(atoms))
     if probes < 1:
@@ -113,33 +130,33 @@ def write_run(folder, model_file, type_map, rcut, atoms, grid, probes=None, orig
     names = [name for name in type_map if name in symbols] + [GRID_TYPE]
     # the sweep begins at the corner of the box
     seen = atoms.copy()
-    seen.positions -= grid.origin
+    seen.positions -= mesh.origin
     box = Box(seen, rcut)
-    edges, still = box.shortest(grid.cell / np.reshape(grid.shape, (3, 1)))
-    lengths = grid.spacing * grid.shape
-    sweep = Sweep(grid.shape, choose_stride(grid.shape, lengths, probes, still))
+    edges, still = box.shortest(mesh.cell / np.reshape(mesh.shape, (3, 1)))
+    lengths = mesh.spacing * mesh.shape
+    sweep = Sweep(mesh.shape, choose_stride(mesh.shape, lengths, probes, still))
 
     last = np.subtract(sweep.stride, 1)
     reach = box.height([corner * last @ edges for corner in np.ndindex(2, 2, 2)])
 
-    folder = new_folder(folder)
-    (folder / DUMP).unlink(missing_ok=True)
-    with replacing(folder / MODEL) as temporary:
+    home = new_folder(folder)
+    (home / DUMP).unlink(missing_ok=True)
+    with replacing(home / MODEL) as temporary:
         shutil.copyfile(model_file, temporary)
-    with replacing(folder / GRID) as temporary:
-        _write_grid(temporary, atoms, grid.origin, sweep)
-    with replacing(folder / DATA) as temporary, open(temporary, "w") as file:
+    with replacing(home / GRID) as temporary:
+        _write_grid(temporary, atoms, mesh.origin, sweep)
+    with replacing(home / DATA) as temporary, open(temporary, "w") as file:
         _write_data(file, names, seen, sweep, box)
-    with replacing(folder / SCRIPT) as temporary:
+    with replacing(home / SCRIPT) as temporary:
         temporary.write_text(_script(names, atoms, sweep, edges, rcut + reach))
 
 
-def default_probes(n_atoms):
+def default_probes(n_atoms: int) -> int:
     """Most grid points that stand in the box at once, unless the user says otherwise."""
     return max(FEWEST_PROBES, n_atoms // ATOMS_PER_PROBE)
 
 
-def read_run(folder):
+def read_run(folder: PathLike) -> Density:
     """Read the density that LAMMPS has evaluated.
 
     Parameters
@@ -157,27 +174,28 @@ def read_run(folder):
         When LAMMPS has not run or not finished, or its dump does not belong
         to this grid.
     """
-    folder = Path(folder)
-    atoms, origin, sweep = _read_grid(folder / GRID)
+    dump = Path(folder) / DUMP
+    atoms, origin, sweep = _read_grid(Path(folder) / GRID)
     values = np.empty(sweep.grid)
-    for step, found in enumerate(_frames(folder / DUMP, sweep)):
+    for step, found in enumerate(_frames(dump, sweep)):
         indices = sweep.indices(step)
         found = found.reshape(sweep.probes)[tuple(slice(len(i)) for i in indices)]
         values[np.ix_(*indices)] = found
     if not np.isfinite(values).all():
         bad = tuple(int(i) for i in np.argwhere(~np.isfinite(values))[0])
         raise ChargeError(
-            f"{folder / DUMP}: the density at grid point {bad} is not a finite number; "
+            f"{dump}: the density at grid point {bad} is not a finite number; "
             "check the structure and the model"
         )
     return Density(atoms, values, origin)
 
 
-def _script(names, atoms, sweep, edges, reach):
+def _script(names: list[str], atoms: Atoms, sweep: Sweep, edges: Floats, reach: float) -> str:
+    """Fill in the script of a sweep whose probes move along edges (3, 3), A."""
     moves = [
         f"variable        d{axis} equal "
-        + "+".join(f"v_{n}*{e:.17g}" for n, e in zip("ijk", column))
-        for axis, column in zip("xyz", edges.T)
+        + "+".join(f"v_{n}*{e:.17g}" for n, e in zip("ijk", column, strict=True))
+        for axis, column in zip("xyz", edges.T, strict=True)
     ]
     return _SCRIPT.format(
         formula=atoms.get_chemical_formula(),
@@ -198,7 +216,7 @@ def _script(names, atoms, sweep, edges, reach):
     )
 
 
-def _write_grid(path, atoms, origin, sweep):
+def _write_grid(path: Path, atoms: Atoms, origin: Floats, sweep: Sweep) -> None:
     from ase import Atoms
     from ase.io.jsonio import write_json
 
@@ -207,7 +225,7 @@ def _write_grid(path, atoms, origin, sweep):
     write_json(path, {"atoms": bare, "origin": [*map(float, origin)], **counts})
 
 
-def _read_grid(path):
+def _read_grid(path: Path) -> tuple[Atoms, Floats, Sweep]:
     from ase.io.jsonio import read_json
 
     if not path.is_file():
@@ -224,33 +242,35 @@ def _read_grid(path):
         ) from error
 
 
-def _write_data(file, names, atoms, sweep, box):
+def _write_data(file: TextIO, names: list[str], atoms: Atoms, sweep: Sweep, box: Box) -> None:
     """Write a LAMMPS data file: the real atoms, then the probes where they start."""
-    from ase.data import atomic_masses, atomic_numbers
+    from ase.data import atomic_masses
 
-    masses = [atomic_masses[atomic_numbers[element_of(name)]] for name in names[:-1]]
-    masses.append(GRID_MASS)
-    types = [names.index(symbol) + 1 for symbol in species_of(atoms)]
+    species = species_of(atoms)
+    elements = [atoms.numbers[species.index(name)] for name in names[:-1]]
+    masses = [*atomic_masses[elements], GRID_MASS]
+    types = [names.index(name) + 1 for name in species]
     cell = box.cell
     count = len(atoms) + sweep.n_probes
     title = f"{atoms.get_chemical_formula()} and {sweep.n_probes} grid points of type {GRID_TYPE}"
     file.write(f"{title}\n\n{count} atoms\n{len(names)} atom types\n\n")
-    for axis, length in zip("xyz", np.diag(cell)):
+    for axis, length in zip("xyz", np.diag(cell), strict=True):
         file.write(f"0.0 {length:.17g} {axis}lo {axis}hi\n")
     file.write(f"{cell[1, 0]:.17g} {cell[2, 0]:.17g} {cell[2, 1]:.17g} xy xz yz\n")
     file.write("\nMasses\n\n")
-    for number, (name, mass) in enumerate(zip(names, masses), start=1):
+    for number, (name, mass) in enumerate(zip(names, masses, strict=True), start=1):
         file.write(f"{number} {mass:.10g}  # {name}\n")
     file.write("\nAtoms  # atomic\n\n")
-    for number, (kind, place) in enumerate(zip(types, box.place(atoms.positions)), start=1):
-        file.write("%d %d %.17g %.17g %.17g\n" % (number, kind, *place))
+    real = zip(types, box.place(atoms.positions), strict=True)
+    for number, (kind, (x, y, z)) in enumerate(real, start=1):
+        file.write(f"{number} {kind} {x:.17g} {y:.17g} {z:.17g}\n")
     index = np.indices(sweep.probes).reshape(3, -1).T * sweep.stride
     places = box.place(index / np.asarray(sweep.grid) @ atoms.cell.array)
-    for number, place in enumerate(places.tolist(), start=len(atoms) + 1):
-        file.write("%d %d %.17g %.17g %.17g\n" % (number, len(names), *place))
+    for number, (x, y, z) in enumerate(places.tolist(), start=len(atoms) + 1):
+        file.write(f"{number} {len(names)} {x:.17g} {y:.17g} {z:.17g}\n")
 
 
-def _frames(path, sweep):
+def _frames(path: Path, sweep: Sweep) -> Iterator[Floats]:
     """Yield the values of all probes, in their order, at every step."""
     if not path.is_file():
         raise ChargeError(f"{path}: no such file; run `lmp -in {SCRIPT}` in {path.parent} first")
@@ -278,7 +298,7 @@ def _frames(path, sweep):
             )
 
 
-def _check_header(path, header, step, sweep):
+def _check_header(path: Path, header: list[str], step: int, sweep: Sweep) -> None:
     """Raise ChargeError for the head of a frame that the script cannot have written."""
     for line, wanted in ((1, step), (3, sweep.n_probes), (8, "ITEM: ATOMS c_density")):
         found = header[line].strip()

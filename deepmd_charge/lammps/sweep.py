@@ -11,9 +11,14 @@ next a probe moves by one grid point, and it never leaves the stride beyond
 which the next probe began.
 """
 
+from __future__ import annotations
+
 import math
+from collections.abc import Sequence
 
 import numpy as np
+
+from ..typing import ArrayLike, Booleans, Integers
 
 __all__ = ["Sweep", "choose_stride"]
 
@@ -39,21 +44,21 @@ class Sweep:
         Number of places of each probe.
     """
 
-    def __init__(self, grid, stride):
+    def __init__(self, grid: Sequence[int], stride: Sequence[int]) -> None:
         self.grid = tuple(grid)
         self.stride = tuple(stride)
-        self.probes = tuple(-(-n // k) for n, k in zip(grid, stride))
+        self.probes = tuple(-(-n // k) for n, k in zip(grid, stride, strict=True))
         self.n_probes = math.prod(self.probes)
         self.n_steps = math.prod(stride)
 
-    def offset(self, step):
+    def offset(self, step: int) -> tuple[int, int, int]:
         """Where the probes are in a step, (o1, o2, o3) points from their first places."""
         _, k2, k3 = self.stride
         row, o3 = divmod(step, k3)
         o1, o2 = divmod(row, k2)
         return o1, o2 if o1 % 2 == 0 else k2 - 1 - o2, o3 if row % 2 == 0 else k3 - 1 - o3
 
-    def indices(self, step):
+    def indices(self, step: int) -> tuple[Integers, ...]:
         """Grid indices that the probes visit in a step, along each axis.
 
         Returns
@@ -62,11 +67,16 @@ class Sweep:
             Three arrays of at most as many indices as there are probes along
             the axis; where one is shorter, the last probes visit no point.
         """
-        axes = zip(self.offset(step), self.grid, self.stride)
+        axes = zip(self.offset(step), self.grid, self.stride, strict=True)
         return tuple(np.arange(o, n, k) for o, n, k in axes)
 
 
-def choose_stride(grid, lengths, most, still=(False, False, False)):
+def choose_stride(
+    grid: Sequence[int],
+    lengths: ArrayLike,
+    most: int,
+    still: Sequence[bool] | Booleans = (False, False, False),
+) -> tuple[int, ...]:
     """Choose strides that leave at most so many probes.
 
     Parameters
@@ -88,7 +98,7 @@ def choose_stride(grid, lengths, most, still=(False, False, False)):
     """
     choices = [
         np.unique(-(-n // np.arange(1, n + 1))) if not fixed else np.array([n])
-        for n, fixed in zip(grid, still)
+        for n, fixed in zip(grid, still, strict=True)
     ]  # numbers of probes
     probes = np.stack(np.meshgrid(*choices, indexing="ij"), -1).reshape(-1, 3)
     count = probes.prod(axis=1)

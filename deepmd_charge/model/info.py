@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """What a model remembers of its training data."""
 
+from __future__ import annotations
+
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from ..atoms.valences import ATOM_TOLERANCE, settled
 from ..errors import ChargeError
@@ -57,52 +61,52 @@ class ModelInfo:
         What else the user noted.
     """
 
-    elements: list = field(default_factory=list)
-    valence: dict = field(default_factory=dict)
-    valence_error: dict | None = None
+    elements: list[str] = field(default_factory=list)
+    valence: dict[str, float] = field(default_factory=dict)
+    valence_error: dict[str, float] | None = None
     grid_spacing: float | None = None
     kind: str | None = None
     stated: str | None = None
-    saed: dict | None = None
-    notes: dict = field(default_factory=dict)
+    saed: dict[str, Any] | None = None
+    notes: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def from_json(cls, info):
+    def from_json(cls, info: Mapping[str, Any]) -> ModelInfo:
         """Take the dict of a model of any version."""
         notes = dict(info)
         known = {name: notes.pop(key, None) for name, key in _KEYS.items()}
         return cls(**{k: v for k, v in known.items() if v is not None}, notes=notes)
 
-    def to_json(self):
+    def to_json(self) -> dict[str, Any]:
         """Make the dict."""
         known = {key: getattr(self, name) for name, key in _KEYS.items()}
         return {**self.notes, **{k: v for k, v in known.items() if v or k in _ALWAYS}}
 
     @property
-    def quantity(self):
-        """str or None: What was learnt, "total", "up", ...; None where nothing tells."""
+    def quantity(self) -> str | None:
+        """What was learnt, "total", "up", ...; None where nothing tells."""
         if self.kind:
             return split_kind(self.kind)[1].name
         # data that do not say what they hold are total densities
         return self.stated or ("total" if self.elements or self.saed else None)
 
     @property
-    def needs_superposition(self):
+    def needs_superposition(self) -> bool:
         """bool: Whether the user must add a superposition, which the model does not carry."""
         return (self.saed or {}).get("source") == FILE
 
     @property
-    def content(self):
-        """str or None: What the model gives by itself: a difference without its superposition."""
+    def content(self) -> str | None:
+        """What the model gives by itself: a difference without its superposition."""
         return "difference" if self.needs_superposition else self.quantity
 
     @property
-    def predicted_kind(self):
+    def predicted_kind(self) -> str:
         """str: Kind of the densities that the model predicts: their quantity, of no format."""
         return compose_kind("", find_quantity(self.quantity or "total"))
 
     @property
-    def valences(self):
+    def valences(self) -> dict[str, tuple[float, float]]:
         """dict: Valence electrons of each type, and by how much they may be wrong.
 
         Those of the potentials, where the model knows them, or those that the
@@ -117,10 +121,10 @@ class ModelInfo:
         return found
 
     @property
-    def _potentials(self):
+    def _potentials(self) -> dict[str, float]:
         return (self.saed or {}).get("valence", {})
 
-    def declared(self, content, path):
+    def declared(self, content: str, path: str) -> ModelInfo:
         """Take the user's word for what the model gives.
 
         Parameters
@@ -146,7 +150,7 @@ class ModelInfo:
             return replace(self, saed={"source": FILE})
         return replace(self, stated=content)
 
-    def noting(self, said):
+    def noting(self, said: ModelInfo) -> ModelInfo:
         """Add what the user notes to what the data say.
 
         Parameters
@@ -176,7 +180,7 @@ class ModelInfo:
             notes=said.notes,
         )
 
-    def after(self, earlier, path):
+    def after(self, earlier: ModelInfo, path: str) -> ModelInfo:
         """Add what the model remembers whose training goes on with these data.
 
         Of the grid spacings the finer one is taken, so that a prediction resolves
@@ -219,7 +223,9 @@ class ModelInfo:
             notes={**earlier.notes, **self.notes},
         )
 
-    def _merged_valences(self, earlier, path, remedy):
+    def _merged_valences(
+        self, earlier: ModelInfo, path: str, remedy: str
+    ) -> tuple[dict[str, float], dict[str, float]]:
         """Of each element the less doubtful valence, and the larger doubt."""
         valence = dict(self.valence)
         known = self.valences
@@ -236,15 +242,13 @@ class ModelInfo:
             error[name] = max(doubt, error.get(name, 0.0))
         return valence, error
 
-    def _check_quantity(self, other, path, remedy):
-        if other.kind and self.kind:
-            its, mine = other.kind, self.kind
-        else:
-            its, mine = other.quantity, self.quantity
+    def _check_quantity(self, other: ModelInfo, path: str, remedy: str) -> None:
+        both_kinds = other.kind and self.kind
+        its, mine = (each.kind if both_kinds else each.quantity for each in (other, self))
         if its and mine and its != mine:
             raise ChargeError(f"{path}: of {its}, but the training data are of {mine}; {remedy}")
 
-    def _check_saed(self, other, path, remedy):
+    def _check_saed(self, other: ModelInfo, path: str, remedy: str) -> None:
         if self.saed and other.saed and other.saed.get("source") is None:
             return  # lost: the tables themselves tell
         its, mine = (_superposed(each.saed) for each in (other, self))
@@ -252,7 +256,7 @@ class ModelInfo:
             raise ChargeError(f"{path}: of {its}, but the training data are of {mine}; {remedy}")
 
 
-def _superposed(saed):
+def _superposed(saed: dict[str, Any] | None) -> str:
     """Words for what was learnt with or without a superposition."""
     if not saed:
         return "densities as they are (no model/saed)"

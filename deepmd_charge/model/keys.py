@@ -1,12 +1,17 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """Keys of ``input.json`` as fields of dataclasses: see :class:`Spec`."""
 
-from collections.abc import Callable
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from types import NoneType
-from typing import ClassVar, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, ClassVar, get_args, get_origin, get_type_hints
 
 from ..errors import ChargeError
+
+if TYPE_CHECKING:
+    from typing import Self  # of Python 3.11
 
 __all__ = ["Check", "Key", "Spec", "at_least", "key", "keys_of", "one_of"]
 
@@ -23,16 +28,16 @@ class Check:
         "must be ...".
     """
 
-    holds: Callable
+    holds: Callable[[Any], bool]
     message: str
 
 
-def one_of(*allowed):
+def one_of(*allowed: str) -> Check:
     """Check that a value is one of a few."""
     return Check(lambda value: value in allowed, "must be one of " + ", ".join(allowed))
 
 
-def at_least(zero=False):
+def at_least(zero: bool = False) -> Check:
     """Check that a number is positive, or not negative."""
     if zero:
         return Check(lambda value: value >= 0, "must not be negative")
@@ -62,21 +67,28 @@ class Key:
     default: object
     doc: str
     check: Check | None
-    alias: tuple
+    alias: tuple[str, ...]
 
 
-def key(doc, default=MISSING, check=None, alias=(), factory=MISSING):
+def key(
+    doc: str,
+    default: Any = MISSING,
+    check: Check | None = None,
+    alias: Sequence[str] = (),
+    factory: Any = MISSING,
+) -> Any:
     """The field of a key: its documentation, default, check and other names.
 
     Returns
     -------
     dataclasses.Field
+        Typed as Any, for it stands where the value will.
     """
     about = {"doc": doc, "check": check, "alias": tuple(alias)}
     return field(default=default, default_factory=factory, metadata=about)
 
 
-def keys_of(spec):
+def keys_of(spec: type[Spec]) -> list[Key]:
     """The keys of a specification, in order.
 
     Parameters
@@ -100,6 +112,7 @@ def keys_of(spec):
     ]
 
 
+@dataclass(frozen=True)
 class Spec:
     """Base of frozen dataclasses whose fields are made by :func:`key`.
 
@@ -115,10 +128,10 @@ class Spec:
     """
 
     where: ClassVar[str]
-    foreign: ClassVar[tuple] = ("type",)
+    foreign: ClassVar[tuple[str, ...]] = ("type",)
 
     @classmethod
-    def from_dict(cls, given):
+    def from_dict(cls, given: Mapping[str, Any]) -> Self:
         """Make a specification of a part of ``input.json``.
 
         Parameters
@@ -143,7 +156,7 @@ class Spec:
                 raise ChargeError(f"{cls.where}/{k.name} is missing; give it")
         return cls(**values)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for k in keys_of(type(self)):
             given = getattr(self, k.name)
             if given is None and k.default is None:
@@ -159,11 +172,11 @@ class Spec:
             object.__setattr__(self, k.name, value)
         self.check_together()
 
-    def check_together(self):
+    def check_together(self) -> None:
         """Raise ChargeError where values do not go together."""
 
 
-def _typed(kind, value):
+def _typed(kind: object, value: Any) -> Any:
     """A value as a field of this type holds it; TypeError if it cannot."""
     if get_origin(kind) is tuple and isinstance(value, (list, tuple)):
         return tuple(_typed(get_args(kind)[0], v) for v in value)
@@ -181,7 +194,7 @@ def _typed(kind, value):
     raise TypeError
 
 
-def _called(kind):
+def _called(kind: object) -> str:
     """The name of a type in ``input.json``."""
     if get_origin(kind) is tuple:
         return f"list[{_called(get_args(kind)[0])}]"

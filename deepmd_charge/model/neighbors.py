@@ -1,18 +1,28 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """Grid points and the atoms around them, as arrays."""
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from array_api_compat import array_namespace, device
 
 from ..atoms.images import Images
 from ..atoms.species import species_of
+from ..typing import Floats, Integers
+from .kernels.arrays import Array
+from .spec import ModelSpec
+
+if TYPE_CHECKING:
+    from ase import Atoms
 
 __all__ = ["Neighbors", "distances", "list_of_images", "neighbor_list", "neighbors"]
 
 
-def neighbor_list(spec, atoms, points, reach):
+def neighbor_list(
+    spec: ModelSpec, atoms: Atoms, points: Floats, reach: float
+) -> tuple[Floats, Integers, Integers]:
     """List the atoms, periodic images included, around each point.
 
     Parameters
@@ -40,7 +50,9 @@ def neighbor_list(spec, atoms, points, reach):
     return list_of_images(spec, images, images.wrap(np.reshape(points, (-1, 3))), reach)
 
 
-def list_of_images(spec, images, points, reach):
+def list_of_images(
+    spec: ModelSpec, images: Images, points: Floats, reach: float
+) -> tuple[Floats, Integers, Integers]:
     """List the atoms around wrapped points (n, 3), A, among Images; see :func:`neighbor_list`."""
     n = len(points)
     point, atom, _ = images.pairs(points, reach)
@@ -67,11 +79,11 @@ class Neighbors(NamedTuple):
         -1 where there is none.
     """
 
-    vector: object
-    element: object
+    vector: Array
+    element: Array
 
 
-def neighbors(spec, coord, atype, nlist):
+def neighbors(spec: ModelSpec, coord: Array, atype: Array, nlist: Array) -> Neighbors:
     """Look up the atoms of a neighbour list.
 
     Parameters
@@ -91,8 +103,8 @@ def neighbors(spec, coord, atype, nlist):
     start = atoms * xp.arange(frames, dtype=nlist.dtype, device=device(nlist))
     place = xp.where(there, nlist, xp.zeros_like(nlist)) + start[:, None, None]
     place = xp.reshape(place, (-1,))
-    order = {t: z for z, t in enumerate(spec.elements)}
-    order = [order.get(t, -1) for t in range(-1, len(spec.type_map))]
+    places = {t: z for z, t in enumerate(spec.elements)}
+    order = [places.get(t, -1) for t in range(-1, len(spec.type_map))]
     order = xp.asarray(order, dtype=atype.dtype, device=device(atype))
     element = xp.take(order, xp.take(xp.reshape(atype, (-1,)), place, axis=0) + 1, axis=0)
     element = xp.reshape(element, nlist.shape)
@@ -103,7 +115,7 @@ def neighbors(spec, coord, atype, nlist):
     return Neighbors(vector, element)
 
 
-def distances(dtype, around):
+def distances(dtype: Any, around: Neighbors) -> tuple[Array, Array]:
     """Vectors and distances of :class:`Neighbors` in some precision.
 
     Returns

@@ -18,14 +18,21 @@ a nucleus as well. Each stage computes in the precision of its own weights; ever
 array, weights included, is of one namespace.
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
 from array_api_compat import array_namespace, device
 
+from .kernels.arrays import Array, Namespace
 from .kernels.coupling import coupling
 from .kernels.harmonics import harmonics
 from .kernels.network import activation, skips
 from .kernels.piecewise import piecewise_cubic
 from .kernels.radial import cutoff, inverse_distance, switch
-from .neighbors import distances, neighbors
+from .neighbors import Neighbors, distances, neighbors
+from .spec import DescriptorSpec, ModelSpec
+from .weights import Weights
 
 __all__ = [
     "evaluate",
@@ -39,7 +46,7 @@ __all__ = [
 ]
 
 
-def evaluate(spec, weights, coord, atype, nlist):
+def evaluate(spec: ModelSpec, weights: Weights, coord: Array, atype: Array, nlist: Array) -> Array:
     """Evaluate a model.
 
     Parameters
@@ -75,7 +82,7 @@ def evaluate(spec, weights, coord, atype, nlist):
     return xp.where(is_grid, density, xp.zeros_like(density))
 
 
-def moments(spec, weights, around):
+def moments(spec: ModelSpec, weights: Weights, around: Neighbors) -> Array:
     r"""Sums over the atoms of radial functions times harmonics.
 
     .. math::
@@ -107,6 +114,7 @@ def moments(spec, weights, around):
     inverse = inverse_distance(xp, r, d.eps)
     u = vector * inverse[..., None]
     ylm = xp.stack(harmonics(xp, u[..., 0], u[..., 1], u[..., 2], d.lmax), axis=-2)
+    functions: Iterable[Array]
     if d.embedded:
         functions = _embedding(xp, spec, weights, inverse * switch(xp, r, d.rcut_smth, d.rcut))
     else:
@@ -119,8 +127,8 @@ def moments(spec, weights, around):
     return sum(of_element) if d.embedded else xp.concat(of_element, axis=-1)
 
 
-def _embedding(xp, spec, weights, s):
-    """s G(s) / N of each element, (frames, centres, neighbours, channels)."""
+def _embedding(xp: Namespace, spec: ModelSpec, weights: Weights, s: Array) -> Iterator[Array]:
+    """Yield s G(s) / N of each element, (frames, centres, neighbours, channels)."""
     d = spec.descriptor
     scale = weights["embedding.scale"]
     x = ((s - weights["embedding.mean"]) / scale)[..., None]
@@ -130,7 +138,7 @@ def _embedding(xp, spec, weights, s):
         yield weight * _hidden(xp, x, layers, d.activation_function, True)
 
 
-def invariants(spec, weights, moments):
+def invariants(spec: ModelSpec, weights: Weights, moments: Array) -> Array:
     r"""What moments say that does not change when the structure turns.
 
     .. math::
@@ -171,13 +179,13 @@ def invariants(spec, weights, moments):
     return xp.concat(features, axis=-1)
 
 
-def _gram(xp, b, axis):
+def _gram(xp: Namespace, b: Array, axis: int) -> Array:
     """Products (frames, centres, channels * axis) of channels b (frames, centres, m, channels)."""
     gram = xp.matmul(xp.matrix_transpose(b), b[..., :axis])
     return xp.reshape(gram, (*gram.shape[:2], -1))
 
 
-def _triple(xp, d, channels, ls):
+def _triple(xp: Namespace, d: DescriptorSpec, channels: list[Array], ls: tuple[int, ...]) -> Array:
     """Products of three moments, (frames, centres, n_triple * axis)."""
     first, second, third = (xp.matrix_transpose(channels[l]) for l in ls)  # (..., channels, m)
     first, second = first[..., : d.n_triple, :], second[..., : d.n_triple, :]
@@ -189,7 +197,7 @@ def _triple(xp, d, channels, ls):
     return xp.reshape(out, (*out.shape[:2], -1))
 
 
-def pair_additive(spec, weights, moments):
+def pair_additive(spec: ModelSpec, weights: Weights, moments: Array) -> Array:
     r"""The part :math:`\rho_0 + \mathbf w \cdot \mathbf p` of the density that pairs make.
 
     p are the whitened moments of l = 0; the embedding has none.
@@ -215,7 +223,7 @@ def pair_additive(spec, weights, moments):
     return xp.matmul(pair, weights["fitting.linear"])[..., 0] + offset
 
 
-def network(spec, weights, invariants):
+def network(spec: ModelSpec, weights: Weights, invariants: Array) -> Array:
     r"""What the fitting net adds to the pair-additive part, :math:`\sigma N(\hat{\mathbf D})`.
 
     Parameters
@@ -240,17 +248,20 @@ def network(spec, weights, invariants):
     return weights["fitting.residual"] * y[..., 0]
 
 
-def _hidden(xp, x, layers, name, resnet):
+def _hidden(
+    xp: Namespace, x: Array, layers: Iterable[tuple[Array, Array]], name: str, resnet: bool
+) -> Array:
     """Layers h <- f(h W + b), plus h where widths allow: see :func:`.kernels.network.skips`."""
     function = activation(name)
     for matrix, bias in layers:
         y = function(xp, xp.matmul(x, matrix) + bias)
-        n = skips(*matrix.shape, resnet)
+        n_in, n_out = matrix.shape
+        n = skips(n_in, n_out, resnet)
         x = y + xp.concat([x] * n, axis=-1) if n else y
     return x
 
 
-def superposition(spec, weights, around):
+def superposition(spec: ModelSpec, weights: Weights, around: Neighbors) -> Array:
     r"""The atomic densities that the model carries, :math:`\sum_j f_{z_j}(r_j)`.
 
     Parameters
@@ -275,7 +286,7 @@ def superposition(spec, weights, around):
     return xp.sum(xp.where(there, values, xp.zeros_like(values)), axis=-1)
 
 
-def neighbor_count(spec, weights, around):
+def neighbor_count(spec: ModelSpec, weights: Weights, around: Neighbors) -> Array:
     r"""A smooth count of the neighbours of each element, :math:`\sum_{j \in z} f_c(r_j)`.
 
     Parameters
@@ -299,7 +310,7 @@ def neighbor_count(spec, weights, around):
     return xp.stack(counts, axis=-1)
 
 
-def novelty(spec, weights, around):
+def novelty(spec: ModelSpec, weights: Weights, around: Neighbors) -> Array:
     """How far each centre's neighbour count lies outside that of the training data.
 
     Parameters

@@ -6,17 +6,24 @@ classes by :mod:`deepmd_charge.backends.arguments`, and every backend takes a mo
 settings, and what follows from them, from here.
 """
 
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from ..atoms.species import GRID_TYPE
 from ..errors import ChargeError
+from ..typing import Integers
 from .kernels.coupling import TRIPLES
 from .kernels.harmonics import LMAX
-from .kernels.radial import RADIAL_BASES
+from .kernels.radial import RADIAL_BASES, RadialBasis
 from .keys import Check, Spec, at_least, key, one_of
+
+if TYPE_CHECKING:
+    from typing import Self  # of Python 3.11
 
 __all__ = [
     "DESCRIPTORS",
@@ -31,21 +38,21 @@ __all__ = [
 EMBEDDING = "embedding"
 
 
-def _activation(default):
+def _activation(default: str) -> Any:
     return key(
         'The activation function of the layers, a name that DeePMD-kit knows: "silu", "tanh", ...',
         default,
     )
 
 
-def _layers(doc, default, alias=()):
+def _layers(doc: str, default: tuple[int, ...], alias: Sequence[str] = ()) -> Any:
     check = Check(
         lambda value: len(value) > 0 and min(value) > 0, "must be a list of positive numbers"
     )
     return key(doc, default, check, alias)
 
 
-def _precision():
+def _precision() -> Any:
     return key(
         "The precision of the parameters and of all that follows the distances: "
         '"float64", "float32"; "default" is "float32".',
@@ -57,15 +64,17 @@ def _precision():
     )
 
 
-def _seed():
+def _seed() -> Any:
     return key("Seed of the initial parameters.", None)
 
 
 class _Precise:
     """What has the key ``precision``."""
 
+    precision: str
+
     @property
-    def dtype(self):
+    def dtype(self) -> str:
         """str: "float32" or "float64"."""
         return "float32" if self.precision == "default" else self.precision
 
@@ -74,7 +83,7 @@ class _Precise:
 class DescriptorSpec(_Precise, Spec):
     """The descriptor ``se_charge``: moments of the atoms around grid points, their invariants."""
 
-    where: ClassVar = "model/descriptor"
+    where: ClassVar[str] = "model/descriptor"
 
     rcut: float = key("The cutoff radius in angstrom.", check=at_least())
     radial: str = key(
@@ -83,7 +92,7 @@ class DescriptorSpec(_Precise, Spec):
         '"embedding": a network of the weighted inverse distance, with which the descriptor is the '
         "DeepPot-SE one of the Deep Charge paper.",
         "bessel",
-        one_of("bessel", "chebyshev", EMBEDDING),
+        one_of(*RADIAL_BASES, EMBEDDING),
     )
     n_radial: int = key(
         "The number of radial functions for each element. Not used by the embedding.",
@@ -140,7 +149,8 @@ class DescriptorSpec(_Precise, Spec):
     trainable: bool = key("Whether the parameters of the descriptor are trained.", True)
     seed: int | None = _seed()
 
-    def check_together(self):
+    def check_together(self) -> None:
+        """Refuse an l, or more channels, than there are, and a switch beyond the cutoff."""
         if any(max(t) > self.lmax for t in self.products):
             listed = [list(t) for t in self.triples]
             raise ChargeError(f"triples {listed}: an l above lmax {self.lmax}; raise lmax")
@@ -156,27 +166,27 @@ class DescriptorSpec(_Precise, Spec):
             )
 
     @property
-    def embedded(self):
+    def embedded(self) -> bool:
         """bool: Whether a network makes the radial functions."""
         return self.radial == EMBEDDING
 
     @property
-    def basis(self):
+    def basis(self) -> RadialBasis:
         """callable: The fixed radial functions, as in :data:`.kernels.radial.RADIAL_BASES`."""
         return RADIAL_BASES[self.radial]
 
     @property
-    def channels(self):
+    def channels(self) -> int:
         """int: Channels of each l."""
         return self.neuron[-1] if self.embedded else self.n_channel
 
     @property
-    def products(self):
+    def products(self) -> tuple[tuple[int, ...], ...]:
         """tuple: The triples of l whose moments are multiplied."""
         return () if self.embedded else self.triples
 
     @property
-    def dim_invariant(self):
+    def dim_invariant(self) -> int:
         """int: Number of invariants."""
         pairs = self.channels * self.axis_neuron
         if self.embedded:
@@ -184,7 +194,7 @@ class DescriptorSpec(_Precise, Spec):
         triples = len(self.triples) * self.n_triple * self.axis_neuron
         return self.n_channel + (self.lmax + 1) * pairs + triples
 
-    def dim_linear(self, n_elements):
+    def dim_linear(self, n_elements: int) -> int:
         """The number of pair-additive features."""
         return 0 if self.embedded else n_elements * self.n_radial
 
@@ -193,7 +203,7 @@ class DescriptorSpec(_Precise, Spec):
 class FittingSpec(_Precise, Spec):
     """The fitting net ``charge``."""
 
-    where: ClassVar = "model/fitting_net"
+    where: ClassVar[str] = "model/fitting_net"
 
     neuron: tuple[int, ...] = _layers(
         "The hidden layers of the fitting net.", (64, 64, 64), ["n_neuron"]
@@ -211,7 +221,8 @@ class FittingSpec(_Precise, Spec):
     )
     seed: int | None = _seed()
 
-    def check_together(self):
+    def check_together(self) -> None:
+        """Refuse another number of values of ``trainable`` than there are layers."""
         if len(self.trained) != len(self.neuron) + 1:
             raise ChargeError(
                 f"{self.where}/trainable has {len(self.trained)} values; give one for each of "
@@ -219,8 +230,8 @@ class FittingSpec(_Precise, Spec):
             )
 
     @property
-    def trained(self):
-        """tuple of bool: Whether each hidden layer, and the output layer, is trained."""
+    def trained(self) -> tuple[bool, ...]:
+        """Whether each hidden layer, and the output layer, is trained."""
         if isinstance(self.trainable, bool):
             return (self.trainable,) * (len(self.neuron) + 1)
         return self.trainable
@@ -230,7 +241,7 @@ class FittingSpec(_Precise, Spec):
 class LossSpec(Spec):
     """The loss ``charge``."""
 
-    where: ClassVar = "loss"
+    where: ClassVar[str] = "loss"
 
     loss_func: str = key(
         'What is minimised over the grid points: "mse" (squares), "mae" (absolute values), '
@@ -253,16 +264,16 @@ class LossSpec(Spec):
 
 
 # The families of models: a descriptor's type, and its specification.
-DESCRIPTORS = {"se_charge": DescriptorSpec}
-FITTINGS = {"charge": FittingSpec}
+DESCRIPTORS: dict[str, type[DescriptorSpec]] = {"se_charge": DescriptorSpec}
+FITTINGS: dict[str, type[FittingSpec]] = {"charge": FittingSpec}
 
 
 @dataclass(frozen=True)
 class ModelSpec(Spec):
     """The model ``charge``: all that its weights and its equations follow from."""
 
-    where: ClassVar = "model"
-    foreign: ClassVar = (
+    where: ClassVar[str] = "model"
+    foreign: ClassVar[tuple[str, ...]] = (
         *("type", "data_stat_nbatch", "data_stat_protect", "data_bias_nsample", "use_srtab"),
         *("smin_alpha", "sw_rmin", "sw_rmax", "pair_exclude_types", "atom_exclude_types"),
         *("preset_out_bias", "srtab_add_bias", "type_embedding", "modifier", "compress", "spin"),
@@ -270,9 +281,11 @@ class ModelSpec(Spec):
     )
 
     type_map: tuple[str, ...] = key(f'The elements, and the grid type "{GRID_TYPE}".')
-    descriptor: Spec = key("The descriptor of the surroundings of a grid point: se_charge.")
-    fitting_net: Spec = key("The fitting net: charge.")
-    saed: str = key(
+    descriptor: DescriptorSpec = key(
+        "The descriptor of the surroundings of a grid point: se_charge."
+    )
+    fitting_net: FittingSpec = key("The fitting net: charge.")
+    saed: str | None = key(
         "The saed.npz that `deepmd-charge convert --saed` wrote beside the data: the network "
         "learns the density without the superposed atomic densities, and the model adds them "
         "again.",
@@ -286,13 +299,17 @@ class ModelSpec(Spec):
     )
 
     @classmethod
-    def from_dict(cls, given):
+    def from_dict(cls, given: Mapping[str, Any]) -> Self:
         """Make the specification of ``model`` of an ``input.json``: see :meth:`.Spec.from_dict`."""
-        parts = {"descriptor": DESCRIPTORS, "fitting_net": FITTINGS}
+        parts: dict[str, Mapping[str, type[Spec]]] = {
+            "descriptor": DESCRIPTORS,
+            "fitting_net": FITTINGS,
+        }
         made = {part: _part(part, given[part], parts[part]) for part in parts if part in given}
         return super().from_dict({**given, **made})
 
-    def check_together(self):
+    def check_together(self) -> None:
+        """Refuse a type map without the grid type, or with a type twice."""
         types = self.type_map
         if types.count(GRID_TYPE) != 1 or len({*types}) != len(types):
             raise ChargeError(
@@ -301,32 +318,32 @@ class ModelSpec(Spec):
             )
 
     @property
-    def grid_type(self):
+    def grid_type(self) -> int:
         """int: The type of grid points."""
         return self.type_map.index(GRID_TYPE)
 
     @property
-    def elements(self):
-        """list of int: The types of atoms, in the order of all that is kept for each element."""
+    def elements(self) -> list[int]:
+        """The types of atoms, in the order of all that is kept for each element."""
         return [t for t in range(len(self.type_map)) if t != self.grid_type]
 
     @property
-    def places(self):
+    def places(self) -> Integers:
         """np.ndarray: Of each type its place among the elements; X gets any."""
         return places(self.type_map)
 
     @property
-    def dim_linear(self):
+    def dim_linear(self) -> int:
         """int: Number of pair-additive features."""
         return self.descriptor.dim_linear(len(self.elements))
 
 
-def places(type_map):
+def places(type_map: Sequence[str]) -> Integers:
     """Of each type its place among the elements; X gets any.
 
     Parameters
     ----------
-    type_map : list of str
+    type_map : sequence of str
 
     Returns
     -------
@@ -335,11 +352,11 @@ def places(type_map):
     return np.maximum(np.cumsum([name != GRID_TYPE for name in type_map]) - 1, 0)
 
 
-def _part(name, given, families):
+def _part(name: str, given: Spec | Mapping[str, Any], families: Mapping[str, type[Spec]]) -> Spec:
     """The specification of a part of the model, of the family that its type names."""
     if isinstance(given, Spec):
         return given
-    kind = given.get("type")
+    kind = str(given.get("type"))
     if kind not in families:
         raise ChargeError(
             f'model/{name}/type "{kind}" does not go with model/type "charge"; use '

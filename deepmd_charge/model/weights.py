@@ -1,16 +1,25 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """The arrays of a model, by name: see :func:`shapes`."""
 
-from collections.abc import Mapping
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import TypeAlias
 
 from ..errors import ChargeError
+from .kernels.arrays import Array
+from .spec import ModelSpec
 
 __all__ = ["COEFFICIENTS", "STEP", "Weights", "shapes"]
 
 STEP, COEFFICIENTS = "superposition.step", "superposition.coefficients"
 
+# None stands for any size.
+Sizes: TypeAlias = tuple[int | None, ...]
 
-def shapes(spec, superposed=False):
+
+def shapes(spec: ModelSpec, superposed: bool = False) -> dict[str, Sizes]:
     """Names and shapes of the arrays that a model has.
 
     With Z elements, n pair-additive features, C channels and D invariants:
@@ -48,7 +57,10 @@ def shapes(spec, superposed=False):
         None stands for any size.
     """
     d, n_elements, n = spec.descriptor, len(spec.elements), spec.dim_linear
-    out = {"neighbor_range.low": (n_elements,), "neighbor_range.high": (n_elements,)}
+    out: dict[str, Sizes] = {
+        "neighbor_range.low": (n_elements,),
+        "neighbor_range.high": (n_elements,),
+    }
     if d.embedded:
         out |= {f"embedding.{name}": () for name in ("mean", "scale", "neighbors")}
         for z in range(n_elements):
@@ -69,14 +81,14 @@ def shapes(spec, superposed=False):
     return out
 
 
-def _layers(prefix, sizes):
-    out = {}
-    for k, (n_in, n_out) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+def _layers(prefix: str, sizes: Sequence[int]) -> dict[str, Sizes]:
+    out: dict[str, Sizes] = {}
+    for k, (n_in, n_out) in enumerate(pairwise(sizes)):
         out |= {f"{prefix}.matrix[{k}]": (n_in, n_out), f"{prefix}.bias[{k}]": (n_out,)}
     return out
 
 
-class Weights(Mapping):
+class Weights(Mapping[str, Array]):
     """The arrays of a model.
 
     Parameters
@@ -91,7 +103,7 @@ class Weights(Mapping):
         If one is missing, unknown, or of another shape.
     """
 
-    def __init__(self, spec, arrays):
+    def __init__(self, spec: ModelSpec, arrays: Mapping[str, Array]) -> None:
         self._spec = spec
         self._arrays = dict(arrays)
         expected = shapes(spec, self.superposed)
@@ -102,34 +114,36 @@ class Weights(Mapping):
             )
         for name, shape in expected.items():
             found = tuple(self._arrays[name].shape)
-            if len(found) != len(shape) or any(b not in (a, None) for a, b in zip(found, shape)):
+            if len(found) != len(shape) or any(
+                b not in (a, None) for a, b in zip(found, shape, strict=True)
+            ):
                 raise ChargeError(
                     f"weights: {name} has shape {found}, not {shape}; take those of a model with "
                     "these settings"
                 )
 
-    def __getitem__(self, name):
+    def __getitem__(self, name: str) -> Array:
         return self._arrays[name]
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[str]:
         return iter(self._arrays)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._arrays)
 
     @property
-    def superposed(self):
+    def superposed(self) -> bool:
         """bool: Whether there is a table of atomic densities."""
         return STEP in self._arrays
 
-    def map(self, function):
+    def map(self, function: Callable[[Array], Array]) -> Weights:
         """The same weights with a function applied to each array.
 
         Such as ``xp.asarray``, or a conversion to another precision.
         """
         return Weights(self._spec, {name: function(w) for name, w in self.items()})
 
-    def layers(self, prefix):
+    def layers(self, prefix: str) -> list[tuple[Array, Array]]:
         """Matrices and biases of the layers ``prefix.matrix[k]``, ``prefix.bias[k]``.
 
         Returns

@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """ChargeModel: the density of a structure from a trained model."""
 
+from __future__ import annotations
+
 import warnings
+from collections.abc import Iterable
 from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,8 +22,12 @@ from ..grid.grid import Grid
 from ..model.info import ModelInfo
 from ..saed.adding import add, check_given, check_known
 from ..saed.sources import matching
-from .field import FARTHEST, Field, check_points, misplaced
+from ..typing import ArrayLike, Floats, PathLike
+from .field import FARTHEST, Backend, Field, check_points, misplaced
 from .parallel.blocks import BlockFunction, available_cores, evaluate_blocks
+
+if TYPE_CHECKING:
+    from ase import Atoms
 
 __all__ = ["ChargeModel"]
 
@@ -70,15 +78,17 @@ class ChargeModel:
         If nothing tells the quantity: the model will not predict.
     """
 
-    def __init__(self, path, n_threads=None, quantity=None):
+    def __init__(
+        self, path: PathLike, n_threads: int | None = None, quantity: str | None = None
+    ) -> None:
         if n_threads is not None and n_threads < 1:
             raise ChargeError(f"n_threads {n_threads}: give a number of at least 1")
         self._n_threads = n_threads or available_cores()
         self._frozen = read_model(str(path))
         self.path = str(path)
-        self.type_map = self._frozen.type_map
-        self.rcut = self._frozen.reach
-        self.info = self._frozen.info
+        self.type_map: list[str] = self._frozen.type_map
+        self.rcut: float = self._frozen.reach
+        self.info: dict[str, Any] = self._frozen.info
         if quantity is not None:
             self.info = self.memory.declared(quantity, self.path).to_json()
         elif self.memory.content is None:
@@ -88,17 +98,17 @@ class ChargeModel:
                 stacklevel=2,
             )
         # an element of the type map without an atom in the data is not known
-        self.elements = self.info.get("elements") or [
+        self.elements: list[str] = self.info.get("elements") or [
             name for name in self.type_map if name != GRID_TYPE
         ]
 
     @property
-    def memory(self):
+    def memory(self) -> ModelInfo:
         """ModelInfo: What stands in `info`, and what follows from it."""
         return ModelInfo.from_json(self.info)
 
     @cached_property
-    def _backend(self):
+    def _backend(self) -> Backend:
         """The engine, or for a model that it does not know the graph itself."""
         try:
             return Engine(self._frozen.spec, self._frozen.weights, self._n_threads)
@@ -110,7 +120,7 @@ class ChargeModel:
             )
             return FrozenGraph(self._frozen, self._n_threads)
 
-    def check(self, atoms, name="the structure"):
+    def check(self, atoms: Atoms, name: str = "the structure") -> None:
         """Refuse a structure that the model cannot evaluate.
 
         Parameters
@@ -148,7 +158,15 @@ class ChargeModel:
                 "cell vector; correct the cell, or the pbc"
             )
 
-    def predict(self, atoms, grid, progress=False, saed=None, out=None, origin=(0.0, 0.0, 0.0)):
+    def predict(
+        self,
+        atoms: Atoms,
+        grid: Iterable[int],
+        progress: bool = False,
+        saed: Density | None = None,
+        out: Floats | None = None,
+        origin: ArrayLike = (0.0, 0.0, 0.0),
+    ) -> Density:
         """Predict the total density on a whole grid.
 
         Parameters
@@ -188,22 +206,28 @@ class ChargeModel:
             If the structure looks unlike the training data.
         """
         check_given(self.path, self.info, saed)
-        grid = Grid.of(atoms, grid, origin)
+        mesh = Grid.of(atoms, grid, origin)
         if out is None:
-            out = np.empty(grid.shape)
-        elif out.shape != grid.shape or out.dtype != np.float64:
-            raise ChargeError(f"out is {out.dtype} {out.shape}; give a float64 array {grid.shape}")
+            out = np.empty(mesh.shape)
+        elif out.shape != mesh.shape or out.dtype != np.float64:
+            raise ChargeError(f"out is {out.dtype} {out.shape}; give a float64 array {mesh.shape}")
         if saed is not None:
-            matching(atoms, grid, saed, "saed")
+            matching(atoms, mesh, saed, "saed")
         field = self.field(atoms)
-        field.warn_if_far(grid, stacklevel=3)
-        _fill(out, Blocks(grid, _share(grid.size, field)), field, progress)
+        field.warn_if_far(mesh, stacklevel=3)
+        _fill(out, Blocks(mesh, _share(mesh.size, field)), field, progress)
         density = Density(atoms.copy(), out, origin, self.memory.predicted_kind)
         if saed is not None:
             add(density, saed)
         return density
 
-    def predict_points(self, atoms, points, progress=False, saed=None):
+    def predict_points(
+        self,
+        atoms: Atoms,
+        points: ArrayLike,
+        progress: bool = False,
+        saed: ArrayLike | None = None,
+    ) -> Floats:
         """Predict the total density at given points.
 
         Parameters
@@ -236,15 +260,15 @@ class ChargeModel:
             If the structure looks unlike the training data.
         """
         check_given(self.path, self.info, saed)
-        points = check_points(points)
-        saed = None if saed is None else _at_points(saed, len(points))
+        places = check_points(points)
+        added = None if saed is None else _at_points(saed, len(places))
         field = self.field(atoms)
-        field.warn_if_far(points, stacklevel=3)
-        values = np.empty(len(points))
-        _fill(values, Parts(points, _share(len(points), field)), field, progress)
-        return values if saed is None else values + saed
+        field.warn_if_far(places, stacklevel=3)
+        values = np.empty(len(places))
+        _fill(values, Parts(places, _share(len(places), field)), field, progress)
+        return values if added is None else values + added
 
-    def field(self, atoms):
+    def field(self, atoms: Atoms) -> Field:
         """Density around given atoms, ready to be evaluated piece by piece.
 
         A SAED that comes from files (``predict(saed=...)``) is not in it.
@@ -270,19 +294,19 @@ class ChargeModel:
         return Field(self._backend, atoms, Images(atoms, types, self.rcut))
 
 
-def _share(size, field):
+def _share(size: int, field: Field) -> int:
     """Points of a block: work for all threads, also where there are few."""
     return min(field.block, max(-(-size // (4 * field.threads)), _LEAST))
 
 
-def _fill(out, blocks, field, progress):
+def _fill(out: Floats, blocks: Blocks | Parts, field: Field, progress: bool) -> None:
     """Fill an array with a field, block by block, on all its threads."""
     function = BlockFunction(blocks, [field], field.threads)
     for number, values in evaluate_blocks(function, show=progress):
         out[blocks.slices(number)] = values[0]
 
 
-def _at_points(saed, n_points):
+def _at_points(saed: ArrayLike, n_points: int) -> Floats:
     """Superposed densities (n,) at as many points, checked."""
     try:
         values = np.asarray(saed, dtype=np.float64)

@@ -7,13 +7,21 @@ is interpolated. How far that misses is measured: at some points of the full
 grid the model is evaluated as well.
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from ..grid.density import Density
 from ..grid.fourier import fourier_interpolate
 from ..grid.mapped import release, scratch
+from ..typing import Floats, PathLike
+from .evaluation import ModelsOnGrid
+from .field import Field
 from .parallel.blocks import evaluate_blocks
+from .parallel.mpi import Ranks
 
 __all__ = ["AddedError", "added_error", "refine", "superpose"]
 
@@ -42,7 +50,7 @@ class AddedError:
     n_points: int
 
 
-def refine(coarse, full, folder):
+def refine(coarse: Floats, full: Floats, folder: PathLike) -> None:
     """Bring values from a coarse to a full grid, some planes at a time.
 
     Parameters
@@ -66,14 +74,14 @@ def refine(coarse, full, folder):
         release(full)
 
 
-def _planes(shape, axis):
+def _planes(shape: tuple[int, ...], axis: int) -> Iterator[slice]:
     """Cut a grid along an axis into pieces that fit into memory; yields slices."""
     step = max(1, _PLANE_BYTES // (8 * (int(np.prod(shape)) // shape[axis])))
     for start in range(0, shape[axis], step):
         yield slice(start, min(start + step, shape[axis]))
 
 
-def superpose(full, function, ranks):
+def superpose(full: Floats, function: ModelsOnGrid, ranks: Ranks | None) -> None:
     """Add the atomic densities that models carry to what each has learnt, block by block.
 
     Parameters
@@ -92,7 +100,9 @@ def superpose(full, function, ranks):
         release(full)
 
 
-def added_error(fields, density, saed=None):
+def added_error(
+    fields: Sequence[Field], density: Density, saed: Density | None = None
+) -> AddedError:
     """Compare interpolated values with the models' own.
 
     Parameters

@@ -1,19 +1,28 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """Errors of a model, or of densities that were predicted before, on known ones."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from types import EllipsisType
+from typing import Any
+
 import numpy as np
 
 from ..atoms.compare import check_same_grid
 from ..data.sampling import random_generator
 from ..errors import ChargeError
 from ..grid.channels import channel
+from ..grid.density import Density
 from ..grid.metrics import Comparison
 from ..grid.quantity import QUANTITIES, find_quantity
 from ..io import count_densities, iterate_densities
 from ..io.related import iterate_related, names_needed, read_related
 from ..saed.adding import check_given
 from ..saed.sources import beside, matching
+from ..typing import Floats, Integers
 from . import electrons as counts
+from .charge_model import ChargeModel
 
 __all__ = [
     "check_points",
@@ -26,18 +35,18 @@ __all__ = [
 
 
 def compare(
-    model,
-    density,
-    points=None,
-    seed=None,
+    model: ChargeModel,
+    density: Density,
+    points: int | None = None,
+    seed: int | np.random.Generator | None = None,
     *,
-    quantity=None,
-    saed=None,
-    electrons=None,
-    progress=False,
-    name="the density",
-    saed_name="saed",
-):
+    quantity: str | None = None,
+    saed: Density | None = None,
+    electrons: str | float | None = None,
+    progress: bool = False,
+    name: str = "the density",
+    saed_name: str = "saed",
+) -> Comparison:
     """Compare what a model predicts with a known density, on its own grid.
 
     Parameters
@@ -89,21 +98,21 @@ def compare(
         predicted = _on_grid(model, density, saed, electrons, progress)
     else:
         where = density.points(np.ravel_multi_index(chosen, density.shape))
-        saed = None if saed is None else saed.values[chosen]
-        predicted = model.predict_points(density.atoms, where, saed=saed)
+        added = None if saed is None else saed.values[chosen]
+        predicted = model.predict_points(density.atoms, where, saed=added)
     return Comparison.of(true, predicted, density.volume / true.size)
 
 
 def compare_densities(
-    prediction,
-    density,
-    points=None,
-    seed=None,
+    prediction: Density,
+    density: Density,
+    points: int | None = None,
+    seed: int | np.random.Generator | None = None,
     *,
-    quantity="total",
-    name="the density",
-    prediction_name="the prediction",
-):
+    quantity: str = "total",
+    name: str = "the density",
+    prediction_name: str = "the prediction",
+) -> Comparison:
     """Compare a predicted density with a known one on the same grid.
 
     Parameters
@@ -147,18 +156,18 @@ def compare_densities(
 
 
 def compare_files(
-    model,
-    files,
-    points=None,
-    seed=None,
+    model: ChargeModel,
+    files: Sequence[str],
+    points: int | None = None,
+    seed: int | np.random.Generator | None = None,
     *,
-    quantity=None,
-    saed=None,
-    electrons=None,
-    progress=False,
-    species=None,
-    **reading,
-):
+    quantity: str | None = None,
+    saed: Sequence[str] | None = None,
+    electrons: str | float | None = None,
+    progress: bool = False,
+    species: Sequence[str] | None = None,
+    **reading: Any,
+) -> Iterator[tuple[str, Comparison]]:
     """Compare a model with all densities of files, one at a time.
 
     Parameters
@@ -188,7 +197,7 @@ def compare_files(
     check_given(model.path, model.info, saed)
     quantity, generator = learnt_quantity(model, quantity), random_generator(seed)
     superpositions = _superpositions(files, saed) if saed else [None] * len(files)
-    for file, superposition in zip(files, superpositions):
+    for file, superposition in zip(files, superpositions, strict=True):
         for name, density in iterate_densities(file, species=species, **reading):
             yield (
                 name,
@@ -202,14 +211,21 @@ def compare_files(
                     electrons=electrons,
                     progress=progress,
                     name=name,
-                    saed_name=superposition,
+                    saed_name=superposition or "saed",
                 ),
             )
 
 
 def compare_predictions(
-    predictions, files, points=None, seed=None, *, quantity="total", species=None, **reading
-):
+    predictions: Sequence[str],
+    files: Sequence[str],
+    points: int | None = None,
+    seed: int | np.random.Generator | None = None,
+    *,
+    quantity: str = "total",
+    species: Sequence[str] | None = None,
+    **reading: Any,
+) -> Iterator[tuple[str, Comparison]]:
     """Compare files of predicted densities with files of known ones, one density at a time.
 
     Parameters
@@ -237,9 +253,10 @@ def compare_predictions(
     predicted = iterate_related(predictions, species)
     for file in files:
         for name, density in iterate_densities(file, species=species, **reading):
-            other_name, prediction = next(predicted, (None, None))
-            if prediction is None:
+            found = next(predicted, None)
+            if found is None:
                 raise ChargeError(f"{name}: -p has none for it: give one for each of -s, in order")
+            other_name, prediction = found
             yield (
                 name,
                 compare_densities(
@@ -256,7 +273,7 @@ def compare_predictions(
         raise ChargeError(f"{name}: -s has none for it: give one for each of -p, in order")
 
 
-def check_points(points, electrons=None):
+def check_points(points: int | None, electrons: str | float | None = None) -> None:
     """Raise ChargeError for a number of points that is none, or does not go with `electrons`."""
     if electrons is not None and points is not None:
         raise ChargeError("--electrons needs whole grids: leave --points out")
@@ -264,7 +281,7 @@ def check_points(points, electrons=None):
         raise ChargeError(f"--points {points}: give a number of at least 1")
 
 
-def learnt_quantity(model, quantity=None):
+def learnt_quantity(model: ChargeModel, quantity: str | None = None) -> str:
     """Name what a model predicts once a superposition is added that it may want.
 
     Parameters
@@ -283,14 +300,21 @@ def learnt_quantity(model, quantity=None):
     ChargeError
         If the model remembers another.
     """
-    is_known = model.memory.kind or model.memory.stated
-    found = model.memory.quantity if is_known else quantity or "total"
+    memory = model.memory
+    known = memory.quantity if memory.kind or memory.stated else None
+    found = known or quantity or "total"
     if quantity not in (None, found):
         raise ChargeError(f"{model.path}: predicts {found}, not {quantity}: leave --quantity out")
     return found
 
 
-def _on_grid(model, density, saed, electrons, progress):
+def _on_grid(
+    model: ChargeModel,
+    density: Density,
+    saed: Density | None,
+    electrons: str | float | None,
+    progress: bool,
+) -> Floats:
     """Values on the grid of a density, scaled if so wanted."""
     predicted = model.predict(
         density.atoms, density.shape, progress=progress, saed=saed, origin=density.origin
@@ -301,7 +325,9 @@ def _on_grid(model, density, saed, electrons, progress):
     return predicted.values
 
 
-def _choose_points(density, n_points, generator):
+def _choose_points(
+    density: Density, n_points: int | None, generator: np.random.Generator
+) -> EllipsisType | tuple[Integers, ...]:
     """Return indices into the grid: of all points, or of a random subset."""
     size = density.values.size
     if n_points is None or n_points >= size:
@@ -309,17 +335,22 @@ def _choose_points(density, n_points, generator):
     return np.unravel_index(generator.choice(size, n_points, replace=False), density.shape)
 
 
-def _superpositions(files, saed):
+def _superpositions(files: Sequence[str], saed: Sequence[str]) -> list[str | None]:
     """The file of superposed atomic densities for each true density."""
     names = list(saed) * len(files) if len(saed) == 1 else saed
     if len(names) != len(files):
         raise ChargeError(
             f"--saed has {len(names)} files and -s {len(files)}; give one for each, or a name"
         )
-    return [str(beside(path, name)) for path, name in zip(files, names)]
+    return [str(beside(path, name)) for path, name in zip(files, names, strict=True)]
 
 
-def _check_counts(predictions, files, species, format):
+def _check_counts(
+    predictions: Sequence[str],
+    files: Sequence[str],
+    species: Sequence[str] | None,
+    format: str | None,
+) -> None:
     """Raise ChargeError unless files hold as many densities as others."""
     n_predicted = sum(
         count_densities(path, None, names_needed(path, species)) for path in predictions

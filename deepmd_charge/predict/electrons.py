@@ -1,12 +1,20 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """How many electrons a structure has, and a density with exactly so many."""
 
+from __future__ import annotations
+
 import math
 from collections import Counter
+from typing import TYPE_CHECKING
 
 from ..atoms.species import species_of
 from ..errors import ChargeError
+from ..grid.density import Density
 from ..grid.mapped import by_planes
+from ..model.info import ModelInfo
+
+if TYPE_CHECKING:
+    from ase import Atoms
 
 __all__ = ["electrons_in_doubt", "expected_electrons", "parse_electrons", "rescale"]
 
@@ -15,7 +23,7 @@ AUTO = "auto"
 _DOUBT = 0.5
 
 
-def expected_electrons(memory, atoms):
+def expected_electrons(memory: ModelInfo, atoms: Atoms) -> float | None:
     """Electrons of a neutral structure.
 
     Parameters
@@ -32,10 +40,10 @@ def expected_electrons(memory, atoms):
         the total density.
     """
     found = _neutral(memory, atoms)
-    return found and found[0]
+    return found[0] if found else None
 
 
-def electrons_in_doubt(memory, atoms):
+def electrons_in_doubt(memory: ModelInfo, atoms: Atoms) -> float:
     """By how many electrons :func:`expected_electrons` may be wrong.
 
     The files of the training may hold other numbers than whole valences, for they
@@ -50,15 +58,16 @@ def electrons_in_doubt(memory, atoms):
     return found[1] if found else 0.0
 
 
-def _neutral(memory, atoms):
+def _neutral(memory: ModelInfo, atoms: Atoms) -> tuple[float, float] | None:
     """Electrons of a neutral structure, and how many are in doubt; None if not known."""
     counts, valences = Counter(species_of(atoms)), memory.valences
     if memory.quantity not in ("total", None) or counts.keys() - valences:
         return None
-    return tuple(sum(n * valences[name][k] for name, n in counts.items()) for k in (0, 1))
+    terms = [(n, *valences[name]) for name, n in counts.items()]
+    return sum(n * valence for n, valence, _ in terms), sum(n * doubt for n, _, doubt in terms)
 
 
-def parse_electrons(text, path, memory, atoms):
+def parse_electrons(text: str | float, path: str, memory: ModelInfo, atoms: Atoms) -> float:
     """Read a number of electrons, or "auto".
 
     Returns
@@ -82,17 +91,19 @@ def parse_electrons(text, path, memory, atoms):
     return number
 
 
-def _auto(path, memory, atoms):
+def _auto(path: str, memory: ModelInfo, atoms: Atoms) -> float:
+    """Electrons of a neutral structure, where the valences tell them well enough."""
     if memory.quantity not in ("total", None):
         raise ChargeError(
             f"{path}: predicts {memory.quantity}, whose integral does not follow from valences;"
             " give --electrons N"
         )
-    number, doubt = _neutral(memory, atoms) or (None, 0.0)
-    if number is None:
+    found = _neutral(memory, atoms)
+    if found is None:
         raise ChargeError(
             f"{path}: the model does not know the valences of all elements; give --electrons N"
         )
+    number, doubt = found
     if round(doubt, 6) >= _DOUBT:
         valences = ", ".join(
             f"{name} {valence:.6g} +- {error:.2g}"
@@ -106,7 +117,7 @@ def _auto(path, memory, atoms):
     return number
 
 
-def rescale(density, electrons):
+def rescale(density: Density, electrons: float) -> float:
     """Multiply a density, in place, so that it holds so many electrons.
 
     Parameters

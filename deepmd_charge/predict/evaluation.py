@@ -1,18 +1,29 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """Models on the blocks of a grid, on whatever rank."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 
 from ..errors import ChargeError
 from ..grid.blocks import Blocks
-from ..model.info import SAME_VALENCE
+from ..grid.grid import Grid
+from ..model.info import SAME_VALENCE, ModelInfo
+from ..typing import Floats
 from .charge_model import ChargeModel
 from .parallel.blocks import BlockFunction
 
-__all__ = ["Job", "ModelsOnGrid", "check_agree", "check_structure", "mean_and_deviation"]
+if TYPE_CHECKING:
+    from ase import Atoms
+
+__all__ = ["Job", "ModelsOnGrid", "Part", "check_agree", "check_structure", "mean_and_deviation"]
+
+Part: TypeAlias = Literal["density", "difference", "superposition"]
 
 
 @dataclass(frozen=True)
@@ -26,16 +37,16 @@ class Job:
         The structure.
     grid : Grid
         The grid that is evaluated.
-    part : {"density", "difference", "superposition"}
+    part : Part
         The whole, or what was learnt, or the atomic densities that a model carries.
     quantity : str, optional
         What models predict that do not remember it.
     """
 
-    model_paths: list
-    atoms: object
-    grid: object
-    part: str = "density"
+    model_paths: list[str]
+    atoms: Atoms
+    grid: Grid
+    part: Part = "density"
     quantity: str | None = None
 
 
@@ -50,7 +61,10 @@ class ModelsOnGrid(BlockFunction):
     n_arrays : int
     """
 
-    def __init__(self, models, job):
+    job: Job
+    blocks: Blocks
+
+    def __init__(self, models: Sequence[ChargeModel], job: Job) -> None:
         self.job = job
         self.fields = [model.field(job.atoms) for model in models]
         whole = job.part == "density"
@@ -64,23 +78,24 @@ class ModelsOnGrid(BlockFunction):
         self.n_arrays = 2 if self._reduces else len(models)
 
     @classmethod
-    def load(cls, job):
+    def load(cls, job: Job) -> ModelsOnGrid:
         """Read the models of a job, each once, for one core: that of a rank among several."""
         return cls([_load(path, job.quantity) for path in job.model_paths], job)
 
-    def __call__(self, number):
+    def __call__(self, number: int) -> Floats:
+        """Values of a block; ChargeError where one is not finite."""
         values = super().__call__(number)
         if not np.isfinite(values).all():
             raise ChargeError("the model gives values that are not finite; train it again")
         return np.stack(mean_and_deviation(values)) if self._reduces else values
 
 
-def mean_and_deviation(values):
+def mean_and_deviation(values: Floats | Sequence[Floats]) -> tuple[Floats, Floats]:
     """Mean over models (axis 0), and sqrt(mean |value - mean|^2)."""
     return np.mean(values, axis=0), np.std(values, axis=0)
 
 
-def check_structure(name, atoms, models):
+def check_structure(name: str, atoms: Atoms, models: Sequence[ChargeModel]) -> None:
     """Refuse a structure that models cannot predict on a grid.
 
     Parameters
@@ -103,7 +118,7 @@ def check_structure(name, atoms, models):
         model.check(atoms, name)
 
 
-def check_agree(models):
+def check_agree(models: Sequence[ChargeModel]) -> None:
     """Refuse models of different things, which have no mean.
 
     Valences that were fitted may differ by what data sets scatter.
@@ -127,13 +142,13 @@ def check_agree(models):
                 )
 
 
-def _kinds_agree(one, two):
+def _kinds_agree(one: ModelInfo, two: ModelInfo) -> bool:
     """Where the user says what a model gives, the format of its data is unknown."""
     if one.stated or two.stated:
         return one.quantity == two.quantity
     return one.kind == two.kind
 
 
-@lru_cache(maxsize=None)
-def _load(path, quantity):
+@cache
+def _load(path: str, quantity: str | None) -> ChargeModel:
     return ChargeModel(path, n_threads=1, quantity=quantity)

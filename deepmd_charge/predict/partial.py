@@ -8,17 +8,24 @@ agree with its checksum, so that no order of writing needs to be kept and
 whatever a killed process, or machine, has left behind can be used.
 """
 
+from __future__ import annotations
+
+import fcntl
 import json
 import mmap
 import os
 import zlib
+from io import FileIO
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 
 from ..errors import ChargeError
+from ..grid.blocks import Blocks
 from ..grid.mapped import allocate, as_arrays, release
 from ..io.output import temporary_name
+from ..typing import Floats, PathLike
 
 __all__ = ["Partial", "read_description"]
 
@@ -28,7 +35,7 @@ _DONE = 1 << 32  # above all checksums
 _RELEASE = 32
 
 
-def read_description(path):
+def read_description(path: PathLike) -> dict[str, Any]:
     """Description in a partial file.
 
     Raises
@@ -38,9 +45,12 @@ def read_description(path):
     """
     try:
         with open(path, "rb") as file:
-            return json.loads(file.read(_HEADER))
+            found = json.loads(file.read(_HEADER))
     except ValueError:
-        raise ChargeError(f"{path}: not an unfinished prediction; remove this file") from None
+        found = None
+    if not isinstance(found, dict):
+        raise ChargeError(f"{path}: not an unfinished prediction; remove this file")
+    return found
 
 
 class Partial:
@@ -78,7 +88,14 @@ class Partial:
         process is at work on it.
     """
 
-    def __init__(self, path, description, blocks, n_arrays, order="C"):
+    def __init__(
+        self,
+        path: PathLike,
+        description: dict[str, Any],
+        blocks: Blocks,
+        n_arrays: int,
+        order: Literal["C", "F"] = "C",
+    ) -> None:
         self.path = Path(path)
         self._blocks = blocks
         self._n_put = 0
@@ -99,7 +116,7 @@ class Partial:
         self.missing = [number for number in range(len(blocks)) if not self._is_done(number)]
         self.n_done = blocks.size - sum(self._at(number)[0].size for number in self.missing)
 
-    def put(self, number, values):
+    def put(self, number: int, values: Floats) -> None:
         """Keep the values of a block.
 
         Parameters
@@ -116,24 +133,23 @@ class Partial:
         if self._n_put % _RELEASE == 0:
             release(self.values)
 
-    def close(self):
+    def close(self) -> None:
         """Let go of the file: others may work on it."""
         self._file.close()  # and the lock; the map lives as long as its arrays
 
-    def _at(self, number):
+    def _at(self, number: int) -> Floats:
         return self.values[(slice(None), *self._blocks.slices(number))]
 
-    def _is_done(self, number):
-        return bool(self._checksums[number]) and self._checksums[number] == _checksum(
-            self._at(number)
-        )
+    def _is_done(self, number: int) -> bool:
+        noted = self._checksums[number]
+        return bool(noted) and bool(noted == _checksum(self._at(number)))
 
 
-def _create(path, description, size):
+def _create(path: Path, description: dict[str, Any], size: int) -> FileIO:
     """Make a file of zeros with its description, whole or not at all."""
     temporary = temporary_name(path)
     try:
-        file = open(temporary, "w+b", buffering=0)
+        file = FileIO(temporary, "w+")
         _lock(file, path)
         allocate(file, size)
         os.pwrite(file.fileno(), json.dumps(description).encode().ljust(_HEADER), 0)
@@ -143,18 +159,16 @@ def _create(path, description, size):
         temporary.unlink(missing_ok=True)
 
 
-def _open(path, size):
-    file = open(path, "r+b", buffering=0)
+def _open(path: Path, size: int) -> FileIO:
+    file = FileIO(path, "r+")
     _lock(file, path)
     if os.fstat(file.fileno()).st_size != size:
         raise ChargeError(f"{path}: truncated; remove this file")
     return file
 
 
-def _lock(file, path):
+def _lock(file: FileIO, path: Path) -> None:
     """Keep a second run away from a file."""
-    import fcntl
-
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -163,9 +177,9 @@ def _lock(file, path):
         pass  # a file system without locks
 
 
-def _pages(size):
+def _pages(size: int) -> int:
     return -(-size // mmap.PAGESIZE) * mmap.PAGESIZE
 
 
-def _checksum(values):
+def _checksum(values: Floats) -> np.uint64:
     return np.uint64(zlib.crc32(np.ascontiguousarray(values)) + _DONE)

@@ -1,11 +1,22 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """What becomes of a predicted density before it is written."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
 from .. import io as formats
 from ..errors import ChargeError
+from ..grid.density import Density
+from ..grid.grid import Grid
 from ..grid.quantity import split_kind
 from ..io.occupancies import MISSING, occupancies
 from . import electrons
+from .charge_model import ChargeModel
+
+if TYPE_CHECKING:
+    from ase import Atoms
 
 # Electrons in doubt that are worth a word.
 _SHOWN = 0.01
@@ -41,7 +52,16 @@ class Postprocessing:
         If any of this does not go together.
     """
 
-    def __init__(self, models, atoms, grid, output, number, augmentation, species=None):
+    def __init__(
+        self,
+        models: Sequence[ChargeModel],
+        atoms: Atoms,
+        grid: Grid,
+        output: str,
+        number: str | float | None,
+        augmentation: Sequence[str],
+        species: Sequence[str] | None = None,
+    ) -> None:
         first = models[0]
         self._kind = first.memory.predicted_kind
         formats.check_holds(output, atoms, grid, self._kind)
@@ -49,14 +69,17 @@ class Postprocessing:
         if augmentation and not is_chgcar:
             raise ChargeError(f"{output}: only a CHGCAR holds augmentation occupancies")
         self._quantity = split_kind(self._kind)[1]
-        self._scaled = bool(number)
+        # electrons to scale to, or None, and those that summary() tells
+        self._wanted = self._expected = None
         if number:
-            self._expected = electrons.parse_electrons(number, first.path, first.memory, atoms)
+            wanted = electrons.parse_electrons(number, first.path, first.memory, atoms)
+            self._wanted = self._expected = wanted
         else:
             self._expected = electrons.expected_electrons(first.memory, atoms)
         doubt = electrons.electrons_in_doubt(first.memory, atoms)
         self._doubt = f" +- {doubt:.2g}" if doubt >= _SHOWN and number in (None, "auto") else ""
-        self.occupancies, self._extra = "", {}
+        self.occupancies = ""
+        self._extra: dict[str, Any] = {}
         if is_chgcar:
             text, self.occupancies = (
                 occupancies(atoms, augmentation, species) if augmentation else (None, MISSING)
@@ -66,16 +89,16 @@ class Postprocessing:
             if text:
                 self._extra["augmentation"] = [text]
 
-    def __call__(self, density):
+    def __call__(self, density: Density) -> Density:
         """Do it to a density, in place, and return it."""
         density.declare(self._kind)
         self._found = density.n_electrons
-        if self._scaled:
-            electrons.rescale(density, self._expected)
+        if self._wanted is not None:
+            electrons.rescale(density, self._wanted)
         density.extra.update(self._extra)
         return density
 
-    def summary(self):
+    def summary(self) -> str:
         """Say how many electrons were predicted, and by how many that misses."""
         if not self._quantity.integral:
             return self._quantity.description
@@ -83,6 +106,6 @@ class Postprocessing:
         if self._expected is None:
             return text
         text += f" ({self._found - self._expected:+.4f} of {self._expected:.10g}{self._doubt})"
-        if not self._scaled:
+        if self._wanted is None:
             return text
         return f"{text}, scaled to {self._expected:.10g}, by {self._expected / self._found:.6f}"

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """What is reported of a predicted density, and whether it is good enough to be written."""
 
+from __future__ import annotations
+
 import warnings
 from dataclasses import dataclass
 
@@ -8,6 +10,7 @@ import numpy as np
 
 from ..errors import ChargeError
 from ..grid.mapped import by_planes
+from ..typing import Floats, Shape
 from .coarse import AddedError
 
 __all__ = ["Report", "check_interpolation", "mean_and_max"]
@@ -38,8 +41,8 @@ class Report:
     """
 
     path: str
-    shape: tuple
-    predicted_shape: tuple
+    shape: Shape
+    predicted_shape: Shape
     n_electrons: float
     added: AddedError | None = None
     deviation_path: str | None = None
@@ -47,7 +50,7 @@ class Report:
     max_deviation: float | None = None
 
 
-def check_interpolation(report, factor, model_error=None):
+def check_interpolation(report: Report, factor: int, model_error: float | None = None) -> None:
     """Refuse, or warn of, an interpolation that is worse than the model.
 
     Parameters
@@ -94,7 +97,7 @@ def check_interpolation(report, factor, model_error=None):
         )
 
 
-def mean_and_max(values):
+def mean_and_max(values: Floats) -> tuple[float, float]:
     """Mean and maximum of an array that need not fit into memory."""
     total, largest = 0.0, -np.inf
     for plane in by_planes(values):

@@ -5,26 +5,39 @@ models, atoms --blocks--> OUT.partial --interpolation, if coarse--> whole grid -
                                                 ^-- atomic densities, if models carry any
 """
 
+from __future__ import annotations
+
 import hashlib
 import os
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .. import io as formats
 from ..atoms.species import species_of
 from ..errors import ChargeError
+from ..grid.blocks import Blocks
 from ..grid.density import Density
+from ..grid.grid import Grid
 from ..grid.mapped import by_planes, scratch
 from ..io.names import labelled, memory_order
 from ..saed.adding import add, check_given
 from ..saed.sources import matching
-from .coarse import added_error, refine, superpose
-from .evaluation import Job, ModelsOnGrid, check_agree, mean_and_deviation
+from ..typing import Floats, Shape
+from .charge_model import ChargeModel
+from .coarse import AddedError, added_error, refine, superpose
+from .evaluation import Job, ModelsOnGrid, Part, check_agree, mean_and_deviation
 from .parallel.blocks import evaluate_blocks
+from .parallel.mpi import Ranks
 from .partial import Partial, read_description
 from .report import Report, check_interpolation, mean_and_max
+
+if TYPE_CHECKING:
+    from ase import Atoms
 
 __all__ = ["Run"]
 
@@ -68,15 +81,15 @@ class Run:
 
     def __init__(
         self,
-        models,
-        output,
-        ranks=None,
-        resume=False,
-        coarsen=1,
-        model_error=None,
-        options=None,
-        quantity=None,
-    ):
+        models: Sequence[ChargeModel],
+        output: str,
+        ranks: Ranks | None = None,
+        resume: bool = False,
+        coarsen: int = 1,
+        model_error: float | None = None,
+        options: dict[str, Any] | None = None,
+        quantity: str | None = None,
+    ) -> None:
         if coarsen < 1:
             raise ChargeError(f"--coarsen {coarsen}: give a number of at least 1")
         if model_error is not None and not model_error > 0.0:
@@ -88,25 +101,30 @@ class Run:
         self._model_error = model_error
         self._quantity = quantity
         self._path = Path(f"{output}.partial")
-        self._about = {
+        self._about: dict[str, Any] = {
             "models": [_hash(Path(model.path).read_bytes()) for model in models],
             "coarsen": coarsen,
             **(options or {}),
         }
         self._earlier = self._find_earlier(resume)
 
-    def __enter__(self):
+    def __enter__(self) -> Run:
         return self
 
-    def __exit__(self, kind, error, _):
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
         if error is None:
             self.close()
         if isinstance(error, (ChargeError, KeyboardInterrupt, MemoryError)):
             # numpy's own MemoryError is not made of a message
-            kind = MemoryError if isinstance(error, MemoryError) else kind
-            raise kind(self._with_rest(str(error))) from None
+            remade = MemoryError if isinstance(error, MemoryError) else type(error)
+            raise remade(self._with_rest(str(error))) from None
 
-    def has_written(self, position, output):
+    def has_written(self, position: int, output: str) -> bool:
         """Whether the earlier run that this one resumes has written a structure.
 
         Parameters
@@ -127,8 +145,15 @@ class Run:
         )
 
     def predict(
-        self, atoms, grid, output, position=0, saed=None, postprocess=None, saed_name="saed"
-    ):
+        self,
+        atoms: Atoms,
+        grid: Grid,
+        output: str,
+        position: int = 0,
+        saed: Density | None = None,
+        postprocess: Callable[[Density], Density] | None = None,
+        saed_name: str = "saed",
+    ) -> Report:
         """Predict the density of a structure and write it.
 
         Parameters
@@ -172,7 +197,7 @@ class Run:
             matching(atoms, grid, saed, saed_name)
         coarse = grid.coarser(self._coarsen)
         # atomic densities are too sharp for a coarse grid
-        part = "density" if coarse.shape == grid.shape else "difference"
+        part: Part = "density" if coarse.shape == grid.shape else "difference"
         paths = [os.path.abspath(model.path) for model in self._models]
         job = Job(paths, atoms, coarse, part, self._quantity)
         function = ModelsOnGrid(self._models, job)
@@ -208,11 +233,11 @@ class Run:
         finally:
             partial.close()
 
-    def close(self):
+    def close(self) -> None:
         """Remove the partial file, once all is written."""
         self._path.unlink(missing_ok=True)
 
-    def _find_earlier(self, resume):
+    def _find_earlier(self, resume: bool) -> dict[str, Any] | None:
         if not self._path.exists():
             return None
         if not resume:
@@ -224,7 +249,7 @@ class Run:
         self._check_same(earlier, self._about)
         return earlier
 
-    def _check_same(self, earlier, mine):
+    def _check_same(self, earlier: dict[str, Any], mine: dict[str, Any]) -> None:
         others = [key for key in mine if earlier.get(key) != mine[key]]
         if others:
             raise ChargeError(
@@ -232,7 +257,9 @@ class Run:
                 "give the arguments of then, or remove this file"
             )
 
-    def _description(self, atoms, grid, part, blocks, output, position):
+    def _description(
+        self, atoms: Atoms, grid: Grid, part: Part, blocks: Blocks, output: str, position: int
+    ) -> dict[str, Any]:
         description = {
             **self._about,
             "position": position,
@@ -252,14 +279,14 @@ class Run:
             self._check_same(self._earlier, description)
         return description
 
-    def _refined(self, values, job, output):
+    def _refined(self, values: Floats, job: Job, output: str) -> Floats:
         """Bring what was learnt to the full grid, and complete it there.
 
         One array, or mean and deviation of several models.
         """
         folder = Path(output).parent
         full = scratch(folder, (len(values), *job.grid.shape), memory_order(output))
-        for coarse, fine in zip(values, full):
+        for coarse, fine in zip(values, full, strict=True):
             refine(coarse, fine, folder)
         atomic = ModelsOnGrid(self._models, replace(job, part="superposition"))
         superpose(full, atomic, self._ranks)
@@ -268,17 +295,24 @@ class Run:
                 planes[0][...], planes[1][...] = mean_and_deviation(planes)
         return full[:2]
 
-    def _write(self, densities, predicted_shape, added, output):
+    def _write(
+        self,
+        densities: Sequence[Density],
+        predicted_shape: Shape,
+        added: AddedError | None,
+        output: str,
+    ) -> Report:
         """Write the density, and the deviation of several models, and report."""
         density, *deviation = densities
-        report = Report(
-            output,
-            density.shape,
-            predicted_shape,
-            density.n_electrons,
-            added,
-            *(x for d in deviation for x in (self._outputs(output)[1], *mean_and_max(d.values))),
-        )
+        report = Report(output, density.shape, predicted_shape, density.n_electrons, added)
+        if deviation:
+            mean, largest = mean_and_max(deviation[0].values)
+            report = replace(
+                report,
+                deviation_path=self._outputs(output)[1],
+                mean_deviation=mean,
+                max_deviation=largest,
+            )
         try:
             check_interpolation(report, self._coarsen, self._model_error)
         except ChargeError:
@@ -288,11 +322,11 @@ class Run:
             formats.write_density(path, each)
         return report
 
-    def _outputs(self, output):
+    def _outputs(self, output: str) -> list[str]:
         """Files of one structure: density, and the deviation of several models."""
         return [output, labelled(output, "std")][: len(self._models)]
 
-    def _with_rest(self, message):
+    def _with_rest(self, message: str) -> str:
         """Add to a complaint what is kept, unless it is about that."""
         if not self._path.exists() or str(self._path) in message:
             return message
@@ -300,7 +334,7 @@ class Run:
         return f"{message}; {kept}" if message else kept
 
 
-def _hash(*contents):
+def _hash(*contents: bytes | np.ndarray) -> str:
     total = hashlib.sha256()
     for content in contents:
         total.update(content)

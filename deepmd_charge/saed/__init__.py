@@ -6,21 +6,33 @@ the densities of the free atoms, as in Delta-SAED (arXiv 2510.00788). What is
 subtracted from the data is added back by the model.
 """
 
-from importlib import import_module
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, SupportsIndex
+
+from ..grid.density import Density
+from ..grid.grid import Grid
+from ..typing import ArrayLike, PathLike
+from .fit import RadialFit
+from .sources import open_source
+from .table import RadialTable
+
+if TYPE_CHECKING:
+    from ase import Atoms
 
 __all__ = ["RadialFit", "RadialTable", "open_source", "superposition"]
 
-_HOME = {"RadialFit": "fit", "RadialTable": "table", "open_source": "sources"}
 
-
-def __getattr__(name):
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{_HOME[name]}", __name__), name)
-
-
-def superposition(atoms, grid, source, ecutrho=None, species=None, origin=(0.0, 0.0, 0.0)):
-    """Superpose the densities of free atoms on a grid.
+def superposition(
+    atoms: Atoms,
+    grid: Iterable[SupportsIndex],
+    source: PathLike | RadialTable,
+    ecutrho: float | None = None,
+    species: Sequence[str] | None = None,
+    origin: ArrayLike = (0.0, 0.0, 0.0),
+) -> Density:
+    r"""Superpose the densities of free atoms on a grid.
 
     Parameters
     ----------
@@ -34,7 +46,7 @@ def superposition(atoms, grid, source, ecutrho=None, species=None, origin=(0.0, 
         "saed.npz", or a ``RadialTable``, in real space; a density file must have
         this grid, cell and these atoms.
     ecutrho : float, optional
-        Cutoff of \\|G\\|^2 in Ry: that of the run; needed for UPF files. Of a
+        Cutoff of \|G\|^2 in Ry: that of the run; needed for UPF files. Of a
         POTCAR the whole table is taken by default.
     species : sequence of str, optional
         Names of the types in a density file that tells no elements (VASP 4).
@@ -52,9 +64,5 @@ def superposition(atoms, grid, source, ecutrho=None, species=None, origin=(0.0, 
         If the grid is empty, the origin is no point, the cell has no volume, or the
         source is missing, damaged, lacks an element, or has another grid.
     """
-    from ..grid.density import Density
-    from ..grid.grid import Grid
-    from .sources import open_source
-
-    atoms, grid = atoms.copy(), Grid.of(atoms, grid, origin)
-    return Density(atoms, open_source(source, ecutrho, species).on_grid(atoms, grid), origin)
+    atoms, where = atoms.copy(), Grid.of(atoms, grid, origin)
+    return Density(atoms, open_source(source, ecutrho, species).on_grid(atoms, where), origin)

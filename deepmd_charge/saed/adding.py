@@ -1,15 +1,21 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """Adding a superposition that the model does not carry itself."""
 
+from __future__ import annotations
+
+from typing import Any
+
 from ..errors import ChargeError
+from ..grid.density import Density
 from ..grid.mapped import by_planes
 from ..model.info import ModelInfo
+from ..typing import PathLike
 from .sources import matching
 
 __all__ = ["add", "check_given", "check_known"]
 
 
-def check_known(path, info):
+def check_known(path: PathLike, info: dict[str, Any]) -> None:
     """Raise ChargeError where nothing tells what a model predicts.
 
     Parameters
@@ -26,7 +32,7 @@ def check_known(path, info):
         )
 
 
-def check_given(path, info, saed):
+def check_given(path: PathLike, info: dict[str, Any], saed: object) -> None:
     """Raise ChargeError unless a superposition is given exactly where it is needed.
 
     A model of which nothing tells what it predicts is refused as well.
@@ -53,7 +59,7 @@ def check_given(path, info, saed):
         )
 
 
-def add(density, saed):
+def add(density: Density, saed: object) -> None:
     """Add a superposition to a predicted difference, in place.
 
     Parameters

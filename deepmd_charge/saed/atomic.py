@@ -15,19 +15,30 @@ density grid within a sphere, :math:`|G|^2 \le E_{cut}`:
     \sum_{j \in z} e^{i \mathbf G \cdot (\mathbf r - \mathbf R_j)} .
 """
 
+from __future__ import annotations
+
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from ..grid.grid import Grid
+from ..typing import Floats
 from ..units import BOHR
+
+if TYPE_CHECKING:
+    from ase import Atoms
 
 # Step (1/A) of splines of form factors. Those of densities that end at 10 bohr
 # wiggle no faster than sin(5.3 q): the spline is good to 1e-8 of the electrons.
 _STEP = 0.01
 # A wave exactly on the sphere is in it.
 _ROUNDING = 1e-9
+
+# From wave numbers (n,) in 1/A to electrons (n,).
+FormFactor: TypeAlias = Callable[[Floats], Floats]
 
 
 @dataclass(frozen=True)
@@ -44,28 +55,31 @@ class AtomicDensity:
         integrates it.
     q_max : float
         The largest wave number (1/A) that the form factor is known for.
-    resolved : callable, optional
-        The form factor without the errors of the code's quadrature; the same
-        where there is no difference.
+    exact : callable, optional
+        The form factor without the errors of the code's quadrature, where there
+        is a difference.
     """
 
     element: str
     valence: float
-    form_factor: Callable
+    form_factor: FormFactor
     q_max: float = math.inf
-    resolved: Callable | None = None
+    exact: FormFactor | None = None
 
-    def __post_init__(self):
-        if self.resolved is None:
-            object.__setattr__(self, "resolved", self.form_factor)
+    @property
+    def resolved(self) -> FormFactor:
+        """FormFactor: The exact form factor; the code's where there is no difference."""
+        return self.exact or self.form_factor
 
 
-def wave_number(ecut):
+def wave_number(ecut: float) -> float:
     """Convert a cutoff of ``|G|^2`` in Ry (1/bohr^2) to a wave number in 1/A."""
     return math.sqrt(ecut) / BOHR
 
 
-def superpose(atoms, grid, densities, q_max):
+def superpose(
+    atoms: Atoms, grid: Grid, densities: Mapping[str, AtomicDensity], q_max: float
+) -> Floats:
     """Sum atomic densities in reciprocal space, exactly as a plane-wave code does.
 
     Where the grid is coarser than the sphere of waves the values at its points
@@ -113,7 +127,7 @@ def superpose(atoms, grid, densities, q_max):
     return np.fft.ifftn(waves, norm="forward").real / grid.volume
 
 
-def _spline(form_factor, q_max):
+def _spline(form_factor: FormFactor, q_max: float) -> FormFactor:
     """A form factor as a spline: its error is far below that of any file's digits."""
     from scipy.interpolate import CubicSpline
 

@@ -17,13 +17,18 @@ the first, which the sample knows worst, with more weight: the atoms hold the
 electrons of the density.
 """
 
+from __future__ import annotations
+
 import warnings
 from functools import cache
 
 import numpy as np
 
+from ..atoms.images import Images
 from ..errors import ChargeError
+from ..grid.density import Density
 from ..model.kernels.radial import chebyshev
+from ..typing import Floats
 from .table import STEP, RadialTable, spline, window
 
 REACH = 6.0  # A
@@ -49,17 +54,15 @@ class RadialFit:
         Chooses the points.
     """
 
-    def __init__(self, seed=None):
+    def __init__(self, seed: int | np.random.Generator | None = None) -> None:
         self._generator = np.random.default_rng(seed)
-        self._elements = []
-        self._gram = np.zeros((0, 0))
-        self._prior = np.zeros((0, 0))
-        self._projection = np.zeros(0)
+        self._elements: list[str] = []
+        self._gram: Floats = np.zeros((0, 0))
+        self._prior: Floats = np.zeros((0, 0))
+        self._projection: Floats = np.zeros(0)
 
-    def add(self, density):
+    def add(self, density: Density) -> None:
         """Add a density: 20000 of its points, or all if it has fewer."""
-        from ..atoms.images import Images
-
         symbols = density.atoms.get_chemical_symbols()
         self._grow([e for e in dict.fromkeys(symbols) if e not in self._elements])
         types = np.array([self._elements.index(s) for s in symbols])
@@ -81,7 +84,7 @@ class RadialFit:
         self._prior += weight * np.outer(electrons, electrons)
         self._projection += weight * density.n_electrons * electrons
 
-    def table(self):
+    def table(self) -> RadialTable:
         """Solve the equations.
 
         Returns
@@ -117,25 +120,26 @@ class RadialFit:
                 )
         return table
 
-    def _grow(self, new):
+    def _grow(self, new: list[str]) -> None:
         self._elements += new
         more = (0, len(new) * N_RADIAL)
         self._gram, self._prior = np.pad(self._gram, more), np.pad(self._prior, more)
         self._projection = np.pad(self._projection, more)
 
-    def _basis(self, images, points):
+    def _basis(self, images: Images, points: Floats) -> Floats:
         """Sums of the radial functions over the atoms of each element, (n, elements x radial)."""
         which, atom, r = images.pairs(points, REACH)
         basis = chebyshev(np, r, REACH, N_RADIAL, CORE)
         # a row for each point and element
         row = which * len(self._elements) + images.types[atom]
         size = len(points) * len(self._elements)
-        sums = np.stack([np.bincount(row, f, minlength=size) for f in basis], axis=1)
+        columns = [np.bincount(row, f, minlength=size) for f in basis]
+        sums = np.stack(columns, axis=1, dtype=np.float64)
         return sums.reshape(len(points), -1)
 
 
 @cache
-def _radial():
+def _radial() -> tuple[Floats, Floats, Floats]:
     """The radial functions at 0, STEP, ..., their electrons, and what products of tails cost."""
     r = np.arange(0.0, REACH + STEP / 2, STEP)
     basis = np.stack(chebyshev(np, r, REACH, N_RADIAL, CORE))

@@ -8,11 +8,16 @@ part``; the table of the density follows the heading ``atomic pseudo
 charge-density`` and is in electrons, so that its first value is the valence.
 """
 
+from __future__ import annotations
+
 import re
+from collections.abc import Iterator
 
 import numpy as np
 
 from ..errors import ChargeError
+from ..io.text.reader import TextReader
+from ..typing import Floats, PathLike
 from .atomic import AtomicDensity
 
 N_VALUES = 1000
@@ -30,7 +35,7 @@ _ZVAL = re.compile(r"\bZVAL\s*=\s*([\d.]+)")
 _VRHFIN = re.compile(r"\bVRHFIN\s*=\s*([A-Z][a-z]?)\b")
 
 
-def read_potcar(path):
+def read_potcar(path: PathLike) -> dict[str, AtomicDensity]:
     """Read the atomic densities of all data sets of a POTCAR.
 
     Parameters
@@ -48,9 +53,8 @@ def read_potcar(path):
         If the file is damaged, an element occurs twice with different tables,
         or a table does not hold ZVAL electrons.
     """
-    from ..io.text.reader import TextReader
-
-    found, tables = {}, {}
+    found: dict[str, AtomicDensity] = {}
+    tables: dict[str, Floats] = {}
     with TextReader(path) as reader:
         for number, part in enumerate(_sets(reader), start=1):
             density, table = _read_set(part, f"{path}, data set {number}")
@@ -64,9 +68,9 @@ def read_potcar(path):
     return found
 
 
-def _sets(reader):
+def _sets(reader: TextReader) -> Iterator[str]:
     """The texts of the data sets that have an end."""
-    lines = []
+    lines: list[str] = []
     for line in iter(reader.line, None):
         if _END in line:
             yield "\n".join(lines) + "\n"
@@ -77,13 +81,13 @@ def _sets(reader):
             lines.append(line)
 
 
-def _read_set(text, where):
-    element, valence, q_max = (
+def _read_set(text: str, where: str) -> tuple[AtomicDensity, Floats]:
+    element, *numbers = (
         _found(pattern, text, what, where)
         for pattern, what in ((_VRHFIN, "VRHFIN"), (_ZVAL, "ZVAL"), (_LOCAL, "local part"))
     )
     try:
-        valence, q_max = float(valence), float(q_max)
+        valence, q_max = map(float, numbers)
     except ValueError:
         raise ChargeError(f"{where}: ZVAL or the number after 'local part' is no number") from None
     heading = _DENSITY.search(text)
@@ -99,7 +103,8 @@ def _read_set(text, where):
         raise ChargeError(f"{where}: the tables end at {q_max:g} 1/A ('local part'): copy it again")
     if len(table) < N_VALUES or not np.isfinite(table).all():
         raise ChargeError(
-            f"{where}: 'atomic pseudo charge-density' has {len(table)} values of {N_VALUES}: truncated?"
+            f"{where}: 'atomic pseudo charge-density' has {len(table)} values of {N_VALUES}:"
+            " truncated?"
         )
     if abs(table[0] - valence) > VALENCE_TOLERANCE:
         raise ChargeError(
@@ -109,7 +114,7 @@ def _read_set(text, where):
     return _density(element, valence, q_max, table), table
 
 
-def _density(element, valence, q_max, table):
+def _density(element: str, valence: float, q_max: float, table: Floats) -> AtomicDensity:
     from scipy.interpolate import CubicSpline
 
     q = np.arange(N_VALUES) * (q_max / N_VALUES)
@@ -118,7 +123,7 @@ def _density(element, valence, q_max, table):
     return AtomicDensity(element, valence, lambda w: spline(np.minimum(w, q[-1])), q_max=q[-1])
 
 
-def _found(pattern, text, what, where):
+def _found(pattern: re.Pattern[str], text: str, what: str, where: str) -> str:
     match = pattern.search(text)
     if match is None:
         raise ChargeError(f"{where}: no {what}; give a whole POTCAR")

@@ -11,24 +11,40 @@ a density file         the superposition on the grid of the density, of the
 =====================  ====================================================
 """
 
+from __future__ import annotations
+
 import os
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
 from ..atoms.compare import same_atoms
 from ..errors import ChargeError
 from ..grid.density import Density
+from ..grid.grid import Grid
 from ..io.frames import split_frames
+from ..io.related import read_related
 from ..model.info import FILE
-from .atomic import superpose, wave_number
-from .table import RadialTable, band_limited
+from ..typing import Floats, Integers, PathLike
+from .atomic import AtomicDensity, superpose, wave_number
+from .potcar import read_potcar
+from .table import Cost, RadialTable, band_limited
+from .upf import find_upf, read_upf
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+# Functions that read the atomic density of each element.
+Readers: TypeAlias = Mapping[str, Callable[[], AtomicDensity]]
 
 FIT = "fit"
 
 
 class AtomSource:
-    """Tabulated atoms of pseudopotentials; elements are read when they are met.
+    r"""Tabulated atoms of pseudopotentials; elements are read when they are met.
 
     Parameters
     ----------
@@ -37,10 +53,10 @@ class AtomSource:
     path : str
         Folder or file.
     ecutrho : float or None
-        Cutoff of \\|G\\|^2 in Ry; a POTCAR's whole table by default.
+        Cutoff of \|G\|^2 in Ry; a POTCAR's whole table by default.
     """
 
-    def __init__(self, kind, path, ecutrho):
+    def __init__(self, kind: str, path: str, ecutrho: float | None) -> None:
         if ecutrho is not None and not (np.isfinite(ecutrho) and ecutrho > 0):
             raise ChargeError(f"ecutrho is {ecutrho:g}: give a positive number of Ry")
         if kind == "upf" and ecutrho is None:
@@ -49,12 +65,12 @@ class AtomSource:
                 " (--saed-ecutrho; Quantum ESPRESSO's is four times ecutwfc unless set)"
             )
         self._kind, self._path, self._ecutrho = kind, path, ecutrho
-        self._densities = {}
+        self._densities: dict[str, AtomicDensity] = {}
         self._available = _read_all(kind, path)
         self.table = RadialTable({}, kind, ecutrho=ecutrho)
-        self.costs = {}
+        self.costs: dict[str, Cost] = {}
 
-    def at(self, atoms, grid, index):
+    def at(self, atoms: Atoms, grid: Grid, index: Integers) -> Floats:
         """Superposition at points of a grid, (n,) e/A^3, from the table."""
         for element in dict.fromkeys(atoms.get_chemical_symbols()):
             if element not in self.table.functions:
@@ -64,11 +80,11 @@ class AtomSource:
                 self.table.valence[element] = atom.valence
         return self.table.evaluate(atoms, grid.points(index))
 
-    def electrons(self, atoms):
+    def electrons(self, atoms: Atoms) -> float:
         """Electrons of the superposition that :meth:`at` gives."""
         return self.table.total(atoms)
 
-    def on_grid(self, atoms, grid):
+    def on_grid(self, atoms: Atoms, grid: Grid) -> Floats:
         """Superposition on a grid, summed in reciprocal space.
 
         Plane waves know no open axis: where there is one it comes from the table.
@@ -79,10 +95,10 @@ class AtomSource:
         q_max = min(map(self._q_max, densities.values()))
         return superpose(atoms, grid, densities, q_max)
 
-    def _q_max(self, atom):
+    def _q_max(self, atom: AtomicDensity) -> float:
         return min(atom.q_max, np.inf if self._ecutrho is None else wave_number(self._ecutrho))
 
-    def _density(self, element):
+    def _density(self, element: str) -> AtomicDensity:
         if element not in self._densities:
             if element not in self._available:
                 raise ChargeError(
@@ -96,19 +112,19 @@ class AtomSource:
 class TableSource:
     """A table that is there already."""
 
-    def __init__(self, table):
+    def __init__(self, table: RadialTable) -> None:
         self.table = table
-        self.costs = {}
+        self.costs: dict[str, Cost] = {}
 
-    def at(self, atoms, grid, index):
+    def at(self, atoms: Atoms, grid: Grid, index: Integers) -> Floats:
         """Superposition at points of a grid, (n,) e/A^3."""
         return self.table.evaluate(atoms, grid.points(index))
 
-    def electrons(self, atoms):
+    def electrons(self, atoms: Atoms) -> float:
         """Electrons of the superposition."""
         return self.table.total(atoms)
 
-    def on_grid(self, atoms, grid):
+    def on_grid(self, atoms: Atoms, grid: Grid) -> Floats:
         """Superposition on a grid, in real space."""
         return self.table.evaluate(atoms, grid.points()).reshape(grid.shape)
 
@@ -123,15 +139,13 @@ class FileSource:
         See :func:`.open_source`.
     """
 
-    def __init__(self, path, species=None):
-        from ..io.related import read_related
-
+    def __init__(self, path: str, species: Sequence[str] | None = None) -> None:
         self._path = path
         self._density = read_related(path, species)
         self.table = RadialTable({}, FILE)
-        self.costs = {}
+        self.costs: dict[str, Cost] = {}
 
-    def at(self, atoms, grid, index):
+    def at(self, atoms: Atoms, grid: Grid, index: Integers) -> Floats:
         """Superposition at points of a grid, (n,) e/A^3.
 
         Raises
@@ -142,16 +156,19 @@ class FileSource:
         values = matching(atoms, grid, self._density, self._path)
         return values[np.unravel_index(index, values.shape)]
 
-    def electrons(self, atoms):
+    def electrons(self, atoms: Atoms) -> float:
         """Electrons of the file."""
         return self._density.n_electrons
 
-    def on_grid(self, atoms, grid):
+    def on_grid(self, atoms: Atoms, grid: Grid) -> Floats:
         """The values of the file, whose own grid and atoms these must be."""
         return matching(atoms, grid, self._density, self._path)
 
 
-def matching(atoms, grid, saed, name):
+Source: TypeAlias = AtomSource | TableSource | FileSource
+
+
+def matching(atoms: Atoms, grid: Grid, saed: object, name: PathLike) -> Floats:
     """Values of a superposition that belongs to a structure, on a grid.
 
     Parameters
@@ -185,7 +202,7 @@ def matching(atoms, grid, saed, name):
     return saed.values
 
 
-def is_density_file(source):
+def is_density_file(source: PathLike | RadialTable) -> bool:
     """Whether a SOURCE is a density file, of which each density has its own."""
     if isinstance(source, RadialTable):
         return False
@@ -194,7 +211,7 @@ def is_density_file(source):
     return source != FIT and not source.endswith(".npz") and not (kind in _READERS and colon)
 
 
-def beside(path, source):
+def beside(path: PathLike, source: PathLike) -> Path:
     """Find the superposition of atomic densities that belongs to a density.
 
     Parameters
@@ -224,20 +241,24 @@ def beside(path, source):
     return found
 
 
-def _file_of(path):
+def _file_of(path: PathLike) -> Path:
     """A file, without the frame that is meant."""
     return Path(split_frames(path)[0])
 
 
-def open_source(source, ecutrho=None, species=None):
-    """Open a SOURCE of superposed atomic densities.
+def open_source(
+    source: PathLike | RadialTable,
+    ecutrho: float | None = None,
+    species: Sequence[str] | None = None,
+) -> Source:
+    r"""Open a SOURCE of superposed atomic densities.
 
     Parameters
     ----------
     source : str, os.PathLike, RadialTable
         See the module.
     ecutrho : float, optional
-        Cutoff of \\|G\\|^2 in Ry; needed for UPF files.
+        Cutoff of \|G\|^2 in Ry; needed for UPF files.
     species : sequence of str, optional
         Names of the types in a density file that tells no elements (VASP 4).
 
@@ -273,7 +294,7 @@ def open_source(source, ecutrho=None, species=None):
     return FileSource(source, species)
 
 
-def _read_all(kind, path):
+def _read_all(kind: str, path: str) -> Readers:
     """Functions that read the atomic density of each element."""
     if not os.path.exists(path):
         raise ChargeError(
@@ -282,11 +303,9 @@ def _read_all(kind, path):
     return _READERS[kind](path)
 
 
-def _upf(path):
-    from .upf import find_upf, read_upf
-
-    def reader(element, files):
-        def read():
+def _upf(path: str) -> Readers:
+    def reader(element: str, files: list[Path]) -> Callable[[], AtomicDensity]:
+        def read() -> AtomicDensity:
             if len(files) > 1:
                 raise ChargeError(
                     f"{path}: {len(files)} files for {element} ({files[0].name}, {files[1].name});"
@@ -299,10 +318,9 @@ def _upf(path):
     return {element: reader(element, files) for element, files in find_upf(path).items()}
 
 
-def _potcar(path):
-    from .potcar import read_potcar
-
-    return {element: (lambda d=density: d) for element, density in read_potcar(path).items()}
+def _potcar(path: str) -> Readers:
+    densities = read_potcar(path)
+    return {element: partial(densities.__getitem__, element) for element in densities}
 
 
 _READERS = {"upf": _upf, "potcar": _potcar}

@@ -20,17 +20,27 @@ self-consistent density holds nothing like it, so that subtracting it would leav
 ripples of wavelength :math:`2 \pi / q_c`, which no model can learn, in the rest.
 """
 
+from __future__ import annotations
+
 import os
 import zipfile
 from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..atoms.images import Images
 from ..atoms.species import element_of
 from ..errors import ChargeError
 from ..io.output import replacing
 from ..model.kernels.piecewise import piecewise_cubic
+from ..typing import Floats, PathLike
+from .atomic import AtomicDensity, FormFactor
+
+if TYPE_CHECKING:
+    from ase import Atoms
 
 STEP = 0.002  # A
 TAPER = 1.0  # A, the width of the smooth end of w
@@ -54,7 +64,7 @@ _BLOCK = 2048
 
 
 class RadialTable:
-    """Radial functions of elements as piecewise cubic polynomials.
+    r"""Radial functions of elements as piecewise cubic polynomials.
 
     Parameters
     ----------
@@ -65,12 +75,19 @@ class RadialTable:
     valence : dict of str to float
         Electrons of the neutral atom, as far as the source knows them.
     ecutrho : float or None
-        Cutoff of \\|G\\|^2 in Ry.
+        Cutoff of \|G\|^2 in Ry.
     step : float
         Width of the intervals, A.
     """
 
-    def __init__(self, functions, source, valence=None, ecutrho=None, step=STEP):
+    def __init__(
+        self,
+        functions: Mapping[str, Floats],
+        source: str,
+        valence: Mapping[str, float] | None = None,
+        ecutrho: float | None = None,
+        step: float = STEP,
+    ) -> None:
         self.functions = dict(functions)
         self.source = source
         self.valence = dict(valence or {})
@@ -78,11 +95,11 @@ class RadialTable:
         self.step = float(step)
 
     @property
-    def reach(self):
+    def reach(self) -> float:
         """float: Where the longest function ends, A."""
         return self.step * max((len(c) for c in self.functions.values()), default=0)
 
-    def coefficients(self, types):
+    def coefficients(self, types: Sequence[str]) -> Floats:
         """Stack the functions of the elements of types; those not in the table are zero.
 
         Parameters
@@ -98,12 +115,12 @@ class RadialTable:
         """
         n = max((len(c) for c in self.functions.values()), default=1)
         stacked = np.zeros((len(types), n, 4))
-        for row, element in zip(stacked, map(element_of, types)):
+        for row, element in zip(stacked, map(element_of, types), strict=True):
             if element in self.functions:
                 row[: len(self.functions[element])] = self.functions[element]
         return stacked
 
-    def electrons(self, element):
+    def electrons(self, element: str) -> float:
         """Integral of an element's function: 4 pi r^2 f, exactly for the polynomials."""
         c = self.functions[element]
         k = np.arange(len(c))
@@ -113,12 +130,12 @@ class RadialTable:
         shells = 4.0 * np.pi * ((k + t) * self.step) ** 2 * f
         return float(weight @ shells.sum(axis=1)) * self.step / 2.0
 
-    def total(self, atoms):
+    def total(self, atoms: Atoms) -> float:
         """Electrons of all atoms of a structure, each with its whole function."""
         counts = Counter(atoms.get_chemical_symbols())
         return sum(n * self.electrons(e) for e, n in counts.items())
 
-    def evaluate(self, atoms, points):
+    def evaluate(self, atoms: Atoms, points: Floats) -> Floats:
         """Superpose the functions at points.
 
         Parameters
@@ -138,8 +155,6 @@ class RadialTable:
         ChargeError
             If the table lacks an element of the structure.
         """
-        from ..atoms.images import Images
-
         symbols = atoms.get_chemical_symbols()
         elements = list(dict.fromkeys(symbols))
         self.check(elements)
@@ -152,7 +167,9 @@ class RadialTable:
             values[start : start + _BLOCK] = superposed(images, block, self.step, coefficients)
         return values
 
-    def check(self, types, name="the table of superposed atomic densities"):
+    def check(
+        self, types: Iterable[str], name: PathLike = "the table of superposed atomic densities"
+    ) -> None:
         """Raise ChargeError unless the elements of all of these types are in the table."""
         elements = dict.fromkeys(element_of(kind) or kind for kind in types)
         if missing := [e for e in elements if e not in self.functions]:
@@ -161,7 +178,7 @@ class RadialTable:
                 " make it with all elements of the data"
             )
 
-    def save(self, path):
+    def save(self, path: PathLike) -> None:
         """Write the table to a ``saed.npz``."""
         elements = list(self.functions)
         with replacing(path) as temporary, open(temporary, "wb") as file:
@@ -177,7 +194,7 @@ class RadialTable:
             )
 
     @classmethod
-    def load(cls, path):
+    def load(cls, path: PathLike) -> RadialTable:
         """Read a ``saed.npz``.
 
         Returns
@@ -210,7 +227,7 @@ class RadialTable:
         return table
 
     @classmethod
-    def _read(cls, path):
+    def _read(cls, path: str) -> RadialTable:
         with zipfile.ZipFile(path) as packed:
             if sum(member.file_size for member in packed.infolist()) > _MOST_BYTES:
                 raise ValueError("too large for one")
@@ -220,7 +237,8 @@ class RadialTable:
             functions = {e: np.array(c[:n], dtype=np.float64) for e, c, n in rows}
             if len(functions) < len(elements):
                 raise ValueError("an element twice")
-            valence = {e: float(z) for e, z in zip(elements, f["valence"]) if np.isfinite(z)}
+            known = zip(elements, f["valence"], strict=True)
+            valence = {e: float(z) for e, z in known if np.isfinite(z)}
             ecutrho = float(f["ecutrho"])
             return cls(
                 functions,
@@ -231,7 +249,7 @@ class RadialTable:
             )
 
 
-def superposed(images, points, step, coefficients):
+def superposed(images: Images, points: Floats, step: float, coefficients: Floats) -> Floats:
     """Superpose tabulated functions at points.
 
     Parameters
@@ -252,7 +270,8 @@ def superposed(images, points, step, coefficients):
     """
     which, atom, r = images.pairs(points, step * coefficients.shape[1])
     f = piecewise_cubic(np, r, images.types[atom], step, coefficients)
-    return np.bincount(which, f, minlength=len(points))
+    # weighted counts, which numpy's hints take for whole ones
+    return np.bincount(which, f, minlength=len(points)).astype(np.float64, copy=False)
 
 
 @dataclass(frozen=True)
@@ -272,7 +291,7 @@ class Cost:
     total: float
 
 
-def band_limited(density, q_max):
+def band_limited(density: AtomicDensity, q_max: float) -> tuple[Floats, Cost]:
     """Tabulate the band-limited density of an atom.
 
     Parameters
@@ -292,25 +311,25 @@ def band_limited(density, q_max):
     f, own = (_to_real_space(F, q_max, r) for F in (density.resolved, density.form_factor))
     shells = 4.0 * np.pi * r**2 * STEP * _CROWD
 
-    def rms(part, whole):
+    def rms(part: Floats, whole: Floats) -> float:
         # beyond the last of r a tail that falls like 1/r^2 has twice what it has from 8 to 12 A
         rest = 2.0 * np.sum((shells * whole**2)[r > REACHES[-1]])
-        return np.sqrt(np.sum(shells * (whole - part) ** 2) + rest)
+        return float(np.sqrt(np.sum(shells * (whole - part) ** 2) + rest))
 
     costs = np.array([rms(f * window(r, reach), f) for reach in REACHES])
     good = costs <= max(_COST, _WORSE * costs[-1])
     chosen = int(np.argmax(good))
     table = f * window(r, REACHES[chosen])
-    return spline(f, REACHES[chosen]), Cost(float(costs[chosen]), float(rms(table, own)))
+    return spline(f, REACHES[chosen]), Cost(float(costs[chosen]), rms(table, own))
 
 
-def window(r, reach):
+def window(r: Floats, reach: float) -> Floats:
     """The factor w(r): 1, then the smooth step of fifth order over ``TAPER``, then 0."""
     u = np.clip((r - reach + TAPER) / TAPER, 0.0, 1.0)
     return 1.0 - u**3 * (10.0 - 15.0 * u + 6.0 * u**2)
 
 
-def spline(f, reach):
+def spline(f: Floats, reach: float) -> Floats:
     """Make coefficients (n, 4) of values f at 0, STEP, 2 STEP, ..., tapered at the reach."""
     from scipy.interpolate import CubicSpline
 
@@ -320,7 +339,7 @@ def spline(f, reach):
     return CubicSpline(k, values, bc_type=((1, 0.0), (1, 0.0))).c[::-1].T.copy()
 
 
-def _to_real_space(form_factor, q_max, r):
+def _to_real_space(form_factor: FormFactor, q_max: float, r: Floats) -> Floats:
     """f(r) in e/A^3: the sine integral by Gauss-Legendre, exact to rounding."""
     # panels in which the integrand, with wiggles up to sin(2 q r), is smooth
     panels = max(8, int(q_max * (r[-1] + _R_MAX) / 8.0))

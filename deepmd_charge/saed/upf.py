@@ -10,6 +10,8 @@ Quantum ESPRESSO's sum over it then has a form factor of 1e-3 electrons where th
 atom's own, which a spline through the mesh gives, is 5e-5.
 """
 
+from __future__ import annotations
+
 import math
 import re
 from pathlib import Path
@@ -17,8 +19,9 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import ChargeError
+from ..typing import Floats, PathLike
 from ..units import BOHR
-from .atomic import AtomicDensity
+from .atomic import AtomicDensity, FormFactor
 
 # Quantum ESPRESSO integrates the radial mesh up to here (bohr), whatever it holds.
 R_MAX = 10.0
@@ -28,7 +31,7 @@ STEP = 0.005
 _TABLES = ("PP_R", "PP_RAB", "PP_RHOATOM")
 
 
-def find_upf(folder):
+def find_upf(folder: PathLike) -> dict[str, list[Path]]:
     """Find the pseudopotentials of a folder.
 
     Parameters
@@ -53,13 +56,13 @@ def find_upf(folder):
         files = sorted(f for f in folder.glob("*") if f.suffix.lower() == ".upf" and f.is_file())
     if not files:
         raise ChargeError(f"{folder}: no .UPF file; give the folder of the run's pseudopotentials")
-    found = {}
+    found: dict[str, list[Path]] = {}
     for file in files:
         found.setdefault(_element(_text(file), file), []).append(file)
     return found
 
 
-def read_upf(path):
+def read_upf(path: PathLike) -> AtomicDensity:
     """Read the density of the free pseudo-atom.
 
     Parameters
@@ -94,12 +97,12 @@ def read_upf(path):
     _check_mesh(r[:n], path)
     on_mesh = _form_factor(r[:n], integration_weights(r, rab) * rho[:n])
     resolved = _form_factor(*_resolve(r[:n], rho[:n]))
-    atom = AtomicDensity(element, _valence(text, path), on_mesh, resolved=resolved)
+    atom = AtomicDensity(element, _valence(text, path), on_mesh, exact=resolved)
     _check_electrons(atom, path)
     return atom
 
 
-def _check_mesh(r, path):
+def _check_mesh(r: Floats, path: Path) -> None:
     """Refuse radii in which a number is damaged."""
     if not (r[0] >= 0.0 and (np.diff(r) > 0).all()):
         raise ChargeError(f"{path}: PP_R does not increase from 0: copy the file again")
@@ -110,13 +113,13 @@ def _check_mesh(r, path):
         )
 
 
-def _check_electrons(atom, path):
+def _check_electrons(atom: AtomicDensity, path: Path) -> None:
     """Refuse a density that no atom has, whichever of its numbers is damaged."""
     from ase.data import atomic_numbers
 
     most = atomic_numbers[atom.element] + 1
     for form_factor in (atom.form_factor, atom.resolved):
-        electrons = form_factor(0.0)[0]
+        electrons = form_factor(np.zeros(1))[0]
         if not 0.0 < electrons <= most:
             raise ChargeError(
                 f"{path}: PP_RHOATOM holds {electrons:g} electrons, {atom.element} has 0 to {most}:"
@@ -124,7 +127,7 @@ def _check_electrons(atom, path):
             )
 
 
-def integration_weights(r, rab):
+def integration_weights(r: Floats, rab: Floats) -> Floats:
     """Simpson's weights times dr/di on the part of a mesh up to 10 bohr.
 
     Parameters
@@ -141,17 +144,17 @@ def integration_weights(r, rab):
     return _simpson(n) * rab[:n]
 
 
-def _form_factor(r, charges):
+def _form_factor(r: Floats, charges: Floats) -> FormFactor:
     """The form factor of thin shells: radii in bohr, electrons of each."""
     r = r * BOHR
 
-    def form_factor(q):
+    def form_factor(q: Floats) -> Floats:
         return np.array([charges @ np.sinc(w / np.pi * r) for w in np.atleast_1d(q)])
 
     return form_factor
 
 
-def _resolve(r, rho):
+def _resolve(r: Floats, rho: Floats) -> tuple[Floats, Floats]:
     """Radii (bohr) and electrons of thin shells, from a spline through a mesh."""
     from scipy.interpolate import CubicSpline
 
@@ -160,7 +163,7 @@ def _resolve(r, rho):
     return fine, _simpson(n) * step * CubicSpline(r, rho)(fine)
 
 
-def _simpson(n):
+def _simpson(n: int) -> Floats:
     """Simpson's weights of an odd number of points at distance 1."""
     weights = np.full(n, 2.0)
     weights[1::2] = 4.0
@@ -168,21 +171,21 @@ def _simpson(n):
     return weights / 3.0
 
 
-def _n_points(r):
+def _n_points(r: Floats) -> int:
     """Points up to the first one beyond R_MAX, made odd by leaving out at most one."""
     beyond = np.flatnonzero(r > R_MAX)
     n = int(beyond[0]) + 1 if len(beyond) else len(r)
     return (n + 1) // 2 * 2 - 1
 
 
-def _text(path):
+def _text(path: Path) -> str:
     try:
         return path.read_text(errors="replace")
     except OSError as error:
         raise ChargeError(f"{path}: {error.strerror}") from None
 
 
-def _element(text, path):
+def _element(text: str, path: Path) -> str:
     """The element: an attribute in version 2, a line in version 1."""
     from ase.data import atomic_numbers
 
@@ -196,21 +199,21 @@ def _element(text, path):
     return name
 
 
-def _valence(text, path):
+def _valence(text: str, path: Path) -> float:
     header = _header(text)
     match = re.search(r"\bz_valence\s*=\s*[\"']\s*([-+.\dEeDd]+)", header) or re.search(
         r"^[ \t]*([-+.\dEeDd]+)[ \t]+Z valence", header, re.M
     )
     try:
-        valence = float(match[1].translate(_EXPONENT))
-    except (TypeError, ValueError):
+        valence = float(match[1].translate(_EXPONENT)) if match else math.nan
+    except ValueError:
         valence = math.nan
     if not math.isfinite(valence):
         raise ChargeError(f"{path}: no valence (z_valence) in PP_HEADER: copy it again")
     return valence
 
 
-def _header(text):
+def _header(text: str) -> str:
     """What stands in PP_HEADER: attributes of the tag in version 2, lines in version 1."""
     rest = text.partition("<PP_HEADER")[2]
     return re.split("/>|</PP_HEADER>", rest, maxsplit=1)[0]
@@ -219,7 +222,7 @@ def _header(text):
 _EXPONENT = str.maketrans("Dd", "Ee")  # Fortran's
 
 
-def _table(text, name, path):
+def _table(text: str, name: str, path: Path) -> Floats:
     start = re.search(rf"<{name}(?=[\s>])", text)
     rest = text[start.end() :].partition(">")[2] if start else ""
     body, end, _ = rest.partition(f"</{name}>")

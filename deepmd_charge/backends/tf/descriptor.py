@@ -13,6 +13,10 @@ a smooth one, whose range in the training data tells
 extrapolation.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NoReturn
+
 import numpy as np
 from deepmd.tf.common import get_precision
 from deepmd.tf.descriptor.descriptor import Descriptor
@@ -21,10 +25,22 @@ from deepmd.tf.env import GLOBAL_TF_FLOAT_PRECISION, tf
 from ...model.kernels.harmonics import harmonics
 from ...model.kernels.radial import cutoff, inverse_distance
 from ...model.spec import DescriptorSpec
+from ...typing import Floats
 from .embedded import Embedded
 from .mixed import Mixed
-from .neighbors import Environment, closer_pairs, neighbor_pairs, sources_and_centers
+from .neighbors import (
+    Environment,
+    Pairs,
+    Surroundings,
+    closer_pairs,
+    neighbor_pairs,
+    sources_and_centers,
+)
 from .parameters import Parameters
+
+if TYPE_CHECKING:
+    from deepmd.tf.utils.data_system import DeepmdDataSystem
+    from deepmd.utils.data import DataRequirementItem
 
 __all__ = ["SeCharge"]
 
@@ -48,7 +64,15 @@ class SeCharge(Descriptor):
         Those of :class:`deepmd_charge.model.spec.DescriptorSpec`.
     """
 
-    def __init__(self, ntypes, type_map=None, grid_type=None, reach=0.0, spin=None, **keys):
+    def __init__(
+        self,
+        ntypes: int,
+        type_map: list[str] | None = None,
+        grid_type: int | None = None,
+        reach: float = 0.0,
+        spin: Any = None,
+        **keys: Any,
+    ) -> None:
         self.spec = spec = DescriptorSpec.from_dict(keys)
         self.rcut = spec.rcut
         self.reach = max(spec.rcut, reach)
@@ -59,54 +83,76 @@ class SeCharge(Descriptor):
         self.parameters = p = Parameters(self.dtype, self.elements)
         for name in ("neighbor_range.low", "neighbor_range.high"):
             p.add(name, np.zeros(len(self.elements)), False)
-        kind = Embedded if spec.embedded else Mixed
+        kind: type[Embedded | Mixed] = Embedded if spec.embedded else Mixed
         self.moments = kind(spec, p, len(self.elements), np.random.default_rng(spec.seed))
 
     @property
-    def dim_linear(self):
+    def dim_linear(self) -> int:
         """How many of the last features are the pair-additive ones."""
         return self.spec.dim_linear(len(self.elements))
 
     # what DeePMD-kit asks of a descriptor
 
-    def get_rcut(self):
+    def get_rcut(self) -> float:
+        """How far the model looks, A."""
         return self.reach
 
-    def get_ntypes(self):
+    def get_ntypes(self) -> int:
+        """Number of types, the grid type among them."""
         return self.ntypes
 
-    def get_dim_out(self):
+    def get_dim_out(self) -> int:
+        """Number of features."""
         return self.spec.dim_invariant + self.dim_linear
 
-    def get_dim_rot_mat_1(self):
+    def get_dim_rot_mat_1(self) -> int:
+        """There are no rotation matrices."""
         return 0
 
-    def get_nlist(self):
+    def get_nlist(self) -> NoReturn:
+        """There is no such list."""
         raise NotImplementedError("se_charge keeps no neighbour list of DeePMD-kit's form")
 
     @property
-    def explicit_ntypes(self):
+    def explicit_ntypes(self) -> bool:
+        """Whether there is a type embedding that counts types itself."""
         return False
 
     @property
-    def input_requirement(self):
+    def input_requirement(self) -> list[DataRequirementItem]:
+        """Nothing is read beside coordinates, types and cells."""
         return []
 
     @classmethod
-    def update_sel(cls, train_data, type_map, local_jdata):
+    def update_sel(
+        cls, train_data: DeepmdDataSystem, type_map: list[str] | None, local_jdata: dict[str, Any]
+    ) -> tuple[dict[str, Any], float | None]:
         """Neighbours are counted in the graph: there is no ``sel`` to find."""
         return local_jdata, None
 
-    def compute_input_stats(self, *args, **kwargs):
+    def compute_input_stats(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """See :meth:`set_statistics`."""
         raise NotImplementedError("the charge model computes the statistics")
 
-    def init_variables(self, graph, graph_def, suffix=""):
+    def init_variables(self, graph: tf.Graph, graph_def: tf.GraphDef, suffix: str = "") -> None:
+        """Take the parameters of a frozen model."""
         self.parameters.load(graph, suffix)
 
-    def prod_force_virial(self, atom_ener, natoms):
+    def prod_force_virial(self, atom_ener: tf.Tensor, natoms: tf.Tensor) -> NoReturn:
+        """There are none."""
         raise NotImplementedError("a density has no forces")
 
-    def build(self, coord_, atype_, natoms, box_, mesh, input_dict, reuse=None, suffix=""):
+    def build(
+        self,
+        coord_: tf.Tensor,
+        atype_: tf.Tensor,
+        natoms: tf.Tensor,
+        box_: tf.Tensor,
+        mesh: tf.Tensor,
+        input_dict: dict[str, Any],
+        reuse: bool | None = None,
+        suffix: str = "",
+    ) -> tf.Tensor:
         """Build the features of every grid point.
 
         Returns
@@ -123,7 +169,15 @@ class SeCharge(Descriptor):
 
     # the equations
 
-    def build_moments(self, coord_, atype_, natoms, box_, mesh, suffix=""):
+    def build_moments(
+        self,
+        coord_: tf.Tensor,
+        atype_: tf.Tensor,
+        natoms: tf.Tensor,
+        box_: tf.Tensor,
+        mesh: tf.Tensor,
+        suffix: str = "",
+    ) -> tf.Tensor:
         """Build the moments, (ncenters, (lmax + 1)^2, ...)."""
         self.parameters.build(suffix)
         nall = natoms[1]
@@ -136,19 +190,20 @@ class SeCharge(Descriptor):
         )
         self.center_index = centers[1]
         self.n_centers = tf.shape(centers[0])[0]
-        self.pairs = pairs = neighbor_pairs(sources, centers, self.reach)
+        self.pairs: Pairs = neighbor_pairs(sources, centers, self.reach)
+        pairs = self.pairs
         if self.reach > self.rcut:
             pairs = closer_pairs(pairs, self.rcut)
         environment = Environment(pairs, self.n_centers, self.rcut, self.dtype)
-        self._counts = []
+        self._counts: list[tf.Tensor] = []
         atoms = [self._build_atoms(t, environment) for t in self.elements]
         return self.moments.build_moments(atoms)
 
-    def build_sample(self, moments):
+    def build_sample(self, moments: tf.Tensor) -> tf.Tensor:
         """Build what :meth:`set_statistics` takes, after :meth:`build_moments`."""
         return self.moments.build_sample(moments)
 
-    def build_novelty(self, suffix=""):
+    def build_novelty(self, suffix: str = "") -> tf.Tensor:
         """Build how far each centre's neighbour count lies outside the training range.
 
         Returns
@@ -166,11 +221,11 @@ class SeCharge(Descriptor):
             name="se_charge/novelty" + suffix,
         )
 
-    def build_neighbor_count(self):
+    def build_neighbor_count(self) -> tf.Tensor:
         """Stack the neighbour counts that :meth:`build_moments` left, (ncenters, elements)."""
         return tf.stack(self._counts, axis=1)
 
-    def _build_atoms(self, itype, environment):
+    def _build_atoms(self, itype: int, environment: Environment) -> Surroundings:
         x, y, z = environment.of_type(itype)
         r = tf.sqrt(x * x + y * y + z * z)
         self._counts.append(tf.reduce_sum(cutoff(tf, r, self.rcut), axis=1))
@@ -179,11 +234,11 @@ class SeCharge(Descriptor):
 
     # statistics
 
-    def set_neighbor_range(self, count):
+    def set_neighbor_range(self, count: Floats) -> None:
         """Note the range of a sample's neighbour counts (n, elements)."""
         self.parameters.set("neighbor_range.low", count.min(axis=0))
         self.parameters.set("neighbor_range.high", count.max(axis=0))
 
-    def set_statistics(self, sample, n_centers):
+    def set_statistics(self, sample: Floats, n_centers: int) -> None:
         """Scale the features by a sample of ``n_centers`` grid points."""
         self.moments.set_statistics(sample, n_centers)

@@ -10,11 +10,19 @@ with a network G for each element and the switching function w: the descriptor
 DeepPot-SE (Phys. Rev. B 108, 235159), smooth on a nucleus.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
 from deepmd.tf.common import get_activation_func
 from deepmd.tf.env import tf
 
 from ...model.kernels.radial import switch
-from .parameters import network, new_network
+from ...model.spec import DescriptorSpec
+from ...typing import Floats
+from .neighbors import Surroundings
+from .parameters import Parameters, network, new_network
 
 __all__ = ["Embedded"]
 
@@ -32,7 +40,13 @@ class Embedded:
         Source of the networks' initial values.
     """
 
-    def __init__(self, spec, parameters, n_elements, rng):
+    def __init__(
+        self,
+        spec: DescriptorSpec,
+        parameters: Parameters,
+        n_elements: int,
+        rng: np.random.Generator,
+    ) -> None:
         self.spec = spec
         self.activation = get_activation_func(spec.activation_function)
         self.parameters = parameters
@@ -43,7 +57,7 @@ class Embedded:
         for z in range(n_elements):
             new_network(parameters, f"embedding[{z}]", rng, sizes, trainable)
 
-    def build_moments(self, atoms):
+    def build_moments(self, atoms: Sequence[Surroundings]) -> tf.Tensor:
         """Build B, (ncenters, (lmax + 1)^2, channels).
 
         Parameters
@@ -54,7 +68,8 @@ class Embedded:
         """
         p, d = self.parameters, self.spec
         mean, scale = p["embedding.mean"], p["embedding.scale"]
-        moments, self._weights = [], []
+        moments: list[tf.Tensor] = []
+        self._weights: list[tf.Tensor] = []
         for z, (r, inverse, ylm) in enumerate(atoms):
             s = inverse * switch(tf, r, d.rcut_smth, d.rcut)
             self._weights.append(s)
@@ -65,17 +80,17 @@ class Embedded:
             moments.append(tf.matmul(tf.stack(ylm, 1) * weight[:, None, :], g))
         return tf.add_n(moments)
 
-    def build_features(self, moments):
+    def build_features(self, moments: tf.Tensor) -> tf.Tensor:
         """Build D, (ncenters, dim_invariant)."""
         axis = moments[:, :, : self.spec.axis_neuron]
         gram = tf.matmul(tf.transpose(moments, [0, 2, 1]), axis)
         return tf.reshape(gram, [-1, self.spec.dim_invariant])
 
-    def build_sample(self, moments):
+    def build_sample(self, moments: tf.Tensor) -> tf.Tensor:
         """Build what :meth:`set_statistics` takes, after :meth:`build_moments`."""
         return tf.concat([tf.reshape(s, [-1]) for s in self._weights], 0)
 
-    def set_statistics(self, s, n_centers):
+    def set_statistics(self, s: Floats, n_centers: int) -> None:
         """Standardise s on those of a sample of grid points, zero where padded."""
         s = s[s > 0]
         self.parameters.set("embedding.mean", s.mean())

@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """What a model must remember of its training data, and what these must agree in."""
 
+from __future__ import annotations
+
 import logging
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from ...atoms.species import element_of
 from ...data.dataset import check_open_axes, check_systems, dataset_info
 from ...errors import ChargeError
-from ...saed import RadialTable
+from ...saed.table import RadialTable
 from .saed import check_dataset
 
 __all__ = ["training_facts"]
@@ -14,7 +18,13 @@ __all__ = ["training_facts"]
 log = logging.getLogger(__name__)
 
 
-def training_facts(system_dirs, type_map, saed=None, given=(), rcut=0.0):
+def training_facts(
+    system_dirs: Sequence[str],
+    type_map: Sequence[str],
+    saed: str | None = None,
+    given: Mapping[str, float] | None = None,
+    rcut: float = 0.0,
+) -> dict[str, Any]:
     """What a model must remember of its training data.
 
     Parameters
@@ -43,9 +53,9 @@ def training_facts(system_dirs, type_map, saed=None, given=(), rcut=0.0):
     table = RadialTable.load(saed) if saed else None
     check_open_axes(system_dirs, rcut if table is None else max(rcut, table.reach))
     potentials = _valences(table, type_map) if table else {}
-    facts = dataset_info(system_dirs, type_map, {**dict(given), **potentials})
+    facts = dataset_info(system_dirs, type_map, {**(given or {}), **potentials})
     source = facts.pop("saed")
-    if table is None:
+    if saed is None or table is None:
         if source:
             log.warning(
                 "the data hold superposed atomic densities, but model/saed names no saed.npz: "
@@ -65,7 +75,7 @@ def training_facts(system_dirs, type_map, saed=None, given=(), rcut=0.0):
     return facts
 
 
-def _valences(table, types):
+def _valences(table: RadialTable, types: Iterable[str]) -> dict[str, float]:
     """Valences of types, as far as a table of atomic densities knows them."""
     elements = {name: element_of(name) for name in types}
     return {name: table.valence[e] for name, e in elements.items() if e in table.valence}

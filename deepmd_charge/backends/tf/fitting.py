@@ -10,6 +10,10 @@ standardised invariants, learns what is left, in units of its standard
 deviation :math:`\sigma`.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 from deepmd.tf.common import get_activation_func, get_precision
 from deepmd.tf.env import GLOBAL_TF_FLOAT_PRECISION, tf
@@ -17,8 +21,14 @@ from deepmd.tf.fit.fitting import Fitting
 
 from ...errors import ChargeError
 from ...model.spec import FittingSpec, LossSpec
+from ...typing import Floats
+from .descriptor import SeCharge
 from .loss import ChargeLoss
 from .parameters import Parameters, network, new_network
+
+if TYPE_CHECKING:
+    from deepmd.tf.utils.learning_rate import LearningRateExp
+    from deepmd.utils.data import DataRequirementItem
 
 __all__ = ["ChargeFitting"]
 
@@ -39,7 +49,13 @@ class ChargeFitting(Fitting):
         Those of :class:`deepmd_charge.model.spec.FittingSpec`.
     """
 
-    def __init__(self, descrpt, ntypes=None, type_map=None, **keys):
+    def __init__(
+        self,
+        descrpt: SeCharge,
+        ntypes: int | None = None,
+        type_map: list[str] | None = None,
+        **keys: Any,
+    ) -> None:
         self.spec = spec = FittingSpec.from_dict(keys)
         self.activation = get_activation_func(spec.activation_function)
         self.dtype = get_precision(spec.dtype)
@@ -61,23 +77,29 @@ class ChargeFitting(Fitting):
         p.add("fitting.output.bias", np.zeros(1), trained)
 
     @property
-    def precision(self):
+    def precision(self) -> tf.DType:
+        """That of the parameters."""
         return self.dtype
 
-    def get_numb_fparam(self):
+    def get_numb_fparam(self) -> int:
+        """There are no parameters of frames."""
         return 0
 
-    def get_numb_aparam(self):
+    def get_numb_aparam(self) -> int:
+        """There are no parameters of atoms."""
         return 0
 
     @property
-    def input_requirement(self):
+    def input_requirement(self) -> list[DataRequirementItem]:
+        """Nothing is read but what the loss needs."""
         return []
 
-    def init_variables(self, graph, graph_def, suffix=""):
+    def init_variables(self, graph: tf.Graph, graph_def: tf.GraphDef, suffix: str = "") -> None:
+        """Take the parameters of a frozen model."""
         self.parameters.load(graph, suffix)
 
-    def get_loss(self, loss, lr, **saed):
+    def get_loss(self, loss: dict[str, Any], lr: LearningRateExp, **saed: bool) -> ChargeLoss:
+        """Make the loss of ``loss`` of an ``input.json``; options as for :class:`.ChargeLoss`."""
         if loss.get("type") != "charge":
             raise ChargeError(
                 f'loss/type "{loss.get("type", "ener")}" does not go with model/type "charge"; '
@@ -85,7 +107,7 @@ class ChargeFitting(Fitting):
             )
         return ChargeLoss(LossSpec.from_dict(loss), **saed)
 
-    def build(self, features, reuse=None, suffix=""):
+    def build(self, features: tf.Tensor, reuse: bool | None = None, suffix: str = "") -> tf.Tensor:
         """Build the density at the centres.
 
         Parameters
@@ -115,7 +137,7 @@ class ChargeFitting(Fitting):
             density += tf.matmul(pair, p["fitting.linear"])
         return tf.cast(density[:, 0], GLOBAL_TF_FLOAT_PRECISION)
 
-    def set_statistics(self, features, density):
+    def set_statistics(self, features: Floats, density: Floats) -> Floats:
         """Standardise the invariants and fit the pair-additive term.
 
         Parameters
@@ -124,6 +146,11 @@ class ChargeFitting(Fitting):
             (n, dim_invariant + dim_linear) features of a sample of grid points.
         density : np.ndarray
             (n,) their densities in e/A^3.
+
+        Returns
+        -------
+        np.ndarray
+            (n,) what the pair-additive term leaves of them, e/A^3.
         """
         features = features.astype(np.float64)
         invariant, pair = np.split(features, [self.dim_invariant], axis=1)

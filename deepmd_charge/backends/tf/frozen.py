@@ -8,10 +8,14 @@ of a tensor dtype = 1, shape = 2 (its dim = 2, of that size = 1), content = 4,
 and values in a list for small tensors.
 """
 
+from __future__ import annotations
+
 import json
 import os
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -19,13 +23,20 @@ from ...errors import ChargeError
 from ...model.info import FILE, ModelInfo
 from ...model.keys import keys_of
 from ...model.spec import DESCRIPTORS, FITTINGS, ModelSpec, places
+from ...model.weights import Weights
+from ...typing import Floats, Integers, PathLike
 from .names import weights_of
 
 __all__ = ["Frozen", "read_checkpoint", "read_model"]
 
+Constant: TypeAlias = Floats | bytes
+# Of a field of a protocol buffer.
+Value: TypeAlias = int | memoryview
+
 # TensorFlow's dtypes: numpy's, the field with a list of values
 _FLOATS = {1: ("<f4", 5), 2: ("<f8", 6)}
 _STRING, _STRING_VALUES = 7, 8
+_NOTHING = memoryview(b"")
 # Field of a MetaGraphDef with its GraphDef.
 _GRAPH_OF_META = 2
 # Keys that change a training and no model: former versions may not have them.
@@ -46,22 +57,30 @@ class Frozen:
     """
 
     path: str
-    constants: dict
+    constants: dict[str, Constant]
+
+    def array(self, name: str) -> Floats | None:
+        """Array of the graph by its name; None where there is none."""
+        found = self.constants.get(name)
+        return None if isinstance(found, bytes) else found
+
+    def _text(self, name: str) -> str:
+        return bytes(self.constants[name]).decode()
 
     @property
-    def type_map(self):
-        """list of str: Elements, and X for grid points."""
-        return self.constants["model_attr/tmap"].decode().split()
+    def type_map(self) -> list[str]:
+        """Elements, and X for grid points."""
+        return self._text("model_attr/tmap").split()
 
     @property
-    def kinds(self):
+    def kinds(self) -> Integers:
         """np.ndarray: Place of each type among those but X, which gets any."""
         return places(self.type_map)
 
     @property
-    def info(self):
+    def info(self) -> dict[str, Any]:
         """dict: What the model remembers of its training data, see :class:`.ModelInfo`."""
-        info = json.loads(self.constants["model_attr/charge_info"])
+        info = json.loads(self._text("model_attr/charge_info"))
         lost = ModelInfo.from_json(info).content is None
         if lost and (self.saed or (self.arguments or {}).get("saed")):
             # learnt was the total without atomic densities, which the graph has, or files
@@ -69,22 +88,22 @@ class Frozen:
         return info
 
     @property
-    def rcut(self):
+    def rcut(self) -> float:
         """float: Cutoff radius, A."""
         return float(self.constants["descrpt_attr/rcut"])
 
     @property
-    def saed(self):
-        """tuple or None: Interval (A) and coefficients (types but X, intervals, 4) of atomic densities.
+    def saed(self) -> tuple[float, Floats] | None:
+        """Interval (A) and coefficients (types but X, intervals, 4) of atomic densities.
 
-        See :func:`deepmd_charge.model.kernels.piecewise.piecewise_cubic`.
+        See :func:`deepmd_charge.model.kernels.piecewise.piecewise_cubic`. None where the
+        model carries none.
         """
-        if "saed/step" not in self.constants:
-            return None
-        return float(self.constants["saed/step"]), self.constants["saed/coefficients"]
+        step, coefficients = self.array("saed/step"), self.array("saed/coefficients")
+        return None if step is None or coefficients is None else (float(step), coefficients)
 
     @property
-    def reach(self):
+    def reach(self) -> float:
         """float: How far a point sees, A: the cutoff, or the extent of atomic densities."""
         if self.saed is None:
             return self.rcut
@@ -92,7 +111,7 @@ class Frozen:
         return max(self.rcut, step * coefficients.shape[1])
 
     @cached_property
-    def spec(self):
+    def spec(self) -> ModelSpec:
         """ModelSpec: Settings of the model; ChargeError where it does not hold them all."""
         arguments = self.arguments
         if arguments is None:
@@ -112,23 +131,24 @@ class Frozen:
         return ModelSpec.from_dict({**arguments, "type_map": self.type_map, "saed": None})
 
     @cached_property
-    def weights(self):
+    def weights(self) -> Weights:
         """Weights: Arrays of the model, in its own precision."""
         return weights_of(self.spec, self.constants)
 
     @property
-    def arguments(self):
-        """dict or None: ``model`` of the ``input.json`` it was trained with."""
-        script = self.constants.get("train_attr/training_script")
+    def arguments(self) -> dict[str, Any] | None:
+        """``model`` of the ``input.json`` it was trained with, or None."""
+        name = "train_attr/training_script"
+        script = self._text(name) if name in self.constants else ""
         return json.loads(script)["model"] if script else None
 
 
-def read_model(path):
+def read_model(path: PathLike) -> Frozen:
     """Read a frozen charge model.
 
     Parameters
     ----------
-    path : str
+    path : str or os.PathLike
         The ``.pb`` file.
 
     Returns
@@ -158,15 +178,15 @@ def read_model(path):
             f"{path}: a model of an older version, which did not note the range of its training "
             "data; train and freeze it again"
         )
-    return Frozen(path, constants)
+    return Frozen(os.fspath(path), constants)
 
 
-def read_checkpoint(prefix):
+def read_checkpoint(prefix: PathLike) -> Frozen:
     """Read what a checkpoint of a charge model says without its variables.
 
     Parameters
     ----------
-    prefix : str
+    prefix : str or os.PathLike
         Name of the checkpoint, without ".meta".
 
     Returns
@@ -180,53 +200,58 @@ def read_checkpoint(prefix):
     """
     try:
         with open(f"{prefix}.meta", "rb") as file:
-            constants = _constants(dict(_fields(file.read()))[_GRAPH_OF_META])
+            constants = _constants(_bytes(dict(_fields(file.read()))[_GRAPH_OF_META]))
     except OSError as error:
         raise ChargeError(f"{prefix}.meta: cannot be read: {error.strerror}") from None
     except _DAMAGED as error:
         raise ChargeError(f"{prefix}.meta: not the graph of a TensorFlow checkpoint") from error
     if "model_attr/charge_info" not in constants:
         raise ChargeError(f"{prefix}: not a checkpoint of a charge model")
-    return Frozen(str(prefix), constants)
+    return Frozen(os.fspath(prefix), constants)
 
 
-def _constants(graph):
+def _constants(graph: bytes | memoryview) -> dict[str, Constant]:
     """The constants of a graph, as bytes, that are real numbers or strings."""
-    constants, nodes = {}, 0
+    constants: dict[str, Constant] = {}
+    nodes = 0
     for number, node in _fields(graph):
         if number != 1:
             continue
         nodes += 1
-        fields = list(_fields(node))
-        found = {n: v for n, v in fields if n in (1, 2)}
-        if 2 in found and bytes(found[2]) == b"Const":
+        fields = list(_fields(_bytes(node)))
+        found = {n: bytes(_bytes(v)) for n, v in fields if n in (1, 2)}
+        if found.get(2) == b"Const":
             value = _attribute(fields, b"value")
-            constants[bytes(found[1]).decode()] = _tensor(dict(_fields(value))[8])
+            tensor = _tensor(_bytes(dict(_fields(value))[8]))
+            if tensor is not None:
+                constants[found[1].decode()] = tensor
     if not nodes:
         raise ValueError("no node in this graph")
     return constants
 
 
-def _attribute(fields, name):
+def _attribute(fields: Iterable[tuple[int, Value]], name: bytes) -> memoryview:
     for number, entry in fields:
         if number == 5:
-            entry = dict(_fields(entry))
-            if bytes(entry[1]) == name:
-                return entry[2]
+            pair = dict(_fields(_bytes(entry)))
+            if bytes(_bytes(pair[1])) == name:
+                return _bytes(pair[2])
     raise ValueError(f"no attribute {name!r}")
 
 
-def _tensor(message):
+def _tensor(message: memoryview) -> Constant | None:
     fields = list(_fields(message))
     single = dict(fields)
-    kind = single.get(1, 0)
-    shape = [dict(_fields(d)).get(1, 0) for n, d in _fields(single.get(2, b"")) if n == 2]
+    kind = _number(single.get(1, 0))
+    dims = [_bytes(d) for n, d in _fields(_bytes(single.get(2, _NOTHING))) if n == 2]
+    shape = [_number(dict(_fields(d)).get(1, 0)) for d in dims]
     if kind == _STRING:
-        return b"".join(bytes(v) for n, v in fields if n == _STRING_VALUES)
+        return b"".join(_bytes(v) for n, v in fields if n == _STRING_VALUES)
     if kind not in _FLOATS:
         return None
     dtype, values = _FLOATS[kind]
-    content = single.get(4) or b"".join(bytes(v) for n, v in fields if n == values)
+    content: bytes | memoryview = _bytes(single.get(4, _NOTHING))
+    content = content or b"".join(_bytes(v) for n, v in fields if n == values)
     flat = np.frombuffer(content, dtype)
     # the last number stands for all that follow, none for zeros
     rest = int(np.prod(shape)) - flat.size
@@ -235,9 +260,10 @@ def _tensor(message):
     return flat.reshape(shape)
 
 
-def _fields(message):
+def _fields(message: bytes | memoryview) -> Iterator[tuple[int, Value]]:
     """Yield (field number, value): an int, or a view of bytes."""
     message = memoryview(message)
+    value: Value
     at = 0
     while at < len(message):
         key, at = _varint(message, at)
@@ -256,7 +282,19 @@ def _fields(message):
         yield number, value
 
 
-def _varint(message, at):
+def _bytes(value: Value) -> memoryview:
+    if isinstance(value, int):
+        raise ValueError("a number where bytes belong")
+    return value
+
+
+def _number(value: Value) -> int:
+    if not isinstance(value, int):
+        raise ValueError("bytes where a number belongs")
+    return value
+
+
+def _varint(message: memoryview, at: int) -> tuple[int, int]:
     value = shift = 0
     while True:
         if at >= len(message) or shift > 63:

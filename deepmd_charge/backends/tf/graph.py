@@ -1,13 +1,21 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """A frozen charge model as a function of atoms and points, through TensorFlow."""
 
+from __future__ import annotations
+
 import os
+from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from ...atoms.images import Images
 from ...atoms.species import GRID_TYPE
 from ...saed.table import superposed
+from ...typing import Floats
+from .frozen import Frozen
 
 __all__ = ["FrozenGraph"]
 
@@ -37,7 +45,7 @@ class FrozenGraph:
     # TensorFlow has threads of its own
     threads = 1
 
-    def __init__(self, frozen, n_threads=1):
+    def __init__(self, frozen: Frozen, n_threads: int = 1) -> None:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
         import tensorflow.compat.v1 as tf
 
@@ -57,16 +65,16 @@ class FrozenGraph:
         )
         self._session = tf.Session(graph=graph, config=threads)
         self._type_map = frozen.type_map
-        self.superposition = None
+        self.superposition: Callable[[Images, Floats], Floats] | None = None
         if frozen.saed:
             step, coefficients = frozen.saed
-            table = {"step": step, "coefficients": coefficients[frozen.kinds]}
-            self.superposition = partial(superposed, **table)
+            table = coefficients[frozen.kinds]
+            self.superposition = partial(superposed, step=step, coefficients=table)
 
-    def _fetch(self, name, feed=None):
+    def _fetch(self, name: str, feed: Mapping[str, NDArray[Any]] | None = None) -> NDArray[Any]:
         return self._session.run(f"{name}:0", feed)
 
-    def density(self, images, points):
+    def density(self, images: Images, points: Floats) -> Floats:
         """Density at points, in e/A^3.
 
         Parameters
@@ -83,12 +91,12 @@ class FrozenGraph:
         """
         return self._evaluate("o_atom_energy", images, points)[0]
 
-    def difference(self, images, points):
+    def difference(self, images: Images, points: Floats) -> Floats:
         """Density less that of :attr:`superposition`; parameters as for :meth:`density`."""
         values = self.density(images, points)
         return values if self.superposition is None else values - self.superposition(images, points)
 
-    def novelty(self, images, points):
+    def novelty(self, images: Images, points: Floats) -> Floats:
         """How far each point's neighbour count is outside the training range.
 
         As a share of the largest count in training: 0 inside the range, about
@@ -97,7 +105,7 @@ class FrozenGraph:
         """
         return self._evaluate("se_charge/novelty", images, points)
 
-    def _evaluate(self, name, images, points):
+    def _evaluate(self, name: str, images: Images, points: Floats) -> Floats:
         atoms, types = images.around(points)
         # local atoms come first: the points; the real atoms are all ghosts
         n_types = len(self._type_map)

@@ -8,10 +8,17 @@ rate suits every material: the mean of :math:`d^2` (``mse``), of :math:`|d|`
 the squares of all trained parameters (``weight_decay``).
 """
 
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
 from deepmd.tf.env import GLOBAL_TF_FLOAT_PRECISION, tf
 from deepmd.tf.loss.loss import Loss
 from deepmd.tf.utils.sess import run_sess
 from deepmd.utils.data import DataRequirementItem
+
+from ...model.spec import LossSpec
 
 __all__ = ["ChargeLoss"]
 
@@ -29,12 +36,20 @@ class ChargeLoss(Loss):
         subtracted from the label.
     """
 
-    def __init__(self, spec, saed=False, difference=False):
+    def __init__(self, spec: LossSpec, saed: bool = False, difference: bool = False) -> None:
         self.spec = spec
         self.saed = saed
         self.difference = difference
 
-    def build(self, learning_rate, natoms, model_dict, label_dict, suffix):
+    def build(
+        self,
+        learning_rate: tf.Tensor,
+        natoms: tf.Tensor,
+        model_dict: Mapping[str, tf.Tensor],
+        label_dict: Mapping[str, tf.Tensor],
+        suffix: str,
+    ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+        """Build the loss, without unit, and what is shown of it, e/A^3."""
         label = label_dict["density"]
         if self.difference:
             label -= label_dict["saed"]
@@ -67,13 +82,16 @@ class ChargeLoss(Loss):
             "rmse": self.rmse,
         }
 
-    def eval(self, sess, feed_dict, natoms):
+    def eval(
+        self, sess: tf.Session, feed_dict: Mapping[tf.Tensor, Any], natoms: tf.Tensor
+    ) -> dict[str, float]:
         """MAE and RMSE of a batch in e/A^3, over its grid points."""
         mae, rmse, count = run_sess(sess, [self.mae, self.rmse, self.count], feed_dict=feed_dict)
         return {"natoms": count, "mae": mae, "rmse": rmse}
 
     @property
-    def label_requirement(self):
+    def label_requirement(self) -> list[DataRequirementItem]:
+        """The labels that the data must hold."""
         names = ["density", "saed"] if self.saed else ["density"]
         return [
             DataRequirementItem(name, 1, atomic=True, must=True, high_prec=False) for name in names

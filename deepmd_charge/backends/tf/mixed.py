@@ -14,10 +14,18 @@ the whitened moments, so that every direction in the space of radial functions
 is learnt at the same pace.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
 import numpy as np
 from deepmd.tf.env import tf
 
 from ...model.kernels.coupling import coupling
+from ...model.spec import DescriptorSpec
+from ...typing import Floats
+from .neighbors import Surroundings
+from .parameters import Parameters
 
 __all__ = ["Mixed"]
 
@@ -39,7 +47,13 @@ class Mixed:
         Source of the initial mixtures.
     """
 
-    def __init__(self, spec, parameters, n_elements, rng):
+    def __init__(
+        self,
+        spec: DescriptorSpec,
+        parameters: Parameters,
+        n_elements: int,
+        rng: np.random.Generator,
+    ) -> None:
         self.spec = spec
         self.dim_linear = n = spec.dim_linear(n_elements)  # (element, radial function) pairs
         self.parameters = parameters
@@ -49,7 +63,7 @@ class Mixed:
             parameters.add(f"descriptor.whiten[{l}]", np.eye(n), False)
             parameters.add(f"descriptor.mixing[{l}]", mixing, spec.trainable)
 
-    def build_moments(self, atoms):
+    def build_moments(self, atoms: Sequence[Surroundings]) -> tf.Tensor:
         """Build A, (ncenters, (lmax + 1)^2, elements and radial functions).
 
         Parameters
@@ -58,17 +72,20 @@ class Mixed:
             For each element r, 1 / sqrt(r^2 + eps^2), both (ncenters, pairs), and
             the harmonics, (lmax + 1)^2 of that shape.
         """
-        d, moments = self.spec, []
+        d = self.spec
+        moments: list[tf.Tensor] = []
         for r, _, ylm in atoms:
             basis = d.basis(tf, r, d.rcut, d.n_radial, d.core)
             moments.append(tf.matmul(tf.stack(ylm, 1), tf.stack(basis, 1), transpose_b=True))
         return tf.concat(moments, axis=2)
 
-    def build_features(self, moments):
+    def build_features(self, moments: tf.Tensor) -> tf.Tensor:
         """Build D and, behind it, the whitened moments of l = 0, (ncenters, features)."""
         p, d = self.parameters, self.spec
         n_centers = tf.shape(moments)[0]
-        features, channels, axes = [], [], []
+        features: list[tf.Tensor] = []
+        channels: list[tf.Tensor] = []
+        axes: list[tf.Tensor] = []
         for l in range(d.lmax + 1):
             m = 2 * l + 1
             a = moments[:, l * l : (l + 1) ** 2, :]
@@ -90,7 +107,9 @@ class Mixed:
         features += [self._triple(t, channels, axes) for t in d.products]
         return tf.concat([*features, pair], axis=1)
 
-    def _triple(self, ls, channels, axes):
+    def _triple(
+        self, ls: tuple[int, ...], channels: list[tf.Tensor], axes: list[tf.Tensor]
+    ) -> tf.Tensor:
         l1, l2, l3 = ls
         k = self.spec.n_triple
         rest = self.spec.channels - k
@@ -103,11 +122,11 @@ class Mixed:
         coupled = tf.reshape(coupled, [-1, k, 2 * l3 + 1])
         return tf.reshape(tf.matmul(coupled, axes[l3]), [-1, k * self.spec.axis_neuron])
 
-    def build_sample(self, moments):
+    def build_sample(self, moments: tf.Tensor) -> tf.Tensor:
         """Build what :meth:`set_statistics` takes."""
         return moments
 
-    def set_statistics(self, moments, n_centers):
+    def set_statistics(self, moments: Floats, n_centers: int) -> None:
         """Whiten the moments A (n, (lmax + 1)^2, dim_linear) of a sample of grid points."""
         moments = np.asarray(moments, dtype=np.float64)
         mean = moments[:, 0].mean(axis=0)
@@ -118,7 +137,7 @@ class Mixed:
             self.parameters.set(f"descriptor.whiten[{l}]", _whitening(a))
 
 
-def _whitening(a):
+def _whitening(a: Floats) -> Floats:
     """Symmetric-eigenvalue whitening T of samples a (n, k): a T has unit variance."""
     variance, vectors = np.linalg.eigh(a.T @ a / len(a))
     variance = np.maximum(variance, 0.0)

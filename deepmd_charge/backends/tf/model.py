@@ -6,8 +6,12 @@ points and zero on real atoms; the energy, forces and virials are zero, so that
 the model can stand beside a potential.
 """
 
+from __future__ import annotations
+
 import json
 import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from deepmd.tf.descriptor.descriptor import Descriptor
@@ -26,12 +30,21 @@ from ...atoms.species import GRID_TYPE
 from ...errors import ChargeError
 from ...model.info import ModelInfo
 from ...model.spec import ModelSpec
-from ...saed import RadialTable
+from ...saed.table import RadialTable
+from ...typing import Floats
 from . import descriptor as _descriptor  # noqa: F401  (registers se_charge)
 from . import fitting as _fitting  # noqa: F401  (registers charge)
 from .facts import training_facts
+from .frozen import Frozen
+from .loss import ChargeLoss
 from .saed import Superposition
 from .starting import starting_point
+
+if TYPE_CHECKING:
+    from deepmd.tf.utils.data_system import DeepmdDataSystem
+    from deepmd.tf.utils.learning_rate import LearningRateExp
+    from deepmd.utils.data import DataRequirementItem
+    from deepmd.utils.path import DPPath
 
 __all__ = ["ChargeModelTF"]
 
@@ -65,14 +78,23 @@ class ChargeModelTF(Model):
 
     model_type = "ener"
 
-    def __init__(self, descriptor, fitting_net, type_map=None, info=None, saed=None, **kwargs):
+    def __init__(
+        self,
+        descriptor: dict[str, Any],
+        fitting_net: dict[str, Any],
+        type_map: list[str] | None = None,
+        info: dict[str, Any] | None = None,
+        saed: str | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(type_map=type_map, **kwargs)
-        parts = {"type_map": type_map or [], "descriptor": descriptor, "fitting_net": fitting_net}
+        type_map = self.type_map
+        parts = {"type_map": type_map, "descriptor": descriptor, "fitting_net": fitting_net}
         ModelSpec.from_dict(parts)  # refuses what does not go together
         self.info = info or {}
         self._knows_data = False
         self.saed = saed
-        table = saed and RadialTable.load(saed)
+        table = RadialTable.load(saed) if saed else None
         self.superposition = Superposition(table, type_map) if table and table.functions else None
         self.descrpt = Descriptor(
             **descriptor,
@@ -88,32 +110,39 @@ class ChargeModelTF(Model):
             type_map=type_map,
         )
 
-    def get_fitting(self):
+    def get_fitting(self) -> Fitting:
+        """The fitting net."""
         return self.fitting
 
-    def get_loss(self, loss, lr):
+    def get_loss(self, loss: dict[str, Any], lr: LearningRateExp) -> ChargeLoss:
+        """Make the loss of ``loss`` of an ``input.json``."""
         difference = bool(self.saed) and not self.superposition
         return self.fitting.get_loss(loss, lr, saed=bool(self.saed), difference=difference)
 
-    def get_rcut(self):
+    def get_rcut(self) -> float:
+        """How far the model looks, A."""
         return self.descrpt.get_rcut()
 
-    def get_ntypes(self):
+    def get_ntypes(self) -> int:
+        """Number of types, the grid type among them."""
         return len(self.type_map)
 
     @property
-    def input_requirement(self):
+    def input_requirement(self) -> list[DataRequirementItem]:
+        """Nothing is read but what the loss needs."""
         return []
 
     @classmethod
-    def update_sel(cls, train_data, type_map, local_jdata):
+    def update_sel(
+        cls, train_data: DeepmdDataSystem, type_map: list[str] | None, local_jdata: dict[str, Any]
+    ) -> tuple[dict[str, Any], float | None]:
         """There is no ``sel`` to find, and what else is to be known does not wait for this.
 
         ``dp train --skip-neighbor-stat`` leaves it out.
         """
         return local_jdata, None
 
-    def data_stat(self, data, stat_file_path=None):
+    def data_stat(self, data: DeepmdDataSystem, stat_file_path: DPPath | None = None) -> None:
         """Whiten, standardise and fit the pair-additive term on a sample.
 
         Raises
@@ -151,7 +180,7 @@ class ChargeModelTF(Model):
             np.abs(residual).mean(),
         )
 
-    def _learn_of(self, system_dirs, start=None):
+    def _learn_of(self, system_dirs: Sequence[str], start: Frozen | None = None) -> None:
         """Note what the training data say, and the model that training goes on from."""
         said = ModelInfo.from_json(self.info)
         # what a run wrote of other data is no word of the user's
@@ -172,7 +201,7 @@ class ChargeModelTF(Model):
                 ", ".join(f"{e} {z:g} +- {d:.2g}" for e, (z, d) in doubts.items()),
             )
 
-    def _go_on(self):
+    def _go_on(self) -> None:
         """Take over what the model remembers that training goes on from."""
         found = starting_point()
         if found is None:
@@ -180,7 +209,7 @@ class ChargeModelTF(Model):
         start, system_dirs = found
         self._check_types(start.type_map)
         if self.superposition:
-            self.superposition.check(start.constants.get)
+            self.superposition.check(start.array)
         elif start.saed:
             raise ChargeError(
                 f"{start.path}: carries a table of superposed atomic densities; name it in"
@@ -194,20 +223,22 @@ class ChargeModelTF(Model):
             )
         self._learn_of(system_dirs, start)
 
-    def _check_types(self, type_map):
+    def _check_types(self, type_map: list[str]) -> None:
         if type_map != self.type_map:
             raise ChargeError(
                 f"the initial model has the type_map {type_map}; give model/type_map the same "
                 f"order, not {self.type_map}"
             )
 
-    def _stat_moments(self, *inputs):
+    def _stat_moments(self, *inputs: tf.Tensor) -> list[tf.Tensor]:
         return [self.descrpt.build_sample(self.descrpt.build_moments(*inputs))]
 
-    def _stat_features(self, *inputs):
-        return self.descrpt.build(*inputs, {}), self.descrpt.build_neighbor_count()
+    def _stat_features(self, *inputs: tf.Tensor) -> list[tf.Tensor]:
+        return [self.descrpt.build(*inputs, {}), self.descrpt.build_neighbor_count()]
 
-    def _on_sample(self, sample, build):
+    def _on_sample(
+        self, sample: Mapping[str, Any], build: Callable[..., list[tf.Tensor]]
+    ) -> list[Floats]:
         """Evaluate the tensors of ``build``, and what is to be learnt, on the sample's batches."""
         with tf.Graph().as_default():
             coord, box = (tf.placeholder(GLOBAL_TF_FLOAT_PRECISION, [None]) for _ in "12")
@@ -237,17 +268,18 @@ class ChargeModelTF(Model):
 
     def build(
         self,
-        coord_,
-        atype_,
-        natoms,
-        box,
-        mesh,
-        input_dict,
-        frz_model=None,
-        ckpt_meta=None,
-        suffix="",
-        reuse=None,
-    ):
+        coord_: tf.Tensor,
+        atype_: tf.Tensor,
+        natoms: tf.Tensor,
+        box: tf.Tensor,
+        mesh: tf.Tensor,
+        input_dict: dict[str, Any],
+        frz_model: str | None = None,
+        ckpt_meta: str | None = None,
+        suffix: str = "",
+        reuse: bool | None = None,
+    ) -> dict[str, tf.Tensor]:
+        """Build all that DeePMD-kit asks of an energy model, and the density at the grid points."""
         if not self._knows_data:  # no data_stat: training goes on from another model
             self._go_on()
         with tf.variable_scope("model_attr" + suffix, reuse=reuse):
@@ -272,8 +304,8 @@ class ChargeModelTF(Model):
         atom_ener = tf.identity(atom_ener, name="o_atom_energy" + suffix)
         nall = natoms[1]
 
-        def zeros(name, width, dtype=GLOBAL_TF_FLOAT_PRECISION):
-            return tf.zeros([nframes, width], dtype=dtype, name=name + suffix)
+        def zeros(name: str, width: int | tf.Tensor) -> tf.Tensor:
+            return tf.zeros([nframes, width], GLOBAL_TF_FLOAT_PRECISION, name=name + suffix)
 
         energy = tf.zeros([nframes], GLOBAL_ENER_FLOAT_PRECISION, name="o_energy" + suffix)
         return {
@@ -289,7 +321,14 @@ class ChargeModelTF(Model):
             "atype": atype_,
         }
 
-    def init_variables(self, graph, graph_def, model_type="original_model", suffix=""):
+    def init_variables(
+        self,
+        graph: tf.Graph,
+        graph_def: tf.GraphDef,
+        model_type: str = "original_model",
+        suffix: str = "",
+    ) -> None:
+        """Take the parameters of a frozen model, which must have the same types and table."""
         types = get_tensor_by_name_from_graph(graph, "model_attr/tmap")
         self._check_types(types.decode().split())
         if self.superposition:

@@ -4,7 +4,13 @@
 Frozen models and checkpoints are read by these names, so they stay.
 """
 
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
 from ...errors import ChargeError
+from ...model.kernels.arrays import Array
+from ...model.spec import ModelSpec
 from ...model.weights import STEP, Weights, shapes
 
 __all__ = ["graph_name", "graph_names", "weights_of"]
@@ -22,14 +28,14 @@ _NAMES = {
 }
 
 
-def graph_name(name, elements, suffix=""):
+def graph_name(name: str, elements: Sequence[int], suffix: str = "") -> str:
     """The name of an array in the graph.
 
     Parameters
     ----------
     name : str
         One of :func:`deepmd_charge.model.weights.shapes`.
-    elements : list of int
+    elements : sequence of int
         The types of atoms: :attr:`deepmd_charge.model.spec.ModelSpec.elements`.
     suffix : str
         Of variable scopes.
@@ -49,7 +55,7 @@ def graph_name(name, elements, suffix=""):
     return f"{scope}{suffix}/{array.replace('[', '_').replace(']', '')}"
 
 
-def graph_names(spec, superposed=False):
+def graph_names(spec: ModelSpec, superposed: bool = False) -> dict[str, str]:
     """Names in the graph of the arrays of a model.
 
     Parameters
@@ -66,7 +72,7 @@ def graph_names(spec, superposed=False):
     return {name: graph_name(name, spec.elements) for name in shapes(spec, superposed)}
 
 
-def weights_of(spec, constants):
+def weights_of(spec: ModelSpec, constants: Mapping[str, Array]) -> Weights:
     """The weights that a frozen graph holds.
 
     Parameters

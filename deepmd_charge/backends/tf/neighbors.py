@@ -7,9 +7,31 @@ source atoms, periodic images included, and a flat list of centres. The search
 then sorts the sources into bins, so that its cost is linear in both.
 """
 
+from __future__ import annotations
+
+from typing import TypeAlias
+
 from deepmd.tf.env import tf
 
-__all__ = ["Environment", "closer_pairs", "neighbor_pairs", "sources_and_centers"]
+__all__ = [
+    "Centers",
+    "Environment",
+    "Pairs",
+    "Sources",
+    "Surroundings",
+    "closer_pairs",
+    "neighbor_pairs",
+    "sources_and_centers",
+]
+
+# Position (ns, 3), type (ns,) and frame (ns,) of atoms and images.
+Sources: TypeAlias = tuple[tf.Tensor, tf.Tensor, tf.Tensor]
+# Position (nc, 3) and (frame, atom) index (nc, 2) of grid points.
+Centers: TypeAlias = tuple[tf.Tensor, tf.Tensor]
+# Vector (npairs, 3), index of the centre (npairs,) and type of the source (npairs,).
+Pairs: TypeAlias = tuple[tf.Tensor, tf.Tensor, tf.Tensor]
+# Of one element r and 1 / sqrt(r^2 + eps^2), both (ncenters, pairs), and harmonics of that shape.
+Surroundings: TypeAlias = tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]
 
 # DeePMD-kit's mesh sizes: 0 = no periodicity; 6, and 1 or 7 for mixed types =
 # periodic without ghosts; 16 and more = ghosts are among the coordinates.
@@ -20,7 +42,15 @@ _MESH_GHOSTS = 16
 _REACH = 2
 
 
-def sources_and_centers(coord, box, atype, nloc, mesh, is_grid, rcut):
+def sources_and_centers(
+    coord: tf.Tensor,
+    box: tf.Tensor,
+    atype: tf.Tensor,
+    nloc: tf.Tensor,
+    mesh: tf.Tensor,
+    is_grid: tf.Tensor,
+    rcut: float,
+) -> tuple[Sources, Centers]:
     """Lay out atoms and grid points as flat lists.
 
     Parameters
@@ -56,7 +86,7 @@ def sources_and_centers(coord, box, atype, nloc, mesh, is_grid, rcut):
     size = tf.size(mesh)
     periodic = tf.logical_and(size > _MESH_OPEN, size < _MESH_GHOSTS)
 
-    def with_images():
+    def with_images() -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
         inverse = tf.linalg.inv(box)
         # 1/height of the cell along each axis: rcut / height in fractions
         margin = rcut * tf.norm(inverse, axis=1)  # (nframes, 3)
@@ -90,7 +120,7 @@ def sources_and_centers(coord, box, atype, nloc, mesh, is_grid, rcut):
     return (source, stype, frame), (center, center_index)
 
 
-def neighbor_pairs(sources, centers, rcut):
+def neighbor_pairs(sources: Sources, centers: Centers, rcut: float) -> Pairs:
     """Find all (centre, source) pairs closer than the cutoff.
 
     Parameters
@@ -115,7 +145,7 @@ def neighbor_pairs(sources, centers, rcut):
     low = tf.reduce_min(center, axis=0)
     high = tf.reduce_max(center, axis=0)
 
-    def bin_of(x):
+    def bin_of(x: tf.Tensor) -> tf.Tensor:
         return tf.cast(tf.floor((x - low) / width), tf.int64) + _REACH
 
     last = bin_of(high[None, :])[0]
@@ -124,7 +154,7 @@ def neighbor_pairs(sources, centers, rcut):
     near = tf.where(tf.reduce_all(tf.logical_and(bins >= 0, bins < extent), axis=1))[:, 0]
     bins = tf.gather(bins, near)
 
-    def bin_id(frame, bx, by, bz):
+    def bin_id(frame: tf.Tensor, bx: tf.Tensor, by: tf.Tensor, bz: tf.Tensor) -> tf.Tensor:
         return ((frame * extent[0] + bx) * extent[1] + by) * extent[2] + bz
 
     ids = bin_id(tf.gather(frame, near), bins[:, 0], bins[:, 1], bins[:, 2])
@@ -150,11 +180,11 @@ def neighbor_pairs(sources, centers, rcut):
     return closer_pairs((vector, which, tf.gather(stype, candidates)), rcut)
 
 
-def closer_pairs(pairs, rcut):
+def closer_pairs(pairs: Pairs, rcut: float) -> Pairs:
     """Keep those of some pairs that are closer than a shorter cutoff (A)."""
     vector, which, stype = pairs
     inside = tf.where(tf.reduce_sum(vector * vector, axis=1) < rcut * rcut)[:, 0]
-    return tuple(tf.gather(x, inside) for x in (vector, which, stype))
+    return tf.gather(vector, inside), tf.gather(which, inside), tf.gather(stype, inside)
 
 
 class Environment:
@@ -173,13 +203,13 @@ class Environment:
         The precision of the tables.
     """
 
-    def __init__(self, pairs, n_centers, rcut, dtype):
+    def __init__(self, pairs: Pairs, n_centers: tf.Tensor, rcut: float, dtype: tf.DType) -> None:
         self._vector, self._which, self._type = pairs
         self._n_centers = n_centers
         self._rcut = rcut
         self._dtype = dtype
 
-    def of_type(self, itype):
+    def of_type(self, itype: int) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Vectors to the neighbours of one type.
 
         Returns
@@ -197,4 +227,5 @@ class Environment:
         slot = tf.range(tf.reduce_max(tf.concat([count, [0]], 0)))
         index = tf.cumsum(count, exclusive=True)[:, None] + slot[None, :]
         index = tf.where(slot[None, :] < count[:, None], index, tf.size(which) + 0 * index)
-        return tuple(tf.gather(vector[k], index) for k in range(3))
+        x, y, z = (tf.gather(vector[k], index) for k in range(3))
+        return x, y, z

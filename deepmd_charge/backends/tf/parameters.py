@@ -1,10 +1,17 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """The variables of one part of the model, by name."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import Any
+
 import numpy as np
 from deepmd.tf.env import tf
 from deepmd.tf.utils.errors import GraphWithoutTensorError
 from deepmd.tf.utils.graph import get_tensor_by_name_from_graph
+from numpy.typing import ArrayLike, NDArray
 
 from ...errors import ChargeError
 from ...model.kernels.network import skips
@@ -25,29 +32,31 @@ class Parameters:
     ----------
     dtype : tf.DType
         Precision of the variables.
-    elements : list of int, optional
+    elements : sequence of int, optional
         The types of atoms, for arrays of each element.
     """
 
-    def __init__(self, dtype, elements=()):
+    def __init__(self, dtype: tf.DType, elements: Sequence[int] = ()) -> None:
         self.dtype = dtype
         self._elements = elements
-        self._arrays = {}
-        self._trainable = {}
-        self._variables = {}
+        self._arrays: dict[str, NDArray[Any]] = {}
+        self._trainable: dict[str, bool] = {}
+        self._variables: dict[str, tf.Variable] = {}
 
-    def add(self, name, value, trainable):
+    def add(self, name: str, value: ArrayLike, trainable: bool) -> None:
+        """Add a parameter with its initial value."""
         self._arrays[name] = np.asarray(value)
         self._trainable[name] = trainable
 
-    def set(self, name, value):
+    def set(self, name: str, value: ArrayLike) -> None:
         """Replace the initial value of a parameter by one of the same shape."""
         self._arrays[name] = np.reshape(value, self._arrays[name].shape)
 
-    def value(self, name):
+    def value(self, name: str) -> NDArray[Any]:
+        """The initial value of a parameter."""
         return self._arrays[name]
 
-    def build(self, suffix=""):
+    def build(self, suffix: str = "") -> None:
         """Make the variables in the current graph."""
         for name, array in self._arrays.items():
             scope, variable = graph_name(name, self._elements, suffix).split("/")
@@ -60,10 +69,10 @@ class Parameters:
                     trainable=self._trainable[name],
                 )
 
-    def __getitem__(self, name):
+    def __getitem__(self, name: str) -> tf.Variable:
         return self._variables[name]
 
-    def load(self, graph, suffix=""):
+    def load(self, graph: tf.Graph, suffix: str = "") -> None:
         """Take the values from a frozen graph.
 
         Raises
@@ -87,7 +96,13 @@ class Parameters:
             self.set(name, value)
 
 
-def new_network(parameters, prefix, rng, sizes, trainable):
+def new_network(
+    parameters: Parameters,
+    prefix: str,
+    rng: np.random.Generator,
+    sizes: Sequence[int],
+    trainable: Sequence[bool],
+) -> None:
     """Add the layers of a fully connected network, initialised as DeePMD-kit does.
 
     Parameters
@@ -102,13 +117,20 @@ def new_network(parameters, prefix, rng, sizes, trainable):
     trainable : sequence of bool
         For each layer.
     """
-    for k, (n_in, n_out) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+    for k, (n_in, n_out) in enumerate(pairwise(sizes)):
         matrix = rng.normal(size=(n_in, n_out)) / np.sqrt(n_in + n_out)
         parameters.add(f"{prefix}.matrix[{k}]", matrix, trainable[k])
         parameters.add(f"{prefix}.bias[{k}]", rng.normal(size=n_out), trainable[k])
 
 
-def network(parameters, prefix, x, n_layers, activation, resnet):
+def network(
+    parameters: Parameters,
+    prefix: str,
+    x: tf.Tensor,
+    n_layers: int,
+    activation: Callable[[tf.Tensor], tf.Tensor],
+    resnet: bool,
+) -> tf.Tensor:
     """Hidden layers h <- activation(h W + b), with skip connections where widths allow.
 
     See :func:`deepmd_charge.model.kernels.network.skips`.
@@ -117,6 +139,7 @@ def network(parameters, prefix, x, n_layers, activation, resnet):
         matrix, bias = parameters[f"{prefix}.matrix[{k}]"], parameters[f"{prefix}.bias[{k}]"]
         y = activation(tf.nn.bias_add(tf.matmul(x, matrix), bias))
         # DeePMD-kit's own gelu forgets the shape of what it is given
-        n = skips(*matrix.shape.as_list(), resnet)
+        n_in, n_out = matrix.shape.as_list()
+        n = skips(n_in, n_out, resnet)
         x = y + tf.concat([x] * n, axis=1) if n else y
     return x

@@ -5,16 +5,25 @@ The frozen graph carries the table in the nodes ``saed/step`` (A) and
 ``saed/coefficients`` (types of the type map without X, intervals, 4).
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
 import numpy as np
 from deepmd.tf.env import tf
+from deepmd.tf.utils.errors import GraphWithoutTensorError
+from deepmd.tf.utils.graph import get_tensor_by_name_from_graph
+from numpy.typing import NDArray
 
 from ...atoms.species import GRID_TYPE
 from ...data.stored import frames
 from ...errors import ChargeError
 from ...model.kernels.piecewise import piecewise_cubic
 from ...model.weights import COEFFICIENTS, STEP
+from ...saed.table import RadialTable
 from .names import graph_name
-from .neighbors import neighbor_pairs, sources_and_centers
+from .neighbors import Pairs, neighbor_pairs, sources_and_centers
 from .parameters import Parameters
 
 __all__ = ["Superposition", "check_dataset"]
@@ -38,7 +47,7 @@ class Superposition:
         Types of the model.
     """
 
-    def __init__(self, table, type_map):
+    def __init__(self, table: RadialTable, type_map: Sequence[str]) -> None:
         types = [name for name in type_map if name != GRID_TYPE]
         self.reach = table.reach
         self._kinds = [types.index(name) if name in types else 0 for name in type_map]
@@ -46,7 +55,7 @@ class Superposition:
         self.parameters.add(STEP, table.step, False)
         self.parameters.add(COEFFICIENTS, table.coefficients(types), False)
 
-    def build(self, pairs, n_centers, suffix=""):
+    def build(self, pairs: Pairs, n_centers: tf.Tensor, suffix: str = "") -> tf.Tensor:
         """Build the superposition at the centres.
 
         Parameters
@@ -74,7 +83,7 @@ class Superposition:
         )
         return tf.math.unsorted_segment_sum(value, which, n_centers)
 
-    def load(self, graph, suffix=""):
+    def load(self, graph: tf.Graph, suffix: str = "") -> None:
         """Check that a frozen graph has this table.
 
         Raises
@@ -82,10 +91,8 @@ class Superposition:
         ChargeError
             If it has none, or another.
         """
-        from deepmd.tf.utils.errors import GraphWithoutTensorError
-        from deepmd.tf.utils.graph import get_tensor_by_name_from_graph
 
-        def find(name):
+        def find(name: str) -> NDArray[Any] | None:
             try:
                 return get_tensor_by_name_from_graph(graph, name)
             except GraphWithoutTensorError:
@@ -93,7 +100,7 @@ class Superposition:
 
         self.check(find, suffix)
 
-    def check(self, find, suffix=""):
+    def check(self, find: Callable[[str], NDArray[Any] | None], suffix: str = "") -> None:
         """Check that the model that training goes on from has this table.
 
         Parameters
@@ -112,11 +119,14 @@ class Superposition:
             if its is None or its.shape != mine.shape or not np.allclose(its, mine, atol=1e-8):
                 raise ChargeError(
                     "model/saed: the model that training starts from has"
-                    f" {'no' if its is None else 'another'} table; name the one that it was trained with"
+                    f" {'no' if its is None else 'another'} table; name the one that it was"
+                    " trained with"
                 )
 
 
-def check_dataset(system_dirs, table, type_map, name):
+def check_dataset(
+    system_dirs: Iterable[str], table: RadialTable, type_map: Sequence[str], name: str
+) -> None:
     """Check that the graph reproduces the superposition that stands in a dataset.
 
     Parameters
@@ -158,6 +168,6 @@ def check_dataset(system_dirs, table, type_map, name):
                 if not (wrong <= _TOLERANCE[frame["coord"].dtype.name]).all():
                     raise ChargeError(
                         f"{name}: this table does not give the superposition that stands in"
-                        f" {frame['set']}/saed.npy: {np.nanmax(wrong):.1e} e/A^3 off; name the table"
-                        " that was written with these data"
+                        f" {frame['set']}/saed.npy: {np.nanmax(wrong):.1e} e/A^3 off; name the"
+                        " table that was written with these data"
                     )

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """What ``dp train`` goes on from: a checkpoint or a frozen model."""
 
+from __future__ import annotations
+
 import inspect
+from typing import Any
 
 from deepmd.tf.env import tf
 
 from ...errors import ChargeError
-from .frozen import read_checkpoint, read_model
+from .frozen import Frozen, read_checkpoint, read_model
 
 __all__ = ["starting_point"]
 
@@ -14,7 +17,7 @@ __all__ = ["starting_point"]
 _TABLE = ("saed/step", "saed/coefficients")
 
 
-def starting_point():
+def starting_point() -> tuple[Frozen, list[str]] | None:
     """Find the model that the training under way goes on from, and its data.
 
     DeePMD-kit does not tell a model that it restores a checkpoint, so that its
@@ -51,7 +54,7 @@ def starting_point():
     return model, data.system_dirs
 
 
-def _is_training():
+def _is_training() -> bool:
     """Whether ``dp train`` has put its input into the graph."""
     try:
         tf.get_default_graph().get_operation_by_name("train_attr/training_script")
@@ -60,11 +63,12 @@ def _is_training():
     return True
 
 
-def _trainer():
+def _trainer() -> tuple[Any, Any]:
     """The DPTrainer that builds a model, and the data that it was given."""
     frame = inspect.currentframe()
-    while frame := frame.f_back:
+    while frame is not None:
         caller = frame.f_locals.get("self")
         if hasattr(caller, "run_opt") and hasattr(frame.f_locals.get("data"), "system_dirs"):
             return caller, frame.f_locals["data"]
+        frame = frame.f_back
     return None, None

@@ -6,12 +6,18 @@ compiled when the package was installed, and else, or where they cannot tell, by
 Python: the results are the same, many times later.
 """
 
+from __future__ import annotations
+
 import ctypes
 import re
+from collections.abc import Callable
 from functools import cache, partial
 from importlib.util import find_spec
+from typing import Any
 
 import numpy as np
+
+from ...typing import Floats, Integers
 
 FIELD = 18  # characters of a printed number: " 0.12345678901E+00"
 
@@ -23,14 +29,14 @@ _FORTRAN = re.compile(r"([-+]?(?:\d+\.?\d*|\.\d+))(?:[DdEe]([-+]?\d+)|([-+]\d{3}
 class NotANumber(ValueError):
     """Attributes: ``word``, its ``index`` among the words and ``line``, the line ends before it."""
 
-    def __init__(self, word, index, line):
+    def __init__(self, word: str, index: int, line: int) -> None:
         super().__init__(f"{word!r} is not a finite number")
         self.word = word
         self.index = index
         self.line = line
 
 
-def scan(text, values, divisor=1.0):
+def scan(text: bytes, values: Floats, divisor: float = 1.0) -> tuple[int, int, int]:
     """Convert the words of a text, as many as there are places for.
 
     Parameters
@@ -72,13 +78,13 @@ def scan(text, values, divisor=1.0):
         )
         if count == len(values) or place.value == len(text):
             return count, place.value, n_lines.value
-        word = _WORD.match(text, place.value)
+        word = next(_WORD.finditer(text, place.value))
         values[count] = _number(word[0], count, n_lines.value) / divisor
         count += 1
         place.value = word.end()
 
 
-def _scan(text, values, divisor):
+def _scan(text: bytes, values: Floats, divisor: float) -> tuple[int, int, int]:
     """The same without compiled code."""
     words = text.split(None, len(values))
     end = len(text)
@@ -86,6 +92,7 @@ def _scan(text, values, divisor):
         end -= len(words.pop())
     if len(words) == len(values):
         end = len(text[:end].rstrip())
+    numbers: Floats | None
     try:
         numbers = np.array(words, dtype=np.float64)
     except ValueError:
@@ -99,7 +106,7 @@ def _scan(text, values, divisor):
     return len(numbers), end, text.count(b"\n", 0, end)
 
 
-def as_float(word):
+def as_float(word: str) -> float:
     """Convert a word, in Fortran's ways of writing a number, too: 1.5D-01, 1.5-100.
 
     Raises
@@ -114,15 +121,15 @@ def as_float(word):
     return value
 
 
-def _number(word, index, line):
-    word = word.decode("ascii", "backslashreplace")
+def _number(word: bytes, index: int, line: int) -> float:
+    text = word.decode("ascii", "backslashreplace")
     try:
-        return as_float(word)
+        return as_float(text)
     except ValueError:
-        raise NotANumber(word, index, line) from None
+        raise NotANumber(text, index, line) from None
 
 
-def format_values(values, columns=5):
+def format_values(values: Floats, columns: int = 5) -> bytes:
     """Print numbers in VASP's fixed columns.
 
     Parameters
@@ -156,13 +163,13 @@ def format_values(values, columns=5):
     return text.tobytes()
 
 
-def _fields(values):
+def _fields(values: Floats) -> Integers:
     """The fields of numbers, (n, FIELD) characters, by Python's own printing."""
     size = np.abs(values)
     wide = (size > 0) & ~((size > 1e-98) & (size < 1e98))
     others = np.where(wide, 0.0, values) + 0.0  # no negative zero
-    text = (f"%{FIELD}.10E" * len(values) % tuple(others.tolist())).encode()
-    text = np.frombuffer(text, dtype=np.uint8).reshape(-1, FIELD).copy()
+    printed = (f"%{FIELD}.10E" * len(values) % tuple(others.tolist())).encode()
+    text = np.frombuffer(printed, dtype=np.uint8).reshape(-1, FIELD).copy()
     # "  1.2345678901E+00" to " 0.12345678901E+01"
     text[:, 1] = np.where(others < 0, ord("-"), ord("0"))
     text[:, 2:4] = text[:, [3, 2]]
@@ -175,7 +182,7 @@ def _fields(values):
     return text
 
 
-def _lines(rows, width):
+def _lines(rows: Integers, width: int) -> bytes:
     """Break rows of characters into lines; an incomplete one ends in two blanks, as in VASP."""
     n_rows, size = rows.shape
     n_lines = size // width
@@ -187,14 +194,19 @@ def _lines(rows, width):
     return np.concatenate(parts, axis=1).tobytes()
 
 
-_TYPES = {"i": ctypes.c_int64, "d": ctypes.c_double, "s": ctypes.c_char_p, "p": ctypes.c_void_p}
+_TYPES: dict[str, type[ctypes._SimpleCData[Any]]] = {
+    "i": ctypes.c_int64,
+    "d": ctypes.c_double,
+    "s": ctypes.c_char_p,
+    "p": ctypes.c_void_p,
+}
 
 
 @cache
-def _compiled(name, arguments):
+def _compiled(name: str, arguments: str) -> Callable[..., int] | None:
     """A compiled function with its table of powers, or None."""
     library = find_spec(f"{__package__}._decimal")  # no Python module: a shared library
-    if library is None:
+    if library is None or library.origin is None:
         return None
     try:
         function = ctypes.CDLL(library.origin)[name]
@@ -206,7 +218,7 @@ def _compiled(name, arguments):
 
 
 @cache
-def _leading_bits():
+def _leading_bits() -> Integers:
     """Leading 128 bits of the powers of ten from 1e-342 to 1e335, in two words each."""
     bits = []
     for k in range(-342, 336):

@@ -6,16 +6,21 @@ memory. Values in lines of equal length, as programs write them, are read by
 all cores: the place of each in the file tells its place in the array.
 """
 
+from __future__ import annotations
+
 import gzip
 import lzma
 import os
 import re
 import zlib
+from collections.abc import Container, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from io import BufferedIOBase
 
 import numpy as np
 
 from ...errors import ChargeError
+from ...typing import Floats, PathLike
 from .numbers import NotANumber, as_float, scan
 
 COMPRESSIONS = (".gz", ".xz")
@@ -44,31 +49,32 @@ class TextReader:
         Number of the last line that was handed out, from 1.
     """
 
-    def __init__(self, path):
+    def __init__(self, path: PathLike) -> None:
         self.path = os.fspath(path)
         self.number = 0
         self._buffer = b""
         self._position = 0
         self._last = b""  # the last line
         self._line_ends = True  # at the end of the file
-        suffix = suffix_of(self.path)
         try:
-            self._file = {".gz": gzip.open, ".xz": lzma.open}.get(suffix, open)(self.path, "rb")
-            self._most_bytes = os.path.getsize(self.path) * MOST_EXPANSION.get(suffix, 1)
+            self._file = open_binary(self.path)
+            self._most_bytes = os.path.getsize(self.path) * MOST_EXPANSION.get(
+                suffix_of(self.path), 1
+            )
         except OSError as error:
             raise ChargeError(f"{self.path}: cannot be read: {error.strerror}") from None
 
-    def __enter__(self):
+    def __enter__(self) -> TextReader:
         return self
 
-    def __exit__(self, *exception):
+    def __exit__(self, *exception: object) -> None:
         self._file.close()
 
-    def error(self, message, line=None):
+    def error(self, message: str, line: int | None = None) -> ChargeError:
         """Make a ChargeError that names the file and a line (the last one)."""
         return ChargeError(f"{self.path}:{line or self.number}: {message}")
 
-    def line(self):
+    def line(self) -> str | None:
         """Next line without its end, or None at the end of the file."""
         while (end := self._buffer.find(b"\n", self._position)) < 0:
             if len(self._buffer) - self._position > LINE_BYTES:
@@ -84,16 +90,17 @@ class TextReader:
         self.number += 1
         return text.decode("utf-8", "backslashreplace").rstrip("\r")
 
-    def unread(self):
+    def unread(self) -> None:
         """Give the last line back, which nothing has been read after."""
         rest = memoryview(self._buffer)[self._position :]
         self._buffer = b"".join((self._last, b"\n", rest))
         self._position = 0
         self.number -= 1
 
-    def peek(self, count):
+    def peek(self, count: int) -> list[str]:
         """Up to so many of the next lines, which stay to be read."""
-        lines, place = [], 0
+        lines: list[bytes] = []
+        place = 0
         while len(lines) < count:
             end = self._buffer.find(b"\n", self._position + place)
             rest = len(self._buffer) - self._position - place
@@ -107,18 +114,18 @@ class TextReader:
             place = end + 1 - self._position
         return [line.decode("utf-8", "backslashreplace").rstrip("\r") for line in lines]
 
-    def words(self, expected):
+    def words(self, expected: str) -> list[str]:
         """Words of the next line, which must be there."""
         line = self.line()
         if line is None:
             raise self.error(f"the file ends here, expected {expected}")
         return line.split()
 
-    def floats(self, counts, expected):
+    def floats(self, counts: Container[int], expected: str) -> list[float]:
         """Numbers of the next line: as many as one of ``counts`` says."""
         return self.as_floats(self.words(expected), counts, expected)
 
-    def as_floats(self, words, counts, expected):
+    def as_floats(self, words: Sequence[str], counts: Container[int], expected: str) -> list[float]:
         """Convert words of the last line, as many as one of ``counts`` says."""
         try:
             numbers = [as_float(word) for word in words]
@@ -128,7 +135,7 @@ class TextReader:
             raise self.error(f"expected {expected}, found {' '.join(words)[:40]!r}")
         return numbers
 
-    def values(self, count, divisor=1.0):
+    def values(self, count: int, divisor: float = 1.0) -> Floats:
         """Read ``count`` numbers, up to the end of the line that holds the last.
 
         Parameters
@@ -172,7 +179,7 @@ class TextReader:
         self._finish_line(last.split()[-LAST_WORDS:], count)
         return values
 
-    def _equal_lines(self, values, divisor):
+    def _equal_lines(self, values: Floats, divisor: float) -> int:
         """Read lines that are as long as the next one, each core its part of them.
 
         Returns how many values these were. The last lines, and the first one that
@@ -191,7 +198,7 @@ class TextReader:
         share = CHUNKS * step
         n_lines = max(len(values) - LAST_WORDS, 0) // columns
 
-        def read(first):
+        def read(first: int) -> int:
             """Read a share of the lines; returns which one to go on with."""
             for line in range(first, min(first + share, n_lines), step):
                 n = min(step, n_lines - line)
@@ -206,7 +213,7 @@ class TextReader:
         end = 0
         shares = range(0, n_lines, share)
         with ThreadPoolExecutor(THREADS) as pool:
-            for first, end in zip(shares, pool.map(read, shares)):
+            for first, end in zip(shares, pool.map(read, shares), strict=True):
                 if end < min(first + share, n_lines):
                     break
         self._file.seek(start + end * width)
@@ -214,7 +221,7 @@ class TextReader:
         self.number += end
         return end * columns
 
-    def _fill(self):
+    def _fill(self) -> bool:
         """Read on; False at the end of the file."""
         try:
             more = self._file.read(CHUNK_BYTES)
@@ -227,7 +234,7 @@ class TextReader:
         self._position = 0
         return bool(more)
 
-    def _block(self):
+    def _block(self) -> bytes:
         """Take about a chunk of text that ends in white space; empty at the end."""
         if len(self._buffer) - self._position < CHUNK_BYTES:
             self._fill()
@@ -243,33 +250,34 @@ class TextReader:
         self._position = end
         return block
 
-    def _last_break(self):
+    def _last_break(self) -> int:
         """Place of the last line end, or else of the last blank, in the buffer; or -1."""
         end = self._buffer.rfind(b"\n", self._position)
         return max(self._buffer.rfind(c, self._position) for c in b" \t\r") if end < 0 else end
 
-    def _finish_line(self, last_words, count):
+    def _finish_line(self, last_words: list[bytes], count: int) -> None:
         """Read what follows the values in their last line; wonder at a cut number."""
         matches = map(_EXPONENTIAL.fullmatch, last_words)
         forms = [[*map(len, match.groups())] if match else None for match in matches]
         rest = (self.line() or "").split()
-        if not self._line_ends and len(forms) > 2 and forms[0]:
-            if all(form == forms[0] for form in forms[:-1]) and forms[-1] != forms[0]:
-                raise self.error(
-                    f"the file ends in the middle of the last number,"
-                    f" {last_words[-1].decode('ascii', 'replace')[:40]!r}:"
-                    " truncated? copy or compute it again"
-                )
+        are_alike = len(forms) > 2 and forms[0] and all(form == forms[0] for form in forms[:-1])
+        if not self._line_ends and are_alike and forms[-1] != forms[0]:
+            raise self.error(
+                f"the file ends in the middle of the last number,"
+                f" {last_words[-1].decode('ascii', 'replace')[:40]!r}:"
+                " truncated? copy or compute it again"
+            )
         # scripts that add CHGCARs fill the last line up with zeros
         if any(word.strip("0.+-Ee") for word in rest):
             raise self.error(f"more than the {count} values that the grid line announces")
 
-    def _complaint(self, problem, done, count):
+    def _complaint(self, problem: NotANumber, done: int, count: int) -> ChargeError:
         """Make the error of a word that is no number."""
         line = self.number + problem.line + 1
         if "*" in problem.word:
             return self.error(
-                f"{problem.word[:40]!r} is a number that did not fit its field: write the file again",
+                f"{problem.word[:40]!r} is a number that did not fit its field:"
+                " write the file again",
                 line,
             )
         if problem.word.strip("+-").lower() in ("nan", "inf", "infinity"):
@@ -277,13 +285,13 @@ class TextReader:
                 f"{problem.word[:40]!r} is not a density: compute the file again", line
             )
         return self.error(
-            f"expected value {done + problem.index + 1} of the {count} that the grid line announces,"
-            f" found {problem.word[:40]!r}: truncated, or a wrong grid line?",
+            f"expected value {done + problem.index + 1} of the {count} that the grid line"
+            f" announces, found {problem.word[:40]!r}: truncated, or a wrong grid line?",
             line,
         )
 
 
-def _fill_lines(values, divisor, text, n_lines):
+def _fill_lines(values: Floats, divisor: float, text: bytes, n_lines: int) -> bool:
     """Fill places from so many lines; whether the text has just these lines and words."""
     if text[-1:] != b"\n":
         return False
@@ -295,6 +303,14 @@ def _fill_lines(values, divisor, text, n_lines):
     return count == len(values) and rest.isspace() and lines + rest.count(b"\n") == n_lines
 
 
-def suffix_of(path):
+def open_binary(path: str) -> BufferedIOBase:
+    """Open a file to read what it holds, decompressed."""
+    suffix = suffix_of(path)
+    if suffix == ".gz":
+        return gzip.open(path, "rb")
+    return lzma.open(path, "rb") if suffix == ".xz" else open(path, "rb")
+
+
+def suffix_of(path: PathLike) -> str:
     """Ending of a name that tells the compression."""
     return os.path.splitext(os.fspath(path))[1].lower()

@@ -5,16 +5,21 @@ Some megabytes at a time, printed by all cores: gigabytes go through without a
 second copy in memory.
 """
 
+from __future__ import annotations
+
 import gzip
 import lzma
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from io import BufferedIOBase
 
 import numpy as np
 
 from ...errors import ChargeError
 from ...grid.mapped import release
+from ...typing import Floats, PathLike
 from ..output import replacing
 from .numbers import format_values
 from .reader import THREADS, suffix_of
@@ -24,7 +29,7 @@ SLAB_VALUES = 1 << 18
 
 
 @contextmanager
-def text_writer(path):
+def text_writer(path: PathLike) -> Iterator[BufferedIOBase]:
     """Open a file that appears under its name when it is complete.
 
     Parameters
@@ -53,7 +58,7 @@ def text_writer(path):
             yield raw
 
 
-def slabs(values, multiple=8):
+def slabs(values: Floats, multiple: int = 8) -> Iterator[Floats]:
     """Cut a grid along its first axis into slabs of some megabytes.
 
     Parameters
@@ -76,7 +81,9 @@ def slabs(values, multiple=8):
         release(values)
 
 
-def write_values(file, path, slabs, columns):
+def write_values(
+    file: BufferedIOBase, path: PathLike, slabs: Iterable[Floats], columns: int
+) -> None:
     """Print slabs of numbers.
 
     Parameters
@@ -94,7 +101,7 @@ def write_values(file, path, slabs, columns):
     ChargeError
         If a value is not finite.
     """
-    pending = deque()
+    pending: deque[Future[bytes]] = deque()
     with ThreadPoolExecutor(THREADS) as pool:
         for slab in slabs:
             if not np.isfinite(slab).all():
@@ -107,7 +114,7 @@ def write_values(file, path, slabs, columns):
             file.write(text.result())
 
 
-def _parts(slab, columns):
+def _parts(slab: Floats, columns: int) -> Iterator[Floats]:
     """Cut rows into parts of some thousand numbers, whole rows or whole lines."""
     n_rows = max(1, CHUNK_VALUES // slab.shape[1])
     n_values = max(1, CHUNK_VALUES // columns) * columns

@@ -1,17 +1,23 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """What the user says of a density file; it overrules what the file says of itself."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from ...errors import ChargeError
+from ...grid.density import Density
 from ...grid.quantity import Quantity, compose_kind, find_quantity
+from ...typing import PathLike
 from ...units import BOHR, PER_BOHR3
 
-__all__ = ["LENGTHS", "VALUES", "Declared"]
+__all__ = ["LENGTHS", "UNDECLARED", "VALUES", "Declared"]
 
-VALUES = {"e/bohr^3": PER_BOHR3, "e/A^3": 1.0, "e": None}  # in e/A^3; None: times the volume
+# in e/A^3; None: times the volume
+VALUES: dict[str, float | None] = {"e/bohr^3": PER_BOHR3, "e/A^3": 1.0, "e": None}
 LENGTHS = {"bohr": BOHR, "A": 1.0}  # in A
 
 
@@ -30,14 +36,21 @@ class Declared(NamedTuple):
         What the file's one grid holds.
     """
 
-    species: list | None = None
-    pbc: tuple | None = None
+    species: Sequence[str] | None = None
+    pbc: tuple[bool, ...] | None = None
     values: str | None = None
     length: str | None = None
     quantity: Quantity | None = None
 
     @classmethod
-    def of(cls, path, species=None, pbc=None, unit=None, holds=None):
+    def of(
+        cls,
+        path: PathLike,
+        species: Sequence[str] | None = None,
+        pbc: Sequence[bool] | None = None,
+        unit: str | Sequence[str] | None = None,
+        holds: str | None = None,
+    ) -> Declared:
         """Check what :func:`deepmd_charge.read_density` is given.
 
         Raises
@@ -53,19 +66,23 @@ class Declared(NamedTuple):
                 f"{path}: units {' '.join(units)}: give one of the values"
                 f" ({', '.join(VALUES)}), one of lengths ({', '.join(LENGTHS)}), or both"
             )
+        axes: tuple[bool, ...] | None = None
         if pbc is not None:
-            pbc = tuple(np.ravel(pbc).tolist())
-            if len(pbc) != 3 or not set(pbc) <= {True, False}:
-                raise ChargeError(f"{path}: pbc {pbc}: give three truth values, one for each axis")
+            given = tuple(np.ravel(pbc).tolist())
+            if len(given) != 3 or not set(given) <= {True, False}:
+                raise ChargeError(
+                    f"{path}: pbc {given}: give three truth values, one for each axis"
+                )
+            axes = tuple(map(bool, given))
         return cls(
             species,
-            pbc and tuple(map(bool, pbc)),
+            axes,
             next(iter(values), None),
             next(iter(length), None),
             find_quantity(holds) if holds else None,
         )
 
-    def divisor(self, quantity, default, volume):
+    def divisor(self, quantity: Quantity, default: str, volume: float) -> float:
         """By what the values of a file are divided to become those of a density.
 
         Parameters
@@ -86,7 +103,7 @@ class Declared(NamedTuple):
         scale = VALUES[self.values or default]
         return volume if scale is None else 1.0 / scale
 
-    def overrule(self, density, path):
+    def overrule(self, density: Density, path: PathLike) -> Density:
         """Set what was declared of a density that has been read.
 
         Raises
@@ -110,3 +127,6 @@ class Declared(NamedTuple):
         if self.pbc is not None:
             density.atoms.pbc = self.pbc
         return density
+
+
+UNDECLARED = Declared()  # all is left to the file

@@ -1,9 +1,18 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """What atoms and values tell of a grid: whether it is one period, a part, or the wrong length."""
 
+from __future__ import annotations
+
 from itertools import product
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+from ...grid.density import Density
+from ...typing import ArrayLike, Booleans, Floats, Integers
+
+if TYPE_CHECKING:
+    from ase import Atoms
 
 __all__ = [
     "atoms_outside", "closest_pair", "closest_through_cell", "faces_break", "images",
@@ -27,13 +36,13 @@ FACE_POINTS = 100  # along each axis of a face, at most
 REPEAT = 1e-5  # of a value: what digits leave of equal ones
 
 
-def largest_on_faces(values):
+def largest_on_faces(values: Floats) -> float:
     """The largest absolute value on the six faces of a grid."""
     faces = [np.moveaxis(values, axis, 0)[k] for axis in range(3) for k in (0, -1)]
-    return max(np.abs(face).max() for face in faces)
+    return float(max(np.abs(face).max() for face in faces))
 
 
-def faces_break(density, axis):
+def faces_break(density: Density, axis: int) -> bool | None:
     """Whether a density does not go on from the last plane of an axis to the first.
 
     Parameters
@@ -52,7 +61,7 @@ def faces_break(density, axis):
     steps = tuple(slice(None, None, -(-n // FACE_POINTS)) for n in planes.shape[1:])
     across = np.stack([planes[k][steps] for k in (-3, -2, -1, 0, 1, 2)])
     least, most = TAILS
-    chosen = (across > least).all(axis=0) & (across[2:4] < most).all(axis=0)
+    chosen = np.all(across > least, axis=0) & np.all(across[2:4] < most, axis=0)
     face = np.zeros(planes.shape[1:], dtype=bool)
     face[steps] = chosen
     index = np.insert(np.argwhere(face), axis, 0, axis=1)
@@ -65,13 +74,13 @@ def faces_break(density, axis):
     return bool(misses > max(BREAK, BREAK_SLOPES * np.sqrt(np.mean(slopes[1:4] ** 2))))
 
 
-def _in_atoms(density, index):
+def _in_atoms(density: Density, index: Integers) -> Booleans:
     """Whether points of a grid (n, 3) lie within atoms or their images, where nothing is smooth."""
     from ase.data import covalent_radii
     from scipy.spatial import cKDTree
 
     places, numbers = images(density.atoms, density.origin)
-    points = density.points(np.ravel_multi_index(index.T, density.shape))
+    points = density.grid.at(index)
     inside = np.zeros(len(points), dtype=bool)
     for number in np.unique(numbers):
         reach = max(ATOM, covalent_radii[number])
@@ -80,7 +89,7 @@ def _in_atoms(density, index):
     return inside
 
 
-def images(atoms, origin=(0.0, 0.0, 0.0)):
+def images(atoms: Atoms, origin: ArrayLike = (0.0, 0.0, 0.0)) -> tuple[Floats, Integers]:
     """Atoms in the cell that begins at an origin and in the 26 about it.
 
     Returns
@@ -96,7 +105,7 @@ def images(atoms, origin=(0.0, 0.0, 0.0)):
     return positions, np.tile(atoms.numbers, len(shifts))
 
 
-def closest_pair(atoms):
+def closest_pair(atoms: Atoms) -> tuple[float, float, int, int]:
     """The two atoms or images that are closest as a multiple of the sum of their covalent radii.
 
     Returns
@@ -120,7 +129,7 @@ def closest_pair(atoms):
     return float(shares[k]), float(distances[k]), int(k[0]), int(index[k] % n)
 
 
-def atoms_outside(density, margin=1e-2):
+def atoms_outside(density: Density, margin: float = 1e-2) -> list[int]:
     """Which atoms lie outside the box of a grid, by more than a margin (A).
 
     Returns
@@ -136,7 +145,7 @@ def atoms_outside(density, margin=1e-2):
     return np.flatnonzero(is_outside.any(axis=1)).tolist()
 
 
-def closest_through_cell(atoms):
+def closest_through_cell(atoms: Atoms) -> tuple[float, int, int] | None:
     """Two atoms that are too close to one another through the faces of the cell.
 
     Returns
@@ -151,7 +160,7 @@ def closest_through_cell(atoms):
     return distance, i, j
 
 
-def repeated_planes(values):
+def repeated_planes(values: Floats) -> dict[int, bool]:
     """Along which axes the last plane of a grid is its first one.
 
     Returns
@@ -161,7 +170,7 @@ def repeated_planes(values):
         be one period of a crystal with a mirror plane between two planes of points.
     """
 
-    def alike(one, other):
+    def alike(one: Floats, other: ArrayLike) -> bool:
         return np.allclose(one, other, rtol=REPEAT, atol=0)
 
     found = {}

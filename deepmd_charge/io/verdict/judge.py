@@ -1,17 +1,24 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """Whether what a file holds can be the density of all valence electrons."""
 
+from __future__ import annotations
+
 import warnings
+from typing import TypeAlias
 
 from ...errors import ChargeError, ElectronCountWarning
+from ...grid.density import Density
 from ...grid.mapped import by_planes
-from .declared import Declared
+from ...typing import PathLike
+from .declared import UNDECLARED, Declared
 from .evidence import faces_break
-from .mistakes import likely_reading, units_of
+from .mistakes import Reading, likely_reading, units_of
 from .said import program_said, quantity_named
 from .stride import find_shorter
 
 __all__ = ["LEARN", "check_total", "find_doubts", "is_valence_density"]
+
+_Doubt: TypeAlias = tuple[str, type[Warning]]
 
 LEARN = "learn"  # as `check`: what is doubtful is an error
 
@@ -23,12 +30,14 @@ COARSE_TOLERANCE = 0.05  # electrons, of a cube of CP2K that lacks nothing but p
 NOTHING_SHARE = 1e-6  # of the integral of |rho|, that the digits of a file leave of zero
 
 
-def is_valence_density(density):
+def is_valence_density(density: Density) -> bool:
     """Whether the integral of a density can be a number of valence electrons."""
     return _is_valence(density.n_electrons, density)
 
 
-def check_total(density, path, declared=Declared(), check=True):
+def check_total(
+    density: Density, path: PathLike, declared: Declared = UNDECLARED, check: bool | str = True
+) -> None:
     """Refuse what cannot be the density of all valence electrons; wonder at odd counts.
 
     Parameters
@@ -63,8 +72,8 @@ def check_total(density, path, declared=Declared(), check=True):
             " density: give that, or say what is to be learnt by --is (holds=), --is total if it"
             " is that after all"
         )
-    doubts = [(text, UserWarning) for text in density.extra.get("doubts", [])]
-    wonders = []
+    doubts: list[_Doubt] = [(text, UserWarning) for text in density.extra.get("doubts", [])]
+    wonders: list[_Doubt] = []
     if check and quantity.is_total:
         electrons = density.n_electrons
         _check_integral(density, electrons, path, declared)
@@ -81,7 +90,7 @@ def check_total(density, path, declared=Declared(), check=True):
         warnings.warn(f"{path}: {text}", category, stacklevel=4)
 
 
-def find_doubts(density, declared=Declared()):
+def find_doubts(density: Density, declared: Declared = UNDECLARED) -> list[str]:
     """Why a density should not be learnt as it is, as far as no flag says otherwise.
 
     Returns
@@ -96,7 +105,7 @@ def find_doubts(density, declared=Declared()):
     return doubts
 
 
-def _check_integral(density, electrons, path, declared):
+def _check_integral(density: Density, electrons: float, path: PathLike, declared: Declared) -> None:
     """Refuse an integral that no number of valence electrons can be."""
     is_nothing = _is_nothing(density, electrons)
     if _is_valence(electrons, density) and not is_nothing:
@@ -117,7 +126,9 @@ def _check_integral(density, electrons, path, declared):
     )
 
 
-def _doubtful_count(density, electrons, declared):
+def _doubtful_count(
+    density: Density, electrons: float, declared: Declared
+) -> tuple[str | None, bool]:
     """What a number of electrons that is not whole, or too many for the distances, comes from.
 
     Returns
@@ -143,7 +154,7 @@ def _doubtful_count(density, electrons, declared):
     return None, False
 
 
-def _left_out(density, electrons):
+def _left_out(density: Density, electrons: float) -> tuple[str | None, bool]:
     """That points were left out, so that the cell is too long.
 
     Returns
@@ -175,7 +186,7 @@ def _left_out(density, electrons):
     ), shorter.miss <= INTEGRAL_TOLERANCE
 
 
-def _remedy(likely, now):
+def _remedy(likely: Reading, now: tuple[str, str]) -> str:
     """What is to be done about units."""
     better = [unit for unit in likely[:2] if unit not in now]
     worse = [unit for unit in now if unit not in likely[:2]]
@@ -187,7 +198,7 @@ def _remedy(likely, now):
     )
 
 
-def _odd_name(density, path):
+def _odd_name(density: Density, path: PathLike) -> str | None:
     """What the name of a file says, where nothing else says what it is."""
     if density.extra.get("spin") or density.extra.get("said"):
         return None
@@ -200,26 +211,26 @@ def _odd_name(density, path):
     )
 
 
-def _not_whole(electrons):
+def _not_whole(electrons: float) -> str:
     return f"the density integrates to {electrons:.6g} electrons, not a whole number"
 
 
-def _is_whole(electrons):
+def _is_whole(electrons: float) -> bool:
     return abs(electrons - round(electrons)) <= INTEGRAL_TOLERANCE
 
 
-def _is_nothing(density, electrons):
+def _is_nothing(density: Density, electrons: float) -> bool:
     """Whether an integral is zero, as far as grid and digits of a file can tell."""
     size = abs(electrons)
     return size <= INTEGRAL_TOLERANCE or (size < 1 and size <= NOTHING_SHARE * _size(density))
 
 
-def _size(density):
+def _size(density: Density) -> float:
     """Integral of |rho|."""
     total = sum(float(abs(plane).sum()) for plane in by_planes(density.values))
     return total / density.values.size * density.volume
 
 
-def _is_valence(electrons, density):
+def _is_valence(electrons: float, density: Density) -> bool:
     protons = int(density.atoms.numbers.sum())
     return bool(0 < electrons <= protons * (1 + NUCLEI_TOLERANCE))

@@ -6,12 +6,15 @@ times volume (the volume in bohr^3 times the electrons), and lengths in A where 
 bohr (0.148 times the electrons).
 """
 
+from __future__ import annotations
+
 from itertools import product
 from typing import NamedTuple
 
 import numpy as np
 
-from .declared import LENGTHS, VALUES
+from ...grid.density import Density
+from .declared import LENGTHS, VALUES, Declared
 from .evidence import closest_pair
 
 __all__ = ["Reading", "convert_units", "is_whole", "likely_reading", "units_of"]
@@ -35,18 +38,18 @@ class Reading(NamedTuple):
     closest: float  # distance of two atoms, as a multiple of the sum of their covalent radii
 
 
-def is_whole(electrons, tolerance=WHOLE):
+def is_whole(electrons: float, tolerance: float = WHOLE) -> bool:
     """Whether a number of electrons is one."""
     return abs(electrons - round(electrons)) <= tolerance
 
 
-def units_of(density, declared):
+def units_of(density: Density, declared: Declared) -> tuple[str, str]:
     """Units of values and lengths that a file was read in."""
     values, length = density.extra.get("units") or _UNITS.get(density.format, _OF_VASP)
     return declared.values or values, declared.length or length
 
 
-def likely_reading(density, declared, electrons):
+def likely_reading(density: Density, declared: Declared, electrons: float) -> Reading | None:
     """The units that a file is written in, where others than the format's explain its count.
 
     Parameters
@@ -86,7 +89,7 @@ def likely_reading(density, declared, electrons):
     return min(found, key=lambda reading: _unlikeliness(reading, now), default=None)
 
 
-def convert_units(density, units):
+def convert_units(density: Density, units: tuple[str, str]) -> None:
     """Take the numbers of a file for values and lengths in other units; changes the density."""
     now = density.extra["units"]
     length = LENGTHS[units[1]] / LENGTHS[now[1]]
@@ -99,7 +102,9 @@ def convert_units(density, units):
     density.extra["units"] = units
 
 
-def _reading(density, electrons, closest, now, units):
+def _reading(
+    density: Density, electrons: float, closest: float, now: tuple[str, str], units: tuple[str, str]
+) -> Reading:
     """What a density that was read in some units is in others."""
     length = LENGTHS[units[1]] / LENGTHS[now[1]]
     volume = density.volume * length**3
@@ -107,23 +112,23 @@ def _reading(density, electrons, closest, now, units):
     return Reading(*units, raw * _scale(units[0], volume) * volume, closest * length)
 
 
-def _scale(values, volume):
+def _scale(values: str, volume: float) -> float:
     return VALUES[values] or 1.0 / volume
 
 
-def _can_be(reading, density):
+def _can_be(reading: Reading, density: Density) -> bool:
     """Whether so many electrons, at such distances, make these atoms."""
     atoms = density.atoms
     are_many = 0.5 * len(atoms) <= reading.electrons <= atoms.numbers.sum() * NUCLEI
     return are_many and reading.closest >= CLOSEST
 
 
-def _unlikeliness(reading, now):
+def _unlikeliness(reading: Reading, now: tuple[str, str]) -> int:
     """How many mistakes a reading takes; bonds that are none count two."""
-    mistakes = sum(one != other for one, other in zip(reading, now))
+    mistakes = sum(one != other for one, other in zip(reading[:2], now, strict=True))
     return mistakes + 2 * (_oddity(reading) > ODD)
 
 
-def _oddity(reading):
+def _oddity(reading: Reading) -> float:
     """How far the shortest distance is from that of a bond."""
     return abs(np.log(max(reading.closest, 1e-9)))

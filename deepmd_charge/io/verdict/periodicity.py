@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """Whether a grid that does not say so is one period of a crystal, or a box about a molecule."""
 
+from __future__ import annotations
+
 import numpy as np
 
+from ...grid.density import Density
 from .evidence import atoms_outside, closest_through_cell, faces_break, largest_on_faces
 from .said import MOLECULAR
 
@@ -14,7 +17,7 @@ MARGIN = 1.1  # A, between the atoms of a molecule and the faces of its box
 AT_ZERO = 1e-3  # A
 
 
-def guess_periodicity(density, program):
+def guess_periodicity(density: Density, program: str | None) -> None:
     """Set ``atoms.pbc`` of a density whose file does not tell it, and say why.
 
     Programs for molecules write molecules, but for a grid that begins at zero and on whose
@@ -56,7 +59,7 @@ def guess_periodicity(density, program):
     density.extra["doubts"] += _doubts(density, is_part, outside)
 
 
-def _doubts(density, is_part, outside):
+def _doubts(density: Density, is_part: bool, outside: list[int]) -> list[str]:
     """Why the grid is neither one period nor a box about all atoms."""
     if outside and (is_part or not density.atoms.pbc.any()):
         some = ", ".join(str(i + 1) for i in outside[:5]) + (", ..." if len(outside) > 5 else "")

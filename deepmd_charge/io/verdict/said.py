@@ -6,10 +6,13 @@ Programs name a quantity in comment lines that nothing prescribes: " SPIN DENSIT
 ``quantity="difference"``, wherever the format has a place for a comment.
 """
 
+from __future__ import annotations
+
 import os
 import re
 
-from ...grid.quantity import QUANTITIES
+from ...grid.quantity import QUANTITIES, Quantity
+from ...typing import PathLike
 
 __all__ = [
     "MOLECULAR", "NAMING", "program_said", "quantity_named", "quantity_said", "split_quantity",
@@ -21,7 +24,7 @@ _TAG = re.compile(r' ?\bquantity="(\w+)"')  # as in extxyz
 _DENSITY = r"(?:densit(?:y|ies)|dens|rho)\b"
 _KIND = r"(?:(?:spin|charge|electron|electronic|valence|probability)[ -]?)*"
 # The first that fits decides; the text is in lower case, with blanks for underscores.
-_QUANTITIES = {
+_QUANTITY_WORDS = {
     "elf": (r"\belf([ab]|car)?\b", r"\belectron(ic)?[ -]locali[sz]ation"),
     "other": (
         r"\blaplacian\b",
@@ -105,11 +108,11 @@ _QUANTITIES = {
         r"\beldens\b",
     ),
 }  # fmt: skip
-_QUANTITIES = {name: re.compile("|".join(ways)) for name, ways in _QUANTITIES.items()}
+_QUANTITIES = {name: re.compile("|".join(ways)) for name, ways in _QUANTITY_WORDS.items()}
 # How, not what: "electron density from natural orbitals"
 _SOURCE = re.compile(r"\bfrom (the )?[\w -]*(orbitals|wave ?functions?)\b")
 
-_PROGRAMS = {
+_PROGRAM_WORDS = {
     "CP2K": r"-quickstep-|\bcp2k\b",
     "PySCF": r"\bpyscf\b",
     "Psi4": r"\bpsi ?4\b",
@@ -129,7 +132,7 @@ _PROGRAMS = {
     "ase": r"\bfrom ase\b",
     "Bader": r"\bbader\b",
 }
-_PROGRAMS = {name: re.compile(way) for name, way in _PROGRAMS.items()}
+_PROGRAMS = {name: re.compile(way) for name, way in _PROGRAM_WORDS.items()}
 # Programs for molecules. Some know crystals as well; none of them leaves a crystal's box.
 MOLECULAR = (
     "PySCF", "Psi4", "ORCA", "Multiwfn", "Gaussian", "Q-Chem", "TURBOMOLE", "NWChem", "Molpro",
@@ -148,7 +151,7 @@ _BOHR = re.compile(r"\bbohrs?\b")
 NAMING = ("FHI-aims",)
 
 # What names of files add to the words above.
-_NAMES = {
+_NAME_WORDS = {
     "magnetization": r"\b(mag|magn|spindens|sden|ds)\b",
     "up": r"\b(up|alpha|da|den0)$|\bdens\w* sp1$",
     "down": r"\b(down|dn|beta|db|den1)$|\bdens\w* sp2$",
@@ -157,10 +160,10 @@ _NAMES = {
     "partial": r"\b(bv(ol|at)|at(om)?vol)",
     "orbital": r"\bwf st\d+|\bwp .*\b(real|imag)\b",
 }
-_NAMES = {name: re.compile(way) for name, way in _NAMES.items()}
+_NAMES = {name: re.compile(way) for name, way in _NAME_WORDS.items()}
 
 
-def quantity_said(text):
+def quantity_said(text: str) -> Quantity | None:
     """What the values are by the words of a comment.
 
     Parameters
@@ -184,7 +187,7 @@ def quantity_said(text):
     return next((QUANTITIES[name] for name in others + found), None)
 
 
-def quantity_named(path):
+def quantity_named(path: PathLike) -> Quantity | None:
     """What the name of a file lets one think of its values, or None: a hint and no more."""
     stem = os.path.basename(os.fspath(path)).lower().partition(".cub")[0]
     name = re.sub(r"[\W_]+", " ", stem)
@@ -192,7 +195,7 @@ def quantity_named(path):
     return QUANTITIES[found] if found else None
 
 
-def units_said(text):
+def units_said(text: str) -> tuple[str | None, str | None]:
     """Units of values and of lengths that a comment names, as ``--unit`` spells them, or None."""
     text = _plain(text)
     values = length = None
@@ -206,20 +209,20 @@ def units_said(text):
     return values, length
 
 
-def program_said(text):
+def program_said(text: str) -> str | None:
     """Name of the program that wrote a comment, or None."""
     text = _plain(text)
     return next((name for name, way in _PROGRAMS.items() if way.search(text)), None)
 
 
-def words_of(quantity):
+def words_of(quantity: Quantity) -> str:
     """Words for a comment that :func:`quantity_said` takes for this quantity."""
     if quantity.is_total:
         return "electron density"
     return f'{quantity.description} quantity="{quantity.name}"'
 
 
-def with_quantity(comment, quantity):
+def with_quantity(comment: str, quantity: Quantity) -> str:
     """A comment that says what the values are, unless it does so already.
 
     Parameters
@@ -239,20 +242,20 @@ def with_quantity(comment, quantity):
     return comment if said == quantity else f'{comment} quantity="{quantity.name}"'.lstrip()
 
 
-def split_quantity(comment):
+def split_quantity(comment: str) -> tuple[str, Quantity | None]:
     """Part a comment into its words and the quantity that ``quantity="..."`` names, or None."""
     return _TAG.sub("", comment), _tagged(comment)
 
 
-def _tagged(text):
+def _tagged(text: str) -> Quantity | None:
     names = [name for name in _TAG.findall(text) if name in QUANTITIES]
     return QUANTITIES[names[-1]] if names else None
 
 
-def _plain(text):
+def _plain(text: str) -> str:
     return " ".join(text.lower().replace("_", " ").split())
 
 
-def _match(line):
+def _match(line: str) -> str | None:
     line = _SOURCE.sub("", line)
     return next((name for name, way in _QUANTITIES.items() if way.search(line)), None)

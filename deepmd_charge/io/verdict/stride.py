@@ -7,10 +7,16 @@ neighbours of a gap miss the planes at its ends by least; and the integral over 
 a periodic spline through the points, is a whole number of electrons.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from itertools import product
 from typing import NamedTuple
 
 import numpy as np
+
+from ...grid.density import Density
+from ...typing import Floats
 
 __all__ = ["Shorter", "find_shorter"]
 
@@ -23,22 +29,22 @@ WHOLE = 0.02  # electrons; points that are not evenly spaced cost digits
 class Shorter(NamedTuple):
     """A cell that ends earlier than number times step of a grid."""
 
-    cell: np.ndarray  # A
+    cell: Floats  # A
     electrons: float
     is_seen: bool  # by the polynomials alone, whatever the electrons
 
     @property
-    def miss(self):
+    def miss(self) -> float:
         """float: Electrons from a whole number."""
         return abs(self.electrons - round(self.electrons))
 
     @property
-    def is_whole(self):
+    def is_whole(self) -> bool:
         """bool: Whether it holds a whole number of electrons."""
         return self.miss < WHOLE
 
 
-def find_shorter(density):
+def find_shorter(density: Density) -> Shorter | None:
     """Find the period of a grid with left-out points: of those that may be the best.
 
     Parameters
@@ -63,7 +69,7 @@ def find_shorter(density):
     return min(found, key=lambda one: one.miss, default=None)
 
 
-def _last_steps(density, axis, stride):
+def _last_steps(density: Density, axis: int, stride: int) -> set[float]:
     """How many steps, k/stride, it may be from the last plane to the first of the next period."""
     planes = np.moveaxis(density.values, axis, 0)
     if len(planes) < 4:
@@ -74,29 +80,31 @@ def _last_steps(density, axis, stride):
     return {best} if slab * (1 - best) > SURE else {best, 1.0}
 
 
-def _miss(planes, step):
-    """By how much the planes at a gap of so many steps miss polynomials through their neighbours."""
+def _miss(planes: Floats, step: float) -> float:
+    """How much the planes at a gap of so many steps miss polynomials through their neighbours."""
     places = np.array([-1 - step, -step, 1.0, 2.0])
     miss = 0.0
     for end in (planes, planes[::-1]):
-        expected = 0.0
+        expected = np.zeros(planes.shape[1:])
         for k, neighbour in enumerate((-2, -1, 1, 2)):
             rest = np.delete(places, k)
             expected = expected + np.prod(rest / (rest - places[k])) * end[neighbour]
-        miss += np.square(expected - end[0]).sum()
+        miss += float(np.square(expected - end[0]).sum())
     return miss
 
 
-def _shorter(density, steps, is_seen):
+def _shorter(density: Density, steps: Sequence[float], is_seen: bool) -> Shorter:
     """The cell of a grid whose last step along each axis is a shorter one."""
     shape = np.array(density.shape)
-    weights = [np.ones(n) if g == 1 else _spline_weights(n, g) for n, g in zip(shape, steps)]
+    weights = [
+        np.ones(n) if g == 1 else _spline_weights(n, g) for n, g in zip(shape, steps, strict=True)
+    ]
     total = np.einsum("xyz,x,y,z->", density.values, *weights, optimize=True)
     cell = density.atoms.cell.array * ((shape - 1 + steps) / shape)[:, None]
     return Shorter(cell, float(total) / shape.prod() * density.volume, bool(is_seen))
 
 
-def _spline_weights(n, last):
+def _spline_weights(n: int, last: float) -> Floats:
     """Weights of points with unit steps, but for the one from the last to the first again."""
     from scipy.interpolate import CubicSpline
 

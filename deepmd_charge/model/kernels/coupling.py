@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """How three spherical harmonics couple to an invariant."""
 
+from __future__ import annotations
+
 import numpy as np
 
+from ...typing import Floats
 from .harmonics import LMAX, harmonics
 
 __all__ = ["TRIPLES", "coupling"]
@@ -17,7 +20,7 @@ TRIPLES = [
 ]
 
 
-def coupling(l1, l2, l3):
+def coupling(l1: int, l2: int, l3: int) -> Floats:
     r"""Normalised Gaunt coefficients of real harmonics.
 
     .. math:: G_{m_1 m_2 m_3} \propto \int Y_{l_1 m_1} Y_{l_2 m_2} Y_{l_3 m_3} \, d\Omega,
@@ -37,11 +40,11 @@ def coupling(l1, l2, l3):
         (2 l1 + 1, 2 l2 + 1, 2 l3 + 1)
     """
     # Gauss-Legendre x trapezoid is exact for polynomials up to 3 LMAX
-    x, weight = np.polynomial.legendre.leggauss(2 * LMAX)
-    phi = 2.0 * np.pi * np.arange(4 * LMAX) / (4 * LMAX)
-    x, phi = np.meshgrid(x, phi, indexing="ij")
-    sine = np.sqrt(1.0 - x**2)
-    y = harmonics(np, sine * np.cos(phi), sine * np.sin(phi), x, LMAX)
+    nodes, weight = np.polynomial.legendre.leggauss(2 * LMAX)
+    angles = 2.0 * np.pi * np.arange(4 * LMAX) / (4 * LMAX)
+    z, phi = np.meshgrid(nodes, angles, indexing="ij")
+    sine = np.sqrt(1.0 - z**2)
+    y = harmonics(np, sine * np.cos(phi), sine * np.sin(phi), z, LMAX)
     y1, y2, y3 = (np.array(y[l * l : (l + 1) ** 2]) for l in (l1, l2, l3))
     g = np.einsum("q,aqp,bqp,cqp->abc", weight, y1, y2, y3)
     return g / np.sqrt(np.sum(g**2))

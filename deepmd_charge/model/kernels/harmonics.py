@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """Real spherical harmonics as polynomials of a direction vector."""
 
+from __future__ import annotations
+
 import math
+
+from .arrays import Array, Namespace
 
 __all__ = ["LMAX", "harmonics"]
 
 LMAX = 6
 
 
-def harmonics(xp, x, y, z, lmax):
+def harmonics(xp: Namespace, x: Array, y: Array, z: Array, lmax: int) -> list[Array]:
     r"""Real solid harmonics :math:`\sqrt{4\pi/(2l+1)}\,|u|^l Y_{lm}(u)`, Racah-normalised.
 
     The functions are polynomials of the Cartesian components, so they stay

@@ -1,10 +1,16 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """Radial functions that are tabulated as piecewise cubic polynomials."""
 
+from __future__ import annotations
+
+from .arrays import Array, Namespace
+
 __all__ = ["piecewise_cubic"]
 
 
-def piecewise_cubic(xp, r, kind, step, coefficients):
+def piecewise_cubic(
+    xp: Namespace, r: Array, kind: Array, step: float | Array, coefficients: Array
+) -> Array:
     r"""Evaluate one of several tabulated radial functions at each distance.
 
     .. math::
@@ -22,7 +28,7 @@ def piecewise_cubic(xp, r, kind, step, coefficients):
         than float32 has.
     kind : array of int64
         (n,) which function.
-    step : float
+    step : float or array of shape ()
         The width h of the intervals in angstrom.
     coefficients : array
         (functions, intervals, 4) in powers of t, float64.
@@ -47,9 +53,9 @@ def piecewise_cubic(xp, r, kind, step, coefficients):
 # TensorFlow has names of its own for what the array API calls astype and take
 
 
-def _integer(xp, x):
+def _integer(xp: Namespace, x: Array) -> Array:
     return xp.cast(x, xp.int64) if hasattr(xp, "cast") else xp.astype(x, xp.int64)
 
 
-def _rows(xp, table, index):
+def _rows(xp: Namespace, table: Array, index: Array) -> Array:
     return xp.take(table, index, axis=0) if hasattr(xp, "take") else xp.gather(table, index)

@@ -5,12 +5,20 @@ A grid point may sit on a nucleus, so everything here is an even, smooth
 function of r at r = 0, and goes to zero smoothly at the cutoff.
 """
 
+from __future__ import annotations
+
 import math
+from collections.abc import Callable
+from typing import TypeAlias
 
-__all__ = ["RADIAL_BASES", "bessel", "chebyshev", "inverse_distance", "switch"]
+from .arrays import Array, Namespace
+
+__all__ = ["RADIAL_BASES", "RadialBasis", "bessel", "chebyshev", "inverse_distance", "switch"]
+
+RadialBasis: TypeAlias = Callable[[Namespace, Array, float, int, float], list[Array]]
 
 
-def cutoff(xp, r, rcut):
+def cutoff(xp: Namespace, r: Array, rcut: float) -> Array:
     r"""Even polynomial cutoff :math:`f_c(r) = (1 - r^2/r_c^2)^3`, 0 beyond r_c.
 
     Its first two derivatives vanish at r_c.
@@ -20,7 +28,7 @@ def cutoff(xp, r, rcut):
     return u * u * u
 
 
-def chebyshev(xp, r, rcut, n_radial, core):
+def chebyshev(xp: Namespace, r: Array, rcut: float, n_radial: int, core: float) -> list[Array]:
     r"""Chebyshev polynomials on a logarithmic axis that opens up at the nucleus.
 
     .. math::
@@ -59,7 +67,7 @@ def chebyshev(xp, r, rcut, n_radial, core):
     return basis[:n_radial]
 
 
-def bessel(xp, r, rcut, n_radial, core):
+def bessel(xp: Namespace, r: Array, rcut: float, n_radial: int, core: float) -> list[Array]:
     r"""Spherical Bessel functions of order zero times the cutoff.
 
     .. math:: R_n(r) = \frac{\sin(n \pi r / r_c)}{n \pi r / r_c} f_c(r),
@@ -84,15 +92,15 @@ def bessel(xp, r, rcut, n_radial, core):
     return [f / (n + 1.0) for n, f in enumerate(chain)]
 
 
-RADIAL_BASES = {"chebyshev": chebyshev, "bessel": bessel}
+RADIAL_BASES: dict[str, RadialBasis] = {"bessel": bessel, "chebyshev": chebyshev}
 
 
-def inverse_distance(xp, r, eps):
+def inverse_distance(xp: Namespace, r: Array, eps: float) -> Array:
     r"""The regularised :math:`1/\sqrt{r^2 + \epsilon^2}` (1/angstrom)."""
     return 1.0 / xp.sqrt(r * r + eps * eps)
 
 
-def switch(xp, r, rcut_smth, rcut):
+def switch(xp: Namespace, r: Array, rcut_smth: float, rcut: float) -> Array:
     r"""The fifth-order switching function of DeepPot-SE.
 
     .. math:: w(u) = u^3 (-6 u^2 + 15 u - 10) + 1, \qquad

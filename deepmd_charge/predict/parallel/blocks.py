@@ -1,14 +1,25 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """The loop over blocks: on all cores of a process, or on all ranks of an MPI run."""
 
+from __future__ import annotations
+
 import os
 import sys
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import numpy as np
 
+from ...grid.blocks import Blocks, Parts
+from ...typing import Floats
+from .mpi import Ranks
+
 __all__ = ["BlockFunction", "available_cores", "evaluate_blocks", "in_order"]
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 class BlockFunction:
@@ -21,17 +32,33 @@ class BlockFunction:
     functions : list of callable
     threads : int
         Threads that may evaluate at the same time.
+    job : object
+        What other ranks make theirs from; None where this process evaluates alone.
     """
 
-    def __init__(self, blocks, functions, threads):
+    job: object = None
+
+    def __init__(
+        self,
+        blocks: Blocks | Parts,
+        functions: Sequence[Callable[[Floats], Floats]],
+        threads: int,
+    ) -> None:
         self.blocks, self.functions, self.threads = blocks, functions, threads
 
-    def __call__(self, number):
+    def __call__(self, number: int) -> Floats:
         """Values of each function on a block, (n_functions, ...)."""
         return np.stack([self.blocks.values(number, f) for f in self.functions])
 
 
-def evaluate_blocks(function, numbers=None, ranks=None, done=0, show=True, name=None):
+def evaluate_blocks(
+    function: BlockFunction,
+    numbers: Sequence[int] | None = None,
+    ranks: Ranks | None = None,
+    done: int = 0,
+    show: bool = True,
+    name: str | None = None,
+) -> Iterator[tuple[int, Floats]]:
     """Evaluate blocks by threads of this process, or by several MPI ranks, with a progress bar.
 
     Parameters
@@ -63,16 +90,17 @@ def evaluate_blocks(function, numbers=None, ranks=None, done=0, show=True, name=
     if numbers is None:
         numbers = range(len(function.blocks))
     if ranks is None or ranks.size == 1:
-        found = zip(numbers, in_order(function, numbers, function.threads))
+        values = in_order(function, numbers, function.threads)
+        found: Iterable[tuple[int, Floats]] = zip(numbers, values, strict=True)
     else:
         found = ranks.evaluate(function, numbers)
     with _progress_bar(function.blocks.size, done, show, name) as bar:
-        for number, values in found:
-            yield number, values
-            bar.update(values[0].size)
+        for number, block in found:
+            yield number, block
+            bar.update(block[0].size)
 
 
-def available_cores():
+def available_cores() -> int:
     """Number of cores that this process may use: those of its affinity mask."""
     try:
         return len(os.sched_getaffinity(0))
@@ -80,7 +108,9 @@ def available_cores():
         return os.cpu_count() or 1
 
 
-def in_order(function, items, n_threads):
+def in_order(
+    function: Callable[[Item], Result], items: Iterable[Item], n_threads: int
+) -> Iterator[Result]:
     """Yield function(item) of every item, in their order, evaluated by several threads.
 
     No more than a few results wait at any time. When the caller stops early,
@@ -91,7 +121,7 @@ def in_order(function, items, n_threads):
         return
     pool = ThreadPoolExecutor(n_threads)
     try:
-        waiting = deque()
+        waiting: deque[Future[Result]] = deque()
         for item in items:
             waiting.append(pool.submit(function, item))
             if len(waiting) > 2 * n_threads:
@@ -102,7 +132,7 @@ def in_order(function, items, n_threads):
         pool.shutdown(cancel_futures=True)
 
 
-def _progress_bar(size, done, show, name):
+def _progress_bar(size: int, done: int, show: bool, name: str | None) -> Any:
     """Points done of so many, points a second and the time left, on standard error."""
     from tqdm import tqdm
 

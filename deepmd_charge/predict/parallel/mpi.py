@@ -10,16 +10,37 @@ file system, except to read the models.
 MPI is loaded only where several ranks were started.
 """
 
+from __future__ import annotations
+
 import atexit
 import os
+import platform
 import signal
 import time
 import warnings
 from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol, TypeAlias
 
 from ...errors import ChargeError
+from ...typing import Floats
 
 __all__ = ["Ranks", "communicator", "launched", "on_ranks"]
+
+Comm: TypeAlias = Any  # mpi4py.MPI.Comm
+Message: TypeAlias = tuple[int, tuple[str, Any]]  # who sends it, what it is, its content
+
+
+class BlockFunction(Protocol):
+    """Values of a block, given its number."""
+
+    @property
+    def job(self) -> object:
+        """What other ranks make theirs from."""
+
+    def __call__(self, number: int, /) -> Floats:
+        """Values of a block."""
+
 
 # Rank and size, as Open MPI, MPICH and Intel MPI (or Slurm's PMI-2), and Slurm with PMIx tell them.
 _RANK_AND_SIZE = (
@@ -35,7 +56,7 @@ _JOB, _BLOCK, _STOP = "job", "block", "stop"
 _DONE, _FAILED, _GONE = "done", "failed", "gone"
 
 
-def launched():
+def launched() -> tuple[int, int]:
     """Read from the environment how this process was launched.
 
     Returns
@@ -49,7 +70,9 @@ def launched():
     return 0, 1
 
 
-def on_ranks(lead, prepare):
+def on_ranks(
+    lead: Callable[[Ranks], object], prepare: Callable[[Any], Callable[[int], Floats]]
+) -> None:
     """Let rank 0 lead, while the other ranks evaluate blocks for it.
 
     Parameters
@@ -73,7 +96,7 @@ def on_ranks(lead, prepare):
         lead(ranks)
 
 
-def communicator():
+def communicator() -> Comm | None:
     """Find the ranks that were started together.
 
     Returns
@@ -129,27 +152,30 @@ class Ranks:
         Number of ranks.
     """
 
-    def __init__(self, comm):
-        self._comm = comm
-        self.size = comm.size if comm else 1
-        self._others = range(1, self.size)
-        self._request = None  # a message that is coming in
+    def __init__(self, comm: Comm | None) -> None:
+        self._comm: Comm = comm
+        self.size: int = comm.size if comm else 1
+        self._others: Sequence[int] = range(1, self.size)
+        self._request: Any = None  # a message that is coming in
 
-    def __enter__(self):
+    def __enter__(self) -> Ranks:
         return self
 
-    def __exit__(self, kind, *_):
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None and issubclass(kind, KeyboardInterrupt) and self._others:
-            return self._abandon()
+            self._abandon()
+            return
         for rank in self._others:
             self._comm.send((_STOP, None), rank)
         present = set(self._others)
         while present:
-            rank, (kind, _) = self._receive()
-            if kind == _GONE:
+            rank, (answer, _) = self._receive()
+            if answer == _GONE:
                 present.discard(rank)
 
-    def evaluate(self, function, numbers):
+    def evaluate(
+        self, function: BlockFunction, numbers: Sequence[int]
+    ) -> Iterator[tuple[int, Floats]]:
         """Evaluate blocks, in whatever order they come.
 
         Parameters
@@ -187,20 +213,20 @@ class Ranks:
                 number = queue.popleft()
                 yield number, function(number)
 
-    def _abandon(self):
+    def _abandon(self) -> None:
         """Leave MPI without farewell, which would wait for all ranks: the launcher ends them."""
         self._others = ()
         atexit.register(os._exit, 1)
 
-    def _assign(self, queue, rank):
+    def _assign(self, queue: deque[int], rank: int) -> int:
         """Give a rank the next block; the number of blocks given, 0 or 1."""
         if not queue:
             return 0
         self._comm.send((_BLOCK, queue.popleft()), rank)
         return 1
 
-    def _poll(self):
-        """Get a message, (sender, what it says), or None while there is none."""
+    def _poll(self) -> Message | None:
+        """Get a message, or None while there is none."""
         # never inside MPI for long: a large message comes when its sender looks
         # after it, and no signal is heard there while a lost rank is waited for
         if self._request is None:
@@ -214,7 +240,7 @@ class Ranks:
         self._request = None
         return content
 
-    def _receive(self):
+    def _receive(self) -> Message:
         """Wait for a message."""
         deadline = time.monotonic() + _LOST
         while (message := self._poll()) is None:
@@ -225,13 +251,15 @@ class Ranks:
         return message
 
 
-def _evaluate_for_rank_0(comm, prepare):
+def _evaluate_for_rank_0(comm: Comm, prepare: Callable[[Any], Callable[[int], Floats]]) -> None:
     """Evaluate blocks until rank 0 says stop."""
     # what is amiss with a model, or that the run is interrupted, is for rank 0 to say
     warnings.simplefilter("ignore")
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)
-    function, failed, sent = None, False, []
+    function: Callable[[int], Floats]  # the first message has its job
+    failed = False
+    sent: list[Any] = []
     while True:
         while not comm.iprobe(source=0):
             time.sleep(_NAP)
@@ -244,7 +272,7 @@ def _evaluate_for_rank_0(comm, prepare):
             if kind == _JOB:
                 function = prepare(content)
                 continue
-            answer = _DONE, (content, function(content))
+            answer: tuple[str, Any] = _DONE, (content, function(content))
         except Exception as error:  # all that can go wrong is told by rank 0
             failed = True
             answer = _FAILED, _complaint(error, comm.rank)
@@ -256,9 +284,7 @@ def _evaluate_for_rank_0(comm, prepare):
         request.wait()
 
 
-def _complaint(error, rank):
-    import platform
-
+def _complaint(error: Exception, rank: int) -> str:
     reason = " ".join(str(error).split())
     if not isinstance(error, ChargeError):
         reason = f"{type(error).__name__}: {reason}"
