@@ -61,7 +61,7 @@ def dataset_info(
         superposed atomic densities.
     """
     elements: list[str] = []
-    facts: list[tuple[dict[str, float], float, str]] = []
+    facts: list[Facts] = []
     spacings: list[float] = []
     kinds: dict[str, str] = {}
     sources: dict[str, str] = {}
