@@ -61,7 +61,7 @@ def dataset_info(
         superposed atomic densities.
     """
     elements: list[str] = []
-    facts: list[Facts] = []
+    facts: list[valences.Facts] = []
     spacings: list[float] = []
     kinds: dict[str, str] = {}
     sources: dict[str, str] = {}
