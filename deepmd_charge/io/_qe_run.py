@@ -49,7 +49,7 @@ class Run:
     reciprocal : np.ndarray, shape (3, 3)
         Vectors of the reciprocal cell in rows, 2 pi / alat.
     ecutrho : float
-        The largest |G|^2, Ry.
+        The largest squared length of a wave, Ry.
     gamma_only : bool
         Whether opposite waves are left out.
     n_waves : int

@@ -34,7 +34,7 @@ class Cutoff:
     Attributes
     ----------
     ecutrho : float
-        The largest |G|^2, Ry.
+        The largest squared length of a wave, Ry.
     gamma_only : bool
         Whether one of two opposite waves is left out.
     alat : float
