@@ -1,17 +1,26 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
-# `make demo` and `make test` need nothing before them but Python and a network.
+# `make demo`, `make test` and `make docs` need nothing before them but Python and a network.
 
 PYTHON ?= python3
 VENV   := .venv
 DEMO   ?= demo
 
-.PHONY: demo test clean
+.PHONY: demo test docs clean
 
 demo: $(VENV)/installed
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" examples/silicon/run.sh "$(DEMO)"
 
 test: $(VENV)/installed
 	$(VENV)/bin/python -m pytest -q -n 2 --dist loadfile
+
+# docs/_build/html/index.html; a page that fails, or any warning, is an error
+docs: $(VENV)/installed-docs
+	$(VENV)/bin/python -m sphinx -T -W --keep-going -n -b html docs docs/_build/html
+
+$(VENV)/installed-docs: $(VENV)/installed
+	@echo "Installing Sphinx"
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
+	@touch $@
 
 # Installed editable: changes in deepmd_charge/ need no new installation.
 $(VENV)/installed: pyproject.toml setup.py
@@ -25,4 +34,4 @@ $(VENV)/installed: pyproject.toml setup.py
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(DEMO)
+	rm -rf $(VENV) $(DEMO) docs/_build

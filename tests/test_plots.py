@@ -4,6 +4,7 @@
 import numpy as np
 import pytest
 from ase import Atoms
+from matplotlib.collections import QuadMesh
 
 from deepmd_charge import ChargeError, Density
 from deepmd_charge.grid.plots import (
@@ -13,6 +14,7 @@ from deepmd_charge.grid.plots import (
     plot_comparison,
     plot_density,
 )
+from deepmd_charge.grid.quantity import QUANTITIES
 
 CELL = [[4.0, 0.0, 0.0], [1.5, 3.0, 0.0], [0.5, -1.0, 5.0]]
 
@@ -140,3 +142,13 @@ def test_labels_say_what_is_drawn(density, kind, label):
         unit = label.partition(" (")[2]
         others = {text.partition(" (")[2] for text in labels if "in the plane" not in text}
         assert {text for text in others if "Å$^3$" in text or "eV" in text} <= {unit}
+
+
+@pytest.mark.parametrize("quantity", QUANTITIES)
+def test_zero_is_white_where_both_signs_mean_as_much(density, quantity):
+    density.declare(f"cube:{quantity}")
+    for figure in (plot_density(density), plot_comparison(density, density * 0.5)):
+        axes = [a for part in (figure, *figure.subfigs) for a in part.axes]
+        image = next(c for c in axes[0].collections if isinstance(c, QuadMesh))
+        white = min(image.to_rgba(np.zeros(1))[0, :3]) > 0.95
+        assert white == (quantity in ("difference", "magnetization", "orbital"))

@@ -378,7 +378,12 @@ def test_other_hdf5_files(tmp_path, content, message):
     "name", ["charge-density.dat", "x.save/charge-density.dat", "si.save", "si.save/"]
 )
 def test_quantum_espressos_folder(name):
-    with pytest.raises(ChargeError, match=r"Quantum ESPRESSO.*pp.x"):
+    assert format_of(name) == "qe/save"
+
+
+@pytest.mark.parametrize("name", ["x.save/wfc1.dat", "data-file-schema.xml"])
+def test_other_files_of_quantum_espresso(name):
+    with pytest.raises(ChargeError, match=r"Quantum ESPRESSO.*give its prefix.save folder"):
         format_of(name)
 
 

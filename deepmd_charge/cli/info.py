@@ -67,6 +67,9 @@ def as_text(facts: dict[str, Any]) -> str:
     ]
     if any(facts["origin"]):
         lines.append(("origin", f"{row(facts['origin'], '.5f')} A"))
+    if waves := facts["waves"]:
+        half = ", one of two opposite ones (Gamma)" if waves["gamma_only"] else ""
+        lines.append(("waves", f"{waves['n_waves']} up to {waves['ecutrho']:g} Ry{half}"))
     unit = f" {facts['unit']}".rstrip()
     if facts["electrons"] is None and facts["integral"] is not None:
         lines.append(("integral", f"{facts['integral']:.6f} mu_B"))

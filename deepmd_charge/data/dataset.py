@@ -48,7 +48,7 @@ def dataset_info(
         appearance, without "X";
         "valence": dict of element to valence electrons, as far as known;
         "valence_error", where one is known: by how much each may be wrong;
-        "grid_spacing": mean over frames and axes of |cell vector| / n in A, or
+        "grid_spacing": mean over frames and axes of ``|cell vector| / n`` in A, or
         None; "kind": str such as "vasp/chgcar", or None; "saed": str, where the
         superposed atomic densities come from that stand beside the densities,
         such as "upf", or None.
@@ -61,7 +61,7 @@ def dataset_info(
         superposed atomic densities.
     """
     elements: list[str] = []
-    facts: list[tuple[dict[str, float], float, str]] = []
+    facts: list[valences.Facts] = []
     spacings: list[float] = []
     kinds: dict[str, str] = {}
     sources: dict[str, str] = {}

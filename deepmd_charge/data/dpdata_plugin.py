@@ -30,11 +30,10 @@ from ..grid.channels import channel
 from ..grid.density import Density
 from ..grid.quantity import compose_kind, find_quantity
 from ..io import LEARN, iterate_densities
-from ..saed.sources import beside, is_density_file, open_source
+from ..saed.sources import Source, beside, is_density_file, open_source
 from ..saed.table import RadialTable
 from ..typing import PathLike
 from .sampling import N_POINTS, POINTS_PER_FRAME, random_generator, sample_frames
-from .superpositions import Source
 
 DATA_TYPES = (
     # e/A^3, zero on the real atoms
@@ -250,6 +249,13 @@ class CubeFormat(DensityFormat):
     """Gaussian cube."""
 
     format = "cube"
+
+
+@Format.register("qe/save")
+class QuantumESPRESSOFormat(DensityFormat):
+    """Quantum ESPRESSO's own densities: a prefix.save folder, or its charge-density file."""
+
+    format = "qe/save"
 
 
 @Format.register("xsf")

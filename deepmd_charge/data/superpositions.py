@@ -9,15 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from ..errors import ChargeError
 from ..grid.density import Density
 from ..saed.fit import RadialFit
-from ..saed.sources import (
-    FIT,
-    AtomSource,
-    FileSource,
-    TableSource,
-    beside,
-    is_density_file,
-    open_source,
-)
+from ..saed.sources import FIT, Source, beside, is_density_file, open_source
 from ..saed.table import Cost, RadialTable
 from ..typing import PathLike
 
@@ -26,7 +18,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Superpositions"]
 
-Source: TypeAlias = AtomSource | TableSource | FileSource
 Reader: TypeAlias = Callable[[str], Iterator[tuple[str, Density]]]
 
 

@@ -95,13 +95,13 @@ class Engine:
         return values if self.superposition is None else values + self.superposition(images, points)
 
     def difference(self, images, points):
-        """Density less that of :attr:`superposition`; parameters as for :meth:`density`."""
+        """Density less that of ``superposition``; parameters as for :meth:`density`."""
         return self._difference(points, images.bins)
 
     def novelty(self, images, points):
         """How far each point's neighbour count is outside the training range.
 
-        As :meth:`.graph.FrozenGraph.novelty`; parameters as for :meth:`density`.
+        As ``FrozenGraph.novelty``; parameters as for :meth:`density`.
         """
         low, high = (self._value(f"neighbor_range.{end}") for end in ("low", "high"))
         counts = np.zeros((len(points), len(low)))

@@ -57,8 +57,8 @@ def channel(
     """Values of one scalar field, on the whole grid or at some of its points.
 
     With n the total density and m the magnetisation, these are n, (n + m)/2,
-    (n - m)/2, m and |m|. A model's output does not change when the structure is
-    rotated; of a non-collinear magnetisation, whose components do, only |m| can
+    (n - m)/2, m and ``|m|``. A model's output does not change when the structure is
+    rotated; of a non-collinear magnetisation, whose components do, only ``|m|`` can
     be learnt.
 
     Parameters

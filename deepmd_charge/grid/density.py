@@ -134,7 +134,7 @@ class Density:
         return total / self.values.size * self.volume
 
     def points(self, index: Integers | None = None) -> Floats:
-        """Positions of grid points, (n, 3), A; see :meth:`Grid.points`."""
+        """Positions of grid points, (n, 3), A; see :meth:`.Grid.points`."""
         return self.grid.points(index)
 
     def __add__(self, other: Density) -> Density:

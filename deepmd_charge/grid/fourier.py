@@ -15,12 +15,12 @@ from .grid import check_shape
 def fourier_interpolate(values: ArrayLike, shape: Iterable[SupportsIndex]) -> Floats:
     """Sample the trigonometric polynomial through periodic values on another grid.
 
-    Along an axis of n points the values f_j are taken as
+    Along an axis of n points the values f_j are taken as::
 
         f(x) = sum_{|k| <= n/2} c_k exp(2 pi i k x),    f_j = f(j/n),
 
     where for even n the two waves k = +-n/2, which the grid cannot tell apart,
-    share one coefficient equally (this keeps f real). Waves with |k| > m/2 are
+    share one coefficient equally (this keeps f real). Waves with ``|k| > m/2`` are
     left out, where m is the new number of points, and the rest is sampled at
     j/m. So the mean, hence the number of electrons, stays as it is; a function
     whose waves fit both grids is met exactly; and a finer grid and back gives

@@ -25,9 +25,9 @@ class Comparison:
     n_points : int
         Number of points.
     sum_abs, sum_sq, max_abs : float
-        Sum |d|, sum d^2 and max |d|, in e/A^3 and its square.
+        ``sum |d|``, ``sum d^2`` and ``max |d|``, in e/A^3 and its square.
     true_abs, true_sq, true_mean, true_spread : float
-        Sum |true|, sum true^2, mean and spread of the true values.
+        ``sum |true|``, ``sum true^2``, mean and spread of the true values.
     electrons_true, electrons_predicted : float
         Sum of the values times the volume of a grid point.
     """
@@ -108,11 +108,11 @@ class Comparison:
         Returns
         -------
         dict
-            ``mae`` = sum |d| / n, ``rmse`` = sqrt(sum d^2 / n) and ``max`` =
-            max |d|, in e/A^3; ``r2`` = 1 - sum d^2 / sum (true - mean)^2;
-            ``nmae`` = 100 sum |d| / sum |true| and ``rrmse`` =
-            100 sqrt(sum d^2) / sqrt(sum true^2), in %; ``electrons_true`` and
-            ``electrons_predicted``; ``n_points``. A ratio whose denominator
+            ``mae = sum |d| / n``, ``rmse = sqrt(sum d^2 / n)`` and ``max = max |d|``,
+            in e/A^3; ``r2 = 1 - sum d^2 / sum (true - mean)^2``;
+            ``nmae = 100 sum |d| / sum |true|`` and
+            ``rrmse = 100 sqrt(sum d^2) / sqrt(sum true^2)``, in %; ``electrons_true``
+            and ``electrons_predicted``; ``n_points``. A ratio whose denominator
             is zero is NaN.
         """
         return {

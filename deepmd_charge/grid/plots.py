@@ -26,6 +26,8 @@ from .density import Density
 from .metrics import Comparison
 from .plane import AXES, Plane, busiest_slice, layer_spacing
 
+_SIGNED_COLOURS = "RdBu_r"  # white at zero
+
 
 def plot_density(
     density: Density, axis: int = 2, index: int | None = None, title: str | None = None
@@ -39,7 +41,7 @@ def plot_density(
     axis : int, optional
         Grid axis that numbers the slices; the average runs along it too.
     index : int, optional
-        Slice along `axis`; by default :func:`busiest_slice`.
+        Slice along `axis`; by default :func:`.busiest_slice`.
     title : str, optional
         Heading of the page.
 
@@ -51,7 +53,7 @@ def plot_density(
     figure = Figure(figsize=(11.0, 4.8), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1.0, 1.2))
     plane = Plane(density, axis, index)
-    image = _draw(left, plane, density.values, _shared_norm(plane, density.values), "viridis")
+    image = _draw(left, plane, density.values, *_scale(density, plane, density.values))
     _colorbar(figure, image, left, _label(density))
     left.set_title(_name(density))
     _averages(right, density, axis, {_name(density): density.values})
@@ -91,15 +93,15 @@ def plot_comparison(
 
     plane = Plane(reference, axis, index)
     slices = top.subplots(1, 3, sharey=True)
-    density_norm = _shared_norm(plane, true, predicted)
+    norm, colours = _scale(reference, plane, true, predicted)
     for axes, values, name in (
         (slices[0], true, "reference"),
         (slices[1], predicted, "prediction"),
     ):
-        image = _draw(axes, plane, values, density_norm, "viridis")
+        image = _draw(axes, plane, values, norm, colours)
         axes.set_title(name)
     _colorbar(top, image, slices[:2], _label(reference))
-    image = _draw(slices[2], plane, error, _symmetric_norm(plane, error), "RdBu_r")
+    image = _draw(slices[2], plane, error, _symmetric_norm(plane, error), _SIGNED_COLOURS)
     slices[2].set_title("prediction \N{MINUS SIGN} reference")
     _colorbar(top, image, slices[2], _label(reference, "error"))
     for axes in slices[1:]:
@@ -203,6 +205,13 @@ def _label(density: Density, name: str | None = None) -> str:
     return (name or _name(density)) + (f" ({unit})" if unit else "")
 
 
+def _scale(density: Density, plane: Plane, *grids: Floats) -> tuple[Normalize, str]:
+    """Choose one colour scale for grids of what a density holds, with zero in white if signed."""
+    if density.quantity.is_signed:
+        return _symmetric_norm(plane, *grids), _SIGNED_COLOURS
+    return _shared_norm(plane, *grids), "viridis"
+
+
 def _shared_norm(plane: Plane, *grids: Floats) -> Normalize:
     """Make one colour scale that spans all but the outermost 0.2% of the values.
 
@@ -213,9 +222,9 @@ def _shared_norm(plane: Plane, *grids: Floats) -> Normalize:
     return Normalize(low, high if high > low else low + 1.0)
 
 
-def _symmetric_norm(plane: Plane, values: Floats) -> Normalize:
+def _symmetric_norm(plane: Plane, *grids: Floats) -> Normalize:
     """Make a colour scale with zero in the middle, else like `_shared_norm`."""
-    limit = np.percentile(np.abs(plane.take(values)), 99.8) or 1.0
+    limit = np.percentile(np.abs([plane.take(values) for values in grids]), 99.8) or 1.0
     return Normalize(-limit, limit)
 
 

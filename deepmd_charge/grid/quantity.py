@@ -41,6 +41,11 @@ class Quantity:
         """bool: Whether the values are so much per volume, and change with its unit."""
         return self.unit.endswith("/A^3")
 
+    @property
+    def is_signed(self) -> bool:
+        """bool: Whether zero lies amid the values, and either sign means as much."""
+        return self.name in ("magnetization", "difference", "orbital")
+
 
 _DENSITY, _SPIN = ("e/A^3", "electrons"), ("mu_B/A^3", "mu_B")
 QUANTITIES = {

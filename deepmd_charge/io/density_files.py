@@ -12,7 +12,7 @@ from ..errors import ChargeError
 from ..grid.density import Density
 from ..grid.grid import Grid
 from ..typing import PathLike
-from .formats import FORMATS, format_of, writable_format
+from .formats import FORMATS, format_of, output_file, writable_format
 from .frames import choose_frames, is_one_frame, no_such_frames, split_frames
 from .output import check_output
 from .verdict.declared import Declared
@@ -263,7 +263,11 @@ def check_writable(path: PathLike, format: str | None = None, kind: str = "") ->
         If the folder does not take it, or its name stands for no format that
         can be written.
     """
-    check_output(path)
+    file = output_file(path, format)
+    if os.path.exists(os.path.dirname(file) or "."):  # else a folder that is made
+        check_output(file)
+    else:
+        check_output(path)
     writable_format(path, format, kind)
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,7 @@ def describe(
     atoms, values, quantity = density.atoms, density.values, density.quantity
     grids = density.extra.get("spin", [])
     spin = grids if quantity.integral == "electrons" else []  # those of a LOCPOT are no moments
+    cutoff = density.extra.get("cutoff")
     counts = [augmentation_counts(text) for text in density.extra.get("augmentation", [])]
     return {
         "file": str(path),
@@ -63,6 +65,7 @@ def describe(
         "origin": density.origin.tolist(),
         "grid": list(density.shape),
         "spacing": (atoms.cell.lengths() / density.shape).tolist(),
+        "waves": asdict(cutoff) if cutoff else None,
         "electrons": density.n_electrons if quantity.integral == "electrons" else None,
         "integral": density.n_electrons if quantity.integral else None,
         "can_be_valence_density": quantity.is_total and is_valence_density(density),

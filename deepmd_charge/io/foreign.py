@@ -18,7 +18,11 @@ _VASP = "VASP writes the density to vaspwave.h5: set LCHARGH5 = .TRUE. (and LCHA
 
 # Groups and datasets that only such a file has, what it is, and what to do; the first decides.
 _HDF5 = (
-    (("rhotot_g",), "Quantum ESPRESSO's own charge density, the coefficients of waves", _PP),
+    (
+        ("rhotot_g",),
+        "Quantum ESPRESSO's own charge density",
+        f"call it charge-density.hdf5 again, beside its data-file-schema.xml, or {_PP}",
+    ),
     (("evc", "MillerIndices"), "wave functions of Quantum ESPRESSO, no charge density", _PP),
     (("results/partial_charges",), "partial charge densities of VASP, not the total one", _VASP),
     (("intermediate",), "a vaspout.h5 without a charge density (charge/charge)", _VASP),
@@ -26,9 +30,10 @@ _HDF5 = (
     (("nucleus",), "orbitals of TREXIO, no density on a grid", "write a cube from them"),
     (("type.raw",), "a data set of DeePMD-kit", "name it under systems in input.json"),
 )
+_OF_RUN = "give its prefix.save folder, or the charge-density.dat in it"
 _NAMES = {
-    "CHARGE-DENSITY.DAT": "Quantum ESPRESSO's own charge density, the coefficients of waves",
-    "*.SAVE": "a folder of Quantum ESPRESSO, whose charge density is coefficients of waves",
+    "DATA-FILE-SCHEMA.XML": "the record of a run of Quantum ESPRESSO",
+    "WFC*.DAT": "wave functions of Quantum ESPRESSO, no charge density",
 }
 
 
@@ -36,7 +41,7 @@ def explain_name(path: PathLike) -> str | None:
     """Say what a file or folder is by its name; None where that is not known."""
     name = os.path.basename(os.path.normpath(path)).upper()
     found = (what for pattern, what in _NAMES.items() if fnmatchcase(name, pattern))
-    return next((f"{what}: {_PP}" for what in found), None)
+    return next((f"{what}: {_OF_RUN}" for what in found), None)
 
 
 def explain_hdf5(file: Group) -> str:

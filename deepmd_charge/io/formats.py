@@ -5,8 +5,9 @@ The module of a format has ``read(path, kind, declared) -> Density``, where ``ki
 name of the format; where files may hold several frames
 ``iterate(path, kind, declared, frames)``, which yields their densities, and
 ``count_frames(path, declared)``; where it can be written ``write(path, density, kind)`` and
-``check(path, atoms, grid)``, which refuses what the format cannot hold. Names of files that
-end in .gz or .xz are compressed.
+``check(path, atoms, grid)``, which refuses what the format cannot hold; where a folder may be
+named, ``output_file(path)``, which finds the file in it. Names of files that end in .gz or .xz
+are compressed.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from ..typing import PathLike
 from .foreign import explain_name
 from .text.reader import COMPRESSIONS
 
-__all__ = ["FORMATS", "Format", "format_of", "writable_format"]
+__all__ = ["FORMATS", "Format", "format_of", "output_file", "writable_format"]
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,9 @@ class Format:
         Whether there is a place for a magnetisation, and for further structures.
     has_units : bool
         Whether the unit of lengths may be another than A.
+    belongs_to_run : bool
+        Whether it holds total densities only, of a run whose other files beside it tell the
+        structure; it may be named by its folder.
     order : {"C", "F"}
         Order of values in memory in which a file is written from end to end.
     """
@@ -53,6 +57,7 @@ class Format:
     has_spin: bool = False
     has_frames: bool = False
     has_units: bool = False
+    belongs_to_run: bool = False
     order: Literal["C", "F"] = "F"
 
     @property
@@ -74,6 +79,13 @@ def _vasp(*patterns: str) -> Format:
 FORMATS = {
     "cube": Format("cube", ("*.CUBE", "*.CUB"), has_units=True, order="C"),
     "xsf": Format("xsf", ("*.XSF",), has_units=True),
+    "qe/save": Format(
+        "quantum_espresso",
+        ("*.SAVE", "CHARGE-DENSITY.DAT", "CHARGE-DENSITY.HDF5"),
+        has_spin=True,
+        belongs_to_run=True,
+        order="C",
+    ),
     "vasp/h5": Format("vaspwave", ("*.H5", "*.HDF5"), is_written=False, has_spin=True),
     "vasp/locpot": _vasp("*LOCPOT*"),
     "vasp/elfcar": _vasp("*ELFCAR*"),
@@ -133,7 +145,7 @@ def _holds_other(format: str) -> bool:
 
 
 def _by_name(path: str) -> str | None:
-    stem, suffix = os.path.splitext(os.path.basename(path).upper())
+    stem, suffix = os.path.splitext(os.path.basename(os.path.normpath(path)).upper())
     if suffix.lower() in _OTHER_COMPRESSIONS:
         raise ChargeError(f"{path}: only .gz and .xz are known compressions: use one")
     name = stem if suffix.lower() in COMPRESSIONS else stem + suffix
@@ -177,4 +189,19 @@ def writable_format(path: PathLike, format: str | None = None, kind: str = "") -
     format = format_of(path, format)
     if not FORMATS[format].is_written:
         raise ChargeError(f"{os.fspath(path)}: {format} can only be read: call it {_NAMES}")
+    if FORMATS[format].belongs_to_run and not quantity.is_total:
+        raise ChargeError(
+            f"{os.fspath(path)}: {format} holds total densities, not {quantity.description}:"
+            " call it NAME.cube or NAME.xsf"
+        )
     return format
+
+
+def output_file(path: PathLike, format: str | None = None) -> str:
+    """The file that is written for a name: itself, but of folders that are formats one in it."""
+    path = os.fspath(path)
+    if found := format or _by_name(path):
+        entry = FORMATS.get(found)
+        if entry is not None and entry.belongs_to_run:
+            return str(entry.functions.output_file(path))
+    return path

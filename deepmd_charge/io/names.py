@@ -11,7 +11,7 @@ from ..typing import PathLike
 from .formats import FORMATS, format_of
 from .text.reader import COMPRESSIONS
 
-__all__ = ["labelled", "memory_order"]
+__all__ = ["deviation_file", "labelled", "memory_order"]
 
 
 def labelled(path: PathLike, label: str) -> str:
@@ -30,9 +30,10 @@ def labelled(path: PathLike, label: str) -> str:
         With the label before the ending, ``CHGCAR_std``, ``Si_std.cube.gz``,
         or in front, ``std_Si_CHG``, where the ending has to stay.
     """
-    stem, compression = os.path.splitext(os.fspath(path))
+    path = os.fspath(path).rstrip(os.sep)  # the format may be that of a folder
+    stem, compression = os.path.splitext(path)
     if compression.lower() not in COMPRESSIONS:
-        stem, compression = os.fspath(path), ""
+        stem, compression = path, ""
     stem, ending = os.path.splitext(stem)
     name = f"{stem}_{label}{ending}{compression}"
     try:
@@ -40,8 +41,18 @@ def labelled(path: PathLike, label: str) -> str:
             return name
     except ChargeError:
         pass
-    folder, name = os.path.split(os.fspath(path))
+    folder, name = os.path.split(path)
     return os.path.join(folder, f"{label}_{name}")
+
+
+def deviation_file(path: PathLike) -> str:
+    """Name the file of the deviation of several models, beside that of their mean.
+
+    A cube where the format of the density has no place for other fields.
+    """
+    if FORMATS[format_of(path)].belongs_to_run:
+        path = f"{os.path.splitext(os.path.normpath(path))[0]}.cube"
+    return labelled(path, "std")
 
 
 def memory_order(path: PathLike) -> Literal["C", "F"]:

@@ -10,7 +10,7 @@ taken here where no comment says otherwise.
 It is a "general grid": its last point along an axis lies at the end of the
 spanning vector. In a periodic structure that is the first point once more,
 which is dropped in reading and added in writing. Files that do not keep to this
-are read as far as they leave no doubt: see :mod:`._xsf_grids`.
+are read as far as they leave no doubt: see ``_xsf_grids``.
 
 Files of molecules that are written here end a comment with ``pbc="F F F"``. Any
 other grid with ATOMS alone may be of a crystal whose program wrote no cell.

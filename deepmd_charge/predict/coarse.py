@@ -37,9 +37,9 @@ class AddedError:
     Attributes
     ----------
     mean, max : float
-        Of |interpolated - evaluated|, e/A^3.
+        Of ``|interpolated - evaluated|``, e/A^3.
     share : float
-        Sum |interpolated - evaluated| / sum |evaluated|.
+        ``Sum |interpolated - evaluated| / sum |evaluated|``.
     n_points : int
         Number of points.
     """
@@ -91,7 +91,7 @@ def superpose(full: Floats, function: ModelsOnGrid, ranks: Ranks | None) -> None
     function : ModelsOnGrid
         The superpositions on the full grid.
     ranks : Ranks or None
-        Who evaluates, see :func:`.evaluate_blocks`.
+        Who evaluates, see ``evaluate_blocks``.
     """
     if not any(field.is_superposed for field in function.fields):
         return

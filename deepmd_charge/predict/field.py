@@ -58,7 +58,7 @@ class Backend(Protocol):
 class Field:
     """The density around given atoms, as a function of position.
 
-    Made by :meth:`ChargeModel.field`.
+    Made by :meth:`.ChargeModel.field`.
 
     Attributes
     ----------

@@ -24,7 +24,7 @@ from ..grid.blocks import Blocks
 from ..grid.density import Density
 from ..grid.grid import Grid
 from ..grid.mapped import by_planes, scratch
-from ..io.names import labelled, memory_order
+from ..io.names import deviation_file, memory_order
 from ..saed.adding import add, check_given
 from ..saed.sources import matching
 from ..typing import Floats, Shape
@@ -324,7 +324,7 @@ class Run:
 
     def _outputs(self, output: str) -> list[str]:
         """Files of one structure: density, and the deviation of several models."""
-        return [output, labelled(output, "std")][: len(self._models)]
+        return [output, deviation_file(output)][: len(self._models)]
 
     def _with_rest(self, message: str) -> str:
         """Add to a complaint what is kept, unless it is about that."""

@@ -73,7 +73,7 @@ class AtomicDensity:
 
 
 def wave_number(ecut: float) -> float:
-    """Convert a cutoff of |G|^2 in Ry (1/bohr^2) to a wave number in 1/A."""
+    """Convert a cutoff of ``|G|^2`` in Ry (1/bohr^2) to a wave number in 1/A."""
     return math.sqrt(ecut) / BOHR
 
 

@@ -136,7 +136,7 @@ class FileSource:
     ----------
     path : str
     species : sequence of str, optional
-        See :func:`open_source`.
+        See :func:`.open_source`.
     """
 
     def __init__(self, path: str, species: Sequence[str] | None = None) -> None:
