@@ -17,6 +17,7 @@ A program is also the array namespace ``xp`` of those kernels.
 
 import ctypes
 import math
+import sys
 from contextlib import contextmanager
 
 import llvmlite.binding as llvm
@@ -58,11 +59,31 @@ class Machine:
             arm = llvm.get_default_triple().startswith(("aarch64", "arm64"))
             self.vector_bytes, self.registers = 16, 32 if arm else 16
 
-    def compile(self, module):
-        """Compile LLVM assembly; returns the engine that owns the code."""
-        # each engine owns a target of its own
+    def compile(self, module, name):
+        """Compile LLVM assembly and load it.
+
+        Parameters
+        ----------
+        module : str
+            The assembly.
+        name : str
+            A function in it.
+
+        Returns
+        -------
+        address : int
+            Of that function.
+        owner : llvmlite.binding.ResourceTracker
+            The code is in memory for as long as this is.
+        """
+        # JITLink puts a program in one piece of memory, so that everything is within reach of
+        # short addresses, on every processor; it is not made for Windows
+        one_piece = sys.platform != "win32"
         target = llvm.Target.from_default_triple().create_target_machine(
-            cpu=llvm.get_host_cpu_name(), features=self._features, opt=3
+            cpu=llvm.get_host_cpu_name(),
+            features=self._features,
+            opt=3,
+            **({"reloc": "pic", "codemodel": "small"} if one_piece else {}),
         )
         parsed = llvm.parse_assembly(module)
         parsed.verify()
@@ -73,9 +94,11 @@ class Machine:
         tuning.loop_unrolling = False
         builder = llvm.create_pass_builder(target, tuning)
         builder.getModulePassManager().run(parsed, builder)
-        engine = llvm.create_mcjit_compiler(parsed, target)
-        engine.finalize_object()
-        return engine
+        library = llvm.JITLibraryBuilder().add_object_img(target.emit_object(parsed))
+        library.export_symbol(name).add_current_process()  # LLVM may call memset, floor, ...
+        jit = llvm.create_lljit_compiler(target, use_jit_link=one_piece, suppress_errors=True)
+        owner = library.link(jit, name)
+        return owner[name], owner
 
 
 class Program:
@@ -306,11 +329,11 @@ class Program:
             an integer; other Python threads run meanwhile.
         """
         self.builder.ret(INT64(0))
-        engine = self.machine.compile(str(self._module))
+        address, owner = self.machine.compile(str(self._module), self._name)
         count = len(self._parameters)
         prototype = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * count)
-        function = prototype(engine.get_function_address(self._name))
-        function.owner = engine  # the code lives as long as the function
+        function = prototype(address)
+        function.owner = owner  # the code lives as long as the function
         return lambda *arguments: function(*map(_address, arguments))
 
 

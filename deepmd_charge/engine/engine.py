@@ -15,6 +15,9 @@ __all__ = ["Engine", "Unsupported"]
 # Degree of the radial tables' polynomials and their tolerance.
 _TABLES = {"float32": (4, 2e-7), "float64": (7, 2e-11)}
 
+# What compiles, in the versions that are tested; pyproject.toml has them, too.
+_COMPILER = "llvmlite>=0.45,<0.51"
+
 # |d| <= _TOLERANCE * max(1 e/A^3, |rho|): how far the engine may be from the equations.
 _TOLERANCE = {"float32": 1e-5, "float64": 1e-9}
 # The same of the model's own rounding. Where it is more the graph is the model.
@@ -144,7 +147,8 @@ class Engine:
         except Exception as error:  # llvmlite is absent, too old, or broken in some way
             reason = " ".join(str(error).split())[:200]
             raise Unsupported(
-                f"it cannot be compiled here ({type(error).__name__}: {reason})"
+                f"it cannot be compiled here ({type(error).__name__}: {reason}); "
+                f"pip install --force-reinstall '{_COMPILER}'"
             ) from error
 
     def _moments(self):
