@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -341,7 +342,7 @@ def steps():
 
 def executable(address):
     """Whether there is code at an address."""
-    for line in open("/proc/self/maps"):
+    for line in Path("/proc/self/maps").read_text().splitlines():
         span, permissions = line.split()[:2]
         low, high = (int(end, 16) for end in span.split("-"))
         if low <= address < high:
