@@ -9,8 +9,6 @@ from importlib import import_module
 
 from ._moved import register
 
-__version__ = "0.1.0"
-
 __all__ = [
     "ChargeError", "ChargeModel", "Density", "iterate_densities", "read_density", "write_density",
 ]  # fmt: skip
@@ -26,11 +24,22 @@ _HOME = {
 
 
 def __getattr__(name):
+    if name == "__version__":
+        return _version()
     if name == "saed":
         return import_module(".saed", __name__)
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f".{_HOME[name]}", __name__), name)
+
+
+def _version():
+    """Of what is installed, which git's tags set."""
+    metadata = import_module("importlib.metadata")
+    try:
+        return metadata.version("deepmd-charge")
+    except metadata.PackageNotFoundError:
+        return "not installed"
 
 
 def __dir__():
