@@ -22,7 +22,7 @@ SINGLE, DOUBLE = ir.FloatType(), ir.DoubleType()
 _FLAGS = ("contract",)
 
 
-class Writer(Protocol):
+class Assembler(Protocol):
     """What symbols need of their program."""
 
     builder: Any
@@ -48,7 +48,7 @@ class Value:
     # numpy scalars leave ``np.float64(2) * value`` to __rmul__
     __array_ufunc__ = None
 
-    def __init__(self, program: Writer, value: Instruction) -> None:
+    def __init__(self, program: Assembler, value: Instruction) -> None:
         self.program = program
         self.ir = value
 
@@ -149,7 +149,7 @@ Number: TypeAlias = Value | float
 class Array:
     """Numbers in memory, from a pointer on."""
 
-    def __init__(self, program: Writer, pointer: Instruction, element: Type) -> None:
+    def __init__(self, program: Assembler, pointer: Instruction, element: Type) -> None:
         self._program, self._pointer, self._element = program, pointer, element
 
     def _address(self, index: Number) -> Instruction:
@@ -201,7 +201,7 @@ class Array:
 class Variable:
     """A value that changes as the program runs; ``value`` reads and writes it."""
 
-    def __init__(self, program: Writer, initial: Value) -> None:
+    def __init__(self, program: Assembler, initial: Value) -> None:
         self._program = program
         with program.builder.goto_entry_block():
             self._slot = program.builder.alloca(initial.type)
