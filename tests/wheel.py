@@ -148,12 +148,12 @@ def check_wheel(wheel, files, compiled):
 def use(folder, python, wheel, dependencies, compiled):
     """Install a wheel and use it in an empty folder, with no program but its own in reach."""
     mine = environment(folder / "environment", python)
+    options = [] if dependencies else ["--no-deps"]
+    run(mine, "-m", "pip", "install", "-q", *options, wheel, **NO_COMPILER)
     if not dependencies:
         purelib = "import sysconfig; print(sysconfig.get_path('purelib'))"
         theirs, here = run(python, "-c", purelib), run(mine, "-c", purelib)
         Path(here.strip(), "dependencies.pth").write_text(theirs)
-    options = [] if dependencies else ["--no-deps"]
-    run(mine, "-m", "pip", "install", "-q", *options, wheel, **NO_COMPILER)
     empty = folder / "empty"
     empty.mkdir()
     (empty / "CHGCAR.gz").write_bytes(DENSITY.read_bytes())
