@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .io import write_density as write_density
     from .predict import ChargeModel as ChargeModel
 
-__version__ = "0.1.0"
+    __version__: str
 
 __all__ = [
     "ChargeError",
@@ -45,11 +45,23 @@ _HOME = {
 if not TYPE_CHECKING:  # or any other name would pass for one of these
 
     def __getattr__(name: str) -> object:
+        if name == "__version__":
+            return _version()
         if name == "saed":
             return import_module(".saed", __name__)
         if name not in _HOME:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         return getattr(import_module(f".{_HOME[name]}", __name__), name)
+
+
+def _version() -> str:
+    """Of what is installed, which git's tags set."""
+    from importlib import metadata
+
+    try:
+        return metadata.version("deepmd-charge")
+    except metadata.PackageNotFoundError:
+        return "not installed"
 
 
 def __dir__() -> list[str]:

@@ -1,8 +1,13 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """The compiled engine against the TensorFlow graph, and against itself."""
 
+import gc
 import os
+import subprocess
+import sys
+import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -334,3 +339,79 @@ def test_work_comes_back_in_order_and_stops_when_it_must():
 
 def test_all_cores_that_the_process_may_use(charge_model):
     assert charge_model._n_threads == len(os.sched_getaffinity(0))
+
+
+def steps():
+    """A program that is slow to run but quick to compile, and where its code is."""
+    p = Program("steps", ["x", "n"])
+    x = p.array("x", p.int64)
+    with p.loop(0, p.integer("n")):
+        x[0] = x[0] * 3 + 1
+        x[0] = x[0] & 1023  # no closed form for LLVM
+    addresses = []
+
+    class Telling(Machine):
+        def compile(self, module, name):
+            address, owner = super().compile(module, name)
+            addresses.append(address)
+            return address, owner
+
+    p.machine = Telling()
+    return p.compile(), *addresses
+
+
+def executable(address):
+    """Whether there is code at an address."""
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        span, permissions = line.split()[:2]
+        low, high = (int(end, 16) for end in span.split("-"))
+        if low <= address < high:
+            return "x" in permissions
+    return False
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/maps"), reason="needs Linux")
+def test_code_is_in_memory_for_as_long_as_it_is_called():
+    """Dropped while threads are in it, it stays; when they are out, it goes."""
+    n, calls = 300_000_000, [steps() for _ in range(2)]
+    places = [address for _, address in calls]
+    found = np.zeros((2, 1), np.int64)
+    threads = [
+        threading.Thread(target=call, args=(array, n))
+        for (call, _), array in zip(calls, found, strict=True)
+    ]
+    for thread in threads:
+        thread.start()
+    del calls
+    there = [executable(place) for place in places]
+    alive = [thread.is_alive() for thread in threads]
+    for thread in threads:
+        thread.join()
+    del thread, threads
+    gc.collect()
+    assert there == alive == [True, True]
+    assert not any(executable(place) for place in places)
+    assert found[0] == found[1]
+
+
+def test_a_forked_process_goes_on_with_its_engine():
+    """What was compiled before the fork works after it, and new programs compile."""
+    script = f"""
+import os, sys
+sys.path.insert(0, {os.path.dirname(__file__)!r})
+import numpy as np
+from test_engine import steps
+call = steps()[0]
+array = np.zeros(1, np.int64)
+call(array, 1000)
+child = os.fork()
+again = np.zeros(1, np.int64)
+call(again, 1000)
+assert again == array
+fresh = np.zeros(1, np.int64)
+steps()[0](fresh, 1000)
+assert fresh == array
+if child:
+    assert os.waitpid(child, 0)[1] == 0
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=100)

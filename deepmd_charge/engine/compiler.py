@@ -15,15 +15,21 @@ compiles them for the vector units of this processor in well under a second::
 A program is also the array namespace ``xp`` of those kernels.
 """
 
+from __future__ import annotations
+
 import ctypes
 import math
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import llvmlite.binding as llvm
 import numpy as np
 from llvmlite import ir
+from numpy.typing import NDArray
 
-from .symbols import DOUBLE, INT32, INT64, SINGLE, Array, Value, Variable
+from .symbols import DOUBLE, INT32, INT64, SINGLE, Array, Number, Type, Value, Variable
 
 __all__ = ["Machine", "Program"]
 
@@ -45,7 +51,7 @@ class Machine:
         Number of vector registers.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         llvm.initialize_native_target()
         llvm.initialize_native_asmprinter()
         features = llvm.get_host_cpu_features()
@@ -58,11 +64,31 @@ class Machine:
             arm = llvm.get_default_triple().startswith(("aarch64", "arm64"))
             self.vector_bytes, self.registers = 16, 32 if arm else 16
 
-    def compile(self, module):
-        """Compile LLVM assembly; returns the engine that owns the code."""
-        # each engine owns a target of its own
+    def compile(self, module: str, name: str) -> tuple[int, Any]:
+        """Compile LLVM assembly and load it.
+
+        Parameters
+        ----------
+        module : str
+            The assembly.
+        name : str
+            A function in it.
+
+        Returns
+        -------
+        address : int
+            Of that function.
+        owner : llvmlite.binding.ResourceTracker
+            The code is in memory for as long as this is.
+        """
+        # JITLink puts a program in one piece of memory, so that everything is within reach of
+        # short addresses, on every processor; it is not made for Windows
+        one_piece = sys.platform != "win32"
         target = llvm.Target.from_default_triple().create_target_machine(
-            cpu=llvm.get_host_cpu_name(), features=self._features, opt=3
+            cpu=llvm.get_host_cpu_name(),
+            features=self._features,
+            opt=3,
+            **({"reloc": "pic", "codemodel": "small"} if one_piece else {}),
         )
         parsed = llvm.parse_assembly(module)
         parsed.verify()
@@ -73,9 +99,11 @@ class Machine:
         tuning.loop_unrolling = False
         builder = llvm.create_pass_builder(target, tuning)
         builder.getModulePassManager().run(parsed, builder)
-        engine = llvm.create_mcjit_compiler(parsed, target)
-        engine.finalize_object()
-        return engine
+        library = llvm.JITLibraryBuilder().add_object_img(target.emit_object(parsed))
+        library.export_symbol(name).add_current_process()  # LLVM may call memset, floor, ...
+        jit = llvm.create_lljit_compiler(target, use_jit_link=one_piece, suppress_errors=True)
+        owner = library.link(jit, name)
+        return owner[name], owner
 
 
 class Program:
@@ -102,7 +130,13 @@ class Program:
 
     double, int32, int64 = DOUBLE, INT32, INT64
 
-    def __init__(self, name, parameters, machine=None, real="float64"):
+    def __init__(
+        self,
+        name: str,
+        parameters: list[str],
+        machine: Machine | None = None,
+        real: str = "float64",
+    ) -> None:
         self.machine = machine or Machine()
         self.real = {"float32": SINGLE, "float64": DOUBLE}[real]
         self.width = self.machine.vector_bytes // self.size(self.real)
@@ -119,28 +153,31 @@ class Program:
     # values
 
     @staticmethod
-    def size(element):
+    def size(element: Type) -> int:
         """Bytes of an element."""
         return {SINGLE: 4, DOUBLE: 8, INT32: 4, INT64: 8}[element]
 
     @staticmethod
-    def shaped(element, like):
+    def shaped(element: Type, like: Type) -> Type:
         """The type of so many elements as another type has."""
         return ir.VectorType(element, like.count) if isinstance(like, ir.VectorType) else element
 
-    def constant(self, number, kind):
+    def constant(self, number: float, kind: Type) -> Value:
         """A number, or a vector of equal numbers."""
-        element = getattr(kind, "element", kind)
+        element: Type = getattr(kind, "element", kind)
         number = int(number) if isinstance(element, ir.IntType) else float(number)
         if element == SINGLE:
             number = float(np.float32(number))
+        one = element(number)
         if isinstance(kind, ir.VectorType):
-            return Value(self, ir.Constant(kind, [element(number)] * kind.count))
-        return Value(self, kind(number))
+            return Value(self, ir.Constant(kind, [one] * kind.count))
+        return Value(self, one)
 
-    def alike(self, a, b):
+    def alike(self, a: Number, b: Number) -> tuple[Value, Value]:
         """Two values of one type: constants made, numbers spread over vectors."""
         if not isinstance(a, Value):
+            if not isinstance(b, Value):
+                raise TypeError(f"{a} and {b}: one of them must be a value of the program")
             a = self.constant(a, b.type)
         if not isinstance(b, Value):
             b = self.constant(b, a.type)
@@ -150,7 +187,7 @@ class Program:
             a = self.spread(a, b.type.count)
         return a, b
 
-    def spread(self, value, width):
+    def spread(self, value: Value, width: int) -> Value:
         """A vector of equal elements."""
         kind = ir.VectorType(value.type, width)
         one = self.builder.insert_element(kind(ir.Undefined), value.ir, INT32(0))
@@ -158,26 +195,26 @@ class Program:
         return Value(self, self.builder.shuffle_vector(one, kind(ir.Undefined), mask))
 
     @property
-    def vector_type(self):
+    def vector_type(self) -> Type:
         """The type of a vector of reals."""
         return ir.VectorType(self.real, self.width)
 
-    def integer(self, name):
+    def integer(self, name: str) -> Value:
         """The parameter of a name, an integer."""
         return Value(self, self._parameters[name])
 
-    def array(self, name, element):
+    def array(self, name: str, element: Type) -> Array:
         """The parameter of a name, an array of some element type."""
         pointer = self.builder.inttoptr(self._parameters[name], ir.PointerType())
         return Array(self, pointer, element)
 
-    def variable(self, initial, kind=None):
+    def variable(self, initial: Number, kind: Type = None) -> Variable:
         """A variable with its first value, a constant of a type or a value."""
         if not isinstance(initial, Value):
             initial = self.constant(initial, kind)
         return Variable(self, initial)
 
-    def memory(self, array, element):
+    def memory(self, array: NDArray[Any], element: Type) -> Array:
         """An array that already exists, to be kept as long as the program."""
         pointer = self.builder.inttoptr(INT64(array.ctypes.data), ir.PointerType())
         return Array(self, pointer, element)
@@ -185,7 +222,7 @@ class Program:
     # control
 
     @contextmanager
-    def loop(self, start, stop, step=1):
+    def loop(self, start: Number, stop: Number, step: int = 1) -> Iterator[Value]:
         """Run what follows for a counter from start to below stop."""
         counter = self.variable(start, INT64)
         head, body, end = (self._function.append_basic_block() for _ in range(3))
@@ -201,18 +238,18 @@ class Program:
         self.builder.position_at_end(end)
 
     @contextmanager
-    def when(self, condition):
+    def when(self, condition: Value) -> Iterator[None]:
         """Run what follows if a condition holds."""
         with self.builder.if_then(condition.ir):
             yield
 
-    def leave(self, value):
+    def leave(self, value: Number) -> None:
         """Return from the function."""
         value = value if isinstance(value, Value) else self.constant(value, INT64)
         self.builder.ret(value.ir)
         self.builder.position_at_end(self._function.append_basic_block())
 
-    def clock(self):
+    def clock(self) -> Value:
         """The processor's counter of cycles, for measurements."""
         name = "llvm.readcyclecounter"
         signature = ir.FunctionType(INT64, [])
@@ -221,7 +258,7 @@ class Program:
 
     # mathematics
 
-    def _intrinsic(self, name, *values):
+    def _intrinsic(self, name: str, *values: Value) -> Value:
         kind = values[0].type
         lanes = f"v{kind.count}" if isinstance(kind, ir.VectorType) else ""
         full = f"llvm.{name}.{lanes}{values[0].element.intrinsic_name}"
@@ -229,47 +266,55 @@ class Program:
         function = self._module.globals.get(full) or ir.Function(self._module, signature, full)
         return Value(self, self.builder.call(function, [v.ir for v in values]))
 
-    def multiply_add(self, a, b, c):
-        """a b + c."""
+    def multiply_add(self, a: Number, b: Number, c: Number) -> Value:
+        """Write a b + c."""
         a, b = self.alike(a, b)
         b, c = self.alike(b, c)
         return self._intrinsic("fmuladd", a, b, c)
 
-    def ones_like(self, x):
+    def ones_like(self, x: Value) -> Value:
+        """1, of the type of x."""
         return self.constant(1.0, x.type)
 
-    def zeros_like(self, x):
+    def zeros_like(self, x: Value) -> Value:
+        """0, of the type of x."""
         return self.constant(0.0, x.type)
 
-    def where(self, condition, a, b):
+    def where(self, condition: Value, a: Number, b: Number) -> Value:
+        """Write a where the condition holds, else b."""
         a, b = self.alike(a, b)
         return Value(self, self.builder.select(condition.ir, a.ir, b.ir))
 
-    def minimum(self, a, b):
+    def minimum(self, a: Number, b: Number) -> Value:
+        """Write the smaller of two."""
         a, b = self.alike(a, b)
         return self.where(a < b, a, b)
 
-    def maximum(self, a, b):
+    def maximum(self, a: Number, b: Number) -> Value:
+        """Write the larger of two."""
         a, b = self.alike(a, b)
         return self.where(a > b, a, b)
 
-    def sqrt(self, x):
+    def sqrt(self, x: Value) -> Value:
+        """Write the square root."""
         return self._intrinsic("sqrt", x)
 
-    def floor(self, x):
+    def floor(self, x: Value) -> Value:
+        """Write the largest whole number that is not above x."""
         return self._intrinsic("floor", x)
 
-    def abs(self, x):
+    def abs(self, x: Value) -> Value:
+        """Write the absolute value."""
         return self._intrinsic("fabs", x)
 
-    def polynomial(self, x, coefficients):
+    def polynomial(self, x: Value, coefficients: list[Value]) -> Value:
         """Sum of coefficients times powers of x, the constant first."""
         *rest, result = coefficients
         for c in reversed(rest):
             result = self.multiply_add(result, x, c)
         return result
 
-    def exp(self, x):
+    def exp(self, x: Value) -> Value:
         """To the precision of the type; held to what it can represent."""
         mantissa, bias, (low, high), terms, _ = _FORMATS[x.element]
         x = self.minimum(self.maximum(x, low), high)
@@ -287,7 +332,7 @@ class Program:
         scale = Value(self, self.builder.bitcast(bits, x.type))
         return self.polynomial(r, series) * scale
 
-    def log1p(self, x):
+    def log1p(self, x: Value) -> Value:
         """ln(1 + x) for 0 <= x <= 1."""
         terms = _FORMATS[x.element][4]
         s = x / (x + 2.0)
@@ -296,7 +341,7 @@ class Program:
 
     # compilation
 
-    def compile(self):
+    def compile(self) -> Callable[..., int]:
         """Compile the program.
 
         Returns
@@ -306,13 +351,20 @@ class Program:
             an integer; other Python threads run meanwhile.
         """
         self.builder.ret(INT64(0))
-        engine = self.machine.compile(str(self._module))
-        count = len(self._parameters)
-        prototype = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * count)
-        function = prototype(engine.get_function_address(self._name))
-        function.owner = engine  # the code lives as long as the function
-        return lambda *arguments: function(*map(_address, arguments))
+        address, owner = self.machine.compile(str(self._module), self._name)
+        return _Function(address, len(self._parameters), owner)
 
 
-def _address(argument):
+class _Function:
+    """Code at an address, kept in memory by its owner for as long as this function is."""
+
+    def __init__(self, address: int, count: int, owner: Any) -> None:
+        self._owner = owner
+        self._call = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * count)(address)
+
+    def __call__(self, *arguments: NDArray[Any] | int) -> int:
+        return self._call(*map(_address, arguments))
+
+
+def _address(argument: NDArray[Any] | int) -> int:
     return argument.ctypes.data if isinstance(argument, np.ndarray) else int(argument)

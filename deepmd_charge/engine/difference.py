@@ -13,14 +13,19 @@ Standardisation is folded into the first layer of the net, and of the products
 :math:`B_c \cdot B_{c'}` that occur twice one is taken.
 """
 
+from __future__ import annotations
+
 import numpy as np
 
 from ..model.kernels.coupling import coupling
 from ..model.kernels.harmonics import harmonics
 from ..model.kernels.network import activation
 from ..model.kernels.radial import inverse_distance
-from .kernel import Writer
-from .layout import Columns, Invariants, Net
+from ..typing import Floats, Integers
+from .kernel import Kernel, Writer
+from .layout import Columns, Invariants, Layer, Moments, Net
+from .symbols import Array, Value, Variable
+from .tables import Table
 
 __all__ = ["DifferenceWriter", "build_difference"]
 
@@ -28,7 +33,14 @@ __all__ = ["DifferenceWriter", "build_difference"]
 _BATCH = 48
 
 
-def build_difference(moments, table, kinds, start, layers, real):
+def build_difference(
+    moments: Moments,
+    table: Table,
+    kinds: Integers,
+    start: Floats,
+    layers: list[Layer],
+    real: str,
+) -> Kernel:
     """Write and compile the program of one model, without its superposition.
 
     Parameters
@@ -66,7 +78,7 @@ def build_difference(moments, table, kinds, start, layers, real):
 class DifferenceWriter(Writer):
     """Writes the instructions: one method a stage, ``write`` the whole in its order."""
 
-    def __init__(self, moments, table, layers, real):
+    def __init__(self, moments: Moments, table: Table, layers: list[Layer], real: str) -> None:
         names = ["cells", "table", "first", "weights"]
         super().__init__("difference", names, moments.rcut, real)
         p, s = self.p, self.scratch
@@ -86,10 +98,11 @@ class DifferenceWriter(Writer):
         self.b_stride = max(columns.vectors) * p.width
         self.b = s.array(p.real, moments.n_harmonics * self.b_stride)
         self.features = s.array(p.real, _BATCH * self.invariants.size)
-        self.hidden = [s.array(p.real, _BATCH * self.net.stride) for _ in "12"]
+        self.hidden = [s.array(p.real, _BATCH * self.net.stride) for _ in range(2)]
         self.linear = s.array(p.double, _BATCH)  # the pair-additive terms
 
-    def write(self):
+    def write(self) -> None:
+        """Write the whole program."""
         p = self.p
         n = p.integer("n")
         slot = p.variable(0, p.int64)
@@ -103,7 +116,7 @@ class DifferenceWriter(Writer):
                 self._net(slot.value, i + 1 - slot.value)
                 slot.value = p.constant(0, p.int64)
 
-    def _neighbours(self, point, candidates):
+    def _neighbours(self, point: list[Value], candidates: Value) -> Value:
         """Fill blocks with the geometry of all candidates and list those within the cutoff."""
         p, m = self.p, self.moments
         width = p.width
@@ -121,8 +134,8 @@ class DifferenceWriter(Writer):
             block = self.blocks.at(j * m.n_harmonics)
             block[0] = (place - interval.to(p.double) - 0.5).to(p.real)
             inverse = inverse_distance(p, r.to(p.real), m.eps)
-            direction = [v.to(p.real) * inverse for v in vector]
-            for k, y in enumerate(harmonics(p, *direction, m.lmax)):
+            ux, uy, uz = (v.to(p.real) * inverse for v in vector)
+            for k, y in enumerate(harmonics(p, ux, uy, uz, m.lmax)):
                 if k > 0:
                     block[k * width] = y
         count = p.variable(0, p.int64)
@@ -135,17 +148,16 @@ class DifferenceWriter(Writer):
             count.value = at + p.where(row >= 0, 1, p.constant(0, p.int64))
         return count.value
 
-    def _moments(self, count):
+    def _moments(self, count: Value) -> None:
         """Sum B over the neighbours, for as many functions at a time as registers hold."""
         p = self.p
         table, first = p.array("table", p.real), p.array("first", p.real)
         width = p.width
         for work in self._rounds():
-            sums = {}
+            sums: dict[tuple[int, int, int], Variable] = {}
             for g, v, harmonic in work:
-                begin = first.vector(v * width, width) if harmonic == 0 else None
-                kind = p.vector_type
-                sums[g, v, harmonic] = p.variable(0.0 if begin is None else begin, kind)
+                begin = first.vector(v * width, width) if harmonic == 0 else 0.0
+                sums[g, v, harmonic] = p.variable(begin, p.vector_type)
             with p.loop(0, count) as k:
                 row = table.at(self.near_row[k])
                 block = self.blocks.at(self.near_at[k])
@@ -165,17 +177,18 @@ class DifferenceWriter(Writer):
             for (_, v, harmonic), total in sums.items():
                 self.b[harmonic * self.b_stride + v * width] = total.value
 
-    def _rounds(self):
+    def _rounds(self) -> list[list[tuple[int, int, int]]]:
         """Deal out all (group, vector, harmonic), largest sets first, to few loops."""
         room = 12 if self.p.machine.registers < 32 else 26
-        pieces = []
+        pieces: list[list[tuple[int, int, int]]] = []
         for g, group in enumerate(self.moments.groups):
             for v in range(self.columns.vectors[g]):
                 # the pair-additive function may have a vector to itself, with l = 0 alone
                 mine = group if v * self.p.width < self.moments.n_channel else group[:1]
-                for k in range(0, len(mine), room):
-                    pieces.append([(g, v, h) for h in mine[k : k + room]])
-        rounds = []
+                pieces += [
+                    [(g, v, h) for h in mine[k : k + room]] for k in range(0, len(mine), room)
+                ]
+        rounds: list[list[tuple[int, int, int]]] = []
         for piece in sorted(pieces, key=len, reverse=True):
             for work in rounds:
                 if len(work) + len(piece) <= room:
@@ -185,32 +198,32 @@ class DifferenceWriter(Writer):
                 rounds.append(list(piece))
         return rounds
 
-    def _linear(self, slot):
+    def _linear(self, slot: Value) -> None:
         """Keep the pair-additive term until the net has been evaluated."""
         p = self.p
         term = self.b[self.moments.n_channel].to(p.double) if self.moments.linear else 0.0
         self.linear[slot] = term
 
-    def _invariants(self, out):
+    def _invariants(self, out: Array) -> None:
         p, m, inv = self.p, self.moments, self.invariants
         width = p.width
         vectors = inv.stride_channel // width
 
-        def moment(harmonic):
+        def moment(harmonic: int) -> Array:
             return self.b.at(harmonic * self.b_stride)
 
         if m.separate:
-            for v in range(vectors):
-                out[v * width] = moment(0).vector(v * width, width)
-        for group, begin in zip(m.groups, inv.grams):
+            for k in range(vectors):
+                out[k * width] = moment(0).vector(k * width, width)
+        for group, begin in zip(m.groups, inv.grams, strict=True):
             with p.loop(0, vectors) as v:
                 mine = [moment(h).vector(v * width, width) for h in group]
                 with p.loop(0, m.axis) as a:
                     total = mine[0] * moment(group[0])[a]
-                    for h, b in zip(group[1:], mine[1:]):
+                    for h, b in zip(group[1:], mine[1:], strict=True):
                         total = p.multiply_add(b, moment(h)[a], total)
                     out[begin + a * inv.stride_channel + v * width] = total
-        for ls, begin in zip(m.triples, inv.triples):
+        for ls, begin in zip(m.triples, inv.triples, strict=True):
             g = coupling(*ls)
             first, second, third = ([moment(h) for h in range(l * l, (l + 1) ** 2)] for l in ls)
             with p.loop(0, inv.stride_triple, width) as v:
@@ -224,11 +237,11 @@ class DifferenceWriter(Writer):
                     coupled.append(total)
                 with p.loop(0, m.axis) as a:
                     total = coupled[0] * third[0][a]
-                    for c, b in zip(coupled[1:], third[1:]):
-                        total = p.multiply_add(c, b[a], total)
+                    for c, last in zip(coupled[1:], third[1:], strict=True):
+                        total = p.multiply_add(c, last[a], total)
                     out[begin + a * inv.stride_triple + v] = total
 
-    def _net(self, count, first):
+    def _net(self, count: Value, first: Value) -> None:
         """Send the features of so many points through the net and store the sums."""
         p = self.p
         net = self.net
@@ -247,7 +260,7 @@ class DifferenceWriter(Writer):
         with p.loop(0, count) as q:
             values[first + q] = self.linear[q] + source[q * stride].to(p.double)
 
-    def _layer(self, k, source, stride, target, count):
+    def _layer(self, k: int, source: Array, stride: int, target: Array, count: Value) -> None:
         """Matrix times vectors, so many points by two vectors of outputs at a time."""
         p, net = self.p, self.net
         layer, panel, width = net.layers[k], net.panels[k], p.width
@@ -265,7 +278,7 @@ class DifferenceWriter(Writer):
                     row = [mine.vector(at + v, width) for v in range(0, panel, width)]
                     for r, totals in enumerate(sums):
                         x = source[q * stride + (i + (begin + r * stride))]
-                        for total, w in zip(totals, row):
+                        for total, w in zip(totals, row, strict=True):
                             total.value = p.multiply_add(w, x, total.value)
                 done += length
             for r, totals in enumerate(sums):

@@ -5,12 +5,20 @@ For every point the order of the operations is the same whatever other points
 are evaluated with it, so that its value is the same to the last bit.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from ..atoms.images import Bins
+from ..typing import Floats, Integers
 from .compiler import Machine, Program
 from .layout import round_up
+from .symbols import Array, Type, Value
 
 __all__ = ["Kernel", "Writer"]
 
@@ -24,11 +32,16 @@ _OUTPUTS = ["work", "capacity", "values"]
 class Kernel:
     """The compiled program with its tables; :meth:`__call__` evaluates points."""
 
-    def __init__(self, call, arrays, scratch):
+    def __init__(
+        self,
+        call: Callable[..., int],
+        arrays: list[NDArray[Any]],
+        scratch: Callable[[int], int],
+    ) -> None:
         self._call, self._arrays, self._scratch = call, arrays, scratch
         self._capacity = 256  # for candidate neighbours; grows when it must
 
-    def __call__(self, points, bins):
+    def __call__(self, points: Floats, bins: Bins) -> Floats:
         """Values (n,) at points.
 
         Parameters
@@ -43,7 +56,7 @@ class Kernel:
         values[order] = self._in_order(points[order], bins)
         return values
 
-    def _in_order(self, points, bins):
+    def _in_order(self, points: Floats, bins: Bins) -> Floats:
         values = np.empty(len(points))
         while True:
             capacity = self._capacity
@@ -56,7 +69,7 @@ class Kernel:
             self._capacity = max(self._capacity, round_up(2 * more, 64))
 
 
-def _by_tiles(points):
+def _by_tiles(points: Floats) -> Integers:
     """An order of points, tile by tile; where numbers are too large for that, it is only slower."""
     cubes = np.floor(points / _TILE)
     cubes -= cubes.min(axis=0)
@@ -70,11 +83,12 @@ class Scratch:
     Sizes are numbers, or numbers times the capacity for candidate neighbours.
     """
 
-    def __init__(self, program, work, capacity):
+    def __init__(self, program: Program, work: Array, capacity: Value) -> None:
         self._program, self._work, self._capacity = program, work, capacity
         self._fixed, self._scaled = 0, 0
 
-    def array(self, element, count=0, per_candidate=0):
+    def array(self, element: Type, count: int = 0, per_candidate: int = 0) -> Array:
+        """An array of so many elements, and so many more for each candidate."""
         p = self._program
         size = p.size(element)
         byte = self._capacity * self._scaled + self._fixed
@@ -82,7 +96,8 @@ class Scratch:
         self._scaled += per_candidate * size
         return self._work.bytes_at(byte, element)
 
-    def bytes(self, capacity):
+    def bytes(self, capacity: int) -> int:
+        """How much memory it is."""
         return self._scaled * capacity + self._fixed + 64
 
 
@@ -101,7 +116,7 @@ class Writer:
         The type of the program's real numbers.
     """
 
-    def __init__(self, name, tables, reach, real):
+    def __init__(self, name: str, tables: list[str], reach: float, real: str) -> None:
         self.p = p = Program(name, [*_INPUTS, *tables, *_OUTPUTS], Machine(), real)
         self._reach = reach
         self.scratch = s = Scratch(p, p.array("work", p.int64), p.integer("capacity"))
@@ -109,7 +124,7 @@ class Writer:
         self.x, self.y, self.z = (s.array(p.double, 0, 1) for _ in range(3))
         self.element = s.array(p.int32, 0, 1)
 
-    def compile(self, tables):
+    def compile(self, tables: list[NDArray[Any]]) -> Kernel:
         """Compile what is written.
 
         Parameters
@@ -124,7 +139,7 @@ class Writer:
         return Kernel(self.p.compile(), tables, self.scratch.bytes)
 
     @contextmanager
-    def each_point(self):
+    def each_point(self) -> Iterator[tuple[Value, list[Value], Value]]:
         """Write what follows for every point: its number, place, and count of candidates."""
         p = self.p
         points, n = p.array("points", p.double), p.integer("n")
@@ -133,21 +148,21 @@ class Writer:
         with p.loop(0, n) as i:
             point = [points[3 * i + k] for k in range(3)]
             centre = [p.floor(x * (1.0 / _TILE)) * _TILE + 0.5 * _TILE for x in point]
-            moved = [new.differs(old.value) for new, old in zip(centre, tile)]
+            moved = [new.differs(old.value) for new, old in zip(centre, tile, strict=True)]
             with p.when((i < 1) | moved[0] | moved[1] | moved[2]):
-                for old, new in zip(tile, centre):
+                for old, new in zip(tile, centre, strict=True):
                     old.value = new
                 candidates.value = self._candidates(centre)
             yield i, point, candidates.value
 
-    def distances(self, point, j):
+    def distances(self, point: list[Value], j: Value) -> tuple[list[Value], Value]:
         """Vectors and distances from a point to the candidates from the j-th on, as many as fit."""
         p = self.p
         places = (self.x, self.y, self.z)
-        vector = [a.vector(j, p.width) - x for a, x in zip(places, point)]
+        vector = [a.vector(j, p.width) - x for a, x in zip(places, point, strict=True)]
         return vector, p.sqrt(vector[0] * vector[0] + vector[1] * vector[1] + vector[2] * vector[2])
 
-    def _candidates(self, centre):
+    def _candidates(self, centre: list[Value]) -> Value:
         """Collect the atoms within reach of a tile; returns how many, padded to vectors."""
         p = self.p
         atoms, types = p.array("atoms", p.double), p.array("types", p.int32)

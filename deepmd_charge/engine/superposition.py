@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """Superposed atomic densities at points: see :class:`Superposition`."""
 
+from __future__ import annotations
+
 import numpy as np
 
+from ..atoms.images import Images
+from ..typing import Floats
 from .kernel import Writer
 
 __all__ = ["Superposition"]
@@ -24,14 +28,14 @@ class Superposition:
         (types, intervals, 4), e/A^3.
     """
 
-    def __init__(self, step, coefficients):
+    def __init__(self, step: float, coefficients: Floats) -> None:
         writer = SuperpositionWriter(step, coefficients.shape)
         writer.write()
         # an interval beyond the last, where there is nothing
         table = np.pad(coefficients, ((0, 0), (0, 1), (0, 0)))
         self._kernel = writer.compile([table])
 
-    def __call__(self, images, points):
+    def __call__(self, images: Images, points: Floats) -> Floats:
         """Superposition (n,), e/A^3, at wrapped points (n, 3), A, around the atoms of Images."""
         return self._kernel(points, images.bins)
 
@@ -39,7 +43,7 @@ class Superposition:
 class SuperpositionWriter(Writer):
     """Writes the instructions."""
 
-    def __init__(self, step, shape):
+    def __init__(self, step: float, shape: tuple[int, ...]) -> None:
         _, self.intervals, self.terms = shape
         super().__init__("superposition", ["table"], step * self.intervals, "float64")
         self.step = step
@@ -47,7 +51,8 @@ class SuperpositionWriter(Writer):
         # of the candidates: where they stand in the table, and t
         self.row, self.t = s.array(p.int32, 0, 1), s.array(p.double, 0, 1)
 
-    def write(self):
+    def write(self) -> None:
+        """Write the whole program."""
         p = self.p
         table, values = p.array("table", p.double), p.array("values", p.double)
         with self.each_point() as (i, point, candidates):

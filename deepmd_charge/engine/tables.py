@@ -1,7 +1,15 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """Functions of a distance as polynomials, on intervals as short as each place needs."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import Any, TypeAlias
+
 import numpy as np
+
+from ..typing import Floats, Integers
 
 __all__ = ["Cells", "Table", "Unresolved", "tabulate"]
 
@@ -12,6 +20,10 @@ _CELLS = 64
 _MOST_INTERVALS, _MOST_NUMBERS, _SOME_INTERVALS = 2**15, 2**23, 2**10
 # Values, and points, that are computed at a time.
 _VALUES, _POINTS = 2**20, 2**14
+
+
+# Of distances (n,), with values (n, m).
+Functions: TypeAlias = Callable[[Floats], Floats]
 
 
 class Unresolved(Exception):
@@ -32,12 +44,12 @@ class Cells:
         (cells + 1,) in A.
     """
 
-    def __init__(self, ends):
-        self._stretches = list(zip([0.0, *ends[:-1]], ends))
+    def __init__(self, ends: list[float]) -> None:
+        self._stretches = list(pairwise([0.0, *ends]))
         parts = [np.linspace(*s, _CELLS, endpoint=False) for s in self._stretches]
         self.edges = np.concatenate([*parts, ends[-1:]])
 
-    def place(self, xp, r):
+    def place(self, xp: Any, r: Any) -> Any:
         """The number of the cell and the share of it that lies below r, added up.
 
         Beyond the end it stays in the last cell.
@@ -65,13 +77,13 @@ class Table:
         (intervals, degree + 1, functions)
     """
 
-    def __init__(self, cells, counts, coefficients):
+    def __init__(self, cells: Cells, counts: Integers, coefficients: Floats) -> None:
         self.cells = cells
         self.counts = counts
         self.first = np.cumsum(counts) - counts
         self.coefficients = coefficients
 
-    def __call__(self, r):
+    def __call__(self, r: Floats) -> Floats:
         """The functions (n, m) at distances (n,)."""
         place = self.cells.place(np, r)
         cell = place.astype(int)
@@ -84,7 +96,13 @@ class Table:
         return value
 
 
-def tabulate(functions, end, degree, tolerance, breaks=()):
+def tabulate(
+    functions: Functions,
+    end: float,
+    degree: int,
+    tolerance: float,
+    breaks: Sequence[float] = (),
+) -> Table:
     """Approximate functions on 0 <= r <= end by a :class:`Table`.
 
     An interval's polynomial goes through its Chebyshev-Lobatto points, so that
@@ -120,7 +138,8 @@ def tabulate(functions, end, degree, tolerance, breaks=()):
     fit = _Fit(functions, degree, _mean_in_sphere(functions, low, widths))
     most = max(_SOME_INTERVALS, _MOST_NUMBERS // ((degree + 1) * fit.n_functions))
     most = min(most, _MOST_INTERVALS)
-    counts, pieces = np.ones(len(low), int), [None] * len(low)
+    counts = np.ones(len(low), int)
+    pieces: dict[int, Floats] = {}
     todo = np.arange(len(low))
     least = 1.0
     while len(todo):
@@ -133,8 +152,7 @@ def tabulate(functions, end, degree, tolerance, breaks=()):
         step = np.repeat(widths[todo] / n, n)
         number = np.arange(n.sum()) - np.repeat(begin, n)
         coefficients, errors = fit(np.repeat(low[todo], n), number, step)
-        for cell, piece in zip(todo, np.split(coefficients, begin[1:])):
-            pieces[cell] = piece
+        pieces.update(zip(todo.tolist(), np.split(coefficients, begin[1:]), strict=True))
         # where it was not looked at the error may be larger
         excess = 2.0 * np.maximum.reduceat(errors, begin) / tolerance
         # the error of a smooth function falls with this power of the number of intervals;
@@ -144,13 +162,13 @@ def tabulate(functions, end, degree, tolerance, breaks=()):
         more = excess > 1.0
         todo, n = todo[more], np.ceil(n * growth)[more]
         counts[todo] = n
-    return Table(cells, counts, np.concatenate(pieces))
+    return Table(cells, counts, np.concatenate([pieces[cell] for cell in range(len(low))]))
 
 
 class _Fit:
     """Polynomials of functions on intervals, and their errors."""
 
-    def __init__(self, functions, degree, typical):
+    def __init__(self, functions: Functions, degree: int, typical: Floats) -> None:
         self._functions = functions
         self._typical = typical
         self.n_functions = len(typical)
@@ -159,15 +177,16 @@ class _Fit:
         self._between = 0.5 * (self._nodes[1:] + self._nodes[:-1])
         self._rng = np.random.default_rng(0)
 
-    def __call__(self, low, number, step):
+    def __call__(self, low: Floats, number: Integers, step: Floats) -> tuple[Floats, Floats]:
         """Coefficients (n, degree + 1, m) and errors (n,) on so many steps from a low end on."""
         points = 2 * len(self._nodes) + 2
         size = max(1, min(_POINTS, _VALUES // self.n_functions) // points)
         parts = [slice(k, k + size) for k in range(0, len(low), size)]
         found = [self._batch(low[p, None], number[p, None], step[p, None]) for p in parts]
-        return tuple(np.concatenate(arrays) for arrays in zip(*found))
+        coefficients, errors = zip(*found, strict=True)
+        return np.concatenate(coefficients), np.concatenate(errors)
 
-    def _batch(self, low, number, step):
+    def _batch(self, low: Floats, number: Integers, step: Floats) -> tuple[Floats, Floats]:
         random = self._rng.uniform(-0.5, 0.5, (len(low), 3))
         between = np.broadcast_to(self._between, (len(low), len(self._between)))
         t = np.concatenate([between, random], axis=1)
@@ -180,11 +199,11 @@ class _Fit:
         error = np.abs(found - exact).max(axis=1) / (scale + np.finfo(float).tiny)
         return coefficients, error.max(axis=1)
 
-    def _at(self, r):
+    def _at(self, r: Floats) -> Floats:
         return _values(self._functions, r.reshape(-1)).reshape(*r.shape, -1)
 
 
-def _values(functions, r):
+def _values(functions: Functions, r: Floats) -> Floats:
     with np.errstate(all="ignore"):
         values = functions(r)
     if not np.isfinite(values).all():
@@ -192,7 +211,7 @@ def _values(functions, r):
     return values
 
 
-def _mean_in_sphere(functions, low, widths):
+def _mean_in_sphere(functions: Functions, low: Floats, widths: Floats) -> Floats:
     """Mean absolute values (m,) over a sphere whose radius is where the cells end."""
     share = (np.arange(4) + 0.5) / 4
     r = (low[:, None] + share * widths[:, None]).reshape(-1)

@@ -1,16 +1,25 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """Whether a compiled model computes what its equations say: see :class:`Trial`."""
 
+from __future__ import annotations
+
 import math
+from collections.abc import Callable
+from typing import TypeAlias
 
 import numpy as np
 
 from ..atoms.images import Images
 from ..model import reference
 from ..model.neighbors import list_of_images, neighbors
+from ..model.spec import ModelSpec
 from ..model.weights import COEFFICIENTS, STEP, Weights
+from ..typing import Floats
 
 __all__ = ["Trial"]
+
+# Values at wrapped points around the atoms of images.
+Function: TypeAlias = Callable[[Images, Floats], Floats]
 
 
 class Trial:
@@ -29,7 +38,7 @@ class Trial:
         What rounding to the model's precision changes: about what it does in its graph.
     """
 
-    def __init__(self, spec, weights):
+    def __init__(self, spec: ModelSpec, weights: Weights) -> None:
         reach = spec.descriptor.rcut
         if weights.superposed:
             reach = max(reach, float(weights[STEP]) * weights[COEFFICIENTS].shape[1])
@@ -43,26 +52,26 @@ class Trial:
             )
         self._expected = exact
         self.rounding = _distance(rounded, exact)
-        self._superposed = None
+        self._superposed = np.zeros(len(self._points))
         if weights.superposed:
             around = neighbors(spec, *list_of_images(spec, self._images, self._points, reach))
             self._superposed = reference.superposition(spec, weights, around)[0]
 
-    def error(self, engine):
+    def error(self, difference: Function, superposition: Function | None) -> float:
         """How far the parts of a compiled model are off, the largest of points and parts."""
-        error = _distance(engine.difference(self._images, self._points), self._expected)
-        if self._superposed is None:
+        error = _distance(difference(self._images, self._points), self._expected)
+        if superposition is None:
             return error
-        superposed = engine.superposition(self._images, self._points)
-        return np.maximum(error, _distance(superposed, self._superposed))
+        superposed = superposition(self._images, self._points)
+        return float(np.maximum(error, _distance(superposed, self._superposed)))
 
 
-def _distance(found, expected):
+def _distance(found: Floats, expected: Floats) -> float:
     """The largest difference; not a number if there is one that is none."""
-    return np.max(np.abs(found - expected) / np.maximum(1.0, np.abs(expected)))
+    return float(np.max(np.abs(found - expected) / np.maximum(1.0, np.abs(expected))))
 
 
-def _probes(spec, weights, reach):
+def _probes(spec: ModelSpec, weights: Weights, reach: float) -> tuple[Images, Floats]:
     """Atoms, and points between, near and on them.
 
     A simple cubic lattice, a little disordered, with as many atoms of each
@@ -78,7 +87,7 @@ def _probes(spec, weights, reach):
     present = np.flatnonzero(number)
     side = max(3, math.ceil((2 * len(present)) ** (1 / 3)))
     spacing = number.sum() ** (-1 / 3)
-    sites = np.stack(np.indices([side] * 3), axis=-1).reshape(-1, 3)
+    sites = np.moveaxis(np.indices([side] * 3), 0, -1).reshape(-1, 3)
     atoms = (sites + rng.normal(scale=0.08, size=sites.shape)) * spacing
     kinds = rng.choice(len(number), len(sites), p=number / number.sum())
     kinds[: len(present)] = present

@@ -119,8 +119,8 @@ class ChargeModel:
             return engine
         except (ChargeError, Unsupported) as reason:
             warnings.warn(
-                f"{self.path}: its TensorFlow graph is used, which is many times slower than "
-                f"compiled code: {reason}",
+                f"{self.path}: its TensorFlow graph is used, which is about 8 times slower "
+                f"than compiled code: {reason}",
                 stacklevel=5,  # through field, to the caller of predict or predict_points
             )
             return FrozenGraph(self._frozen, self._n_threads)
