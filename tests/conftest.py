@@ -31,6 +31,7 @@ NEEDS = {
     "charge_model": "training",
     "precise_model": "training",
     "differed": "training",
+    "pair": "training",  # of test_engine.py
     "programs": "lammps",
 }
 

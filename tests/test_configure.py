@@ -378,6 +378,30 @@ def test_a_table_without_an_element(capsys):
     assert "train/saed.npz: has Si, not C" in line
 
 
+@pytest.fixture(scope="module")
+def cases(tmp_path_factory):
+    """Data of many kinds."""
+    before, folder = os.getcwd(), tmp_path_factory.mktemp("cases")
+    os.chdir(folder)
+    Path("empty").mkdir()
+    for name in ("train", "energies", "unnamed", "up", "more", "other"):
+        one_system(name)
+    one_system("silicon", "Si4")
+    one_system("differ", saed=gaussian_table())
+    os.unlink("energies/set.000/density.npy")
+    os.unlink("unnamed/type_map.raw")
+    for name, kind in ("train", b"vasp/chgcar"), ("up", b"vasp/chgcar:up"):
+        np.save(f"{name}/set.000/density_kind.npy", [[kind]] * 3)
+    np.save("train/set.000/density_kind.npy", [[b"vasp/chgcar"]] * 3)
+    electrons = np.load("more/set.000/n_electrons.npy")
+    np.save("more/set.000/n_electrons.npy", electrons + 1.0)
+    for name in ("more", "differ"):
+        np.save(f"{name}/set.000/density_kind.npy", [[b"vasp/chgcar"]] * 3)
+    Path("there.json").write_text("by hand")
+    os.chdir(before)
+    return folder
+
+
 @pytest.mark.parametrize(
     "argv, message",
     [
@@ -396,22 +420,8 @@ def test_a_table_without_an_element(capsys):
         (["train", "-o", "no/input.json"], "no/input.json: there is no folder no; make it first"),
     ],
 )
-def test_complaints(capsys, argv, message):
-    Path("empty").mkdir()
-    for name in ("train", "energies", "unnamed", "up", "more", "other"):
-        one_system(name)
-    one_system("silicon", "Si4")
-    one_system("differ", saed=gaussian_table())
-    os.unlink("energies/set.000/density.npy")
-    os.unlink("unnamed/type_map.raw")
-    for name, kind in ("train", b"vasp/chgcar"), ("up", b"vasp/chgcar:up"):
-        np.save(f"{name}/set.000/density_kind.npy", [[kind]] * 3)
-    np.save("train/set.000/density_kind.npy", [[b"vasp/chgcar"]] * 3)
-    electrons = np.load("more/set.000/n_electrons.npy")
-    np.save("more/set.000/n_electrons.npy", electrons + 1.0)
-    for name in ("more", "differ"):
-        np.save(f"{name}/set.000/density_kind.npy", [[b"vasp/chgcar"]] * 3)
-    Path("there.json").write_text("by hand")
+def test_complaints(cases, folder, capsys, argv, message):
+    shutil.copytree(cases, folder, dirs_exist_ok=True)
     assert message in complaint(capsys, "configure", *argv)
     assert Path("there.json").read_text() == "by hand"
 

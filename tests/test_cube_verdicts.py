@@ -384,6 +384,7 @@ def test_mirror_planes_are_no_repetition(tmp_path):
     assert read_density(path, check=False).shape == (16, 16, 16)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=25)
 @given(
     st.tuples(*[st.sampled_from((22, 23, 24, 25, 26, 27))] * 3),

@@ -161,6 +161,7 @@ def test_features_are_their_equations(kind, lmax, periodic):
         assert found == pytest.approx(expected, rel=1e-9, abs=1e-9)
 
 
+@pytest.mark.slow
 def test_embedding_is_the_descriptor_of_the_paper():
     atoms = structure(1)
     features, descriptor = build(
@@ -226,6 +227,7 @@ def test_a_point_on_a_nucleus_is_finite_and_the_limit_of_its_surroundings():
         assert at == pytest.approx(near, rel=1e-4, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_no_neighbour_is_cut_in_a_dense_cell():
     """Over 400 neighbours: there is no table that could be too short."""
     atoms = structure(1)

@@ -153,6 +153,7 @@ STRUCTURES = {
 }
 
 
+@pytest.mark.training
 @pytest.mark.parametrize("name", STRUCTURES)
 def test_any_structure(pair, name):
     engine, graph, frozen = pair
@@ -269,6 +270,7 @@ def test_atomic_densities_are_added(precise_model, end):
     assert added == pytest.approx(every.sum(axis=1), abs=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float32", "float64"])
 def test_activations_are_those_of_deepmd(precision):
     from deepmd.tf.common import VALID_ACTIVATION, get_activation_func

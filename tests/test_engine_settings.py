@@ -24,6 +24,8 @@ from deepmd_charge.engine.engine import Engine, Unsupported
 from deepmd_charge.model.kernels.coupling import TRIPLES
 from deepmd_charge.model.kernels.radial import RADIAL_BASES
 
+pytestmark = pytest.mark.slow
+
 TOLERANCE = {"float32": 1e-5, "float64": 1e-9}
 WIDE = {"precision": "float64"}
 KINKED = ("relu", "relu6", "silut", "silut:0.5", "silut:10")

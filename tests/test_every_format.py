@@ -146,6 +146,6 @@ def test_commands_take_it(tmp_path, al32, format, capsys):
 @whole_or_not
 def test_it_is_in_the_manual(format):
     text = (Path(__file__).parents[1] / "docs" / "commands.md").read_text()
-    table = text[text.index("### Density files") :].split("\n- ")[0]
+    table = text[text.index("# Density files\n") :].split("\n- ")[0]
     kind, _, last = format.partition("/")
     assert f"`{format}`" in table or (f"`{last[-1]}`" in table and f"`{kind}/" in table)

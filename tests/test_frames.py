@@ -194,6 +194,7 @@ AUGMENTATION = "".join(HEADS.format(i) for i in (1, 2, 3))
 MOMENTS = "  0.100000000000E+01  0.200000000000E+01  0.000000000000E+00\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_spin", [0, 1, 3])
 @pytest.mark.parametrize("augmentation", ["", AUGMENTATION])
 @pytest.mark.parametrize("between", ["", "\n", " \n\n"])
@@ -325,6 +326,7 @@ def test_a_damaged_header_does_not_become_a_magnetisation(tmp_path, name):
     assert read_density(f"{path}@0").extra["spin"] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_spin", [0, 1])
 @pytest.mark.parametrize("augmentation", ["", AUGMENTATION])
 def test_cut_off(tmp_path, n_spin, augmentation):

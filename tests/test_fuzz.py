@@ -239,6 +239,7 @@ def test_more_points_than_the_file_can_hold(files, tmp_path, name, suffix, n):
     assert time.process_time() - start < 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("blank", [b"\0", b" ", b"\n", b"1", b"1 "])
 @pytest.mark.parametrize("name", ["CHGCAR.gz", "a.cube.xz", "POTCAR.gz", "a.h5.gz"])
 def test_a_bomb(tmp_path, name, blank):
@@ -258,6 +259,7 @@ def test_a_bomb_of_values(files, tmp_path):
     assert read(path, 0) is None
 
 
+@pytest.mark.slow
 def test_a_bomb_after_the_values(files, tmp_path):
     """Text without end where augmentation occupancies are due."""
     path = tmp_path / "CHGCAR"

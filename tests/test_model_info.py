@@ -507,6 +507,7 @@ def test_models_of_which_one_is_told(monkeypatch, tmp_path, capsys):
 # with dp itself
 
 
+@pytest.mark.training
 def test_a_difference_to_files_stays_one(tmp_path):
     """The memory of a short training survives a restart that skips all that looks at data."""
     config = configuration(1, training={"disp_freq": 1})

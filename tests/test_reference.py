@@ -152,6 +152,7 @@ def variables(path):
     return {node.input[0] for node in definition.node if node.name.endswith("/read")}
 
 
+@pytest.mark.slow
 def test_models_made_before_give_the_same(before):
     """By the engine, by the graph, and by the reference, as the version that made them said."""
     values, points = before.values, before.values["points"]
@@ -171,6 +172,7 @@ def test_models_made_before_give_the_same(before):
         assert np.max(np.abs(found - values["engine"]) / scale) < 1e-5
 
 
+@pytest.mark.slow
 def test_training_starts_from_models_made_before(before):
     """Every parameter of a new model takes its value from the frozen one."""
     from deepmd.tf.model.model import Model
@@ -199,6 +201,7 @@ def test_parts_of_models_made_before(before, inputs):
         assert not before.values["superposition"].any()
 
 
+@pytest.mark.slow
 def test_the_superposition_is_that_of_the_table(tmp_path):
     """Atoms beyond rcut, and the nuclei, against the table's own sum."""
     table = gaussian_table()
@@ -458,6 +461,7 @@ def test_a_table_of_any_length_fits(before):
         Weights(before.spec, {**before.weights, name: before.weights[name][:1]})
 
 
+@pytest.mark.slow
 def test_layers_of_every_activation_that_deepmd_kit_knows():
     """In training's graph as in plain arrays, also where DeePMD-kit's operation forgets shapes."""
     from deepmd.tf.common import VALID_ACTIVATION, get_activation_func

@@ -28,6 +28,7 @@ def density(pbc, shape, centre=(0.5, 0.5, 0.5), width=0.06):
     return Density(Atoms("Si", cell=CELL, pbc=pbc), values, (0.1, 0.2, -0.3), "cube")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pbc", AXES)
 @pytest.mark.parametrize("shape", [(40, 50, 45), (60, 50, 40), (32, 72, 64)])
 def test_what_vanishes_at_open_faces_is_moved_as_it_is(pbc, shape):

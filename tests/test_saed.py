@@ -169,6 +169,7 @@ def test_superposition_is_the_sum_over_waves(shape):
 QE = {"si": 100, "al": 80, "almg": 80, "water": 280}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", QE)
 def test_quantum_espresso(name):
     """What Quantum ESPRESSO itself subtracts: 1e-3 e/A^3 at most, 1e-5 on average."""
@@ -204,6 +205,7 @@ def test_quantum_espresso(name):
     assert error.max() < 5e-4 + 6 * truncation
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["al", "almg"])
 def test_the_difference_has_no_ripples(name):
     """Waves near the edge of the sphere: in the difference to the table they stay small.
@@ -450,6 +452,7 @@ def convert(folder, *flags):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["upf", "potcar", "file", "fit", "npz"])
 def test_convert(crystal, pseudo, kind, capsys):
     """saed.npy is the superposition at the points; density.npy stays the total."""

@@ -492,6 +492,7 @@ def test_test_scales_to_electrons(folder, capsys):
     assert capsys.readouterr().out.splitlines()[1].split()[-2] == "16.000"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "argv, message",
     [

@@ -28,6 +28,7 @@ SNIPPET = [
 ]
 
 
+@pytest.mark.slow
 def test_public_names(tmp_path, monkeypatch):
     """What they are, and that a slip of the pen is none of them."""
     api = pytest.importorskip("mypy.api")
