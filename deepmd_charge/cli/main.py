@@ -57,6 +57,8 @@ def main(argv=None):
     try:
         with warnings.catch_warnings(), _terminated_gently():
             warnings.showwarning = _warn
+            # what one library deprecates in another is nothing that a user can mend
+            warnings.simplefilter("ignore", DeprecationWarning)
             args.run(args)
         sys.stdout.flush()
     except BrokenPipeError:
