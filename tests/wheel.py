@@ -14,6 +14,7 @@ The new environment sees the dependencies that the given PYTHON has, or with
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -52,8 +53,7 @@ def main():
         clone, exported = folder / "clone", folder / "exported"
         run("git", "clone", "-q", ROOT, clone)
         run("git", "archive", "-o", folder / "exported.tar", "HEAD", cwd=clone)
-        with tarfile.open(folder / "exported.tar") as archive:
-            archive.extractall(exported)
+        shutil.unpack_archive(folder / "exported.tar", exported, filter="data")
         files = run("git", "ls-files", cwd=clone).splitlines()
         for number, python in enumerate(args.python):
             here = folder / str(number)

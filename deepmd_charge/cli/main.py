@@ -86,6 +86,8 @@ def _carry_out(args: argparse.Namespace) -> int:
     try:
         with warnings.catch_warnings(), _terminated_gently():
             warnings.showwarning = _warn
+            # what one library deprecates in another is nothing that a user can mend
+            warnings.simplefilter("ignore", DeprecationWarning)
             args.run(args)
         sys.stdout.flush()
     except BrokenPipeError:
