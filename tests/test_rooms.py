@@ -14,7 +14,7 @@ from deepmd_charge._moved import MOVED
 
 # From the ground up; what stands in __init__, hooks and _moved only hands names on.
 FLOORS = [
-    *("errors", "typing", "units", "grid", "atoms", "io", "model", "saed", "data"),
+    *("errors", "stderr", "typing", "units", "grid", "atoms", "io", "model", "saed", "data"),
     *("backends", "engine", "predict", "lammps", "cli"),
 ]
 DOORS = {"__init__", "hooks", "_moved"}

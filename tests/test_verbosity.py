@@ -16,7 +16,7 @@ from training import structure
 
 from deepmd_charge import Density, write_density
 from deepmd_charge.cli.main import build_parser, main
-from deepmd_charge.io.stderr import filter_libraries, loading
+from deepmd_charge.stderr import filter_libraries, loading
 
 NOISE = b"implib-gen: libcudart.so.12: failed to load library\n"
 GRID = ("--grid", "5", "6", "7")
@@ -182,7 +182,7 @@ def test_python_programs_see_all(capfd):
 
 def test_without_standard_error():
     code = (
-        "import os; from deepmd_charge.io.stderr import filter_libraries, loading\n"
+        "import os; from deepmd_charge.stderr import filter_libraries, loading\n"
         "os.close(2); filter_libraries(True)\n"
         "with loading(): print('done')"
     )

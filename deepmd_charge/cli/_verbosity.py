@@ -13,8 +13,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ..io.stderr import filter_libraries, progress_is_shown, show_progress
 from ..predict.parallel.mpi import launched
+from ..stderr import filter_libraries, progress_is_shown, show_progress
 
 __all__ = ["add_verbosity", "is_quiet", "note", "print_line", "verbosity"]
 

@@ -18,8 +18,8 @@ from typing import TextIO
 
 from .. import __version__
 from ..errors import ChargeError
-from ..io.stderr import mute_at_exit
 from ..predict.parallel.mpi import launched
+from ..stderr import mute_at_exit
 from . import configure, convert, diff, info, lammps, plot, predict, regrid, test
 from ._completion import PrintCompletion
 from ._verbosity import add_verbosity, print_line, verbosity

@@ -22,8 +22,8 @@ import numpy as np
 from ..atoms.species import named_atoms
 from ..errors import ChargeError
 from ..grid.density import Density
-from ..io.stderr import loading
 from ..predict.charge_model import ChargeModel
+from ..stderr import loading
 from ..typing import Floats, Integers, Shape
 from .average import Average
 from .script import Lammps, run_to_first_run

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from ...atoms.images import Images
 from ...atoms.species import GRID_TYPE
-from ...io.stderr import loading
 from ...saed.table import superposed
+from ...stderr import loading
 from ...typing import Floats
 from .frozen import Frozen
 

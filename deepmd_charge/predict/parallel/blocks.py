@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ...grid.blocks import Blocks, Parts
-from ...io.stderr import progress_is_shown
+from ...stderr import progress_is_shown
 from ...typing import Floats
 from .mpi import Ranks
 
