@@ -83,6 +83,8 @@ nitpick_ignore_regex = [("py:.*", r"deepmd_charge\.backends\..*")]
 PAGES = {
     ROOT / "README.md": HERE / "index.md",
     ROOT / "benchmarks/README.md": HERE / "benchmarks.md",
+    ROOT / "CONTRIBUTING.md": HERE / "contributing.md",
+    ROOT / "CHANGELOG.md": HERE / "changelog.md",
 }
 
 
