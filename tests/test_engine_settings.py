@@ -311,7 +311,8 @@ print(json.dumps([[str(w.message) for w in caught], found]))
         line,
     )
     field = ChargeModel(path).field(structure(8))
-    for values, part in zip(found, (field, field.difference, field.superposition), strict=True):
+    parts = (field, field.difference, field.superposition, field)
+    for values, part in zip(found, parts, strict=True):
         assert distance(np.array(values), part(points)) <= 1e-5
     assert distance(np.array(found[2]), field.superposition(points)) <= 1e-12
 
