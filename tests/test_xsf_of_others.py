@@ -537,6 +537,8 @@ def test_which_is_the_density(file, capsys, tmp_path, names):
     assert repr(names[0]) in said and repr(names[1]) in said and "--is" in said
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        # of NumPy 2.5, about what ASE 3.29 does
+        warnings.filterwarnings("ignore", "Setting the shape", DeprecationWarning)
         density = read_density(path, holds="total", check="learn")
     np.testing.assert_allclose(density.values, UP[:-1, :-1, :-1], rtol=1e-9)
     assert "only the first" in density.extra["notes"][0]
@@ -980,5 +982,7 @@ def test_a_wannier_function(file):
 def test_nothing_is_warned_of_without_reason(file):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        # of NumPy 2.5, about what ASE 3.29 does
+        warnings.filterwarnings("ignore", "Setting the shape", DeprecationWarning)
         for text in (GOOD, many(("DATAGRID_3D_up", UP), ("DATAGRID_3D_down", DOWN))):
             read_density(file(text))
