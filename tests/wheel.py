@@ -106,7 +106,7 @@ def check_versions(builder, clone):
     run("git", *author, "commit", "-q", "--allow-empty", "-m", "more", cwd=clone)
     found.append(version(builder, clone))
     print("versions without a tag, on v3.1.4, after it:", *found, flush=True)
-    assert found[0].startswith("0.1.0.dev") and found[1] == "3.1.4"
+    assert ".dev" in found[0] and found[1] == "3.1.4"
     assert found[2].startswith("3.1.5.dev1+g")
 
 
