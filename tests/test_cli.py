@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """The command line with a stand-in for the model: results and complaints."""
 
+import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 import warnings
@@ -21,7 +23,8 @@ from deepmd_charge import (
     read_density,
     write_density,
 )
-from deepmd_charge.cli.main import main
+from deepmd_charge.backends.tf.frozen import read_model
+from deepmd_charge.cli.main import build_parser, main
 from deepmd_charge.grid.grid import fft_size
 from deepmd_charge.predict.compare import compare, compare_densities, compare_files
 
@@ -422,3 +425,72 @@ def test_version_and_help_are_quick(capsys):
         main(["--version"])
     assert stop.value.code == 0
     assert capsys.readouterr().out == f"deepmd-charge {metadata.version('deepmd-charge')}\n"
+
+
+def subcommands(parser, before=()):
+    """The words of every subcommand, those of LAMMPS included."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for name, child in action.choices.items():
+                yield (*before, name)
+                yield from subcommands(child, (*before, name))
+
+
+@pytest.mark.parametrize("words", [(), *subcommands(build_parser())], ids=" ".join)
+def test_help_and_wrong_flags_of_every_command(words, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([*words, "-h"])
+    assert stop.value.code == 0
+    assert capsys.readouterr().out.startswith(" ".join(["usage: deepmd-charge", *words]))
+    for wrong in ([], ["--no-such-flag"]):
+        if (*words, *wrong) == ("configure",):
+            continue  # a line of its own
+        with pytest.raises(SystemExit) as stop:
+            main([*words, *wrong])
+        assert stop.value.code == 2
+        assert "Traceback" not in capsys.readouterr().err
+
+
+def test_what_is_read_is_not_overwritten(al32, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name in ("CHGCAR", "CHGCAR_b"):
+        write_density(name, read_density(al32))
+    os.link("CHGCAR", "CHGCAR_link")
+    before = Path("CHGCAR").read_bytes()
+    for argv in (
+        ["diff", "CHGCAR", "CHGCAR_b", "-o", "CHGCAR"],
+        ["diff", "CHGCAR_b", "CHGCAR", "-o", "./CHGCAR"],
+        ["regrid", "CHGCAR", "-o", "CHGCAR_link", "--grid", "9", "9", "9"],
+        ["regrid", "CHGCAR_b", "-o", "CHGCAR", "--like", "CHGCAR"],
+        ["predict", "-m", "no.pb", "-s", "CHGCAR", "-o", "CHGCAR"],
+        ["predict", "-m", "no.pb", "-s", "CHGCAR_b", "-o", "CHGCAR", "--like", "CHGCAR"],
+    ):
+        assert main(argv) == 1
+        assert "is read, too; give the output another name" in capsys.readouterr().err
+    assert Path("CHGCAR").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "name, message",
+    [
+        ("POSCAR", "a structure without a density: give the density file of its run"),
+        ("x.cif", "a structure without a density"),
+        ("charge.pb", "a frozen model, no density: give it to -m"),
+    ],
+)
+def test_other_files_are_named(name, message, tmp_path, capsys):
+    (tmp_path / name).write_text("Si\n")
+    assert main(["info", str(tmp_path / name)]) == 1
+    assert f"{name}: {message}" in capsys.readouterr().err
+
+
+def test_what_is_no_model_is_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("model.ckpt.index").touch()
+    for name, message in (
+        (".", "is a folder; give the file that dp freeze wrote"),
+        ("model.ckpt", "a checkpoint of a training; dp freeze -o charge.pb in its folder"),
+        ("charge.pb", "no such model file; make one with dp freeze -o charge.pb"),
+    ):
+        with pytest.raises(ChargeError, match=f"^{re.escape(name)}: {message}"):
+            read_model(name)

@@ -10,6 +10,7 @@ import numpy as np
 from ..atoms.compare import check_same_grid
 from ..grid.channels import select
 from ..io import check_readable, check_writable, read_density, write_density
+from ..io.output import check_apart
 from ..io.related import read_related
 from ._flags import (
     Subparsers,
@@ -30,7 +31,8 @@ def add_parser(subparsers: Subparsers) -> None:
         help="subtract one density from another",
         description="Write A - B. Grids and cells must be the same.",
     )
-    parser.add_argument("files", nargs=2, metavar=("A", "B"), help="density files")
+    parser.add_argument("one", metavar="A", help="density file")
+    parser.add_argument("other", metavar="B", help="density file that is subtracted")
     parser.add_argument(
         "-o", "--output", required=True, metavar="FILE", help="density file to write"
     )
@@ -45,8 +47,9 @@ def add_parser(subparsers: Subparsers) -> None:
 def run(args: argparse.Namespace) -> None:
     """Carry out ``deepmd-charge diff``."""
     check_writable(args.output, kind=args.format or "")
-    check_readable(args.files, args.format)
-    path, other_path = args.files
+    path, other_path = args.one, args.other
+    check_readable([path, other_path], args.format)
+    check_apart(args.output, [path, other_path])
     options = declarations(args)
     one = read_density(path, args.format, args.species, check=False, **options)
     one = select(one, args.quantity, path)

@@ -12,6 +12,7 @@ from ..errors import ChargeError
 from ..grid.grid import Grid
 from ..io.frames import split_frames
 from ..io.names import labelled
+from ..io.output import check_apart
 from ..io.related import read_related
 from ..io.structures import iterate_structures
 from ..predict.evaluation import ModelsOnGrid, check_structure
@@ -126,6 +127,7 @@ def predict(args: argparse.Namespace, ranks: Ranks) -> None:
     check_numbers(args, ranks)
     formats.check_readable([path for path in (args.like, args.saed, *args.augmentation) if path])
     path, frames = split_frames(args.structure, args.frames)
+    check_apart(args.output, [path, args.like, args.saed, *args.augmentation, *args.model])
     n_threads = args.jobs or (1 if ranks.size > 1 else available_cores())
     models = [open_model(name, args, n_threads) for name in args.model]
     saed = read_related(args.saed, args.species) if args.saed else None

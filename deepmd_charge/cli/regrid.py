@@ -8,6 +8,7 @@ import argparse
 from ..errors import ChargeError
 from ..grid.regrid import regrid
 from ..io import check_readable, check_writable, read_density, write_density
+from ..io.output import check_apart
 from ..io.related import read_related
 from ._flags import (
     Subparsers,
@@ -48,6 +49,7 @@ def run(args: argparse.Namespace) -> None:
     """Carry out ``deepmd-charge regrid``."""
     check_writable(args.output, kind=args.format or "")
     check_readable([args.file], args.format)
+    check_apart(args.output, [args.file, args.like])
     if args.like is not None:
         check_readable([args.like])
     check_grid(args)

@@ -31,9 +31,16 @@ _HDF5 = (
     (("type.raw",), "a data set of DeePMD-kit", "name it under systems in input.json"),
 )
 _OF_RUN = "give its prefix.save folder, or the charge-density.dat in it"
+_STRUCTURE = "a structure without a density: give the density file of its run"
 _NAMES = {
-    "DATA-FILE-SCHEMA.XML": "the record of a run of Quantum ESPRESSO",
-    "WFC*.DAT": "wave functions of Quantum ESPRESSO, no charge density",
+    "DATA-FILE-SCHEMA.XML": f"the record of a run of Quantum ESPRESSO: {_OF_RUN}",
+    "WFC*.DAT": f"wave functions of Quantum ESPRESSO, no charge density: {_OF_RUN}",
+    "*POSCAR*": _STRUCTURE,
+    "*CONTCAR*": _STRUCTURE,
+    "*.CIF": _STRUCTURE,
+    "*.VASP": _STRUCTURE,
+    "*.PB": "a frozen model, no density: give it to -m",
+    "WAVECAR*": "wave functions of VASP, no density: give the CHGCAR",
 }
 
 
@@ -41,7 +48,7 @@ def explain_name(path: PathLike) -> str | None:
     """Say what a file or folder is by its name; None where that is not known."""
     name = os.path.basename(os.path.normpath(path)).upper()
     found = (what for pattern, what in _NAMES.items() if fnmatchcase(name, pattern))
-    return next((f"{what}: {_OF_RUN}" for what in found), None)
+    return next(found, None)
 
 
 def explain_hdf5(file: Group) -> str:

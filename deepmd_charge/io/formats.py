@@ -131,7 +131,7 @@ def format_of(path: PathLike, format: str | None = None) -> str:
         )
     if known := format or found:
         return known
-    if foreign := explain_name(path):
+    if os.path.exists(path) and (foreign := explain_name(path)):
         raise ChargeError(f"{path}: {foreign}")
     raise ChargeError(
         f"{path}: the name does not tell the format: call it {_NAMES}, or give its format"

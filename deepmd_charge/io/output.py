@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -32,6 +32,28 @@ def check_output(path: PathLike) -> None:
         raise ChargeError(f"{path}: there is no folder {path.parent}; make it first")
     if not os.access(path.parent, os.W_OK):
         raise ChargeError(f"{path}: cannot write in the folder {path.parent}")
+
+
+def check_apart(output: PathLike, inputs: Iterable[PathLike | None]) -> None:
+    """Refuse an output file that is one of the inputs, which would be lost.
+
+    A folder, such as prefix.save, is more than the one file that is written into it.
+
+    Parameters
+    ----------
+    output : str or Path
+    inputs : iterable of str, Path or None
+
+    Raises
+    ------
+    ChargeError
+        If both names lead to one file.
+    """
+    if not os.path.isfile(output):
+        return
+    for path in inputs:
+        if path and os.path.exists(path) and os.path.samefile(output, path):
+            raise ChargeError(f"{output}: is read, too; give the output another name")
 
 
 def check_new_folder(path: PathLike) -> None:

@@ -143,6 +143,15 @@ class Frozen:
         return json.loads(script)["model"] if script else None
 
 
+def _no_model(path: str) -> str:
+    """What to say where there is no file of a model."""
+    if os.path.isdir(path):
+        return "is a folder; give the file that dp freeze wrote"
+    if os.path.exists(f"{path}.index"):
+        return "a checkpoint of a training; dp freeze -o charge.pb in its folder, and give that"
+    return "no such model file; make one with dp freeze -o charge.pb"
+
+
 def read_model(path: PathLike) -> Frozen:
     """Read a frozen charge model.
 
@@ -161,7 +170,7 @@ def read_model(path: PathLike) -> Frozen:
         If the file is missing, or is not a charge model.
     """
     if not os.path.isfile(path):
-        raise ChargeError(f"{path}: no such model file; make one with dp freeze -o {path}")
+        raise ChargeError(f"{path}: {_no_model(os.fspath(path))}")
     try:
         with open(path, "rb") as file:
             constants = _constants(file.read())
