@@ -355,6 +355,7 @@ def test_real_density(al32, tmp_path):
     assert_others_agree(plain, density)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*")
 @pytest.mark.parametrize(
     "path",

@@ -35,6 +35,7 @@ def test_a_checkout_has_them_at_the_top():
     assert (ROOT / "plugin_configs" / "c-si.json").samefile(READY_FOLDER / "c-si.json")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", CONFIGS, ids=ident)
 def test_configuration_is_valid(path):
     import deepmd.dpmodel  # noqa: F401  (loads the plugin)

@@ -230,6 +230,7 @@ def test_molecules(tmp_path, name, margin, comment):
     assert not density.extra["doubts"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("comment", ["a\nb", "-Quickstep-\n ELECTRON DENSITY", *MOLECULAR])
 def test_crystals(tmp_path, comment):
     """Wherever their atoms and, of programs for solids, their grids begin."""

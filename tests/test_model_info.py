@@ -252,6 +252,7 @@ def test_memory_is_taken_over(trained, data, option):
     assert go_on(data, written, **{option: str(start)}) == memory
 
 
+@pytest.mark.slow
 def test_a_new_model_remembers_its_data(data):
     """With whatever flags, and what the user says where the data are silent."""
     from deepmd.tf.model.model import Model

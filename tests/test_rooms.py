@@ -44,6 +44,7 @@ def test_every_room_is_on_a_floor():
     assert found == {*FLOORS, *DOORS}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("old", MOVED)
 def test_old_names_lead_to_the_new_with_one_warning(old):
     new = import_module(f"deepmd_charge.{MOVED[old]}")
@@ -82,6 +83,7 @@ def test_every_import_of_the_documentation_works():
 
 
 # as the documentation had them before the rooms
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "line",
     [

@@ -367,6 +367,7 @@ def test_table_makes_the_round_trip(tmp_path):
         RadialTable.load(tmp_path / "none.npz")
 
 
+@pytest.mark.slow
 def test_fit_finds_the_atoms():
     """Densities that are superpositions come back, whatever stands beside them."""
     fit = RadialFit(seed=1)
@@ -385,6 +386,7 @@ def test_fit_finds_the_atoms():
         assert table.electrons(element) == pytest.approx(4.0, abs=0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("periodic", [False, True])
 def test_fit_does_not_trade_electrons(periodic):
     """One proportion of elements in a small cell, bonds that no sphere describes: tails decay."""
@@ -554,6 +556,7 @@ def test_dpdata_takes_what_was_fitted(crystal):
     assert set(data["saed_source"].astype(str)) == {"fit"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "flags, message",
     [

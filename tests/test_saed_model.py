@@ -239,10 +239,12 @@ def in_float32(data):
         np.save(path, np.load(path).astype(np.float32))
 
 
+@pytest.mark.slow
 def test_the_right_table_is_taken(facts):
     assert facts(gaussian_table(), gaussian_table())["saed"]["source"] == "upf"
 
 
+@pytest.mark.slow
 def test_data_in_float32_are_taken(facts):
     assert facts(gaussian_table(), gaussian_table(), in_float32)["elements"] == ["Si", "C"]
 
@@ -262,6 +264,7 @@ def test_wrong_tables_are_refused(facts, table, data_table, message):
         facts(table, data_table)
 
 
+@pytest.mark.slow
 def test_sublattices_share_the_function_of_their_element(tmp_path):
     """In the data, in the graph that training checks them by, and in the engine."""
     from deepmd_charge.atoms.images import Images
@@ -297,6 +300,7 @@ def test_sublattices_share_the_function_of_their_element(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_mixed_sources_are_refused(facts):
     def mix(data):
         np.save(data / "set.000" / "saed_source.npy", [b"upf", b"file"])
