@@ -272,6 +272,7 @@ def test_a_new_model_remembers_its_data(data):
         Model(**section)._learn_of([str(data / "train")])
 
 
+@pytest.mark.slow
 def test_charged_cells_are_told_in_training(data, caplog):
     from deepmd.tf.model.model import Model
     from deepmd.utils.argcheck import normalize

@@ -280,7 +280,7 @@ def test_damaged_potcar(tmp_path, change, message):
 # the kernel and the table
 
 
-@pytest.mark.parametrize("backend", ["numpy", "tensorflow"])
+@pytest.mark.parametrize("backend", ["numpy", pytest.param("tensorflow", marks=pytest.mark.slow)])
 def test_piecewise_cubic(backend):
     from scipy.interpolate import PPoly
 

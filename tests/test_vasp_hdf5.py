@@ -382,7 +382,10 @@ def test_quantum_espressos_folder(name):
 
 
 @pytest.mark.parametrize("name", ["x.save/wfc1.dat", "data-file-schema.xml"])
-def test_other_files_of_quantum_espresso(name):
+def test_other_files_of_quantum_espresso(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("x.save").mkdir()
+    Path(name).touch()
     with pytest.raises(ChargeError, match=r"Quantum ESPRESSO.*give its prefix.save folder"):
         format_of(name)
 
