@@ -2,12 +2,13 @@
 """The formats of density files, found by name or by file name.
 
 The module of a format has ``read(path, kind, declared) -> Density``, where ``kind`` is the
-name of the format; where files may hold several frames
+name of the format and ``declared`` what the user says of the file
+(:class:`deepmd_charge.io.verdict.declared.Declared`); where files may hold several frames
 ``iterate(path, kind, declared, frames)``, which yields their densities, and
 ``count_frames(path, declared)``; where it can be written ``write(path, density, kind)`` and
-``check(path, atoms, grid)``, which refuses what the format cannot hold; where a folder may be
-named, ``output_file(path)``, which finds the file in it. Names of files that end in .gz or .xz
-are compressed.
+``check(path, atoms, grid)``, which refuses what the format cannot hold, and which ``write``
+calls; where a folder may be named, ``output_file(path)``, which finds the file in it. Names of
+files that end in .gz or .xz are compressed.
 """
 
 from __future__ import annotations
