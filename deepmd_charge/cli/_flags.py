@@ -12,7 +12,7 @@ from ..grid.channels import CHANNELS
 from ..grid.density import Density
 from ..grid.grid import Grid, check_shape
 from ..grid.quantity import QUANTITIES
-from ..io import LEARN
+from ..io import FORMATS, LEARN
 from ..io.verdict.declared import LENGTHS, VALUES
 from ..typing import ArrayLike
 
@@ -29,8 +29,8 @@ def add_format(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--format",
         metavar="NAME",
-        help="format of the density files: cube, xsf, vasp/chgcar, vasp/h5, ..., and vasp/locpot"
-        " or vasp/elfcar, which are read only when asked for (default: by their names)",
+        help=f"format of the density files: one of {', '.join(FORMATS)}; vasp/locpot and"
+        " vasp/elfcar are read only when asked for (default: by their names)",
     )
 
 

@@ -7,10 +7,8 @@ The file has lengths in bohr and energies in hartree; its reciprocal vectors are
 
 from __future__ import annotations
 
-import lzma
 import math
 import os
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BufferedIOBase
@@ -23,7 +21,7 @@ from ..atoms.species import element_of_label, types_of_labels
 from ..errors import ChargeError
 from ..typing import Floats, Shape
 from ..units import BOHR
-from .text.reader import COMPRESSIONS, open_binary
+from .text.reader import COMPRESSIONS, opened
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -96,13 +94,10 @@ def read_run(path: str) -> Run:
         If it is damaged, or of a run that did not get to its end.
     """
     try:
-        with open_binary(path) as file:
+        with opened(path) as file:
             parts = dict(_parts_of_output(file))
     except (ElementTree.ParseError, ValueError, LookupError) as error:
         raise ChargeError(f"{path}: damaged: {error}: copy it again, or run pw.x again") from None
-    except (EOFError, OSError, lzma.LZMAError, zlib.error) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ChargeError(f"{path}: cannot be read: {reason}") from None
     try:
         return _run_of(parts)
     except KeyError as error:

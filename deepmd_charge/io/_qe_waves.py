@@ -20,21 +20,19 @@ or ``m_x``, ``m_y``, ``m_z`` as pairs of float64.
 from __future__ import annotations
 
 import io
-import lzma
 import os
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BufferedIOBase
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
 from ..errors import ChargeError
 from ..typing import Complexes, Floats, Integers
 from .foreign import Group, explain_hdf5
-from .text.reader import COMPRESSIONS, MOST_EXPANSION, open_binary, suffix_of
+from .text.reader import COMPRESSIONS, MOST_EXPANSION, opened, suffix_of
 from .text.writer import text_writer
 
 __all__ = ["Waves", "check_kind", "read_waves", "write_waves"]
@@ -44,8 +42,6 @@ _START = 1000  # bytes that tell what a file is
 _HEAD = 12  # bytes of the first record
 _MOST_BYTES = 2**31 - 9  # of a part of a record
 _NAMES = {1: ("rhotot_g",), 2: ("rhotot_g", "rhodiff_g"), 4: ("rhotot_g", "m_x", "m_y", "m_z")}
-
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -83,9 +79,11 @@ def check_kind(path: str) -> bool:
     ChargeError
         If it is neither, or cannot be read.
     """
-    start = _opened(path, lambda file: file.read(_START))
+    with opened(path) as file:
+        start = file.read(_START)
     if start.startswith(_HDF5):
-        _opened(path, lambda file: _check_hdf5(path, file))
+        with opened(path) as file:
+            _check_hdf5(path, file)
         return True
     mark = start[:4]
     if mark == _HEAD.to_bytes(4, "little"):
@@ -131,22 +129,13 @@ def read_waves(path: str) -> Waves:
         If it is foreign, damaged or cut off, or a value is not finite.
     """
     read = _read_hdf5 if check_kind(path) else _read_dat
-    waves = _opened(path, lambda file: read(path, file))
+    with opened(path) as file:
+        waves = read(path, file)
     if not abs(np.linalg.det(waves.reciprocal)) > 0 or not np.isfinite(waves.reciprocal).all():
         raise ChargeError(f"{path}: damaged: the reciprocal cell has no volume")
     if not all(np.isfinite(component).all() for component in waves.components):
         raise ChargeError(f"{path}: some values are not finite: compute the file again")
     return waves
-
-
-def _opened(path: str, read: Callable[[BufferedIOBase], _T]) -> _T:
-    """What a function reads of an open file; of errors ChargeErrors."""
-    try:
-        with open_binary(path) as file:
-            return read(file)
-    except (EOFError, OSError, lzma.LZMAError, zlib.error) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ChargeError(f"{path}: cannot be read: {reason}") from None
 
 
 def _read_dat(path: str, file: BufferedIOBase) -> Waves:

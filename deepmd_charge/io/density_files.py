@@ -170,8 +170,11 @@ def _opened(
     """Format of a file, and what is declared of it."""
     format = format_of(path, format)
     declared = Declared.of(path, species, pbc, unit, holds)
-    if declared.length and not FORMATS[format].has_units:
-        raise ChargeError(f"{path}: has its lengths in A: leave --unit {declared.length} out")
+    entry = FORMATS[format]
+    if declared.length and not entry.has_units:
+        raise ChargeError(
+            f"{path}: has its lengths in {entry.units[1]}: leave --unit {declared.length} out"
+        )
     return format, declared
 
 

@@ -2,12 +2,13 @@
 """The formats of density files, found by name or by file name.
 
 The module of a format has ``read(path, kind, declared) -> Density``, where ``kind`` is the
-name of the format; where files may hold several frames
+name of the format and ``declared`` what the user says of the file
+(:class:`deepmd_charge.io.verdict.declared.Declared`); where files may hold several frames
 ``iterate(path, kind, declared, frames)``, which yields their densities, and
 ``count_frames(path, declared)``; where it can be written ``write(path, density, kind)`` and
-``check(path, atoms, grid)``, which refuses what the format cannot hold; where a folder may be
-named, ``output_file(path)``, which finds the file in it. Names of files that end in .gz or .xz
-are compressed.
+``check(path, atoms, grid)``, which refuses what the format cannot hold, and which ``write``
+calls; where a folder may be named, ``output_file(path)``, which finds the file in it. Names of
+files that end in .gz or .xz are compressed.
 """
 
 from __future__ import annotations
@@ -38,22 +39,29 @@ class Format:
         Name of the module that reads it, of this room.
     patterns : tuple of str
         Of file names without compression suffix, in capitals.
+    units : tuple of str
+        Of values and of lengths, as its programs write them: names of ``VALUES`` and ``LENGTHS``
+        in :mod:`deepmd_charge.io.verdict.declared`.
     is_written : bool
         Whether it can be written, too.
+    has_quantity : bool
+        Whether it says what its values are, a total density, a difference, a potential, ...
     has_spin, has_frames : bool
         Whether there is a place for a magnetisation, and for further structures.
     has_units : bool
-        Whether the unit of lengths may be another than A.
+        Whether the unit of lengths may be another than that of the format.
     belongs_to_run : bool
-        Whether it holds total densities only, of a run whose other files beside it tell the
-        structure; it may be named by its folder.
+        Whether other files of a run beside it tell the structure; it may be named by its
+        folder.
     order : {"C", "F"}
         Order of values in memory in which a file is written from end to end.
     """
 
     module: str
     patterns: tuple[str, ...]
+    units: tuple[str, str]
     is_written: bool = True
+    has_quantity: bool = False
     has_spin: bool = False
     has_frames: bool = False
     has_units: bool = False
@@ -72,21 +80,29 @@ class Format:
 
 
 def _vasp(*patterns: str) -> Format:
-    return Format("chgcar", patterns, has_spin=True, has_frames=True)
+    return Format("chgcar", patterns, ("e", "A"), has_quantity=True, has_spin=True, has_frames=True)
 
 
 # The first pattern that fits decides.
 FORMATS = {
-    "cube": Format("cube", ("*.CUBE", "*.CUB"), has_units=True, order="C"),
-    "xsf": Format("xsf", ("*.XSF",), has_units=True),
+    "cube": Format(
+        "cube",
+        ("*.CUBE", "*.CUB"),
+        ("e/bohr^3", "bohr"),
+        has_quantity=True,
+        has_units=True,
+        order="C",
+    ),
+    "xsf": Format("xsf", ("*.XSF",), ("e/bohr^3", "A"), has_quantity=True, has_units=True),
     "qe/save": Format(
         "quantum_espresso",
         ("*.SAVE", "CHARGE-DENSITY.DAT", "CHARGE-DENSITY.HDF5"),
+        ("e/bohr^3", "A"),
         has_spin=True,
         belongs_to_run=True,
         order="C",
     ),
-    "vasp/h5": Format("vaspwave", ("*.H5", "*.HDF5"), is_written=False, has_spin=True),
+    "vasp/h5": Format("vaspwave", ("*.H5", "*.HDF5"), ("e", "A"), is_written=False, has_spin=True),
     "vasp/locpot": _vasp("*LOCPOT*"),
     "vasp/elfcar": _vasp("*ELFCAR*"),
     "vasp/aeccar0": _vasp("*AECCAR0*"),
@@ -96,7 +112,18 @@ FORMATS = {
     "vasp/chgcar": _vasp("*CHGCAR*", "CHG", "CHG[._-]*", "*[._-]CHG"),
 }
 _OTHER_COMPRESSIONS = (".bz2", ".zst", ".zip", ".z", ".lz4", ".7z")
-_NAMES = "CHGCAR_..., NAME.cube or NAME.xsf"
+
+
+def _names(has_quantity: bool = False) -> str:
+    """Names for files to be written, of formats that need nothing beside them."""
+    names = [
+        entry.patterns[0].lower().replace("*", "NAME")
+        for entry in FORMATS.values()
+        if entry.is_written and not (entry.belongs_to_run or entry.is_vasp_text)
+        if entry.has_quantity or not has_quantity
+    ]
+    names = names if has_quantity else ["CHGCAR_...", *names]
+    return f"{', '.join(names[:-1])} or {names[-1]}"
 
 
 def format_of(path: PathLike, format: str | None = None) -> str:
@@ -134,7 +161,7 @@ def format_of(path: PathLike, format: str | None = None) -> str:
     if os.path.exists(path) and (foreign := explain_name(path)):
         raise ChargeError(f"{path}: {foreign}")
     raise ChargeError(
-        f"{path}: the name does not tell the format: call it {_NAMES}, or give its format"
+        f"{path}: the name does not tell the format: call it {_names()}, or give its format"
         f" ({', '.join(FORMATS)})"
     )
 
@@ -183,16 +210,17 @@ def writable_format(path: PathLike, format: str | None = None, kind: str = "") -
             name = f"{own.removeprefix('vasp/').upper()}_..., " if _holds_other(own) else ""
             raise ChargeError(
                 f"{os.fspath(path)}: not a name for {quantity.description}:"
-                f" call it {name}NAME.cube or NAME.xsf"
+                f" call it {name}{_names(has_quantity=True)}"
             )
         format = found
     format = format_of(path, format)
     if not FORMATS[format].is_written:
-        raise ChargeError(f"{os.fspath(path)}: {format} can only be read: call it {_NAMES}")
-    if FORMATS[format].belongs_to_run and not quantity.is_total:
+        raise ChargeError(f"{os.fspath(path)}: {format} can only be read: call it {_names()}")
+    usual = split_kind(format)[1]
+    if quantity != usual and not FORMATS[format].has_quantity:
         raise ChargeError(
-            f"{os.fspath(path)}: {format} holds total densities, not {quantity.description}:"
-            " call it NAME.cube or NAME.xsf"
+            f"{os.fspath(path)}: {format} holds {usual.description}, not {quantity.description}:"
+            f" call it {_names(has_quantity=True)}"
         )
     return format
 

@@ -31,9 +31,7 @@ def labelled(path: PathLike, label: str) -> str:
         or in front, ``std_Si_CHG``, where the ending has to stay.
     """
     path = os.fspath(path).rstrip(os.sep)  # the format may be that of a folder
-    stem, compression = os.path.splitext(path)
-    if compression.lower() not in COMPRESSIONS:
-        stem, compression = path, ""
+    stem, compression = _parted(path)
     stem, ending = os.path.splitext(stem)
     name = f"{stem}_{label}{ending}{compression}"
     try:
@@ -45,13 +43,20 @@ def labelled(path: PathLike, label: str) -> str:
     return os.path.join(folder, f"{label}_{name}")
 
 
+def _parted(path: str) -> tuple[str, str]:
+    """Name without the ending that tells the compression, and that ending."""
+    stem, ending = os.path.splitext(path)
+    return (stem, ending) if ending.lower() in COMPRESSIONS else (path, "")
+
+
 def deviation_file(path: PathLike) -> str:
     """Name the file of the deviation of several models, beside that of their mean.
 
     A cube where the format of the density has no place for other fields.
     """
-    if FORMATS[format_of(path)].belongs_to_run:
-        path = f"{os.path.splitext(os.path.normpath(path))[0]}.cube"
+    if not FORMATS[format_of(path)].has_quantity:
+        stem, compression = _parted(os.path.normpath(path))
+        path = f"{os.path.splitext(stem)[0]}.cube{compression}"
     return labelled(path, "std")
 
 

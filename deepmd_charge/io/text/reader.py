@@ -13,8 +13,9 @@ import lzma
 import os
 import re
 import zlib
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from io import BufferedIOBase
 
 import numpy as np
@@ -309,6 +310,17 @@ def open_binary(path: str) -> BufferedIOBase:
     if suffix == ".gz":
         return gzip.open(path, "rb")
     return lzma.open(path, "rb") if suffix == ".xz" else open(path, "rb")
+
+
+@contextmanager
+def opened(path: str) -> Iterator[BufferedIOBase]:
+    """Open a file to read what it holds, decompressed; of what fails then make ChargeErrors."""
+    try:
+        with open_binary(path) as file:
+            yield file
+    except (EOFError, OSError, lzma.LZMAError, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ChargeError(f"{path}: cannot be read: {reason}") from None
 
 
 def suffix_of(path: PathLike) -> str:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ...grid.density import Density
+from ..formats import FORMATS
 from .declared import LENGTHS, VALUES, Declared
 from .evidence import closest_pair
 
@@ -25,8 +26,7 @@ NUCLEI = 1.001  # of the sum of atomic numbers, at most
 CLOSEST = 0.6  # of the sum of two covalent radii
 ODD = 0.5  # of the logarithm of that
 
-_UNITS = {"cube": ("e/bohr^3", "bohr"), "xsf": ("e/bohr^3", "A")}
-_OF_VASP = ("e", "A")
+_NAMELESS = ("e", "A")  # of a density that is of no format
 
 
 class Reading(NamedTuple):
@@ -45,7 +45,8 @@ def is_whole(electrons: float, tolerance: float = WHOLE) -> bool:
 
 def units_of(density: Density, declared: Declared) -> tuple[str, str]:
     """Units of values and lengths that a file was read in."""
-    values, length = density.extra.get("units") or _UNITS.get(density.format, _OF_VASP)
+    entry = FORMATS.get(density.format)
+    values, length = density.extra.get("units") or (entry.units if entry else _NAMELESS)
     return declared.values or values, declared.length or length
 
 
@@ -67,7 +68,8 @@ def likely_reading(density: Density, declared: Declared, electrons: float) -> Re
         None where the present reading is a good one, or no other is better.
     """
     now = units_of(density, declared)
-    lengths = LENGTHS if density.format in _UNITS else now[1:]
+    entry = FORMATS.get(density.format)
+    lengths = LENGTHS if entry and entry.has_units else now[1:]
     closest = closest_pair(density.atoms)[0]
     present, *others = [
         _reading(density, electrons, closest, now, units)
