@@ -47,7 +47,8 @@ def test_every_key_is_documented():
         *argcheck.charge_model_args().sub_fields.values(),
     ]
     for argument in arguments:
-        assert f"`{argument.name}`" in text, argument.name
+        row = rf"^\| `{argument.name}` \|"
+        assert re.search(row, text, re.M), f"docs/input.md has no row `{argument.name}`"
     for argument in arguments:
         if isinstance(argument.default, (str, int, float)) and not isinstance(
             argument.default, bool

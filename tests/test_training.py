@@ -162,7 +162,7 @@ def test_mixed_valences_are_refused(tmp_path):
     [
         ("descriptor", "rcutt", 1.0, "rcutt"),
         ("descriptor", "lmax", 9, "between 0 and 6"),
-        ("descriptor", "radial", "gauss", "must be one of"),
+        ("descriptor", "radial", "no_such_basis", "must be one of"),
         ("descriptor", "rcut", -1.0, "must be positive"),
         ("fitting_net", "neuron", [], "positive"),
     ],
