@@ -57,6 +57,19 @@ def test_every_key_is_documented():
             assert any(str(argument.default) in row for row in rows), rows
 
 
+def test_every_radial_basis_is_documented():
+    from deepmd_charge.backends import arguments as argcheck
+    from deepmd_charge.model.kernels.radial import RADIAL_BASES
+
+    (key,) = (a for a in argcheck.se_charge_args() if a.name == "radial")
+    row = re.search(r"^\| `radial` \|.*", (ROOT / "docs" / "input.md").read_text(), re.M)[0]
+    for name in RADIAL_BASES:
+        assert f'"{name}"' in key.doc, (
+            f"the key radial of model/spec.py does not say what {name} is"
+        )
+        assert f'"{name}"' in row, f"docs/input.md does not say in row `radial` what {name} is"
+
+
 @pytest.fixture
 def folder(trained, tmp_path, monkeypatch):
     """A folder with a model, and with a structure in both formats."""

@@ -23,6 +23,7 @@ from deepmd_charge import ChargeModel
 from deepmd_charge.backends.tf.frozen import read_checkpoint
 from deepmd_charge.data.dataset import check_systems
 from deepmd_charge.errors import ChargeError
+from deepmd_charge.model.kernels.radial import RADIAL_BASES
 
 pytestmark = pytest.mark.training
 
@@ -127,6 +128,15 @@ def test_new_training_starts_from_a_model(copy, flags):
     after = lcurve(copy)
     assert after["step"][0] == 0
     assert after["mae_val"][0] == pytest.approx(before["mae_val"][-1], rel=1e-2)
+
+
+@pytest.mark.parametrize("radial", RADIAL_BASES)
+def test_every_radial_basis_is_trained(tmp_path, radial):
+    """It fits the training points; few steps on few frames say nothing of others."""
+    new_run(tmp_path, configuration(100, {"radial": radial}))
+    dp(tmp_path, "train", "input.json")
+    curve = lcurve(tmp_path)
+    assert curve["mae_trn"][-1] < 0.7 * curve["mae_trn"][0]
 
 
 def test_paper_settings_several_frames_and_systems(tmp_path):
