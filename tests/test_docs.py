@@ -47,13 +47,27 @@ def test_every_key_is_documented():
         *argcheck.charge_model_args().sub_fields.values(),
     ]
     for argument in arguments:
-        assert f"`{argument.name}`" in text, argument.name
+        row = rf"^\| `{argument.name}` \|"
+        assert re.search(row, text, re.M), f"docs/input.md has no row `{argument.name}`"
     for argument in arguments:
         if isinstance(argument.default, (str, int, float)) and not isinstance(
             argument.default, bool
         ):
             rows = re.findall(rf"\| `{argument.name}`.*", text)
             assert any(str(argument.default) in row for row in rows), rows
+
+
+def test_every_radial_basis_is_documented():
+    from deepmd_charge.backends import arguments as argcheck
+    from deepmd_charge.model.kernels.radial import RADIAL_BASES
+
+    (key,) = (a for a in argcheck.se_charge_args() if a.name == "radial")
+    row = re.search(r"^\| `radial` \|.*", (ROOT / "docs" / "input.md").read_text(), re.M)[0]
+    for name in RADIAL_BASES:
+        assert f'"{name}"' in key.doc, (
+            f"the key radial of model/spec.py does not say what {name} is"
+        )
+        assert f'"{name}"' in row, f"docs/input.md does not say in row `radial` what {name} is"
 
 
 @pytest.fixture

@@ -227,6 +227,7 @@ def test_elements_are_those_of_atoms(folder):
     assert dataset_info([str(system)])["grid_spacing"] is None
 
 
+@pytest.mark.filterwarnings("ignore:.*not a whole number")
 def test_charged_cells_and_coarse_grids_share_valences(folder):
     systems = [
         folder("a", ["Li"] * 4, 4),

@@ -21,6 +21,7 @@ from deepmd_charge.atoms.images import Images
 from deepmd_charge.backends.tf.frozen import read_model
 from deepmd_charge.backends.tf.graph import FrozenGraph
 from deepmd_charge.engine.compiler import Machine, Program
+from deepmd_charge.model.kernels.radial import RADIAL_BASES
 from deepmd_charge.predict.parallel.blocks import in_order
 
 # |d| <= TOLERANCE * max(1 e/A^3, |rho|)
@@ -40,18 +41,21 @@ ALL_TRIPLES = [
 
 # descriptor and fitting: all kinds of settings in few models
 SETTINGS = {
-    "chebyshev": (
-        {
-            "radial": "chebyshev",
-            "n_radial": 12,
-            "core": 0.4,
-            "lmax": 3,
-            "n_channel": 5,
-            "axis_neuron": 3,
-            **WIDE,
-        },
-        {"neuron": [9, 18, 7], **WIDE},
-    ),
+    **{
+        radial: (
+            {
+                "radial": radial,
+                "n_radial": 12,
+                "core": 0.4,
+                "lmax": 3,
+                "n_channel": 5,
+                "axis_neuron": 3,
+                **WIDE,
+            },
+            {"neuron": [9, 18, 7], **WIDE},
+        )
+        for radial in RADIAL_BASES
+    },
     "embedding": (
         {"radial": "embedding", "lmax": 1, "axis_neuron": 16},
         {"activation_function": "tanh"},

@@ -195,6 +195,7 @@ def test_cube_units(tmp_path):
     assert bohr.n_electrons == pytest.approx((np.arange(12) / 4 + 0.1).sum() * 2.0)
 
 
+@pytest.mark.filterwarnings("ignore:.*as those of orbitals")
 @pytest.mark.parametrize("labels", ["    2    5    6\n", "    2    5\n    6\n"])
 def test_cube_of_several_datasets(tmp_path, labels):
     path = tmp_path / "a.cube"

@@ -20,7 +20,9 @@ from deepmd_charge import ChargeError, Density, iterate_densities, read_density,
 from deepmd_charge.cli.main import main
 from deepmd_charge.io.text.reader import TextReader
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*not a whole number")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.*not a whole number", "ignore:.*likely it is in e/A"
+)
 SHAPE = (4, 5, 3)
 ELECTRONS = 14
 

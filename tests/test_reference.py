@@ -20,6 +20,7 @@ from deepmd_charge.backends.tf.frozen import read_model
 from deepmd_charge.backends.tf.graph import FrozenGraph
 from deepmd_charge.backends.tf.names import graph_names, weights_of
 from deepmd_charge.model import reference
+from deepmd_charge.model.kernels.radial import RADIAL_BASES
 from deepmd_charge.model.neighbors import neighbor_list, neighbors
 from deepmd_charge.model.spec import ModelSpec
 from deepmd_charge.model.weights import Weights, shapes
@@ -29,11 +30,21 @@ pytestmark = pytest.mark.filterwarnings("ignore:overflow encountered:RuntimeWarn
 
 WIDE = {"precision": "float64"}
 SETTINGS = {
-    "bessel": (
-        {"n_radial": 6, "n_channel": 8, "lmax": 3, "triples": [[1, 1, 2], [2, 3, 3]], **WIDE},
-        {"neuron": [9, 18, 7], **WIDE},
-    ),
-    "chebyshev": (
+    **{
+        radial: (
+            {
+                "radial": radial,
+                "n_radial": 6,
+                "n_channel": 8,
+                "lmax": 3,
+                "triples": [[1, 1, 2], [2, 3, 3]],
+                **WIDE,
+            },
+            {"neuron": [9, 18, 7], **WIDE},
+        )
+        for radial in RADIAL_BASES
+    },
+    "lmax 6": (
         {
             "radial": "chebyshev",
             "n_radial": 5,

@@ -23,6 +23,7 @@ from deepmd_charge import ChargeModel
 from deepmd_charge.backends.tf.frozen import read_checkpoint
 from deepmd_charge.data.dataset import check_systems
 from deepmd_charge.errors import ChargeError
+from deepmd_charge.model.kernels.radial import RADIAL_BASES
 
 pytestmark = pytest.mark.training
 
@@ -129,6 +130,15 @@ def test_new_training_starts_from_a_model(copy, flags):
     assert after["mae_val"][0] == pytest.approx(before["mae_val"][-1], rel=1e-2)
 
 
+@pytest.mark.parametrize("radial", RADIAL_BASES)
+def test_every_radial_basis_is_trained(tmp_path, radial):
+    """It fits the training points; few steps on few frames say nothing of others."""
+    new_run(tmp_path, configuration(100, {"radial": radial}))
+    dp(tmp_path, "train", "input.json")
+    curve = lcurve(tmp_path)
+    assert curve["mae_trn"][-1] < 0.7 * curve["mae_trn"][0]
+
+
 def test_paper_settings_several_frames_and_systems(tmp_path):
     """The embedding, two systems of other compositions, three frames a step, Huber loss."""
     config = configuration(
@@ -162,7 +172,7 @@ def test_mixed_valences_are_refused(tmp_path):
     [
         ("descriptor", "rcutt", 1.0, "rcutt"),
         ("descriptor", "lmax", 9, "between 0 and 6"),
-        ("descriptor", "radial", "gauss", "must be one of"),
+        ("descriptor", "radial", "no_such_basis", "must be one of"),
         ("descriptor", "rcut", -1.0, "must be positive"),
         ("fitting_net", "neuron", [], "positive"),
     ],

@@ -195,7 +195,7 @@ class Engine:
         mix = mix.reshape(len(self._spec.elements), d.n_radial, -1)
 
         def functions(r: Floats) -> Floats:
-            basis = d.basis(np, r, d.rcut, d.n_radial, d.core)
+            basis = d.basis(np, r)
             return np.concatenate(np.stack(basis, axis=1) @ mix, axis=1)
 
         return functions, start

@@ -118,7 +118,7 @@ def moments(spec: ModelSpec, weights: Weights, around: Neighbors) -> Array:
     if d.embedded:
         functions = _embedding(xp, spec, weights, inverse * switch(xp, r, d.rcut_smth, d.rcut))
     else:
-        basis = xp.stack(d.basis(xp, r, d.rcut, d.n_radial, d.core), axis=-1)
+        basis = xp.stack(d.basis(xp, r), axis=-1)
         functions = [basis] * len(spec.elements)
     of_element = [
         xp.matmul(ylm, xp.where((around.element == z)[..., None], f, xp.zeros_like(f)))

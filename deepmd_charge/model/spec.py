@@ -17,9 +17,10 @@ import numpy as np
 from ..atoms.species import GRID_TYPE
 from ..errors import ChargeError
 from ..typing import Integers
+from .kernels.arrays import Array, Namespace
 from .kernels.coupling import TRIPLES
 from .kernels.harmonics import LMAX
-from .kernels.radial import RADIAL_BASES, RadialBasis
+from .kernels.radial import RADIAL_BASES
 from .keys import Check, Spec, at_least, key, one_of
 
 if TYPE_CHECKING:
@@ -170,10 +171,9 @@ class DescriptorSpec(_Precise, Spec):
         """bool: Whether a network makes the radial functions."""
         return self.radial == EMBEDDING
 
-    @property
-    def basis(self) -> RadialBasis:
-        """callable: The fixed radial functions, as in :data:`.kernels.radial.RADIAL_BASES`."""
-        return RADIAL_BASES[self.radial]
+    def basis(self, xp: Namespace, r: Array) -> list[Array]:
+        """Return the fixed radial functions at distances r, each of the shape of r."""
+        return RADIAL_BASES[self.radial](xp, r, self.rcut, self.n_radial, self.core)
 
     @property
     def channels(self) -> int:

@@ -75,7 +75,7 @@ class Mixed:
         d = self.spec
         moments: list[tf.Tensor] = []
         for r, _, ylm in atoms:
-            basis = d.basis(tf, r, d.rcut, d.n_radial, d.core)
+            basis = d.basis(tf, r)
             moments.append(tf.matmul(tf.stack(ylm, 1), tf.stack(basis, 1), transpose_b=True))
         return tf.concat(moments, axis=2)
 
