@@ -853,3 +853,58 @@ def test_an_error_stands_below_the_bar(place, monkeypatch, capsys):
     *bars, error = capsys.readouterr().err.split("\n")[:-1]
     assert error.startswith("deepmd-charge: error: failed")
     assert len(bars) == 1 and "pts/s" in bars[0]
+
+
+FAR = "the structure is far from the training data; train on such structures"
+
+
+@pytest.mark.parametrize(
+    "model, grid, flags, message",
+    [
+        ("0.98", GRID, (), f"7.8400 electrons predicted, -2% off 8: {FAR}"),
+        ("1.02", GRID, (), f"8.1600 electrons predicted, +2% off 8: {FAR}"),
+        (
+            "0.98",
+            ("--grid", "3", "3", "3"),
+            (),
+            "7.8400 electrons predicted, -2% off 8: the models' grid, of spacing 1.28 A, is much"
+            " coarser than that of the training data, 0.4 A; take a finer one",
+        ),
+        (
+            "0.98",
+            ("--grid", "12", "12", "12"),
+            ("--coarsen", "4"),
+            "7.8400 electrons predicted, -2% off 8: the models' grid, of spacing 1.28 A, is much"
+            " coarser than that of the training data, 0.4 A; take a finer one",
+        ),
+        ("0.98", GRID, ("--electrons", "auto"), f"7.8400 electrons predicted, -2% off 8: {FAR}"),
+        ("1", GRID, ("--electrons", "7"), f"+14.3% off 7: --electrons is wrong, or {FAR}"),
+        ("0.995", GRID, (), ""),
+        ("1.005", ("--grid", "3", "3", "3"), ("--electrons", "8"), ""),
+    ],
+)
+def test_electrons_that_are_far_off(model, grid, flags, message, monkeypatch, capsys):
+    Path("charge.pb").write_text(model)
+    monkeypatch.setattr(StandInModel, "facts", {"charge.pb": {"valence": {"Si": 4.0001}}})
+    assert main(["-q", *PREDICT, *grid, *flags]) == 0
+    told = [line for line in capsys.readouterr().err.splitlines() if "predicted" in line]
+    assert len(told) == bool(message)
+    for line in told:
+        assert line.startswith("deepmd-charge: warning: CHGCAR_p: ")
+        assert line.endswith(message)
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {},
+        {"valence": {"Si": 4.3}},
+        {"valence": {"Si": 4.0}, "valence_error": {"Si": 0.1}},
+        {"valence": {"Si": 4.0}, "kind": "vasp/chgcar:up"},
+    ],
+)
+def test_electrons_that_nobody_knows(facts, monkeypatch, capsys):
+    Path("charge.pb").write_text("0.5")
+    monkeypatch.setattr(StandInModel, "facts", {"charge.pb": facts})
+    assert main(["-q", *PREDICT, *GRID]) == 0
+    assert "predicted" not in capsys.readouterr().err
