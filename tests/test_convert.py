@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """``deepmd-charge convert``."""
 
+import gc
+import time
+
 import dpdata
 import numpy as np
 import pytest
@@ -118,6 +121,25 @@ def test_errors(tmp_path, capsys):
         assert message in error
         assert sorted(tmp_path.iterdir()) == before
     assert (full / "notes").read_text() == "mine"
+
+
+@pytest.mark.parametrize("flags", [(), ("--saed", "fit")])
+def test_an_error_stands_below_the_bar(flags, tmp_path, monkeypatch, capsys):
+    def slowly(*args, **options):
+        time.sleep(0.15)  # a bar is not drawn more often than that
+        return iterate_densities(*args, **options)
+
+    iterate_densities = systems.iterate_densities
+    monkeypatch.setattr(systems, "iterate_densities", slowly)
+    good = make(tmp_path / "CHGCAR", ["Si"], 4)
+    bad = tmp_path / "CHGCAR_cut"
+    bad.write_text(good.read_text()[:-100])
+    assert convert(good, bad, "-o", tmp_path / "dp", *flags) == 1
+    gc.collect()  # what has not been closed would be drawn again
+    bar, error, end = capsys.readouterr().err.split("\n")
+    assert "1/2" in bar
+    assert error.startswith(f"deepmd-charge: error: {bad}: ")
+    assert end == ""
 
 
 def test_python_writes_what_the_command_writes(tmp_path, capsys):

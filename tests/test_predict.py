@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """Predictions to files: resumed, over several models and frames, coarsened."""
 
+import errno
+import gc
+import io
 import json
 import os
 import resource
@@ -27,6 +30,7 @@ from deepmd_charge.io import format_of
 from deepmd_charge.io.names import labelled, memory_order
 from deepmd_charge.io.paw import parse_occupancies
 from deepmd_charge.predict import coarse
+from deepmd_charge.predict.partial import Partial
 from deepmd_charge.predict.run import Run
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*not a whole number")
@@ -777,3 +781,130 @@ def test_two_runs_of_one_file(monkeypatch):
     monkeypatch.setattr(StandInField, "difference", with_the_second)
     assert main([*PREDICT, *GRID]) == 0
     assert seen == ["partial", "CHGCAR_p.partial"]
+
+
+class Full(io.StringIO):
+    """Standard output on a full disk, from the note on a word on."""
+
+    def __init__(self, word):
+        super().__init__()
+        self.word = word
+
+    def write(self, text):
+        if self.word in text:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return super().write(text)
+
+
+@pytest.mark.parametrize(
+    "flags, outputs",
+    [
+        ((), ["CHGCAR_p"]),
+        (("-m", "charge.pb", "b.pb"), ["CHGCAR_p", "CHGCAR_p_std"]),
+        (("-s", "t.xyz"), [f"CHGCAR_p_{k:04d}" for k in range(4)]),
+    ],
+)
+def test_a_finished_run_that_cannot_print_keeps_nothing_else(flags, outputs, monkeypatch, capsys):
+    with monkeypatch.context() as full:
+        full.setattr(sys, "stdout", Full(f"{outputs[-1]}: "))
+        line = complaint(capsys, *PREDICT, *GRID, *flags)
+    assert line == "deepmd-charge: error: No space left on device"
+    assert files() == outputs
+    assert main([*PREDICT, *GRID, *flags]) == 0
+
+
+def test_a_trajectory_that_cannot_print_is_resumed(monkeypatch, capsys):
+    """As one that ends early for any other reason."""
+    argv = [*PREDICT, *GRID, "-s", "t.xyz"]
+    with monkeypatch.context() as full:
+        full.setattr(sys, "stdout", Full("CHGCAR_p_0001: "))
+        line = complaint(capsys, *argv)
+    assert line == (
+        "deepmd-charge: error: No space left on device; "
+        "CHGCAR_p.partial keeps what is done: go on with --resume"
+    )
+    assert files() == ["CHGCAR_p.partial", "CHGCAR_p_0000", "CHGCAR_p_0001"]
+    StandInField.n_calls = 0
+    assert main([*argv, "--resume"]) == 0
+    assert StandInField.n_calls == 2 * N_BLOCKS
+    assert files() == [f"CHGCAR_p_{k:04d}" for k in range(4)]
+
+
+def test_a_frame_is_told_although_the_next_cannot_be_read(capsys):
+    lines = Path("t.xyz").read_text().splitlines()
+    Path("t.xyz").write_text("\n".join(lines[:-1]) + "\n")
+    assert main([*PREDICT, *GRID, "-s", "t.xyz"]) == 1
+    told = [line.partition(":")[0] for line in capsys.readouterr().out.splitlines()]
+    assert list(dict.fromkeys(told)) == [f"CHGCAR_p_{k:04d}" for k in range(3)]
+
+
+@pytest.mark.parametrize("place", ["model", "file"])
+def test_an_error_stands_below_the_bar(place, monkeypatch, capsys):
+    """Whoever fails, the model or the one who keeps its values."""
+
+    def fail(*_):
+        raise ChargeError("failed")
+
+    monkeypatch.setattr(
+        *((StandInField, "__call__") if place == "model" else (Partial, "put")), fail
+    )
+    assert main([*PREDICT, *GRID]) == 1
+    gc.collect()  # what has not been closed would be drawn again
+    *bars, error = capsys.readouterr().err.split("\n")[:-1]
+    assert error.startswith("deepmd-charge: error: failed")
+    assert len(bars) == 1 and "pts/s" in bars[0]
+
+
+FAR = "the structure is far from the training data; train on such structures"
+
+
+@pytest.mark.parametrize(
+    "model, grid, flags, message",
+    [
+        ("0.98", GRID, (), f"7.8400 electrons predicted, -2% off 8: {FAR}"),
+        ("1.02", GRID, (), f"8.1600 electrons predicted, +2% off 8: {FAR}"),
+        (
+            "0.98",
+            ("--grid", "3", "3", "3"),
+            (),
+            "7.8400 electrons predicted, -2% off 8: the models' grid, of spacing 1.28 A, is much"
+            " coarser than that of the training data, 0.4 A; take a finer one",
+        ),
+        (
+            "0.98",
+            ("--grid", "12", "12", "12"),
+            ("--coarsen", "4"),
+            "7.8400 electrons predicted, -2% off 8: the models' grid, of spacing 1.28 A, is much"
+            " coarser than that of the training data, 0.4 A; take a finer one",
+        ),
+        ("0.98", GRID, ("--electrons", "auto"), f"7.8400 electrons predicted, -2% off 8: {FAR}"),
+        ("1", GRID, ("--electrons", "7"), f"+14.3% off 7: --electrons is wrong, or {FAR}"),
+        ("0.995", GRID, (), ""),
+        ("1.005", ("--grid", "3", "3", "3"), ("--electrons", "8"), ""),
+    ],
+)
+def test_electrons_that_are_far_off(model, grid, flags, message, monkeypatch, capsys):
+    Path("charge.pb").write_text(model)
+    monkeypatch.setattr(StandInModel, "facts", {"charge.pb": {"valence": {"Si": 4.0001}}})
+    assert main(["-q", *PREDICT, *grid, *flags]) == 0
+    told = [line for line in capsys.readouterr().err.splitlines() if "predicted" in line]
+    assert len(told) == bool(message)
+    for line in told:
+        assert line.startswith("deepmd-charge: warning: CHGCAR_p: ")
+        assert line.endswith(message)
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {},
+        {"valence": {"Si": 4.3}},
+        {"valence": {"Si": 4.0}, "valence_error": {"Si": 0.1}},
+        {"valence": {"Si": 4.0}, "kind": "vasp/chgcar:up"},
+    ],
+)
+def test_electrons_that_nobody_knows(facts, monkeypatch, capsys):
+    Path("charge.pb").write_text("0.5")
+    monkeypatch.setattr(StandInModel, "facts", {"charge.pb": facts})
+    assert main(["-q", *PREDICT, *GRID]) == 0
+    assert "predicted" not in capsys.readouterr().err

@@ -139,28 +139,42 @@ def predict(args: argparse.Namespace, ranks: Ranks) -> None:
         **({"is": args.predicted_quantity} if args.predicted_quantity else {}),
     }
     settings = args.resume, args.coarsen, args.model_error, options, args.predicted_quantity
-    with Run(models, args.output, ranks, *settings) as run:
-        position = -1
-        structures = iterate_structures(path, frames, args.species)
-        for position, (frame, atoms, corner) in enumerate(structures):
-            output = args.output if frame is None else labelled(args.output, f"{frame:04d}")
-            if run.has_written(position, output):
-                continue
-            check_structure(path if frame is None else f"{path}@{frame}", atoms, models)
-            grid = grid_of(args, models[0], atoms, corner, given)
-            shape, start = (" ".join(map(str, row)) for row in (grid.shape, grid.origin))
-            log.info("%s: %d atoms, grid %s from %s A", output, len(atoms), shape, start)
-            postprocess = Postprocessing(
-                models, atoms, grid, output, args.electrons, args.augmentation, args.species
-            )
-            report = run.predict(atoms, grid, output, position, saed, postprocess, args.saed)
-            show(report, postprocess)
-        if position < 0:
-            raise ChargeError(f"{path}: there are no frames {frames} in this file")
+    # What is said of a frame waits for the next one, or for the end of the run: a note that
+    # cannot be printed leaves no partial file beside the last frame.
+    untold: list[tuple[Report, Postprocessing]] = []
+    try:
+        with Run(models, args.output, ranks, *settings) as run:
+            position = -1
+            structures = iterate_structures(path, frames, args.species)
+            for position, (frame, atoms, corner) in enumerate(structures):
+                show(untold)
+                output = args.output if frame is None else labelled(args.output, f"{frame:04d}")
+                if run.has_written(position, output):
+                    continue
+                check_structure(path if frame is None else f"{path}@{frame}", atoms, models)
+                grid = grid_of(args, models[0], atoms, corner, given)
+                shape, start = (" ".join(map(str, row)) for row in (grid.shape, grid.origin))
+                log.info("%s: %d atoms, grid %s from %s A", output, len(atoms), shape, start)
+                postprocess = Postprocessing(
+                    models, atoms, grid, output, args.electrons, args.augmentation, args.species
+                )
+                report = run.predict(atoms, grid, output, position, saed, postprocess, args.saed)
+                untold.append((report, postprocess))
+            if position < 0:
+                raise ChargeError(f"{path}: there are no frames {frames} in this file")
+    finally:
+        show(untold)
 
 
-def show(report: Report, postprocess: Postprocessing) -> None:
-    """Print what was written."""
+def show(untold: list[tuple[Report, Postprocessing]]) -> None:
+    """Print what was written, and forget it."""
+    while untold:
+        show_one(*untold.pop(0))
+
+
+def show_one(report: Report, postprocess: Postprocessing) -> None:
+    """Print what was written of a frame."""
+    postprocess.warn_if_far(report.path, report.predicted_shape)
     shape = " x ".join(map(str, report.shape))
     note(f"{report.path}: {shape} points, {postprocess.summary()}")
     if postprocess.occupancies:

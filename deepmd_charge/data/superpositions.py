@@ -109,7 +109,7 @@ def _fit_table(files: Iterable[str], read: Reader, progress: bool) -> RadialTabl
     from tqdm import tqdm
 
     fit = RadialFit(seed=0)
-    for path in tqdm(files, desc="fit", unit="file", delay=1e-6, disable=not progress):
-        for _, density in read(path):
+    with tqdm(files, desc="fit", unit="file", delay=1e-6, disable=not progress) as bar:
+        for _, density in (found for path in bar for found in read(path)):
             fit.add(density)
     return fit.table()

@@ -130,17 +130,17 @@ def convert(
         raise ChargeError("--saed-ecutrho: there is no --saed; add it (upf:... or potcar:...)")
     systems: dict[str, System] = {}
     notes: dict[str, list[str]] = {}
-    # a delay, however short: no bar before the first file is done, so that its error stands alone
-    bar = tqdm(files, desc="convert", unit="file", delay=1e-6, disable=not progress)
-    for name, density in (found for file in bar for found in read(file)):
-        source = superpositions.of(name) if superpositions else None
-        data = system_data(
-            density, n_points, points_per_frame, generator, quantity, name, source, by_gradient
-        )
-        _add(systems, data)
-        notes.setdefault("; ".join(density.extra.get("notes", [])), []).append(name)
-        if superpositions:
-            superpositions.count(name, density.atoms, data["n_electrons"][0])
+    # a delay, however short: no bar before the first file is done
+    with tqdm(files, desc="convert", unit="file", delay=1e-6, disable=not progress) as bar:
+        for name, density in (found for file in bar for found in read(file)):
+            source = superpositions.of(name) if superpositions else None
+            data = system_data(
+                density, n_points, points_per_frame, generator, quantity, name, source, by_gradient
+            )
+            _add(systems, data)
+            notes.setdefault("; ".join(density.extra.get("notes", [])), []).append(name)
+            if superpositions:
+                superpositions.count(name, density.atoms, data["n_electrons"][0])
     notes.pop("", None)
     done = Conversion(Path(output), list(systems.values()), notes, superpositions)
     _write(done)

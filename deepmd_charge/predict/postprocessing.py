@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from ..grid.density import Density
 from ..grid.grid import Grid
 from ..grid.quantity import split_kind
 from ..io.occupancies import MISSING, occupancies
+from ..typing import Shape
 from . import electrons
 from .charge_model import ChargeModel
 
@@ -20,6 +22,10 @@ if TYPE_CHECKING:
 
 # Electrons in doubt that are worth a word.
 _SHOWN = 0.01
+# Share of the electrons by which no good prediction misses, and beyond which doubt settles nothing.
+_FAR = 0.01
+# Spacing of a grid, in that of the training data, from which on its sum may be no integral.
+_COARSE = 1.5
 
 
 class Postprocessing:
@@ -76,8 +82,10 @@ class Postprocessing:
             self._wanted = self._expected = wanted
         else:
             self._expected = electrons.expected_electrons(first.memory, atoms)
-        doubt = electrons.electrons_in_doubt(first.memory, atoms)
-        self._doubt = f" +- {doubt:.2g}" if doubt >= _SHOWN and number in (None, "auto") else ""
+        self._is_given = number not in (None, "auto")
+        self._doubt = 0.0 if self._is_given else electrons.electrons_in_doubt(first.memory, atoms)
+        self._lengths = atoms.cell.lengths()
+        self._learnt_spacing = first.memory.grid_spacing
         self.occupancies = ""
         self._extra: dict[str, Any] = {}
         if is_chgcar:
@@ -105,7 +113,47 @@ class Postprocessing:
         text = f"{self._found:.4f} {self._quantity.integral}"
         if self._expected is None:
             return text
-        text += f" ({self._found - self._expected:+.4f} of {self._expected:.10g}{self._doubt})"
+        doubt = f" +- {self._doubt:.2g}" if self._doubt >= _SHOWN else ""
+        text += f" ({self._found - self._expected:+.4f} of {self._expected:.10g}{doubt})"
         if self._wanted is None:
             return text
         return f"{text}, scaled to {self._expected:.10g}, by {self._expected / self._found:.6f}"
+
+    def warn_if_far(self, name: str, predicted_shape: Shape) -> None:
+        """Warn if the electrons that were predicted are not those of the structure.
+
+        Parameters
+        ----------
+        name : str
+            File of the density.
+        predicted_shape : tuple of int
+            Grid on which models were evaluated.
+
+        Warns
+        -----
+        UserWarning
+            If they miss by more than 1%, and what is in doubt.
+        """
+        if not self._quantity.integral or self._expected is None:
+            return
+        allowed = _FAR * self._expected
+        miss = self._found - self._expected
+        if self._doubt > allowed or abs(miss) <= allowed + self._doubt:
+            return
+        warnings.warn(
+            f"{name}: {self._found:.4f} {self._quantity.integral} predicted,"
+            f" {100 * miss / self._expected:+.3g}% off {self._expected:.10g}:"
+            f" {self._cause(predicted_shape)}",
+            stacklevel=2,
+        )
+
+    def _cause(self, shape: Shape) -> str:
+        """Why the electrons are probably far off."""
+        spacing, learnt = float((self._lengths / shape).max()), self._learnt_spacing
+        if learnt and spacing > _COARSE * learnt:
+            return (
+                f"the models' grid, of spacing {spacing:.3g} A, is much coarser than that of the"
+                f" training data, {learnt:.3g} A; take a finer one"
+            )
+        wrong = "--electrons is wrong, or " if self._is_given else ""
+        return f"{wrong}the structure is far from the training data; train on such structures"

@@ -123,6 +123,9 @@ class Run:
             # numpy's own MemoryError is not made of a message
             remade = MemoryError if isinstance(error, MemoryError) else type(error)
             raise remade(self._with_rest(str(error))) from None
+        if isinstance(error, OSError) and error.strerror:  # such as a full disk under stdout
+            reason = self._with_rest(error.strerror)
+            raise OSError(error.errno, reason, error.filename) from None
 
     def has_written(self, position: int, output: str) -> bool:
         """Whether the earlier run that this one resumes has written a structure.
