@@ -55,9 +55,10 @@ def plot_density(
     figure = Figure(figsize=(11.0, 4.8), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1.0, 1.2))
     plane = Plane(density, axis, index)
-    image = _draw(left, plane, density.values, *_scale(density, plane, density.values))
+    # the unit in the title: at the bar it would be beside the label of the averages
+    scale = _scale(density, plane, density.values)
+    image = _draw(left, plane, density.values, *scale, _label(density))
     _colorbar(figure, image, left)
-    left.set_title(_label(density))  # not at the bar, beside the same label of the averages
     _averages(right, density, axis, {_name(density): density.values})
     _heading(figure, title, plane)
     return figure
@@ -100,11 +101,10 @@ def plot_comparison(
         (slices[0], true, "reference"),
         (slices[1], predicted, "prediction"),
     ):
-        image = _draw(axes, plane, values, norm, colours)
-        axes.set_title(name)
+        image = _draw(axes, plane, values, norm, colours, name)
     _colorbar(top, image, slices[1], _label(reference))
-    image = _draw(slices[2], plane, error, _symmetric_norm(plane, error), _SIGNED_COLOURS)
-    slices[2].set_title("prediction \N{MINUS SIGN} reference")
+    norm, name = _symmetric_norm(plane, error), "prediction \N{MINUS SIGN} reference"
+    image = _draw(slices[2], plane, error, norm, _SIGNED_COLOURS, name)
     _colorbar(top, image, slices[2], _label(reference, "error"))
     for axes in slices[1:]:
         axes.set_ylabel("")
@@ -146,7 +146,9 @@ def picture_format(path: PathLike) -> str:
     return form
 
 
-def _draw(axes: Axes, plane: Plane, values: Floats, norm: Normalize, colours: str) -> QuadMesh:
+def _draw(
+    axes: Axes, plane: Plane, values: Floats, norm: Normalize, colours: str, title: str
+) -> QuadMesh:
     """Draw the plane of a grid of values with the atoms near it."""
     image = axes.pcolormesh(
         plane.x, plane.y, plane.take(values), norm=norm, cmap=colours, shading="gouraud"
@@ -154,6 +156,7 @@ def _draw(axes: Axes, plane: Plane, values: Floats, norm: Normalize, colours: st
     outline = np.array([(0, 0), (1, 0), (1, 1), (0, 1), (0, 0)]) @ plane.edges
     axes.plot(*outline.T, color="0.3", linewidth=0.8, clip_on=False)
     _mark_atoms(axes, plane)
+    axes.set_title(title, pad=20.0 if len(plane.atom_numbers) else None)  # above the elements
     axes.set(
         aspect="equal",
         # exactly the cell: the circles of atoms at its faces would push the axes away
