@@ -28,7 +28,7 @@ from .metrics import Comparison
 from .plane import AXES, Plane, busiest_slice, layer_spacing
 
 _SIGNED_COLOURS = "RdBu_r"  # white at zero
-_HEADING_WIDTH = 7.0  # characters per inch of the page, all of them capitals
+_HEADING_WIDTH = 6.5  # characters per inch of the page, all of them capitals
 
 
 def plot_density(
