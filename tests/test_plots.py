@@ -1,12 +1,19 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """What is drawn, and where: slices in skew cells, averages, limits."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from ase import Atoms
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import QuadMesh
 
-from deepmd_charge import ChargeError, Density
+from deepmd_charge import ChargeError, Density, write_density
+from deepmd_charge.cli.main import main
+from deepmd_charge.grid.plane import choose_slice
 from deepmd_charge.grid.plots import (
     Plane,
     busiest_slice,
@@ -152,3 +159,149 @@ def test_zero_is_white_where_both_signs_mean_as_much(density, quantity):
         image = next(c for c in axes[0].collections if isinstance(c, QuadMesh))
         white = min(image.to_rgba(np.zeros(1))[0, :3]) > 0.95
         assert white == (quantity in ("difference", "magnetization", "orbital"))
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("shift", [-0.04, 0.0, 0.04])
+def test_atoms_near_a_border_are_on_both(density, axis, shift):
+    atoms = density.atoms
+    normals = atoms.cell.reciprocal()
+    normals /= np.linalg.norm(normals, axis=1)[:, None]
+    others = [i for i in range(3) if i != axis]
+    for other, rest in (others, others[::-1]):
+        scaled = np.array([[0.5, 0.5, 0.5], [0.5, 0.5, 0.5]])
+        scaled[0, axis], scaled[1, axis] = 0.0, 0.5
+        scaled[0, other], scaled[0, rest] = 0.0, 0.4
+        atoms.set_scaled_positions(scaled)
+        atoms.positions[0] += shift * normals[other]  # so far from the face, in A
+        plane = Plane(density, axis, 0)
+        assert list(plane.atom_numbers) == [11, 11]
+        apart = np.ptp(plane.atom_positions, axis=0)
+        assert apart == pytest.approx(np.abs(plane.edges[others.index(other)]))
+
+
+def test_atoms_in_a_corner_are_in_all(density):
+    density.atoms.set_scaled_positions([(0.001, 0.999, 0.25), (0.5, 0.5, 0.7)])
+    assert list(Plane(density, 2, 2).atom_numbers) == [11] * 4
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_axes_end_where_the_cell_does(density, axis):
+    density.atoms.set_scaled_positions([(0, 0, 0), (0.5, 0.5, 0.7)])
+    axes = plot_density(density, axis, 0).axes[0]
+    plane = Plane(density, axis, 0)
+    assert len(plane.atom_numbers) >= 4
+    corners = np.array([(0, 0), (1, 0), (1, 1), (0, 1)]) @ plane.edges
+    assert axes.get_xlim() == pytest.approx((corners[:, 0].min(), corners[:, 0].max()))
+    assert axes.get_ylim() == pytest.approx((corners[:, 1].min(), corners[:, 1].max()))
+
+
+def drawn(figure):
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return canvas.get_renderer()
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_colour_bars_are_as_high_as_slices(density, axis):
+    density.atoms.set_cell(np.array(CELL) * [[5.0], [1.0], [1.0]], scale_atoms=True)
+    figure = plot_density(density, axis)
+    drawn(figure)
+    (bar,) = figure.axes[0].child_axes
+    outer, inner = figure.axes[0].get_window_extent(), bar.get_window_extent()
+    # the tips at the ends are drawn within that height too, and not counted here
+    assert outer.y0 - 0.01 <= inner.y0 and inner.y1 <= outer.y1 + 0.01
+    assert inner.height > 0.85 * outer.height
+    assert outer.x1 < inner.x0
+
+
+@pytest.mark.parametrize("title", ["many words " * 30, "A" * 300, "one line\nanother " * 3])
+def test_long_titles_are_wrapped(density, title):
+    for figure in (
+        plot_density(density, title=title),
+        plot_comparison(density, density, 2, 0, title),
+    ):
+        renderer = drawn(figure)
+        box = figure._suptitle.get_window_extent(renderer)
+        assert box.x0 >= 0 and box.x1 <= figure.bbox.width
+        assert figure.get_suptitle().replace("\n", " ").startswith(title[:20].replace("\n", " "))
+        for part in (figure.axes or figure.subfigs[0].axes)[:1]:
+            assert part.title.get_window_extent(renderer).y1 < box.y0
+
+
+def test_numbers_of_the_parity_are_legible(density):
+    figure = plot_comparison(density, density * -1.0)
+    (text,) = figure.subfigs[1].subfigs[0].axes[0].texts
+    assert text.get_bbox_patch().get_facecolor()[:3] == (1.0, 1.0, 1.0)
+
+
+def test_no_label_stands_beside_its_like(density):
+    left, right = (axes for axes in plot_density(density).axes)
+    assert left.child_axes[0].get_ylabel() == ""
+    assert left.get_title() == right.get_ylabel() == "density (e/Å$^3$)"
+
+
+def test_positions_are_within_the_cell(density):
+    assert [choose_slice(density, 2, None, f) for f in (0.0, 0.3, 0.95)] == [0, 2, 0]
+    density.atoms.pbc = False
+    assert choose_slice(density, 2, None, 0.95) == 7
+    for position in (1.0, 1.2, -0.1, float("nan"), float("inf")):
+        with pytest.raises(ChargeError, match=r"--position \S+: .* from 0 to below 1"):
+            choose_slice(density, 2, None, position)
+
+
+@pytest.fixture
+def file(density, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_density("CHGCAR", density)
+
+
+def test_the_command_says_which_plane(file, capsys):
+    assert main(["plot", "CHGCAR", "-o", "x.png", "--position", "0.3"]) == 0
+    assert capsys.readouterr().out == "x.png: ab plane 2 at 1.25 A\n"
+    assert main(["-q", "plot", "CHGCAR", "-o", "x.png"]) == 0
+    assert capsys.readouterr().out == ""
+
+
+def test_headings_begin_with_the_files(file, density):
+    os.mkdir("new$")
+    write_density("new$/CHGCAR", density)
+    write_density("CHGCAR_b", density)
+
+    def heading(*argv):
+        assert main(["plot", *argv, "-o", "x.svg"]) == 0
+        with open("x.svg", encoding="utf8") as file:
+            return next(line for line in file if "(slice: " in line).split("(slice")[0].strip()
+
+    assert heading("CHGCAR") == "<!-- CHGCAR"
+    assert heading("new$/CHGCAR", "CHGCAR_b") == "<!-- CHGCAR and CHGCAR_b"
+    assert heading("CHGCAR", "new$/CHGCAR") == "<!-- CHGCAR and new$/CHGCAR"
+    assert heading("CHGCAR", "--title", "mine") == "<!-- mine"
+
+
+@pytest.mark.parametrize(
+    "variables", [{"MPLBACKEND": "module://no.such_backend"}, {"HOME": "home"}]
+)
+def test_the_command_minds_neither_backends_nor_homes(file, variables):
+    with open("home", "w"):
+        pass  # a file is no folder
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(("MPL", "XDG_"))
+    }
+    command = [sys.executable, "-m", "deepmd_charge.cli.main", "plot", "CHGCAR", "-o", "x.png"]
+    done = subprocess.run(
+        command, env={**environment, **variables}, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("x.png: ")
+    assert os.path.getsize("x.png") > 10000
+
+
+def test_the_environment_is_left_as_it_was(file, monkeypatch):
+    for value in ("svg", None):
+        if value:
+            monkeypatch.setenv("MPLBACKEND", value)
+        else:
+            monkeypatch.delenv("MPLBACKEND")
+        assert main(["plot", "CHGCAR", "-o", "x.png"]) == 0
+        assert os.environ.get("MPLBACKEND") == value

@@ -4,10 +4,15 @@
 from __future__ import annotations
 
 import argparse
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 from ..atoms.compare import check_same_grid
 from ..grid.channels import select
-from ..grid.plane import choose_slice
+from ..grid.plane import Plane, choose_slice
 from ..io import check_readable, read_density
 from ..io.output import check_output, replacing
 from ..io.related import read_related
@@ -19,7 +24,7 @@ from ._flags import (
     add_species,
     declarations,
 )
-from ._verbosity import add_verbosity
+from ._verbosity import add_verbosity, note
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -49,9 +54,10 @@ def add_parser(subparsers: Subparsers) -> None:
         "--position",
         type=float,
         metavar="F",
-        help="fractional coordinate of the slice; by default the slice passes most atoms",
+        help="fractional coordinate of the slice, from 0 to below 1: the nearest plane of grid "
+        "points; by default the slice passes most atoms",
     )
-    parser.add_argument("--title", metavar="TEXT", help="heading of the picture")
+    parser.add_argument("--title", metavar="TEXT", help="heading (default: the names of the files)")
     add_quantity(parser)
     add_species(parser)
     add_format(parser)
@@ -62,7 +68,8 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Carry out ``deepmd-charge plot``."""
-    from ..grid import plots
+    with _matplotlib():
+        from ..grid import plots
 
     check_output(args.output)
     form = plots.picture_format(args.output)
@@ -72,13 +79,44 @@ def run(args: argparse.Namespace) -> None:
     density = select(density, args.quantity, args.density)
     axis = "abc".index(args.axis)
     index = choose_slice(density, axis, args.index, args.position, args.density)
-    where = {"axis": axis, "index": index, "title": args.title}
+    title = _names(args.density, args.prediction) if args.title is None else args.title
     if args.prediction is None:
-        figure = plots.plot_density(density, **where)
+        figure = plots.plot_density(density, axis, index, title)
     else:
         # a prediction of the magnetisation is a file's only grid
         prediction = read_related(args.prediction, args.species, args.format, **options)
         check_same_grid(args.density, density, args.prediction, prediction)
-        figure = plots.plot_comparison(density, prediction, **where)
+        figure = plots.plot_comparison(density, prediction, axis, index, title)
     with replacing(args.output) as temporary:
         figure.savefig(temporary, format=form, dpi=150)
+    note(f"{args.output}: {Plane(density, axis, index).where()}")
+
+
+@contextmanager
+def _matplotlib() -> Iterator[None]:
+    """Load matplotlib whatever backend the environment names, and without complaints.
+
+    No backend draws here, but matplotlib does not even load with one that is not installed,
+    as that of notebooks. What it says of its caches where no home can be written to is
+    nothing that the picture depends on.
+    """
+    log = logging.getLogger("matplotlib")
+    level, backend = log.level, os.environ.get("MPLBACKEND")
+    log.setLevel(logging.ERROR)
+    os.environ["MPLBACKEND"] = "agg"
+    try:
+        yield
+    finally:
+        log.setLevel(level)
+        if backend is None:
+            del os.environ["MPLBACKEND"]
+        else:
+            os.environ["MPLBACKEND"] = backend
+
+
+def _names(density: str, prediction: str | None) -> str:
+    """Name the files in a heading, with their folders only where these tell them apart."""
+    paths = [Path(density)] if prediction is None else [Path(density), Path(prediction)]
+    short = [path.name for path in paths]
+    names = short if len(set(short)) == len(short) else [str(path) for path in paths]
+    return " and ".join(names).replace("$", r"\$")  # $ begins a formula

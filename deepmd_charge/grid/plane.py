@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from ..errors import ChargeError
@@ -23,6 +21,7 @@ __all__ = [
 
 AXES = "abc"
 NEAR_PLANE = 0.5  # A; atoms closer than this to a slice are marked
+NEAR_BORDER = 0.1  # A; atoms closer than this to a border are marked on the opposite one too
 
 
 def busiest_slice(density: Density, axis: int) -> int:
@@ -62,7 +61,8 @@ def choose_slice(
     index : int, optional
         The index itself, to be checked.
     position : float, optional
-        Fractional coordinate along the axis, any, in place of it.
+        Fractional coordinate along the axis, from 0 to below 1, in place of it; the
+        nearest plane of grid points is taken.
     path : str, optional
         File of the density, for complaints.
 
@@ -78,9 +78,12 @@ def choose_slice(
     """
     n = density.shape[axis]
     if position is not None:
-        if not math.isfinite(position):
-            raise ChargeError(f"--position {position}: give a fractional coordinate")
-        return round(position * n) % n
+        if not 0.0 <= position < 1.0:
+            raise ChargeError(
+                f"--position {position}: give a fractional coordinate from 0 to below 1"
+            )
+        nearest = round(position * n)
+        return nearest % n if density.atoms.pbc[axis] else min(nearest, n - 1)
     if index is None:
         return busiest_slice(density, axis)
     if not 0 <= index < n:
@@ -109,7 +112,7 @@ class Plane:
         The two other cell vectors in the same coordinates.
     atom_positions, atom_numbers : (m, 2) and (m,) numpy.ndarray
         Coordinates and atomic numbers of the atoms near the plane, those on a border
-        with their images.
+        (within 0.1 A) with their images.
     """
 
     def __init__(self, density: Density, axis: int, index: int) -> None:
@@ -139,16 +142,23 @@ class Plane:
         scaled = atoms.cell.scaled_positions(atoms.positions[near] - origin)[:, self.others]
         scaled = np.where(self.periodic, scaled % 1.0, scaled)
         numbers = atoms.numbers[near]
+        area = abs(float(np.linalg.det(self.edges)))
         for column, closed in enumerate(self.periodic):
             if not closed:
                 continue
-            border = np.minimum(scaled[:, column], 1.0 - scaled[:, column]) < 1e-3
+            width = area / np.linalg.norm(self.edges[1 - column])  # A, between the two borders
+            border = np.minimum(scaled[:, column], 1.0 - scaled[:, column]) * width < NEAR_BORDER
             image = scaled[border]
             image[:, column] += np.where(image[:, column] < 0.5, 1.0, -1.0)
             scaled = np.concatenate([scaled, image])
             numbers = np.concatenate([numbers, numbers[border]])
         self.atom_positions = scaled @ self.edges  # (m, 2)
         self.atom_numbers = numbers
+
+    def where(self, angstrom: str = "A") -> str:
+        """Say which plane this is, and how far from the origin in such a unit."""
+        others = "".join(AXES[i] for i in self.others)
+        return f"{others} plane {self.index} at {self.height:.2f} {angstrom}"
 
     def take(self, values: Floats) -> Floats:
         """Return the plane's values of a grid, closed like `x` and `y`."""

@@ -7,6 +7,7 @@ is left behind.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from .metrics import Comparison
 from .plane import AXES, Plane, busiest_slice, layer_spacing
 
 _SIGNED_COLOURS = "RdBu_r"  # white at zero
+_HEADING_WIDTH = 6.5  # characters per inch of the page, all of them capitals
 
 
 def plot_density(
@@ -53,9 +55,10 @@ def plot_density(
     figure = Figure(figsize=(11.0, 4.8), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1.0, 1.2))
     plane = Plane(density, axis, index)
-    image = _draw(left, plane, density.values, *_scale(density, plane, density.values))
-    _colorbar(figure, image, left, _label(density))
-    left.set_title(_name(density))
+    # the unit in the title: at the bar it would be beside the label of the averages
+    scale = _scale(density, plane, density.values)
+    image = _draw(left, plane, density.values, *scale, _label(density))
+    _colorbar(figure, image, left)
     _averages(right, density, axis, {_name(density): density.values})
     _heading(figure, title, plane)
     return figure
@@ -98,11 +101,10 @@ def plot_comparison(
         (slices[0], true, "reference"),
         (slices[1], predicted, "prediction"),
     ):
-        image = _draw(axes, plane, values, norm, colours)
-        axes.set_title(name)
-    _colorbar(top, image, slices[:2], _label(reference))
-    image = _draw(slices[2], plane, error, _symmetric_norm(plane, error), _SIGNED_COLOURS)
-    slices[2].set_title("prediction \N{MINUS SIGN} reference")
+        image = _draw(axes, plane, values, norm, colours, name)
+    _colorbar(top, image, slices[1], _label(reference))
+    norm, name = _symmetric_norm(plane, error), "prediction \N{MINUS SIGN} reference"
+    image = _draw(slices[2], plane, error, norm, _SIGNED_COLOURS, name)
     _colorbar(top, image, slices[2], _label(reference, "error"))
     for axes in slices[1:]:
         axes.set_ylabel("")
@@ -144,7 +146,9 @@ def picture_format(path: PathLike) -> str:
     return form
 
 
-def _draw(axes: Axes, plane: Plane, values: Floats, norm: Normalize, colours: str) -> QuadMesh:
+def _draw(
+    axes: Axes, plane: Plane, values: Floats, norm: Normalize, colours: str, title: str
+) -> QuadMesh:
     """Draw the plane of a grid of values with the atoms near it."""
     image = axes.pcolormesh(
         plane.x, plane.y, plane.take(values), norm=norm, cmap=colours, shading="gouraud"
@@ -152,8 +156,12 @@ def _draw(axes: Axes, plane: Plane, values: Floats, norm: Normalize, colours: st
     outline = np.array([(0, 0), (1, 0), (1, 1), (0, 1), (0, 0)]) @ plane.edges
     axes.plot(*outline.T, color="0.3", linewidth=0.8, clip_on=False)
     _mark_atoms(axes, plane)
+    axes.set_title(title, pad=20.0 if len(plane.atom_numbers) else None)  # above the elements
     axes.set(
         aspect="equal",
+        # exactly the cell: the circles of atoms at its faces would push the axes away
+        xlim=(outline[:, 0].min(), outline[:, 0].max()),
+        ylim=(outline[:, 1].min(), outline[:, 1].max()),
         xlabel=f"along {AXES[plane.others[0]]} (Å)",
         ylabel=f"normal to {AXES[plane.others[0]]}, in the plane (Å)",
     )
@@ -228,11 +236,15 @@ def _symmetric_norm(plane: Plane, *grids: Floats) -> Normalize:
     return Normalize(-limit, limit)
 
 
-def _colorbar(figure: FigureBase, image: QuadMesh, axes: Axes, label: str) -> None:
+def _colorbar(figure: FigureBase, image: QuadMesh, axes: Axes, label: str = "") -> None:
+    """Draw the colours of an image in a bar as high as its axes."""
     values: Floats = np.ma.asarray(image.get_array())
     below, above = values.min() < image.norm.vmin, values.max() > image.norm.vmax
     extend = {(0, 0): "neither", (1, 0): "min", (0, 1): "max", (1, 1): "both"}[below, above]
-    figure.colorbar(image, ax=axes, label=label, extend=extend, shrink=0.85, pad=0.02)
+    (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+    width = 0.05 * max(1.0, (top - bottom) / (right - left))  # of that of the axes
+    bar = axes.inset_axes((1.0 + width, 0.0, width, 1.0))
+    figure.colorbar(image, cax=bar, label=label, extend=extend)
 
 
 def _parity(figure: SubFigure, reference: Density, prediction: Density) -> None:
@@ -246,7 +258,6 @@ def _parity(figure: SubFigure, reference: Density, prediction: Density) -> None:
     image = axes.pcolormesh(
         edges, edges, np.ma.masked_equal(counts.T, 0), norm=LogNorm(), cmap="viridis"
     )
-    figure.colorbar(image, ax=axes, label="grid points", shrink=0.85, pad=0.02)
     axes.plot(limits, limits, color="0.5", linewidth=0.8, zorder=0)
     axes.set(
         aspect="equal",
@@ -256,11 +267,20 @@ def _parity(figure: SubFigure, reference: Density, prediction: Density) -> None:
         xlabel=_label(reference, "reference"),
         ylabel=_label(reference, "prediction"),
     )
+    _colorbar(figure, image, axes, "grid points")
     point_volume = reference.volume / true.size
     summary = Comparison.of(true, predicted, point_volume).summary()
     lines = [f"{name.upper()} {summary[name]:.2e}" for name in ("mae", "rmse", "max")]
     lines = [f"{line} {_unit(reference)}" for line in lines] + [f"NMAE {summary['nmae']:.3g}%"]
-    axes.text(0.04, 0.96, "\n".join(lines), transform=axes.transAxes, va="top", family="monospace")
+    axes.text(
+        0.04,
+        0.96,
+        "\n".join(lines),
+        transform=axes.transAxes,
+        va="top",
+        family="monospace",
+        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 3.0},
+    )
 
 
 def _averages(
@@ -291,6 +311,8 @@ def _averages(
 
 
 def _heading(figure: Figure, title: str | None, plane: Plane) -> None:
-    others = "".join(AXES[i] for i in plane.others)
-    where = f"slice: {others} plane {plane.index} at {plane.height:.2f} Å"
-    figure.suptitle(f"{title} ({where})" if title else where, fontsize="x-large")
+    where = f"slice: {plane.where('Å')}"
+    text = f"{title} ({where})" if title else where
+    width = int(_HEADING_WIDTH * figure.get_figwidth())
+    lines = [textwrap.fill(line, width) for line in text.splitlines()]
+    figure.suptitle("\n".join(lines), fontsize="x-large")
