@@ -407,6 +407,7 @@ def test_shared_too_many_electrons(path):
         read_density(path)
 
 
+@pytest.mark.slow
 def test_memory(tmp_path):
     """Reading needs less than three, writing less than one more of the array."""
     from ase import Atoms

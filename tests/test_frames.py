@@ -173,6 +173,7 @@ def test_frames_after_those_that_are_asked_for_are_not_read(chg, monkeypatch):
     assert len(list(iterate_densities("CHG@:2"))) == 2
 
 
+@pytest.mark.slow
 def test_memory(tmp_path):
     """No frame is held that the caller does not hold."""
     path = tmp_path / "CHGCAR"

@@ -66,6 +66,7 @@ def test_exact_counts_hold_for_any_size(data):
         assert auto(info, **dict.fromkeys(names, n)) == n * sum(true)
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None)
 @given(st.data())
 def test_integrals_that_are_off_by_a_thousandth_an_atom(data):
