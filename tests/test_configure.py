@@ -342,6 +342,7 @@ def test_sublattices_are_kept():
     assert json.loads(Path("input.json").read_text())["model"]["type_map"] == ["Fe1", "Fe2", "X"]
 
 
+@pytest.mark.slow
 def test_saed_tables(capsys):
     """In the only system, beside several, and of two conversions."""
     table = gaussian_table()

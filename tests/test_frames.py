@@ -107,6 +107,7 @@ def test_compressed(chg, suffix, module):
 parts = st.none() | st.integers(-7, 7)
 
 
+@pytest.mark.slow
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(start=parts, stop=parts, step=st.none() | st.integers(1, 4))
 def test_slices_are_pythons(chg, start, stop, step):
@@ -443,6 +444,7 @@ def test_test(chg, capsys):
     assert "CHG@1: -s has none for it" in complaint(capsys, "test", "-s", "CHG_0", "-p", "CHG")
 
 
+@pytest.mark.slow
 def test_commands_that_take_one(chg, capsys):
     commands = [
         (["plot", "CHG@1", "-o", "a.png"], ["plot", "CHG", "-o", "b.png"]),

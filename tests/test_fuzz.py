@@ -176,6 +176,7 @@ def test_damaged(files, tmp_path, name, edits, end):
         assert np.isfinite(values).all()
 
 
+@pytest.mark.slow
 @settings(
     max_examples=150,
     deadline=None,

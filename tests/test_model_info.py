@@ -358,6 +358,7 @@ def test_a_memory_that_was_lost(trained, differed, data, tmp_path, caplog, monke
     assert memory["saed"]["source"] == "upf"
 
 
+@pytest.mark.slow
 def test_what_is_no_charge_model_is_refused(data, tmp_path):
     with pytest.raises(ChargeError, match=r"none.meta: cannot be read: No such file"):
         read_checkpoint(tmp_path / "none")

@@ -151,6 +151,7 @@ def test_labels_say_what_is_drawn(density, kind, label):
         assert {text for text in others if "Å$^3$" in text or "eV" in text} <= {unit}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("quantity", QUANTITIES)
 def test_zero_is_white_where_both_signs_mean_as_much(density, quantity):
     density.declare(f"cube:{quantity}")
@@ -215,6 +216,7 @@ def test_colour_bars_are_as_high_as_slices(density, axis):
     assert outer.x1 < inner.x0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("title", ["many words " * 30, "A" * 300, "one line\nanother " * 3])
 def test_long_titles_are_wrapped(density, title):
     for figure in (
@@ -263,6 +265,7 @@ def test_the_command_says_which_plane(file, capsys):
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.slow
 def test_headings_begin_with_the_files(file, density):
     os.mkdir("new$")
     write_density("new$/CHGCAR", density)
@@ -279,6 +282,7 @@ def test_headings_begin_with_the_files(file, density):
     assert heading("CHGCAR", "--title", "mine") == "<!-- mine"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "variables", [{"MPLBACKEND": "module://no.such_backend"}, {"HOME": "home"}]
 )

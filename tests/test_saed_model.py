@@ -249,6 +249,7 @@ def test_data_in_float32_are_taken(facts):
     assert facts(gaussian_table(), gaussian_table(), in_float32)["elements"] == ["Si", "C"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "table, data_table, message",
     [
@@ -477,6 +478,7 @@ def test_predict_adds_a_file_to_a_coarse_prediction(folder, capsys, monkeypatch)
     assert "warning" not in err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number, electrons", [("auto", 16.0), ("15.5", 15.5)])
 def test_predict_scales_to_electrons(folder, capsys, number, electrons):
     assert main([*PREDICT, "--saed", "CHGCAR_saed", "--electrons", number]) == 0
@@ -484,6 +486,7 @@ def test_predict_scales_to_electrons(folder, capsys, number, electrons):
     assert f"scaled to {electrons:g}" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("points", [(), ("--points", "50")])
 def test_test_adds_files(folder, capsys, points):
     assert main(["test", "-m", "charge.pb", "-s", "CHGCAR", "--saed", "CHGCAR_saed", *points]) == 0
