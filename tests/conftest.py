@@ -21,7 +21,7 @@ DATA = Path(__file__).parent / "data"
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 # The same examples in every run; `pytest --hypothesis-profile default` draws others.
-settings.register_profile("reproducible", derandomize=True)
+settings.register_profile("reproducible", derandomize=True, deadline=None)
 settings.load_profile("reproducible")
 
 

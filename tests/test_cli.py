@@ -304,6 +304,7 @@ def test_prediction_of_another_structure(capsys):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flags", [[], ["CHGCAR"], ["--axis", "a", "--position", "0.99"]])
 def test_plot(flags):
     assert main(["plot", "CHGCAR", *flags, "-o", "x.png"]) == 0

@@ -228,6 +228,7 @@ def test_concatenated(tmp_path, n_spin, augmentation, between, comment):
     assert k == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", range(40, 75))
 def test_pieces_end_anywhere(tmp_path, monkeypatch, size):
     """Of the file, as it is read: also between the lines that tell a structure."""

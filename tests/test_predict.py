@@ -139,6 +139,7 @@ def test_names_of_files_that_belong_together(name, labelled_name, order):
     assert memory_order(name) == order
 
 
+@pytest.mark.slow
 def test_a_killed_run_is_resumed(finished):
     environment = {**os.environ, "STANDIN_PAUSE": "0.1"}
     run = subprocess.Popen([sys.executable, STANDIN, *PREDICT, *GRID], env=environment)

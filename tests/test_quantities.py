@@ -289,6 +289,7 @@ def test_grids_of_spin_up_and_down_are_no_moments(folder, capsys, name):
     run("plot", *flags, "-o", "p.png")
 
 
+@pytest.mark.slow
 def test_commands_take_files_of_vasp_4(folder, capsys):
     path, names = without_elements("CHGCAR"), ["--species", "Fe1", "O"]
     for command, *rest in (

@@ -51,6 +51,7 @@ def auto(info, **counts):
     return None
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None)
 @given(st.data())
 def test_exact_counts_hold_for_any_size(data):
@@ -81,6 +82,7 @@ def test_integrals_that_are_off_by_a_thousandth_an_atom(data):
         assert auto(info, Si=n) is not None or n > 216
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [8, 64, 216])
 @pytest.mark.parametrize("charge", [1, -1, 2, -3])
 @pytest.mark.parametrize("n_neutral", [0, 1, 5])

@@ -188,6 +188,7 @@ def test_a_word_that_nothing_is_periodic_counts(file, word):
 COMMENT = st.sampled_from(["", "\n", "   \n", "# a comment\n", "  #\n", "\n# one\n\n# two\n"])
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(st.data())
 def test_comments_and_blank_lines_anywhere(tmp_path_factory, data):
@@ -744,6 +745,7 @@ def test_ase(tmp_path, is_told):
     assert density.n_electrons == pytest.approx(16, abs=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "cells",
     [
