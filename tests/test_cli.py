@@ -463,6 +463,9 @@ def test_what_is_read_is_not_overwritten(al32, tmp_path, monkeypatch, capsys):
         ["diff", "CHGCAR_b", "CHGCAR", "-o", "./CHGCAR"],
         ["regrid", "CHGCAR", "-o", "CHGCAR_link", "--grid", "9", "9", "9"],
         ["regrid", "CHGCAR_b", "-o", "CHGCAR", "--like", "CHGCAR"],
+        ["diff", "CHGCAR@0", "CHGCAR_b", "-o", "CHGCAR"],
+        ["test", "-s", "CHGCAR", "-p", "CHGCAR_b", "--json", "CHGCAR"],
+        ["predict", "-m", "no.pb", "-s", "CHGCAR@0", "-o", "CHGCAR"],
         ["predict", "-m", "no.pb", "-s", "CHGCAR", "-o", "CHGCAR"],
         ["predict", "-m", "no.pb", "-s", "CHGCAR_b", "-o", "CHGCAR", "--like", "CHGCAR"],
     ):

@@ -127,7 +127,8 @@ def predict(args: argparse.Namespace, ranks: Ranks) -> None:
     check_numbers(args, ranks)
     formats.check_readable([path for path in (args.like, args.saed, *args.augmentation) if path])
     path, frames = split_frames(args.structure, args.frames)
-    check_apart(args.output, [path, args.like, args.saed, *args.augmentation, *args.model])
+    inputs = [path, args.like, args.saed, *args.augmentation, *args.model]
+    check_apart(args.output, inputs)
     n_threads = args.jobs or (1 if ranks.size > 1 else available_cores())
     models = [open_model(name, args, n_threads) for name in args.model]
     saed = read_related(args.saed, args.species) if args.saed else None
@@ -151,6 +152,7 @@ def predict(args: argparse.Namespace, ranks: Ranks) -> None:
                 output = args.output if frame is None else labelled(args.output, f"{frame:04d}")
                 if run.has_written(position, output):
                     continue
+                check_apart(output, inputs)
                 check_structure(path if frame is None else f"{path}@{frame}", atoms, models)
                 grid = grid_of(args, models[0], atoms, corner, given)
                 shape, start = (" ".join(map(str, row)) for row in (grid.shape, grid.origin))

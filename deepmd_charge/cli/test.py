@@ -14,7 +14,7 @@ from .. import predict
 from ..errors import ChargeError
 from ..grid.metrics import Comparison
 from ..io import check_readable
-from ..io.output import check_output, replacing
+from ..io.output import check_apart, check_output, replacing
 from ..predict.compare import check_points, compare_files, compare_predictions
 from ._flags import (
     Subparsers,
@@ -107,6 +107,7 @@ def run(args: argparse.Namespace) -> None:
     check_points(args.points, args.electrons)
     if args.json:
         check_output(args.json)
+        check_apart(args.json, [*args.system, *(args.prediction or []), args.saed, args.model])
     check_readable(args.system, args.format)
     check_readable(args.prediction or [])
     options = {

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ..errors import ChargeError
 from ..typing import PathLike
+from .frames import split_frames
 
 
 def check_output(path: PathLike) -> None:
@@ -43,6 +44,7 @@ def check_apart(output: PathLike, inputs: Iterable[PathLike | None]) -> None:
     ----------
     output : str or Path
     inputs : iterable of str, Path or None
+        Also one frame of a file, ``CHG@3``.
 
     Raises
     ------
@@ -52,7 +54,10 @@ def check_apart(output: PathLike, inputs: Iterable[PathLike | None]) -> None:
     if not os.path.isfile(output):
         return
     for path in inputs:
-        if path and os.path.exists(path) and os.path.samefile(output, path):
+        if not path:
+            continue
+        file, _ = split_frames(path)
+        if os.path.exists(file) and os.path.samefile(output, file):
             raise ChargeError(f"{output}: is read, too; give the output another name")
 
 
