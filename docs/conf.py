@@ -66,7 +66,7 @@ numpydoc_xref_aliases = {
     "ChargeModel": "deepmd_charge.ChargeModel",
     "Comparison": "deepmd_charge.grid.metrics.Comparison",
     "Density": "deepmd_charge.Density",
-    "DescriptorSpec": "deepmd_charge.model.spec.DescriptorSpec",
+    "SeChargeSpec": "deepmd_charge.model.descriptors.se_charge.SeChargeSpec",
     "Grid": "deepmd_charge.grid.grid.Grid",
     "Images": "deepmd_charge.atoms.images.Images",
     "ModelInfo": "deepmd_charge.model.info.ModelInfo",

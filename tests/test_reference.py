@@ -21,6 +21,7 @@ from deepmd_charge.backends.tf.frozen import read_model
 from deepmd_charge.backends.tf.graph import FrozenGraph
 from deepmd_charge.backends.tf.names import graph_names, weights_of
 from deepmd_charge.model import reference
+from deepmd_charge.model.equations.layers import hidden
 from deepmd_charge.model.kernels.radial import RADIAL_BASES
 from deepmd_charge.model.neighbors import neighbor_list, neighbors
 from deepmd_charge.model.spec import ModelSpec
@@ -371,6 +372,7 @@ import numpy as np
 import tensorflow as tf
 from deepmd._vendors import ndtensorflow as xp
 from deepmd_charge.model import reference
+from deepmd_charge.model.equations.layers import hidden
 
 with open(sys.argv[1], "rb") as file:
     spec, weights, (coord, atype, nlist), expected = pickle.load(file)
@@ -497,5 +499,5 @@ def test_layers_of_every_activation_that_deepmd_kit_knows():
         layers = [
             (p.value(f"fitting.matrix[{k}]"), p.value(f"fitting.bias[{k}]")) for k in range(3)
         ]
-        expected = reference._hidden(np, x, layers, name, True)
+        expected = hidden(np, x, layers, name, True)
         assert found == pytest.approx(expected, abs=1e-12), name

@@ -16,11 +16,13 @@ from training import structure
 
 from deepmd_charge import ChargeError
 from deepmd_charge.model import reference
+from deepmd_charge.model.descriptors.se_charge import SeChargeSpec
+from deepmd_charge.model.equations import se_charge
 from deepmd_charge.model.kernels.coupling import TRIPLES
 from deepmd_charge.model.kernels.radial import RADIAL_BASES
 from deepmd_charge.model.keys import keys_of
 from deepmd_charge.model.neighbors import neighbor_list, neighbors
-from deepmd_charge.model.spec import DescriptorSpec, FittingSpec, LossSpec, ModelSpec, places
+from deepmd_charge.model.spec import FittingSpec, LossSpec, ModelSpec, places
 from deepmd_charge.model.weights import Weights, shapes
 
 PLAIN = {
@@ -41,21 +43,21 @@ def test_ready_configurations_are_specifications(path):
 
 def test_what_is_not_given_has_its_default():
     spec = ModelSpec.from_dict(PLAIN)
-    assert spec.descriptor == DescriptorSpec(rcut=3.5)
+    assert spec.descriptor == SeChargeSpec(rcut=3.5)
     assert spec.fitting_net == FittingSpec(neuron=[64, 64, 64], trainable=True)
     assert (spec.saed, spec.info) == (None, {})
     assert spec.descriptor.dtype == "float32"
-    for cls in (DescriptorSpec, FittingSpec, LossSpec, ModelSpec):
+    for cls in (SeChargeSpec, FittingSpec, LossSpec, ModelSpec):
         assert all(k.doc.endswith(".") or k.doc.endswith("...") for k in keys_of(cls))
 
 
 def test_values_are_of_the_types_of_their_keys():
-    d = DescriptorSpec.from_dict(
+    d = SeChargeSpec.from_dict(
         {"type": "se_charge", "rcut": 4, "triples": [[1, 1, 2]], "neuron": [3, 6], "seed": None}
     )
     assert isinstance(d.rcut, float) and d.rcut == 4.0
     assert (d.triples, d.neuron, d.seed) == (((1, 1, 2),), (3, 6), None)
-    assert hash(d) == hash(DescriptorSpec(4.0, triples=((1, 1, 2),), neuron=(3, 6)))
+    assert hash(d) == hash(SeChargeSpec(4.0, triples=((1, 1, 2),), neuron=(3, 6)))
     fitting = FittingSpec.from_dict({"n_neuron": [5], "trainable": [True, False]})
     assert (fitting.neuron, fitting.trained) == ((5,), (True, False))
     assert FittingSpec(neuron=(2, 2), trainable=False).trained == (False,) * 3
@@ -65,55 +67,55 @@ def test_values_are_of_the_types_of_their_keys():
     "cls, values, complaint",
     [
         (
-            DescriptorSpec,
+            SeChargeSpec,
             {"rcut": 3.5, "rcutt": 1, "sel": 3},
             "descriptor: unknown rcutt, sel; the keys are rcut",
         ),
-        (DescriptorSpec, {}, "model/descriptor/rcut is missing"),
-        (DescriptorSpec, {"rcut": 0}, "model/descriptor/rcut 0 must be positive"),
-        (DescriptorSpec, {"rcut": float("nan")}, "rcut nan must be positive"),
-        (DescriptorSpec, {"rcut": "6"}, "rcut '6' must be of type float"),
-        (DescriptorSpec, {"rcut": True}, "rcut True must be of type float"),
-        (DescriptorSpec, {"rcut": None}, "rcut None must be of type float"),
+        (SeChargeSpec, {}, "model/descriptor/rcut is missing"),
+        (SeChargeSpec, {"rcut": 0}, "model/descriptor/rcut 0 must be positive"),
+        (SeChargeSpec, {"rcut": float("nan")}, "rcut nan must be positive"),
+        (SeChargeSpec, {"rcut": "6"}, "rcut '6' must be of type float"),
+        (SeChargeSpec, {"rcut": True}, "rcut True must be of type float"),
+        (SeChargeSpec, {"rcut": None}, "rcut None must be of type float"),
         (
-            DescriptorSpec,
+            SeChargeSpec,
             {"rcut": 3, "radial": "no_such_basis"},
             f"must be one of {', '.join([*RADIAL_BASES, 'embedding'])}$",
         ),
-        (DescriptorSpec, {"rcut": 3, "lmax": 7}, "lmax 7 must lie between 0 and 6"),
-        (DescriptorSpec, {"rcut": 3, "lmax": 2.0}, "lmax 2.0 must be of type int"),
-        (DescriptorSpec, {"rcut": 3, "triples": [[1, 1, 1]]}, "must hold triples of even sum"),
-        (DescriptorSpec, {"rcut": 3, "triples": [1, 1, 2]}, r"must be of type list\[list\[int\]\]"),
+        (SeChargeSpec, {"rcut": 3, "lmax": 7}, "lmax 7 must lie between 0 and 6"),
+        (SeChargeSpec, {"rcut": 3, "lmax": 2.0}, "lmax 2.0 must be of type int"),
+        (SeChargeSpec, {"rcut": 3, "triples": [[1, 1, 1]]}, "must hold triples of even sum"),
+        (SeChargeSpec, {"rcut": 3, "triples": [1, 1, 2]}, r"must be of type list\[list\[int\]\]"),
         (
-            DescriptorSpec,
+            SeChargeSpec,
             {"rcut": 3, "neuron": []},
             r"neuron \[\] must be a list of positive numbers",
         ),
         (
-            DescriptorSpec,
+            SeChargeSpec,
             {"rcut": 3, "precision": "half"},
             'must be "default", "float32" or "float64"',
         ),
-        (DescriptorSpec, {"rcut": 3, "seed": 1.5}, "seed 1.5 must be of type int or null"),
-        (DescriptorSpec, {"rcut": 3, "rcut_smth": -1}, "rcut_smth -1 must not be negative"),
+        (SeChargeSpec, {"rcut": 3, "seed": 1.5}, "seed 1.5 must be of type int or null"),
+        (SeChargeSpec, {"rcut": 3, "rcut_smth": -1}, "rcut_smth -1 must not be negative"),
         (
-            DescriptorSpec,
+            SeChargeSpec,
             {"rcut": 3, "lmax": 1, "triples": [[1, 1, 2]]},
             r"\[\[1, 1, 2\]\]: an l above lmax 1",
         ),
-        (DescriptorSpec, {"rcut": 3, "n_channel": 3}, "axis_neuron 4 is more than the 3 channels"),
+        (SeChargeSpec, {"rcut": 3, "n_channel": 3}, "axis_neuron 4 is more than the 3 channels"),
         (
-            DescriptorSpec,
+            SeChargeSpec,
             {"rcut": 3, "n_channel": 4, "triples": [[1, 1, 2]]},
             "n_triple 8 is more than the 4 channels",
         ),
         (
-            DescriptorSpec,
+            SeChargeSpec,
             {"rcut": 3, "radial": "embedding", "neuron": [9, 3]},
             "axis_neuron 4 is more than the 3 channels",
         ),
         (
-            DescriptorSpec,
+            SeChargeSpec,
             {"rcut": 3, "radial": "embedding", "rcut_smth": 3},
             "3.0 must lie below rcut 3.0",
         ),
@@ -162,9 +164,9 @@ def test_what_is_wrong_is_said_in_one_line(cls, values, complaint):
 
 
 def test_what_the_embedding_does_not_use_is_not_held_against_it():
-    spec = DescriptorSpec(3.0, radial="embedding", lmax=1, triples=[[1, 1, 2]], n_channel=2)
+    spec = SeChargeSpec(3.0, radial="embedding", lmax=1, triples=[[1, 1, 2]], n_channel=2)
     assert (spec.products, spec.channels, spec.dim_linear(2)) == ((), 80, 0)
-    DescriptorSpec(3.0, rcut_smth=9.0)
+    SeChargeSpec(3.0, rcut_smth=9.0)
 
 
 def specifications():
@@ -226,8 +228,8 @@ def test_sizes_are_those_of_the_equations_and_any_model_is_invariant(arguments, 
         turned.set_cell(atoms.cell.array @ matrix.T)
         turned.positions = atoms.positions @ matrix.T
         arrays = neighbor_list(spec, turned, points @ matrix.T, 7.0)
-        moments = reference.moments(spec, weights, neighbors(spec, *arrays))
-        features = reference.invariants(spec, weights, moments)
+        moments = se_charge.charge_moments(spec, weights, neighbors(spec, *arrays))
+        features = se_charge.invariants(spec, weights, moments)
         assert features.shape == (1, 4, spec.descriptor.dim_invariant)
         values.append(
             np.concatenate([features[0], reference.evaluate(spec, weights, *arrays).T], axis=1)

@@ -22,8 +22,9 @@ from deepmd.utils.argcheck import (
     model_args_plugin,
 )
 
+from ..model.descriptors.se_charge import SeChargeSpec
 from ..model.keys import Key, Spec, keys_of
-from ..model.spec import DescriptorSpec, FittingSpec, LossSpec, ModelSpec
+from ..model.spec import FittingSpec, LossSpec, ModelSpec
 
 _TF = "(Supported Backend: TensorFlow) "
 
@@ -63,7 +64,7 @@ def _types(kind: object) -> Any:
 @descrpt_args_plugin.register("se_charge", doc=_TF)
 def se_charge_args() -> list[Argument]:
     """Arguments of the descriptor ``se_charge``."""
-    return [*_arguments(DescriptorSpec).values()]
+    return [*_arguments(SeChargeSpec).values()]
 
 
 @fitting_args_plugin.register("charge", doc=_TF)

@@ -11,13 +11,22 @@ from array_api_compat import array_namespace, device
 from ..atoms.images import Images
 from ..atoms.species import species_of
 from ..typing import Floats, Integers
+from .descriptors.se_cluster import SeClusterSpec
 from .kernels.arrays import Array
 from .spec import ModelSpec
 
 if TYPE_CHECKING:
     from ase import Atoms
 
-__all__ = ["Neighbors", "distances", "list_of_images", "neighbor_list", "neighbors"]
+__all__ = [
+    "Neighbors",
+    "distances",
+    "elements",
+    "list_of_images",
+    "neighbor_list",
+    "neighbors",
+    "of_neighbors",
+]
 
 
 def neighbor_list(
@@ -43,10 +52,11 @@ def neighbor_list(
     atype : np.ndarray
         (1, n + m) their types.
     nlist : np.ndarray
-        (1, n, most) places among them of each point's neighbours, then -1.
+        (1, centres, most) places among them of the neighbours of each centre, then -1. The
+        centres are the points, and of ``se_cluster`` the atoms within the cutoff of one.
     """
     types = [spec.type_map.index(name) for name in species_of(atoms)]
-    images = Images(atoms, types, reach)
+    images = Images(atoms, types, max(reach, spec.descriptor.reach))
     return list_of_images(spec, images, images.wrap(np.reshape(points, (-1, 3))), reach)
 
 
@@ -55,14 +65,29 @@ def list_of_images(
 ) -> tuple[Floats, Integers, Integers]:
     """List the atoms around wrapped points (n, 3), A, among Images; see :func:`neighbor_list`."""
     n = len(points)
-    point, atom, _ = images.pairs(points, reach)
-    count = np.bincount(point, minlength=n)
-    nlist = np.full((n, count.max(initial=0)), -1)
-    # pairs are in the order of the points
-    place = np.arange(len(point)) - np.repeat(np.cumsum(count) - count, count)
-    nlist[point, place] = n + atom
-    coord = np.concatenate([points, images.positions])
-    atype = np.concatenate([np.full(n, spec.grid_type), images.types]).astype(np.int64)
+    centres, positions, types = points, images.positions, images.types
+    seen = reach
+    if isinstance(spec.descriptor, SeClusterSpec):
+        # the atoms that points see come first, for they are centres, too
+        first = np.zeros(len(positions), dtype=bool)
+        first[images.pairs(points, spec.descriptor.rcut)[1]] = True
+        order = np.argsort(~first, kind="stable")
+        places = np.argsort(order)
+        positions, types = positions[order], types[order]
+        centres = np.concatenate([points, positions[: first.sum()]])
+        seen = max(reach, spec.descriptor.rcut_env)
+    else:
+        places = np.arange(len(positions))
+    centre, atom, _ = images.pairs(centres, seen)
+    place = n + places[atom]
+    centre, place = centre[place != centre], place[place != centre]
+    count = np.bincount(centre, minlength=len(centres))
+    nlist = np.full((len(centres), count.max(initial=0)), -1)
+    # pairs are in the order of the centres
+    slot = np.arange(len(centre)) - np.repeat(np.cumsum(count) - count, count)
+    nlist[centre, slot] = place
+    coord = np.concatenate([points, positions])
+    atype = np.concatenate([np.full(n, spec.grid_type), types]).astype(np.int64)
     return coord[None], atype[None], nlist[None]
 
 
@@ -103,16 +128,49 @@ def neighbors(spec: ModelSpec, coord: Array, atype: Array, nlist: Array) -> Neig
     start = atoms * xp.arange(frames, dtype=nlist.dtype, device=device(nlist))
     place = xp.where(there, nlist, xp.zeros_like(nlist)) + start[:, None, None]
     place = xp.reshape(place, (-1,))
-    places = {t: z for z, t in enumerate(spec.elements)}
-    order = [places.get(t, -1) for t in range(-1, len(spec.type_map))]
-    order = xp.asarray(order, dtype=atype.dtype, device=device(atype))
-    element = xp.take(order, xp.take(xp.reshape(atype, (-1,)), place, axis=0) + 1, axis=0)
+    element = elements(spec, xp.take(xp.reshape(atype, (-1,)), place, axis=0))
     element = xp.reshape(element, nlist.shape)
     element = xp.where(there, element, xp.full_like(element, -1))
     vector = xp.reshape(xp.take(xp.reshape(coord, (-1, 3)), place, axis=0), (*nlist.shape, 3))
     vector = vector - coord[:, : nlist.shape[1], None, :]
     vector = xp.where((element >= 0)[..., None], vector, xp.zeros_like(vector))
     return Neighbors(vector, element)
+
+
+def elements(spec: ModelSpec, atype: Array) -> Array:
+    """The place of each type of an array in :attr:`.ModelSpec.elements`; -1 of what is none."""
+    xp = array_namespace(atype)
+    places = {t: z for z, t in enumerate(spec.elements)}
+    order = [places.get(t, -1) for t in range(-1, len(spec.type_map))]
+    order = xp.asarray(order, dtype=atype.dtype, device=device(atype))
+    found = xp.take(order, xp.reshape(atype, (-1,)) + 1, axis=0)
+    return xp.reshape(found, atype.shape)
+
+
+def of_neighbors(values: Array, nlist: Array, there: Array) -> Array:
+    """What each centre has, looked up for the neighbours of each.
+
+    Parameters
+    ----------
+    values : array
+        (frames, centres, n)
+    nlist : array
+        (frames, centres, neighbours) places among the centres.
+    there : array
+        (frames, centres, neighbours) bool; the others get zero.
+
+    Returns
+    -------
+    array
+        (frames, centres, neighbours, n)
+    """
+    xp = array_namespace(values, nlist)
+    frames, centres, n = values.shape
+    start = centres * xp.arange(frames, dtype=nlist.dtype, device=device(nlist))
+    place = xp.where(there, nlist, xp.zeros_like(nlist)) + start[:, None, None]
+    found = xp.take(xp.reshape(values, (-1, n)), xp.reshape(place, (-1,)), axis=0)
+    found = xp.reshape(found, (*nlist.shape, n))
+    return xp.where(there[..., None], found, xp.zeros_like(found))
 
 
 def distances(dtype: Any, around: Neighbors) -> tuple[Array, Array]:

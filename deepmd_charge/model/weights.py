@@ -8,6 +8,8 @@ from itertools import pairwise
 from typing import TypeAlias
 
 from ..errors import ChargeError
+from .descriptors.se_charge import SeChargeSpec
+from .descriptors.se_cluster import SeClusterSpec
 from .kernels.arrays import Array
 from .spec import ModelSpec
 
@@ -43,7 +45,16 @@ def shapes(spec: ModelSpec, superposed: bool = False) -> dict[str, Sizes]:
     ================================================  =====================================
 
     A model has ``descriptor.*`` and ``fitting.linear``, or ``embedding*``. z counts
-    the elements of :attr:`.ModelSpec.elements`.
+    the elements of :attr:`.ModelSpec.elements`. Of ``se_cluster``, with k functions and C
+    channels of the neighbours, F features of all l and n radial functions:
+
+    ================================================  =====================================
+    ``environment.mean``                              (Z k,) of the neighbours' moments of l = 0
+    ``environment.channels[l]``                       (Z k, C), for l = 0 ... lmax
+    ``contribution.coefficients``                     (Z, F, n) e/A^3, l by l
+    ================================================  =====================================
+
+    beside ``neighbor_range.*``, ``fitting.residual`` and ``superposition.*``.
 
     Parameters
     ----------
@@ -56,11 +67,22 @@ def shapes(spec: ModelSpec, superposed: bool = False) -> dict[str, Sizes]:
     dict of str to tuple
         None stands for any size.
     """
-    d, n_elements, n = spec.descriptor, len(spec.elements), spec.dim_linear
+    n_elements = len(spec.elements)
     out: dict[str, Sizes] = {
         "neighbor_range.low": (n_elements,),
         "neighbor_range.high": (n_elements,),
+        "fitting.residual": (),
     }
+    cluster = isinstance(spec.descriptor, SeClusterSpec)
+    out |= _se_cluster(spec, n_elements) if cluster else _se_charge(spec, n_elements)
+    if superposed:
+        out |= {STEP: (), COEFFICIENTS: (n_elements, None, 4)}
+    return out
+
+
+def _se_charge(spec: ModelSpec, n_elements: int) -> dict[str, Sizes]:
+    d, out = spec.family(SeChargeSpec), dict[str, Sizes]()
+    n = d.dim_linear(n_elements)
     if d.embedded:
         out |= {f"embedding.{name}": () for name in ("mean", "scale", "neighbors")}
         for z in range(n_elements):
@@ -73,12 +95,20 @@ def shapes(spec: ModelSpec, superposed: bool = False) -> dict[str, Sizes]:
         out["fitting.linear"] = (n, 1)
     neuron = spec.fitting_net.neuron
     out |= {"fitting.mean": (d.dim_invariant,), "fitting.scale": (d.dim_invariant,)}
-    out |= {"fitting.offset": (), "fitting.residual": ()}
+    out["fitting.offset"] = ()
     out |= _layers("fitting", [d.dim_invariant, *neuron])
-    out |= {"fitting.output.matrix": (neuron[-1], 1), "fitting.output.bias": (1,)}
-    if superposed:
-        out |= {STEP: (), COEFFICIENTS: (n_elements, None, 4)}
-    return out
+    return out | {"fitting.output.matrix": (neuron[-1], 1), "fitting.output.bias": (1,)}
+
+
+def _se_cluster(spec: ModelSpec, n_elements: int) -> dict[str, Sizes]:
+    d, out = spec.family(SeClusterSpec), dict[str, Sizes]()
+    if d.order:
+        n = n_elements * d.n_radial_env
+        out["environment.mean"] = (n,)
+        for l in range(d.lmax + 1):
+            out[f"environment.channels[{l}]"] = (n, d.channels(n_elements))
+    features = sum(d.n_features(n_elements))
+    return out | {"contribution.coefficients": (n_elements, features, d.n_radial)}
 
 
 def _layers(prefix: str, sizes: Sequence[int]) -> dict[str, Sizes]:

@@ -22,9 +22,9 @@ from deepmd.tf.common import get_precision
 from deepmd.tf.descriptor.descriptor import Descriptor
 from deepmd.tf.env import GLOBAL_TF_FLOAT_PRECISION, tf
 
+from ...model.descriptors.se_charge import SeChargeSpec
 from ...model.kernels.harmonics import harmonics
 from ...model.kernels.radial import cutoff, inverse_distance
-from ...model.spec import DescriptorSpec
 from ...typing import Floats
 from .embedded import Embedded
 from .mixed import Mixed
@@ -61,7 +61,7 @@ class SeCharge(Descriptor):
         How far the model looks, A: farther than the descriptor where a table
         needs it.
     **keys
-        Those of :class:`deepmd_charge.model.spec.DescriptorSpec`.
+        Those of :class:`deepmd_charge.model.descriptors.se_charge.SeChargeSpec`.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class SeCharge(Descriptor):
         spin: Any = None,
         **keys: Any,
     ) -> None:
-        self.spec = spec = DescriptorSpec.from_dict(keys)
+        self.spec = spec = SeChargeSpec.from_dict(keys)
         self.rcut = spec.rcut
         self.reach = max(spec.rcut, reach)
         self.ntypes = ntypes

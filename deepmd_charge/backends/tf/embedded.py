@@ -18,8 +18,8 @@ import numpy as np
 from deepmd.tf.common import get_activation_func
 from deepmd.tf.env import tf
 
+from ...model.descriptors.se_charge import SeChargeSpec
 from ...model.kernels.radial import switch
-from ...model.spec import DescriptorSpec
 from ...typing import Floats
 from .neighbors import Surroundings
 from .parameters import Parameters, network, new_network
@@ -32,7 +32,7 @@ class Embedded:
 
     Parameters
     ----------
-    spec : DescriptorSpec
+    spec : SeChargeSpec
     parameters : Parameters
         Of the descriptor; the networks and the scaling of s are added to them.
     n_elements : int
@@ -42,7 +42,7 @@ class Embedded:
 
     def __init__(
         self,
-        spec: DescriptorSpec,
+        spec: SeChargeSpec,
         parameters: Parameters,
         n_elements: int,
         rng: np.random.Generator,

@@ -21,8 +21,8 @@ from collections.abc import Sequence
 import numpy as np
 from deepmd.tf.env import tf
 
+from ...model.descriptors.se_charge import SeChargeSpec
 from ...model.kernels.coupling import coupling
-from ...model.spec import DescriptorSpec
 from ...typing import Floats
 from .neighbors import Surroundings
 from .parameters import Parameters
@@ -39,7 +39,7 @@ class Mixed:
 
     Parameters
     ----------
-    spec : DescriptorSpec
+    spec : SeChargeSpec
     parameters : Parameters
         Of the descriptor; mean, whitening and mixing are added to them.
     n_elements : int
@@ -49,7 +49,7 @@ class Mixed:
 
     def __init__(
         self,
-        spec: DescriptorSpec,
+        spec: SeChargeSpec,
         parameters: Parameters,
         n_elements: int,
         rng: np.random.Generator,

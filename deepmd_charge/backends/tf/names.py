@@ -16,7 +16,13 @@ from ...model.weights import STEP, Weights, shapes
 __all__ = ["graph_name", "graph_names", "weights_of"]
 
 # The parts of a model, and what is called otherwise within them.
-_SCOPES = {"descriptor": "se_charge", "fitting": "charge_fitting", "superposition": "saed"}
+_SCOPES = {
+    "descriptor": "se_charge",
+    "environment": "se_cluster_environment",
+    "contribution": "se_cluster",
+    "fitting": "charge_fitting",
+    "superposition": "saed",
+}
 _NAMES = {
     "neighbor_range.low": "se_charge/crowding_low",
     "neighbor_range.high": "se_charge/crowding_high",
