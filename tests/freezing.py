@@ -74,11 +74,12 @@ def freeze(path, descriptor=None, fitting=None, type_map=TYPE_MAP, saed=None):
             for name in parameters._arrays:
                 parameters[name].load(parameters.value(name), session)
 
-        # what ChargeModelTF.data_stat does, in one graph
+        # what statistics.scale_and_fit does, in one graph
         label = np.concatenate(labels)
         label = label[label != 0.0]
         descriptor.set_statistics(on_sample(descriptor.build_sample(moments[0])), len(label))
-        descriptor.set_neighbor_range(on_sample(descriptor.build_neighbor_count()))
+        count = on_sample(descriptor.build_neighbor_count())
+        descriptor.set_neighbor_range(count.min(axis=0), count.max(axis=0))
         assign(descriptor.parameters)
         fitting.set_statistics(on_sample("o_descriptor:0"), label)
         # an output that counts

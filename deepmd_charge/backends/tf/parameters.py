@@ -52,6 +52,9 @@ class Parameters:
         """Replace the initial value of a parameter by one of the same shape."""
         self._arrays[name] = np.reshape(value, self._arrays[name].shape)
 
+    def __contains__(self, name: str) -> bool:
+        return name in self._arrays
+
     def value(self, name: str) -> NDArray[Any]:
         """The initial value of a parameter."""
         return self._arrays[name]

@@ -11,7 +11,7 @@ from deepmd.tf.env import tf
 from ...errors import ChargeError
 from .frozen import Frozen, read_checkpoint, read_model
 
-__all__ = ["starting_point"]
+__all__ = ["starting_point", "trainer_at_work"]
 
 # Variables of a checkpoint that a frozen model has as constants, and that must be known here.
 _TABLE = ("saed/step", "saed/coefficients")
@@ -52,6 +52,11 @@ def starting_point() -> tuple[Frozen, list[str]] | None:
     else:
         raise ChargeError("this version of DeePMD-kit does not tell what training starts from")
     return model, data.system_dirs
+
+
+def trainer_at_work() -> Any:
+    """The DPTrainer that builds a model, or None."""
+    return _trainer()[0]
 
 
 def _is_training() -> bool:

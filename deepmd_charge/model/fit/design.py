@@ -105,9 +105,7 @@ class Surroundings:
         found, first = np.unique(atom[order], return_index=True)
         for a, mine in zip(found, np.split(order, first[1:]), strict=True):
             along = y[:, mine].T
-            parts = [
-                along[:, l * l : (l + 1) ** 2] @ f[a] for l, f in enumerate(self._features)
-            ]
+            parts = [along[:, l * l : (l + 1) ** 2] @ f[a] for l, f in enumerate(self._features)]
             out[mine] = np.concatenate(parts, axis=1)
         return out
 
