@@ -31,13 +31,13 @@ from ...model.spec import ModelSpec
 from ...saed.table import RadialTable
 from . import fitting as _fitting  # noqa: F401  (registers charge)
 from .facts import training_facts
-from .finished import show_without_steps
 from .frozen import Frozen
 from .loss import ChargeLoss
 from .saed import Superposition
 from .se_cluster import SeCluster
-from .starting import starting_point, trainer_at_work
+from .starting import starting_point
 from .statistics import scale_and_fit, solve
+from .trainer import set_after_restoring, show_without_steps, trainer_at_work
 
 if TYPE_CHECKING:
     from deepmd.tf.utils.data_system import DeepmdDataSystem
@@ -198,6 +198,17 @@ class ChargeModelTF(Model):
             )
         self._learn_of(system_dirs, start)
 
+    def _keep_or_refit(self, trainer: Any, data: DeepmdDataSystem) -> None:
+        """Keep the fit of the model that training goes on from, unless a new one is asked for."""
+        if not isinstance(self.descrpt, SeCluster):
+            return
+        if not self.descrpt.spec.refit:
+            log.info("the least-squares fit of the model that training starts from is kept")
+            return
+        solve(data, self.spec, self.descrpt, self.fitting, bool(self.saed))
+        parts = self.descrpt.parameters, self.descrpt.atomic, self.fitting.parameters
+        set_after_restoring(trainer, parts)
+
     def _check_types(self, type_map: list[str]) -> None:
         if type_map != self.type_map:
             raise ChargeError(
@@ -221,9 +232,11 @@ class ChargeModelTF(Model):
         """Build all that DeePMD-kit asks of an energy model, and the density at the grid points."""
         if not self._knows_data:  # no data_stat: training goes on from another model
             self._go_on()
-        trainer = trainer_at_work()
+        trainer, data = trainer_at_work()
         if trainer is not None and trainer.stop_batch == 0:
             show_without_steps(trainer)
+        if trainer is not None and trainer.run_opt.init_mode != "init_from_scratch":
+            self._keep_or_refit(trainer, data)
         with tf.variable_scope("model_attr" + suffix, reuse=reuse):
             tf.constant(" ".join(self.type_map), name="tmap", dtype=tf.string)
             tf.constant(self.model_type, name="model_type", dtype=tf.string)

@@ -72,6 +72,11 @@ class Parameters:
                     trainable=self._trainable[name],
                 )
 
+    def assign(self, session: tf.Session) -> None:
+        """Give the variables their initial values in a session."""
+        for name, array in self._arrays.items():
+            self._variables[name].load(array, session)
+
     def __getitem__(self, name: str) -> tf.Variable:
         return self._variables[name]
 

@@ -79,6 +79,11 @@ class SeClusterSpec(DescriptorSpec):
         None,
         at_least(zero=True),
     )
+    refit: bool = key(
+        "Whether a training that goes on from another model fits to its own data anew, and does "
+        "not keep the fit of that model.",
+        False,
+    )
     eps: float = key(
         "The length in angstrom that keeps directions smooth on a nucleus.", 0.5, at_least()
     )

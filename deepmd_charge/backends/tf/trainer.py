@@ -1,14 +1,51 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
-"""What ``dp train`` shows of a model that no step is wanted of: see :func:`show_without_steps`."""
+"""DeePMD-kit's trainer: found while it builds a model, and made to do what it has no hook for."""
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
+
+from .parameters import Parameters
 
 if TYPE_CHECKING:
     from deepmd.tf.utils.data_system import DeepmdDataSystem
 
-__all__ = ["show_without_steps"]
+__all__ = ["set_after_restoring", "show_without_steps", "trainer_at_work"]
+
+
+def trainer_at_work() -> tuple[Any, Any]:
+    """The DPTrainer that builds a model, and the data that it was given, or None and None.
+
+    It is among the callers, and tells a model neither what it restores nor how many steps it
+    will take.
+    """
+    frame = inspect.currentframe()
+    while frame is not None:
+        caller = frame.f_locals.get("self")
+        if hasattr(caller, "run_opt") and hasattr(frame.f_locals.get("data"), "system_dirs"):
+            return caller, frame.f_locals["data"]
+        frame = frame.f_back
+    return None, None
+
+
+def set_after_restoring(trainer: Any, parameters: Iterable[Parameters]) -> None:
+    """Have parameters keep their values when the trainer restores a checkpoint.
+
+    Parameters
+    ----------
+    trainer : deepmd.tf.train.trainer.DPTrainer
+    parameters : iterable of Parameters
+    """
+    start = trainer._init_session
+
+    def started() -> None:
+        start()
+        for part in parameters:
+            part.assign(trainer.sess)
+
+    trainer._init_session = started
 
 
 def show_without_steps(trainer: Any) -> None:
@@ -47,6 +84,8 @@ def _batches(data: DeepmdDataSystem | None) -> list[dict[str, Any]] | None:
     """All batches of a data set."""
     if data is None:
         return None
+    for system in data.data_systems:
+        system.reset_get_batch()
     return [
         data.get_batch(sys_idx=system)
         for system, n in enumerate(data.get_nbatches())
