@@ -136,6 +136,7 @@ def solve(
     descriptor: SeCluster,
     fitting: ChargeFitting,
     saed: bool,
+    electrons: Floats | None = None,
 ) -> None:
     """Fit the contributions of ``se_cluster`` to all points of the training data.
 
@@ -147,6 +148,8 @@ def solve(
     fitting : ChargeFitting
     saed : bool
         Whether the density is learnt without the superposed atomic densities.
+    electrons : np.ndarray, optional
+        (elements,) that an atom holds of what is learnt, where they are exact.
 
     Raises
     ------
@@ -170,7 +173,7 @@ def solve(
             last = time.monotonic()
             log.info("least squares: %d of %d points", done, total)
 
-    fit = fit_cluster(spec, samples, told, progress)
+    fit = fit_cluster(spec, samples, electrons, told, progress)
     for name, array in fit.arrays.items():
         for parameters in (descriptor.parameters, descriptor.atomic, fitting.parameters):
             if name in parameters:

@@ -17,7 +17,7 @@ from ..descriptors.se_cluster import SeClusterSpec
 from ..kernels.radial import cutoff
 from ..spec import ModelSpec
 from ..weights import Weights, shapes
-from .design import Surroundings, environment_of, feature_orders
+from .design import Columns, Surroundings, environment_of
 from .ridge import NormalEquations, Ridge, Solution, choose
 
 if TYPE_CHECKING:
@@ -90,6 +90,7 @@ class ClusterFit:
 def fit_cluster(
     spec: ModelSpec,
     samples: Callable[[], Iterable[Sample]],
+    electrons: Floats | None = None,
     told: Callable[[Ridge, float], None] = lambda ridge, error: None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> ClusterFit:
@@ -104,6 +105,8 @@ def fit_cluster(
     spec : ModelSpec
     samples : callable
         Gives all samples, each time it is called.
+    electrons : np.ndarray, optional
+        (elements,) that an atom of each holds, where they are exact.
     told : callable
         As for :func:`.ridge.choose`.
     progress : callable
@@ -120,8 +123,11 @@ def fit_cluster(
     """
     d = spec.family(SeClusterSpec)
     arrays: dict[str, Floats] = {name: np.zeros(s) for name, s in _sizes(spec).items()}
+    if electrons is not None:
+        arrays["contribution.electrons"] = electrons
     structures = _channels(spec, arrays, samples)
-    n_columns = arrays["contribution.coefficients"].size
+    columns = Columns(spec)
+    n_columns = len(columns.products)
     n_points = sum(structures.values())
     if n_columns > _MOST:
         raise ChargeError(
@@ -145,12 +151,9 @@ def fit_cluster(
             f"{d.where}/rcut"
         )
     arrays["neighbor_range.low"], arrays["neighbor_range.high"] = counts
-    products = np.repeat(feature_orders(spec) == 2, d.n_radial)
-    products = np.tile(products, len(spec.elements))
     strength = d.ridge if d.ridge is not None or n_folds > 1 else 0.0
-    solution = choose(equations, products, strength, told)
-    shape = arrays["contribution.coefficients"].shape
-    arrays["contribution.coefficients"] = solution.coefficients.reshape(shape)
+    solution = choose(equations, columns.products, strength, told)
+    arrays |= columns.arrays(solution.coefficients)
     arrays["fitting.residual"] = np.array(max(solution.rmse, 1e-12))
     return ClusterFit(arrays, solution, n_points, len(structures), n_folds, by_structure)
 
@@ -209,7 +212,7 @@ def _add_all(
     """Add all points to the equations; returns the range of their neighbour counts."""
     d = spec.family(SeClusterSpec)
     n_folds = len(equations.count)
-    block = max(256, _BLOCK // arrays["contribution.coefficients"].size)
+    block = max(256, _BLOCK // len(equations.moment[0]))
     low, high = np.full(len(spec.elements), np.inf), np.zeros(len(spec.elements))
     fold_of = {structure: k % n_folds for k, structure in enumerate(structures)}
     for structure, some in groupby(samples(), key=lambda sample: sample.structure):
@@ -227,10 +230,11 @@ def _add_all(
                 fold = surroundings.nearest(points) % n_folds
             for start in range(0, len(points), block):
                 part = slice(start, start + block)
-                rows = surroundings.rows(points[part])
+                rows, known = surroundings.rows(points[part])
+                values = sample.values[part] - known
                 for f in np.unique(fold[part]):
                     mine = fold[part] == f
-                    equations.add(int(f), rows[mine], sample.values[part][mine])
+                    equations.add(int(f), rows[mine], values[mine])
                 progress(int(equations.count.sum()), sum(structures.values()))
             count = _neighbor_count(spec, images, points[:_COUNTED])
             low, high = np.minimum(low, count.min(axis=0)), np.maximum(high, count.max(axis=0))
