@@ -13,7 +13,7 @@ from .descriptors.se_cluster import SeClusterSpec
 from .kernels.arrays import Array
 from .spec import ModelSpec
 
-__all__ = ["COEFFICIENTS", "STEP", "Weights", "shapes"]
+__all__ = ["COEFFICIENTS", "STEP", "Weights", "cluster_shapes", "shapes"]
 
 STEP, COEFFICIENTS = "superposition.step", "superposition.coefficients"
 
@@ -79,8 +79,10 @@ def shapes(spec: ModelSpec, superposed: bool = False) -> dict[str, Sizes]:
         "neighbor_range.high": (n_elements,),
         "fitting.residual": (),
     }
-    cluster = isinstance(spec.descriptor, SeClusterSpec)
-    out |= _se_cluster(spec, n_elements) if cluster else _se_charge(spec, n_elements)
+    if isinstance(spec.descriptor, SeClusterSpec):
+        out |= cluster_shapes(spec.descriptor, n_elements)
+    else:
+        out |= _se_charge(spec, n_elements)
     if superposed:
         out |= {STEP: (), COEFFICIENTS: (n_elements, None, 4)}
     return out
@@ -106,8 +108,9 @@ def _se_charge(spec: ModelSpec, n_elements: int) -> dict[str, Sizes]:
     return out | {"fitting.output.matrix": (neuron[-1], 1), "fitting.output.bias": (1,)}
 
 
-def _se_cluster(spec: ModelSpec, n_elements: int) -> dict[str, Sizes]:
-    d, out = spec.family(SeClusterSpec), dict[str, Sizes]()
+def cluster_shapes(d: SeClusterSpec, n_elements: int) -> dict[str, Sizes]:
+    """Names and shapes of the arrays of ``se_cluster`` that belong to atoms: see :func:`shapes`."""
+    out: dict[str, Sizes] = {}
     features = d.n_features(n_elements)
 
     def components(name: str, inputs: Sequence[int], outputs: Sequence[int]) -> None:
