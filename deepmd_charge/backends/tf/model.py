@@ -13,7 +13,6 @@ import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from deepmd.tf.descriptor.descriptor import Descriptor
 from deepmd.tf.env import (
     GLOBAL_ENER_FLOAT_PRECISION,
@@ -25,13 +24,14 @@ from deepmd.tf.fit.fitting import Fitting
 from deepmd.tf.model.model import Model
 from deepmd.tf.utils.graph import get_tensor_by_name_from_graph
 
-from ...atoms.species import GRID_TYPE, element_of
+from ...atoms.species import GRID_TYPE
 from ...errors import ChargeError
 from ...model.info import ModelInfo
 from ...model.spec import ModelSpec
 from ...saed.table import RadialTable
 from ...typing import Floats
 from . import fitting as _fitting  # noqa: F401  (registers charge)
+from .electrons import exact_electrons
 from .facts import training_facts
 from .frozen import Frozen
 from .loss import ChargeLoss
@@ -217,30 +217,8 @@ class ChargeModelTF(Model):
         """What an atom of each element holds of what is learnt, where that is to be exact."""
         if not isinstance(self.descrpt, SeCluster) or not self.descrpt.spec.exact:
             return None
-        where = self.descrpt.spec.where
         memory = ModelInfo.from_json(self.info)
-        if (memory.quantity or "total") != "total":
-            raise ChargeError(
-                f'{where}/electrons "exact" is of the total density, and the data are the '
-                f'{memory.quantity}; set it to "free"'
-            )
-        if self.saed and not self._table:
-            raise ChargeError(
-                f'{where}/electrons "exact" cannot count what a density file superposes; take '
-                'another source of --saed, or set it to "free"'
-            )
-        held = []
-        for name in (self.type_map[t] for t in self.spec.elements):
-            valence, _ = memory.valences.get(name, (0.0, 0.0))
-            if name in memory.elements and not valence:
-                raise ChargeError(
-                    f'{where}/electrons "exact": the data do not say the valence electrons of '
-                    f"{name}; give them in model/info/valence"
-                )
-            element = element_of(name)
-            known = self._table is not None and element in self._table.functions
-            held.append(valence - (self._table.electrons(element) if known else 0.0))
-        return np.array(held)
+        return exact_electrons(self.spec, memory, self._table, bool(self.saed))
 
     def _check_types(self, type_map: list[str]) -> None:
         if type_map != self.type_map:
