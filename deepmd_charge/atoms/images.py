@@ -66,6 +66,10 @@ class Images:
         (n, 3) in A, of atoms and images.
     types : np.ndarray
         (n,)
+    parents : np.ndarray
+        (n,) which of the atoms each is an image of.
+    originals : np.ndarray
+        (natoms,) which of them are the atoms themselves, wrapped into the cell.
     bins : Bins
         The same, in bins of half the distance that a point sees.
     """
@@ -77,16 +81,20 @@ class Images:
         self._inverse = np.linalg.inv(self._cell)
         # rcut in fractions of the height of the cell along each axis
         margin = rcut * np.linalg.norm(self._inverse, axis=0)
-        images, kinds = self._wrapped(atoms.positions), np.asarray(types)
+        images, parents = self._wrapped(atoms.positions), np.arange(len(atoms))
+        at_home = np.ones(len(atoms), dtype=bool)
         for axis in np.flatnonzero(self._pbc):
             reach = int(np.ceil(margin[axis]))
-            along = images[:, axis, None] + np.arange(-reach, reach + 1)
+            shifts = np.arange(-reach, reach + 1)
+            along = images[:, axis, None] + shifts
             atom, shift = np.nonzero((along >= -margin[axis]) & (along <= 1.0 + margin[axis]))
             images = images[atom]
             images[:, axis] = along[atom, shift]
-            kinds = kinds[atom]
+            parents, at_home = parents[atom], at_home[atom] & (shifts[shift] == 0)
         self.positions = place(images, self._cell)
-        self.types: Integers = kinds
+        self.parents: Integers = parents
+        self.originals: Integers = np.flatnonzero(at_home)
+        self.types: Integers = np.asarray(types)[parents]
         self.bins = self._sorted()
 
     def _wrapped(self, positions: Floats) -> Floats:
@@ -139,6 +147,10 @@ class Images:
         atom = np.concatenate([*found, []]).astype(int)
         r = np.linalg.norm(self.positions[atom] - points[point], axis=1)
         return point, atom, r
+
+    def nearest(self, points: Floats) -> Integers:
+        """Which atom or image is nearest to each of some wrapped points (n, 3), A."""
+        return self._tree.query(points)[1]
 
     @cached_property
     def _tree(self) -> Any:

@@ -9,7 +9,8 @@ After the Deep Density paper (arXiv 1912.00775), linear in its coefficients W: w
     \rho &= \sum_I \sum_{nlm} c_{I,nlm} \, R_n(r_I) \, Y_{lm}(\mathbf u_I) \\
     c_{I,nlm} &= \sum_k \Phi^l_{I,k,m} W^{z_I l}_{k,n}
 
-of :func:`features` :math:`\Phi` of the atoms around I.
+of :func:`features` :math:`\Phi` of the atoms around I. What follows the distances from the
+grid point is in the model's precision, the coefficients c of each atom always in float64.
 """
 
 from __future__ import annotations
@@ -43,11 +44,11 @@ def density(
         (frames, centres, neighbours) the places of the neighbours among the centres.
     """
     d = spec.family(SeClusterSpec)
-    vector, r = distances(weights["contribution.coefficients"].dtype, around)
+    vector, r = distances(weights["neighbor_range.low"].dtype, around)
     xp = array_namespace(r)
     y = xp.matrix_transpose(of_directions(-vector, r, d.lmax, d.eps))
     c = coefficients(spec, weights, around, element)
-    c = xp.reshape(c, (*c.shape[:2], -1))
+    c = xp.astype(xp.reshape(c, (*c.shape[:2], -1)), r.dtype)
     at_grid = (element < 0)[..., None]
     inside = at_grid & (around.element >= 0) & (r < d.rcut)
     c = xp.reshape(of_neighbors(c, nlist, inside), (*y.shape, d.n_radial))

@@ -1,0 +1,240 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""The fit of ``se_cluster``: its channels, its coefficients and what is known of their error."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ...atoms.images import Images
+from ...errors import ChargeError
+from ...typing import Floats, Integers
+from ..descriptors.se_cluster import SeClusterSpec
+from ..kernels.radial import cutoff
+from ..spec import ModelSpec
+from ..weights import Weights, shapes
+from .design import Surroundings, environment_of, feature_orders
+from .ridge import NormalEquations, Ridge, Solution, choose
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+__all__ = ["ClusterFit", "Sample", "fit_cluster"]
+
+# Directions of the neighbours' radial space whose variance is below this share of the largest
+# are damped instead of blown up by the whitening.
+_WHITEN_FLOOR = 1e-3
+# Most coefficients whose normal equations are kept, and the memory of them, bytes.
+_MOST, _MEMORY = 10_000, 2.5e9
+_FOLDS = 5
+# Points whose rows are worked out together: numbers in them.
+_BLOCK = 1 << 23
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Some points of a structure.
+
+    Attributes
+    ----------
+    atoms : ase.Atoms
+    types : np.ndarray
+        (atoms,) places in the type map.
+    points : np.ndarray
+        (n, 3) A
+    values : np.ndarray
+        (n,) what is to be learnt, e/A^3.
+    """
+
+    atoms: Atoms
+    types: Integers
+    points: Floats
+    values: Floats
+
+    @property
+    def structure(self) -> bytes:
+        """bytes: The same for samples of the same structure."""
+        parts = (self.atoms.positions, self.atoms.cell.array, self.types, self.atoms.pbc)
+        return b"".join(np.ascontiguousarray(part).tobytes() for part in parts)
+
+
+@dataclass(frozen=True)
+class ClusterFit:
+    """What a fit gives.
+
+    Attributes
+    ----------
+    arrays : dict
+        The arrays of the model, by their names in :func:`deepmd_charge.model.weights.shapes`.
+    solution : Solution
+        Ridge, errors and condition of the fit.
+    n_points, n_structures, n_folds : int
+    by_structure : bool
+        Whether whole structures are held out in turn, and not the atoms of the only one.
+    """
+
+    arrays: dict[str, Floats]
+    solution: Solution
+    n_points: int
+    n_structures: int
+    n_folds: int
+    by_structure: bool
+
+
+def fit_cluster(
+    spec: ModelSpec,
+    samples: Callable[[], Iterable[Sample]],
+    told: Callable[[Ridge, float], None] = lambda ridge, error: None,
+) -> ClusterFit:
+    """Fit the coefficients of ``se_cluster`` by linear least squares.
+
+    The points are gone through twice, a block at a time: once for the neighbours of atoms,
+    once for the sums of the fit. The ridge is that of the least error of structures that are
+    held out in turn, or, where there is one structure, of the points nearest to some atoms.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    samples : callable
+        Gives all samples, each time it is called.
+    told : callable
+        As for :func:`.ridge.choose`.
+
+    Returns
+    -------
+    ClusterFit
+
+    Raises
+    ------
+    ChargeError
+        If there are too few points or too many coefficients, or no atom is near a point.
+    """
+    d = spec.family(SeClusterSpec)
+    arrays = {name: np.zeros(shape) for name, shape in _sizes(spec).items()}
+    structures = _channels(spec, arrays, samples)
+    n_columns = arrays["contribution.coefficients"].size
+    n_points = sum(structures.values())
+    if n_columns > _MOST:
+        raise ChargeError(
+            f"{d.where}: {n_columns} coefficients, at most {_MOST} are fitted; lower order, "
+            "n_radial, n_channel or n_product"
+        )
+    if n_points < n_columns:
+        raise ChargeError(
+            f"{n_points} points for {n_columns} coefficients of {d.where}: convert more --points, "
+            "or lower order, n_radial or n_channel"
+        )
+    by_structure = len(structures) > 1
+    n_folds = int(np.clip(_MEMORY / (8 * n_columns**2), 2, _FOLDS))
+    most = len(structures) if by_structure else len(next(iter(samples())).atoms)
+    n_folds = max(1, min(n_folds, most))
+    equations = NormalEquations(n_columns, n_folds)
+    counts = _add_all(spec, arrays, samples, list(structures), equations)
+    if not counts.any():
+        raise ChargeError(
+            f"no grid point of the training data has an atom within {d.rcut} A; raise "
+            f"{d.where}/rcut"
+        )
+    arrays["neighbor_range.low"], arrays["neighbor_range.high"] = counts
+    products = np.repeat(feature_orders(spec) == 2, d.n_radial)
+    products = np.tile(products, len(spec.elements))
+    strength = d.ridge if d.ridge is not None or n_folds > 1 else 0.0
+    solution = choose(equations, products, strength, told)
+    shape = arrays["contribution.coefficients"].shape
+    arrays["contribution.coefficients"] = solution.coefficients.reshape(shape)
+    arrays["fitting.residual"] = np.array(max(solution.rmse, 1e-12))
+    return ClusterFit(arrays, solution, n_points, len(structures), n_folds, by_structure)
+
+
+def _sizes(spec: ModelSpec) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(n or 0 for n in size) for name, size in shapes(spec).items()}
+
+
+def _channels(
+    spec: ModelSpec, arrays: dict[str, Floats], samples: Callable[[], Iterable[Sample]]
+) -> dict[bytes, int]:
+    """Set the channels to the largest principal components; returns the points of structures."""
+    d = spec.family(SeClusterSpec)
+    structures: dict[bytes, int] = {}
+    n = len(spec.elements) * d.n_radial_env
+    total, mean = np.zeros((d.lmax + 1, n, n)), np.zeros(n)
+    n_atoms = 0
+    for sample in samples():
+        known = structures.setdefault(sample.structure, 0)
+        structures[sample.structure] += len(sample.values)
+        if known or not d.order:
+            continue
+        images = Images(sample.atoms, sample.types, d.rcut_env)
+        a = environment_of(spec, Weights(spec, arrays), images)
+        n_atoms += len(a)
+        mean += a[:, 0].sum(axis=0)
+        for l in range(d.lmax + 1):
+            of_l = a[:, l * l : (l + 1) ** 2].reshape(-1, n)
+            total[l] += of_l.T @ of_l / (2 * l + 1)
+    if n_atoms:
+        arrays["environment.mean"] = mean = mean / n_atoms
+        total[0] -= n_atoms * np.outer(mean, mean)
+        for l in range(d.lmax + 1):
+            arrays[f"environment.channels[{l}]"] = _whitened(
+                total[l] / n_atoms, d.channels(len(spec.elements))
+            )
+    return structures
+
+
+def _whitened(covariance: Floats, n: int) -> Floats:
+    """The n largest principal components, in units of their standard deviations."""
+    variance, vectors = np.linalg.eigh(covariance)
+    variance = np.maximum(variance, 0.0)
+    floor = _WHITEN_FLOOR * variance.max() + np.finfo(np.float64).tiny
+    return (vectors / np.sqrt(variance + floor))[:, ::-1][:, :n]
+
+
+def _add_all(
+    spec: ModelSpec,
+    arrays: dict[str, Floats],
+    samples: Callable[[], Iterable[Sample]],
+    structures: list[bytes],
+    equations: NormalEquations,
+) -> Floats:
+    """Add all points to the equations; returns the range of their neighbour counts."""
+    d = spec.family(SeClusterSpec)
+    n_folds = len(equations.count)
+    block = max(256, _BLOCK // arrays["contribution.coefficients"].size)
+    low, high = np.full(len(spec.elements), np.inf), np.zeros(len(spec.elements))
+    last, surroundings, fold_of = b"", None, {s: k % n_folds for k, s in enumerate(structures)}
+    for sample in samples():
+        if sample.structure != last:
+            last = sample.structure
+            images = Images(sample.atoms, sample.types, d.reach)
+            surroundings = Surroundings(spec, Weights(spec, arrays), images)
+        points = images.wrap(sample.points)
+        if len(structures) > 1:
+            fold = np.full(len(points), fold_of[last])
+        else:
+            # neighbours in different folds: atoms in the order that a stride mixes
+            fold = surroundings.nearest(points) % n_folds
+        for start in range(0, len(points), block):
+            some = slice(start, start + block)
+            rows = surroundings.rows(points[some])
+            for f in np.unique(fold[some]):
+                mine = fold[some] == f
+                equations.add(int(f), rows[mine], sample.values[some][mine])
+        count = _neighbor_count(spec, images, points[:_COUNTED])
+        low, high = np.minimum(low, count.min(axis=0)), np.maximum(high, count.max(axis=0))
+    return np.array([low, high])
+
+
+# Points of a sample whose neighbours are counted.
+_COUNTED = 500
+
+
+def _neighbor_count(spec: ModelSpec, images: Images, points: Floats) -> Floats:
+    """The count of neighbours (n, elements), see :func:`.reference.neighbor_count`."""
+    rcut = spec.descriptor.rcut
+    counts = np.zeros((len(points), len(spec.elements)))
+    centres, atoms, r = images.pairs(points, rcut)
+    np.add.at(counts, (centres, spec.places[images.types[atoms]]), cutoff(np, r, rcut))
+    return counts

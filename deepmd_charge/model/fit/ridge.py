@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+r"""Ridge least squares by its normal equations, the ridge chosen by cross-validation.
+
+.. math::
+    \min_w \; \frac1N \Vert X w - y \Vert^2 + \lambda \sum_j \tau_j s_j w_j^2, \qquad
+    s_j = \frac1N \sum_p X_{pj}^2
+
+:math:`\lambda` is the strength, the same for all columns in units of their own
+variance, times a weight :math:`\tau` for each group of columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...errors import ChargeError
+from ...typing import Floats, Integers
+
+__all__ = ["NormalEquations", "Ridge", "Solution", "choose"]
+
+# Strengths that are tried: from the strongest down in decades, then between two of them.
+_STRENGTHS = 10.0 ** np.arange(-2.0, -13.0, -1.0)
+# Weights of a group of columns that is held back more than the others.
+_WEIGHTS = 10.0 ** np.arange(0.0, 4.0)
+# Below this reciprocal condition number float64 knows no digit of a solution.
+_SINGULAR = 1e-15
+
+
+@dataclass(frozen=True)
+class Ridge:
+    """The ridge: its strength, and the weight of the columns of products."""
+
+    strength: float
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class Solution:
+    """What the fit found.
+
+    Attributes
+    ----------
+    coefficients : np.ndarray
+        (columns,)
+    ridge : Ridge
+    rmse : float
+        Of the points of the fit, in the unit of y.
+    held_out : float
+        Root mean square error of the points of each fold by the fit of the others; not a
+        number where there is one fold.
+    condition : float
+        Condition number of the scaled system, an estimate in the 1-norm.
+    """
+
+    coefficients: Floats
+    ridge: Ridge
+    rmse: float
+    held_out: float
+    condition: float
+
+
+class NormalEquations:
+    """The sums of a linear system that least squares needs, for each fold of its points.
+
+    Parameters
+    ----------
+    n_columns : int
+    n_folds : int
+    """
+
+    def __init__(self, n_columns: int, n_folds: int) -> None:
+        self.gram = np.zeros((n_folds, n_columns, n_columns))
+        self.moment = np.zeros((n_folds, n_columns))
+        self.square = np.zeros(n_folds)
+        self.count = np.zeros(n_folds, dtype=int)
+
+    def add(self, fold: int, rows: Floats, values: Floats) -> None:
+        """Add points: rows (n, columns) and values (n,)."""
+        self.gram[fold] += rows.T @ rows
+        self.moment[fold] += rows.T @ values
+        self.square[fold] += values @ values
+        self.count[fold] += len(values)
+
+    @property
+    def scale(self) -> Floats:
+        """np.ndarray: The mean square of each column; one of a column of zeros."""
+        total = np.einsum("fii->i", self.gram) / max(self.count.sum(), 1)
+        return np.where(total > 0.0, total, 1.0)
+
+    def solve(self, penalty: Floats, without: int | None = None) -> tuple[Floats, float]:
+        """Solve for the coefficients (columns,), with their condition number.
+
+        Parameters
+        ----------
+        penalty : np.ndarray
+            (columns,) what a column's squared coefficient costs, for one point.
+        without : int, optional
+            A fold that is left out.
+        """
+        from scipy.linalg import lapack
+
+        used = [f for f in range(len(self.count)) if f != without]
+        scale = np.sqrt(self.scale)
+        n = self.count[used].sum()
+        gram = sum(self.gram[f] for f in used) / np.outer(n * scale, scale)
+        gram[np.diag_indices_from(gram)] += penalty / scale**2
+        norm = np.abs(gram).sum(axis=0).max()
+        factor, failed = lapack.dpotrf(gram, lower=True, overwrite_a=True)
+        if failed:
+            return np.full(len(scale), np.nan), np.inf
+        moment = self.moment[used].sum(axis=0) / (n * scale)
+        found, _ = lapack.dpotrs(factor, moment, lower=True)
+        reciprocal, _ = lapack.dpocon(factor, norm, uplo="L")
+        return found / scale, 1.0 / max(float(reciprocal), np.finfo(float).tiny)
+
+    def squares(self, coefficients: Floats, fold: int) -> float:
+        """The sum of the squared errors of the points of a fold."""
+        error = coefficients @ self.gram[fold] @ coefficients
+        return max(self.square[fold] + error - 2.0 * coefficients @ self.moment[fold], 0.0)
+
+    def held_out(self, penalty: Floats) -> float:
+        """Root mean square error of the points of each fold by the fit of the others."""
+        total = 0.0
+        for fold in range(len(self.count)):
+            total += self.squares(self.solve(penalty, without=fold)[0], fold)
+        return float(np.sqrt(total / self.count.sum()))
+
+
+def choose(
+    equations: NormalEquations,
+    products: Integers,
+    strength: float | None = None,
+    told: Callable[[Ridge, float], None] = lambda ridge, error: None,
+) -> Solution:
+    """Fit, with the ridge whose held-out error is least.
+
+    Parameters
+    ----------
+    equations : NormalEquations
+        In at least two folds, unless the strength is given.
+    products : np.ndarray
+        (columns,) bool: those that get a weight of their own.
+    strength : float, optional
+        Of the ridge, where it is not to be chosen.
+    told : callable
+        Is told of each ridge that is tried, and its held-out error.
+
+    Returns
+    -------
+    Solution
+
+    Raises
+    ------
+    ChargeError
+        If the system cannot be solved.
+    """
+
+    def penalty(ridge: Ridge) -> Floats:
+        weight = np.where(products, ridge.weight, 1.0)
+        return ridge.strength * weight * equations.scale
+
+    errors: dict[Ridge, float] = {}
+
+    def error(ridge: Ridge) -> float:
+        if ridge not in errors:
+            errors[ridge] = equations.held_out(penalty(ridge))
+            told(ridge, errors[ridge])
+        return errors[ridge]
+
+    if strength is not None:
+        ridge = Ridge(strength)
+        held_out = equations.held_out(penalty(ridge)) if len(equations.count) > 1 else np.nan
+    else:
+        ridge = _best(error, (Ridge(s) for s in _STRENGTHS))
+        if products.any():
+            ridge = _best(error, (Ridge(ridge.strength, w) for w in _WEIGHTS))
+            ridge = _best(error, (Ridge(s, ridge.weight) for s in _beside(ridge.strength, 10.0)))
+        ridge = _best(error, (Ridge(s, ridge.weight) for s in _beside(ridge.strength, 10.0**0.5)))
+        held_out = error(ridge)
+    found, condition = equations.solve(penalty(ridge))
+    if not np.isfinite(found).all() or condition * _SINGULAR > 1.0:
+        raise ChargeError(
+            f"the least-squares fit cannot be solved (condition number {condition:.0e}): give more "
+            "points, or lower model/descriptor/n_radial, n_channel or order"
+        )
+    total = sum(equations.squares(found, f) for f in range(len(equations.count)))
+    rmse = float(np.sqrt(total / equations.count.sum()))
+    return Solution(found, ridge, rmse, float(held_out), condition)
+
+
+def _beside(strength: float, factor: float) -> list[float]:
+    """Strengths to either side, too."""
+    return [strength * factor, strength, strength / factor]
+
+
+def _best(error: Callable[[Ridge], float], tried: Iterator[Ridge]) -> Ridge:
+    """The ridge of the least error, tried in order until it has risen twice."""
+    best = next(tried)
+    worse = 0
+    for ridge in tried:
+        if not error(ridge) < error(best):
+            worse += 1
+            if worse == 2:
+                break
+        else:
+            best, worse = ridge, 0
+    return best
