@@ -10,12 +10,14 @@ import numpy as np
 from ..atoms.images import Images
 from ..model.descriptors.base import DescriptorSpec
 from ..model.descriptors.se_charge import SeChargeSpec
+from ..model.descriptors.se_cluster import SeClusterSpec
 from ..model.kernels.radial import cutoff
 from ..model.spec import ModelSpec
 from ..model.weights import COEFFICIENTS, STEP, Weights
 from ..typing import Floats
 from .family import Family, Unsupported
 from .se_charge import SeCharge
+from .se_cluster import SeCluster
 from .verification import Trial
 
 if TYPE_CHECKING:
@@ -23,7 +25,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Engine", "Unsupported"]
 
-_FAMILIES: dict[type[DescriptorSpec], type[Family]] = {SeChargeSpec: SeCharge}
+_FAMILIES: dict[type[DescriptorSpec], type[Family]] = {
+    SeChargeSpec: SeCharge,
+    SeClusterSpec: SeCluster,
+}
 
 # What compiles, in the versions that are tested; pyproject.toml has them, too.
 _COMPILER = "llvmlite>=0.45,<0.51"

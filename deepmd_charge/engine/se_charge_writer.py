@@ -129,7 +129,7 @@ class SeChargeWriter(Writer):
             place = (place - cell.to(p.double)) * counts.gather(cell * 2)
             interval = place.to(p.int32)
             row = interval + first.gather(cell * 2).to(p.int32)
-            row = (self.element.vector(j, width) * self.intervals + row) * self.row
+            row = (self.label.vector(j, width) * self.intervals + row) * self.row
             self.rows[j] = p.where(r < m.rcut, row, p.constant(-1, row.type))
             block = self.blocks.at(j * m.n_harmonics)
             block[0] = (place - interval.to(p.double) - 0.5).to(p.real)

@@ -43,7 +43,7 @@ class Trial:
         near = list_of_images(spec, self._images, self._points, spec.descriptor.rcut)
         with np.errstate(all="ignore"):  # what overflows on the way is told by the result
             exact, rounded = (
-                reference.evaluate(spec, w, *near)[0, : len(self._points)]
+                reference.evaluate(spec, w, *near, len(self._points))[0]
                 for w in (learnt.map(lambda array: array.astype(np.float64)), learnt)
             )
         self._expected = exact
@@ -51,6 +51,7 @@ class Trial:
         self._superposed = np.zeros(len(self._points))
         if weights.superposed:
             around = neighbors(spec, *list_of_images(spec, self._images, self._points, reach))
+            around = around.first(len(self._points))
             self._superposed = reference.superposition(spec, weights, around)[0]
 
     def error(self, difference: Function, superposition: Function | None) -> float:

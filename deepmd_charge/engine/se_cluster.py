@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""What a model of the family ``se_cluster`` has learnt, compiled: see :class:`SeCluster`."""
+
+from __future__ import annotations
+
+import threading
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from ..atoms.images import Images
+from ..model.descriptors.se_cluster import SeClusterSpec
+from ..model.equations.se_cluster import coefficients
+from ..model.neighbors import surroundings
+from ..model.spec import ModelSpec
+from ..model.weights import Weights
+from ..typing import Floats, Integers
+from .family import Family, Function
+
+__all__ = ["Contributions", "SeCluster"]
+
+# Atoms whose coefficients are computed together, and the cubes (A) in which these lie.
+_TOGETHER, _CUBE = 64, 10.0
+
+
+class SeCluster(Family):
+    """The coefficients of each structure's atoms, for :mod:`.se_cluster_writer`."""
+
+    def compile(self, real: str) -> Function:
+        """See :meth:`.Family.compile`."""
+        from .se_cluster_writer import build
+
+        kernel = build(self.spec.family(SeClusterSpec), real)
+        weights = self.weights.map(lambda array: np.asarray(array, np.float64))
+        structures: WeakKeyDictionary[Images, Contributions] = WeakKeyDictionary()
+        lock = threading.Lock()
+
+        def difference(images: Images, points: Floats) -> Floats:
+            with lock:
+                if images not in structures:
+                    structures[images] = Contributions(self.spec, weights, images, real)
+                of_atoms = structures[images]
+            return kernel.at(points, images, of_atoms.bins, of_atoms.near(images, points))
+
+        return difference
+
+
+class Contributions:
+    """The coefficients of the contributions of a structure's atoms, computed when needed.
+
+    They are computed in float64, and of the same atoms together whatever is asked for: so each
+    is the same to the last bit.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    weights : Weights
+        In float64.
+    images : Images
+        The atoms, with images as far as the model reaches.
+    real : {"float32", "float64"}
+        What coefficients are rounded to.
+
+    Attributes
+    ----------
+    bins : Bins
+        Atoms and images, labelled by their rows among the coefficients.
+    """
+
+    def __init__(self, spec: ModelSpec, weights: Weights, images: Images, real: str) -> None:
+        d = spec.family(SeClusterSpec)
+        self._spec, self._weights, self._rcut = spec, weights, d.rcut
+        # rows of atoms that are near each other
+        cubes = np.floor(images.positions[images.originals] / _CUBE)
+        self._atoms = np.lexsort(cubes.T)
+        self.bins = images.binned(np.argsort(self._atoms)[images.parents], d.rcut)
+        # memory that nobody writes to takes no room
+        self._table = np.empty((len(self._atoms), (d.lmax + 1) ** 2, d.n_radial), real)
+        self._known = np.zeros(-(-len(self._atoms) // _TOGETHER), dtype=bool)
+        self._lock = threading.Lock()
+
+    def near(self, images: Images, points: Floats) -> Floats:
+        """Coefficients (atoms, (lmax + 1)^2, n_radial), filled for those that points see."""
+        if self._known.all():
+            return self._table
+        seen = self.bins.between(points.min(axis=0) - self._rcut, points.max(axis=0) + self._rcut)
+        needed = np.zeros_like(self._known)
+        needed[seen // _TOGETHER] = True
+        with self._lock:
+            for part in np.flatnonzero(needed & ~self._known):
+                rows = slice(part * _TOGETHER, (part + 1) * _TOGETHER)
+                self._table[rows] = self._of(images, self._atoms[rows])
+                self._known[part] = True
+        return self._table
+
+    def _of(self, images: Images, atoms: Integers) -> Floats:
+        around = surroundings(self._spec, images, atoms)
+        element = self._spec.places[images.types[images.originals[atoms]]]
+        return coefficients(self._spec, self._weights, around, element[None])[0]
