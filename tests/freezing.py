@@ -70,22 +70,19 @@ def freeze(path, descriptor=None, fitting=None, type_map=TYPE_MAP, saed=None):
         def on_sample(tensor):
             return np.concatenate([session.run(tensor, feed) for feed in feeds])
 
-        def assign(parameters):
-            for name in parameters._arrays:
-                parameters[name].load(parameters.value(name), session)
-
-        # what ChargeModelTF.data_stat does, in one graph
+        # what statistics.scale_and_fit does, in one graph
         label = np.concatenate(labels)
         label = label[label != 0.0]
         descriptor.set_statistics(on_sample(descriptor.build_sample(moments[0])), len(label))
-        descriptor.set_neighbor_range(on_sample(descriptor.build_neighbor_count()))
-        assign(descriptor.parameters)
+        count = on_sample(descriptor.build_neighbor_count())
+        descriptor.set_neighbor_range(count.min(axis=0), count.max(axis=0))
+        descriptor.parameters.assign(session)
         fitting.set_statistics(on_sample("o_descriptor:0"), label)
         # an output that counts
         p = fitting.parameters
         p.set("fitting.output.matrix", 10.0 * p.value("fitting.output.matrix"))
         p.set("fitting.output.bias", [0.3])
-        assign(p)
+        p.assign(session)
         names = ["o_atom_energy", "descrpt_attr/rcut", "model_attr/tmap"]
         names += ["train_attr/training_script"]
         frozen = tf.graph_util.convert_variables_to_constants(session, graph.as_graph_def(), names)

@@ -30,7 +30,7 @@ def build(atoms, points, seed=3, **settings):
     """Features of points from the graph, and the descriptor with random parameters."""
     from deepmd.tf.env import tf
 
-    from deepmd_charge.backends.tf.descriptor import SeCharge
+    from deepmd_charge.backends.tf.se_charge import SeCharge
 
     descriptor = SeCharge(rcut=RCUT, ntypes=3, precision="float64", seed=seed, **settings)
     rng = np.random.default_rng(seed)

@@ -23,6 +23,7 @@ from deepmd.utils.argcheck import (
 )
 
 from ..model.descriptors.se_charge import SeChargeSpec
+from ..model.descriptors.se_cluster import SeClusterSpec
 from ..model.keys import Key, Spec, keys_of
 from ..model.spec import FittingSpec, LossSpec, ModelSpec
 
@@ -65,6 +66,12 @@ def _types(kind: object) -> Any:
 def se_charge_args() -> list[Argument]:
     """Arguments of the descriptor ``se_charge``."""
     return [*_arguments(SeChargeSpec).values()]
+
+
+@descrpt_args_plugin.register("se_cluster", doc=_TF)
+def se_cluster_args() -> list[Argument]:
+    """Arguments of the descriptor ``se_cluster``."""
+    return [*_arguments(SeClusterSpec).values()]
 
 
 @fitting_args_plugin.register("charge", doc=_TF)

@@ -94,9 +94,12 @@ class StoredSet:
 
 
 def frames(
-    system_dirs: Iterable[str], type_map: Sequence[str], labels: Iterable[str], most: int
+    system_dirs: Iterable[str],
+    type_map: Sequence[str],
+    labels: Iterable[str],
+    most: int | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """Read some frames of every set of a training set.
+    """Read frames of every set of a training set.
 
     Parameters
     ----------
@@ -106,8 +109,8 @@ def frames(
         Types of the model; those of the systems are translated to it.
     labels : tuple of str
         Atomic labels to read.
-    most : int
-        Frames of each set, evenly spread.
+    most : int, optional
+        Frames of each set, evenly spread; all by default.
 
     Yields
     ------
@@ -129,7 +132,7 @@ def frames(
             n = len(arrays["coord"])
             box = part.find("box")
             box = np.zeros((n, 9)) if box is None else box
-            for k in np.unique(np.linspace(0, n - 1, most).astype(int)):
+            for k in np.unique(np.linspace(0, n - 1, n if most is None else most).astype(int)):
                 yield {
                     **{name: arrays[name][k] for name in labels},
                     "coord": arrays["coord"][k].reshape(-1, 3),

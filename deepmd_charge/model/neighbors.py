@@ -67,18 +67,19 @@ def list_of_images(
     """List the atoms around wrapped points (n, 3), A, among Images; see :func:`neighbor_list`."""
     n = len(points)
     centres, positions, types = points, images.positions, images.types
+    places = np.arange(len(positions))
     seen = reach
-    if isinstance(spec.descriptor, SeClusterSpec):
+    if isinstance(d := spec.descriptor, SeClusterSpec):
         # the atoms that points see come first, for they are centres, too
         first = np.zeros(len(positions), dtype=bool)
-        first[images.pairs(points, spec.descriptor.rcut)[1]] = True
+        first[images.pairs(points, d.rcut)[1]] = True
+        if d.exact:  # and those that these see
+            first[images.pairs(positions[first], d.rcut_env)[1]] = True
         order = np.argsort(~first, kind="stable")
         places = np.argsort(order)
         positions, types = positions[order], types[order]
         centres = np.concatenate([points, positions[: first.sum()]])
-        seen = max(reach, spec.descriptor.rcut_env)
-    else:
-        places = np.arange(len(positions))
+        seen = max(reach, d.rcut_env)
     centre, atom, _ = images.pairs(centres, seen)
     place = n + places[atom]
     centre, place = centre[place != centre], place[place != centre]

@@ -52,6 +52,9 @@ def shapes(spec: ModelSpec, superposed: bool = False) -> dict[str, Sizes]:
     ``environment.mean``                              (Z k,) of the neighbours' moments of l = 0
     ``environment.channels[l]``                       (Z k, C), for l = 0 ... lmax
     ``contribution.coefficients``                     (Z, F, n) e/A^3, l by l
+    ``contribution.electrons``                        (Z,) of an atom, where they are exact
+    ``contribution.transfer``                         (Z, features of l = 0, n_transfer) what
+                                                      passes between neighbours, electrons
     ================================================  =====================================
 
     beside ``neighbor_range.*``, ``fitting.residual`` and ``superposition.*``.
@@ -107,8 +110,12 @@ def _se_cluster(spec: ModelSpec, n_elements: int) -> dict[str, Sizes]:
         out["environment.mean"] = (n,)
         for l in range(d.lmax + 1):
             out[f"environment.channels[{l}]"] = (n, d.channels(n_elements))
-    features = sum(d.n_features(n_elements))
-    return out | {"contribution.coefficients": (n_elements, features, d.n_radial)}
+    features = d.n_features(n_elements)
+    out["contribution.coefficients"] = (n_elements, sum(features), d.n_radial)
+    if d.exact:
+        out["contribution.electrons"] = (n_elements,)
+        out["contribution.transfer"] = (n_elements, features[0], d.n_transfer)
+    return out
 
 
 def _layers(prefix: str, sizes: Sequence[int]) -> dict[str, Sizes]:

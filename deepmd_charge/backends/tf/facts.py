@@ -15,7 +15,8 @@ from .saed import check_dataset
 
 __all__ = ["training_facts"]
 
-log = logging.getLogger(__name__)
+# dp shows what its own loggers say
+log = logging.getLogger("deepmd.charge")
 
 
 def training_facts(

@@ -22,7 +22,7 @@ from deepmd.tf.fit.fitting import Fitting
 from ...errors import ChargeError
 from ...model.spec import FittingSpec, LossSpec
 from ...typing import Floats
-from .descriptor import SeCharge
+from .descriptor import GridDescriptor
 from .loss import ChargeLoss
 from .parameters import Parameters, network, new_network
 
@@ -42,7 +42,7 @@ class ChargeFitting(Fitting):
 
     Parameters
     ----------
-    descrpt : SeCharge
+    descrpt : GridDescriptor
     ntypes, type_map
         DeePMD-kit gives them to every fitting; not used.
     **keys
@@ -51,7 +51,7 @@ class ChargeFitting(Fitting):
 
     def __init__(
         self,
-        descrpt: SeCharge,
+        descrpt: GridDescriptor[Any],
         ntypes: int | None = None,
         type_map: list[str] | None = None,
         **keys: Any,
@@ -62,12 +62,14 @@ class ChargeFitting(Fitting):
         self.dim_linear = descrpt.dim_linear
         self.dim_invariant = descrpt.get_dim_out() - self.dim_linear
         self.parameters = p = Parameters(self.dtype)
+        p.add("fitting.residual", 1.0, False)
+        if not spec.neuron:  # the descriptor is the density
+            return
         p.add("fitting.mean", np.zeros(self.dim_invariant), False)
         p.add("fitting.scale", np.ones(self.dim_invariant), False)
         if self.dim_linear:  # freezing drops what no output needs
             p.add("fitting.linear", np.zeros((self.dim_linear, 1)), False)
         p.add("fitting.offset", 0.0, False)
-        p.add("fitting.residual", 1.0, False)
         rng = np.random.default_rng(spec.seed)
         *hidden, trained = spec.trained
         new_network(p, "fitting", rng, [self.dim_invariant, *spec.neuron], hidden)
@@ -113,7 +115,7 @@ class ChargeFitting(Fitting):
         Parameters
         ----------
         features : tf.Tensor
-            (n, dim_invariant + dim_linear), the descriptor.
+            (n, dim_invariant + dim_linear), the descriptor; without a net the density itself.
 
         Returns
         -------
@@ -125,6 +127,8 @@ class ChargeFitting(Fitting):
             tf.constant(0, name="daparam", dtype=tf.int32)
         p = self.parameters
         p.build(suffix)
+        if not self.spec.neuron:
+            return tf.cast(features[:, 0], GLOBAL_TF_FLOAT_PRECISION)
         invariant, pair = tf.split(
             tf.cast(features, self.dtype), [self.dim_invariant, self.dim_linear], axis=1
         )

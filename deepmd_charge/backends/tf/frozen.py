@@ -39,8 +39,9 @@ _STRING, _STRING_VALUES = 7, 8
 _NOTHING = memoryview(b"")
 # Field of a MetaGraphDef with its GraphDef.
 _GRAPH_OF_META = 2
-# Keys that change a training and no model: former versions may not have them.
-_TRAINING_KEYS = {"trainable", "seed"}
+# Keys that change a training and no model: former versions may not have them. What has no
+# default is not in the arguments where it is not given.
+_TRAINING_KEYS = {"trainable", "seed", "refit"}
 # What comes of reading another file.
 _DAMAGED = (ValueError, KeyError, TypeError, OverflowError)
 
@@ -120,13 +121,15 @@ class Frozen:
             given = arguments[part]
             if given["type"] not in families:
                 raise ChargeError(f"its {part} is of type {given['type']}")
-            known = {k.name for k in keys_of(families[given["type"]])}
-            for keys, what in (
+            keys = keys_of(families[given["type"]])
+            known = {k.name for k in keys}
+            left_out = _TRAINING_KEYS | {k.name for k in keys if k.default is None}
+            for names, what in (
                 (given.keys() - known - {"type"}, "unknown"),
-                (known - given.keys() - _TRAINING_KEYS, "missing"),
+                (known - given.keys() - left_out, "missing"),
             ):
-                if keys:
-                    listed = ", ".join(sorted(keys))
+                if names:
+                    listed = ", ".join(sorted(names))
                     raise ChargeError(f"of the arguments of its {part} {listed} {what}")
         return ModelSpec.from_dict({**arguments, "type_map": self.type_map, "saed": None})
 

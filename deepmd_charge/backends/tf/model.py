@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from deepmd.tf.descriptor.descriptor import Descriptor
 from deepmd.tf.env import (
     GLOBAL_ENER_FLOAT_PRECISION,
@@ -23,7 +22,6 @@ from deepmd.tf.env import (
 )
 from deepmd.tf.fit.fitting import Fitting
 from deepmd.tf.model.model import Model
-from deepmd.tf.model.model_stat import make_stat_input
 from deepmd.tf.utils.graph import get_tensor_by_name_from_graph
 
 from ...atoms.species import GRID_TYPE
@@ -31,14 +29,15 @@ from ...errors import ChargeError
 from ...model.info import ModelInfo
 from ...model.spec import ModelSpec
 from ...saed.table import RadialTable
-from ...typing import Floats
-from . import descriptor as _descriptor  # noqa: F401  (registers se_charge)
 from . import fitting as _fitting  # noqa: F401  (registers charge)
 from .facts import training_facts
 from .frozen import Frozen
 from .loss import ChargeLoss
 from .saed import Superposition
+from .se_cluster import SeCluster
 from .starting import starting_point
+from .statistics import scale_and_fit, solve
+from .trainer import set_after_restoring, show_without_steps, trainer_at_work
 
 if TYPE_CHECKING:
     from deepmd.tf.utils.data_system import DeepmdDataSystem
@@ -48,10 +47,9 @@ if TYPE_CHECKING:
 
 __all__ = ["ChargeModelTF"]
 
-log = logging.getLogger(__name__)
+# dp shows what its own loggers say
+log = logging.getLogger("deepmd.charge")
 
-# Grid points that the statistics look at.
-_STAT_POINTS = 20000
 # Electrons in doubt of an atom that are told: half an electron of a thousand.
 _DOUBT = 5e-4
 
@@ -90,7 +88,7 @@ class ChargeModelTF(Model):
         super().__init__(type_map=type_map, **kwargs)
         type_map = self.type_map
         parts = {"type_map": type_map, "descriptor": descriptor, "fitting_net": fitting_net}
-        ModelSpec.from_dict(parts)  # refuses what does not go together
+        self.spec = ModelSpec.from_dict(parts)
         self.info = info or {}
         self._knows_data = False
         self.saed = saed
@@ -143,42 +141,19 @@ class ChargeModelTF(Model):
         return local_jdata, None
 
     def data_stat(self, data: DeepmdDataSystem, stat_file_path: DPPath | None = None) -> None:
-        """Whiten, standardise and fit the pair-additive term on a sample.
+        """Take from the data what is known before training: see :mod:`.statistics`.
 
         Raises
         ------
         ChargeError
-            If the data hold no grid point, or no atom is within the cutoff of one.
+            If the data hold no grid point, or too few.
         """
         self._learn_of(data.system_dirs)
-        points = data.get_batch()["natoms_vec"][2 + self.descrpt.grid_type]
-        per_batch = max(1, points * data.get_batch_size()[0])
-        nbatch = max(
-            self.data_stat_nbatch,
-            -(-_STAT_POINTS // (per_batch * data.get_nsystems())),
-        )
-        sample = make_stat_input(data, nbatch, merge_sys=False)
-        moments, density = self._on_sample(sample, self._stat_moments)
-        if len(density) == 0:
-            raise ChargeError(
-                f"the training data hold no grid point: no atom is of type {GRID_TYPE}"
-            )
-        self.descrpt.set_statistics(moments, len(density))
-        features, count, density = self._on_sample(sample, self._stat_features)
-        if not count.any():
-            raise ChargeError(
-                f"no grid point of the training data has an atom within rcut "
-                f"{self.descrpt.rcut} A; raise model/descriptor/rcut"
-            )
-        self.descrpt.set_neighbor_range(count)
-        residual = self.fitting.set_statistics(features, density)
-        log.info(
-            "density statistics on %d points: mean |rho| %.4f e/A^3, "
-            "mean |residual| of the pair-additive fit %.4f e/A^3",
-            len(density),
-            np.abs(density).mean(),
-            np.abs(residual).mean(),
-        )
+        saed = bool(self.saed)
+        if isinstance(self.descrpt, SeCluster):
+            solve(data, self.spec, self.descrpt, self.fitting, saed)
+        else:
+            scale_and_fit(data, self.data_stat_nbatch, self.descrpt, self.fitting, saed)
 
     def _learn_of(self, system_dirs: Sequence[str], start: Frozen | None = None) -> None:
         """Note what the training data say, and the model that training goes on from."""
@@ -223,48 +198,23 @@ class ChargeModelTF(Model):
             )
         self._learn_of(system_dirs, start)
 
+    def _keep_or_refit(self, trainer: Any, data: DeepmdDataSystem) -> None:
+        """Keep the fit of the model that training goes on from, unless a new one is asked for."""
+        if not isinstance(self.descrpt, SeCluster):
+            return
+        if not self.descrpt.spec.refit:
+            log.info("the least-squares fit of the model that training starts from is kept")
+            return
+        solve(data, self.spec, self.descrpt, self.fitting, bool(self.saed))
+        parts = self.descrpt.parameters, self.descrpt.atomic, self.fitting.parameters
+        set_after_restoring(trainer, parts)
+
     def _check_types(self, type_map: list[str]) -> None:
         if type_map != self.type_map:
             raise ChargeError(
                 f"the initial model has the type_map {type_map}; give model/type_map the same "
                 f"order, not {self.type_map}"
             )
-
-    def _stat_moments(self, *inputs: tf.Tensor) -> list[tf.Tensor]:
-        return [self.descrpt.build_sample(self.descrpt.build_moments(*inputs))]
-
-    def _stat_features(self, *inputs: tf.Tensor) -> list[tf.Tensor]:
-        return [self.descrpt.build(*inputs, {}), self.descrpt.build_neighbor_count()]
-
-    def _on_sample(
-        self, sample: Mapping[str, Any], build: Callable[..., list[tf.Tensor]]
-    ) -> list[Floats]:
-        """Evaluate the tensors of ``build``, and what is to be learnt, on the sample's batches."""
-        with tf.Graph().as_default():
-            coord, box = (tf.placeholder(GLOBAL_TF_FLOAT_PRECISION, [None]) for _ in "12")
-            atype, mesh = (tf.placeholder(tf.int32, [None]) for _ in "12")
-            natoms = tf.placeholder(tf.int32, [2 + self.get_ntypes()])
-            tensors = [*build(coord, atype, natoms, box, mesh), self.descrpt.center_index]
-            found = []
-            with tf.Session() as session:
-                session.run(tf.global_variables_initializer())
-                for system in range(len(sample["coord"])):
-                    for batch in range(len(sample["coord"][system])):
-                        b = {k: sample[k][system][batch] for k in sample}
-                        *values, index = session.run(
-                            tensors,
-                            {
-                                coord: np.reshape(b["coord"], -1),
-                                box: np.reshape(b["box"], -1),
-                                atype: np.reshape(b["type"], -1),
-                                mesh: b["default_mesh"],
-                                natoms: b["natoms_vec"],
-                            },
-                        )
-                        label = b["density"] - b["saed"] if self.saed else b["density"]
-                        label = np.reshape(label, [len(b["coord"]), -1])
-                        found.append([*values, label[index[:, 0], index[:, 1]]])
-        return [np.concatenate(parts) for parts in zip(*found, strict=True)]
 
     def build(
         self,
@@ -282,6 +232,11 @@ class ChargeModelTF(Model):
         """Build all that DeePMD-kit asks of an energy model, and the density at the grid points."""
         if not self._knows_data:  # no data_stat: training goes on from another model
             self._go_on()
+        trainer, data = trainer_at_work()
+        if trainer is not None and trainer.stop_batch == 0:
+            show_without_steps(trainer)
+        if trainer is not None and trainer.run_opt.init_mode != "init_from_scratch":
+            self._keep_or_refit(trainer, data)
         with tf.variable_scope("model_attr" + suffix, reuse=reuse):
             tf.constant(" ".join(self.type_map), name="tmap", dtype=tf.string)
             tf.constant(self.model_type, name="model_type", dtype=tf.string)
@@ -293,13 +248,16 @@ class ChargeModelTF(Model):
         tf.identity(features, name="o_descriptor" + suffix)
         density = self.fitting.build(features, reuse=reuse, suffix=suffix)
         if self.superposition:
-            added = self.superposition.build(self.descrpt.pairs, self.descrpt.n_centers, suffix)
+            added = self.superposition.build(
+                self.descrpt.pairs, self.descrpt.pair_types, self.descrpt.n_centers, suffix
+            )
             density += tf.cast(added, density.dtype)
         index = self.descrpt.center_index
         nframes = tf.size(coord_) // (3 * natoms[1])
         novelty = self.descrpt.build_novelty(suffix)
-        # freezing keeps what the outputs depend on, so these two go with them
-        with tf.control_dependencies([info, novelty]):
+        residual = self.fitting.parameters["fitting.residual"]
+        # freezing keeps what the outputs depend on, so these go with them
+        with tf.control_dependencies([info, novelty, tf.identity(residual)]):
             atom_ener = tf.scatter_nd(index, density, tf.cast([nframes, natoms[0]], tf.int64))
         atom_ener = tf.identity(atom_ener, name="o_atom_energy" + suffix)
         nall = natoms[1]
@@ -316,7 +274,7 @@ class ChargeModelTF(Model):
             "atom_ener": atom_ener,
             "density": density,
             "center_index": index,
-            "residual": self.fitting.parameters["fitting.residual"],
+            "residual": residual,
             "coord": coord_,
             "atype": atype_,
         }

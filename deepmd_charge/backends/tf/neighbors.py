@@ -9,7 +9,7 @@ then sorts the sources into bins, so that its cost is linear in both.
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from deepmd.tf.env import tf
 
@@ -17,19 +17,49 @@ __all__ = [
     "Centers",
     "Environment",
     "Pairs",
+    "RealAtoms",
     "Sources",
     "Surroundings",
     "closer_pairs",
     "neighbor_pairs",
+    "padded",
+    "pairs_where",
     "sources_and_centers",
 ]
 
-# Position (ns, 3), type (ns,) and frame (ns,) of atoms and images.
-Sources: TypeAlias = tuple[tf.Tensor, tf.Tensor, tf.Tensor]
-# Position (nc, 3) and (frame, atom) index (nc, 2) of grid points.
-Centers: TypeAlias = tuple[tf.Tensor, tf.Tensor]
-# Vector (npairs, 3), index of the centre (npairs,) and type of the source (npairs,).
-Pairs: TypeAlias = tuple[tf.Tensor, tf.Tensor, tf.Tensor]
+
+class RealAtoms(NamedTuple):
+    """Atoms: position (na, 3), type (na,) and frame (na,)."""
+
+    position: tf.Tensor
+    type: tf.Tensor
+    frame: tf.Tensor
+
+
+class Sources(NamedTuple):
+    """Atoms and images: position (ns, 3), type, frame and place among the atoms, all (ns,)."""
+
+    position: tf.Tensor
+    type: tf.Tensor
+    frame: tf.Tensor
+    atom: tf.Tensor
+
+
+class Centers(NamedTuple):
+    """Centres: position (nc, 3) and frame (nc,)."""
+
+    position: tf.Tensor
+    frame: tf.Tensor
+
+
+class Pairs(NamedTuple):
+    """Pairs of a centre and a source: vector from it (npairs, 3), the places of both (npairs,)."""
+
+    vector: tf.Tensor
+    center: tf.Tensor
+    source: tf.Tensor
+
+
 # Of one element r and 1 / sqrt(r^2 + eps^2), both (ncenters, pairs), and harmonics of that shape.
 Surroundings: TypeAlias = tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]
 
@@ -50,7 +80,7 @@ def sources_and_centers(
     mesh: tf.Tensor,
     is_grid: tf.Tensor,
     rcut: float,
-) -> tuple[Sources, Centers]:
+) -> tuple[Sources, Centers, tf.Tensor, RealAtoms]:
     """Lay out atoms and grid points as flat lists.
 
     Parameters
@@ -72,10 +102,14 @@ def sources_and_centers(
 
     Returns
     -------
-    sources : tuple of tf.Tensor
-        Position (ns, 3), type (ns,) and frame (ns,) of every atom and image.
-    centers : tuple of tf.Tensor
-        Position (nc, 3) and (frame, atom) index (nc, 2) of every grid point.
+    sources : Sources
+        Every atom and image.
+    centers : Centers
+        Every grid point.
+    center_index : tf.Tensor
+        (nc, 2) their frames and places among the atoms that were given.
+    atoms : RealAtoms
+        The atoms that sources are images of, or those that were given with their ghosts.
     """
     center_index = tf.where(is_grid[:, :nloc])
     source_index = tf.where(tf.logical_and(atype >= 0, tf.logical_not(is_grid)))
@@ -86,7 +120,7 @@ def sources_and_centers(
     size = tf.size(mesh)
     periodic = tf.logical_and(size > _MESH_OPEN, size < _MESH_GHOSTS)
 
-    def with_images() -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+    def with_images() -> tuple[tf.Tensor, ...]:
         inverse = tf.linalg.inv(box)
         # 1/height of the cell along each axis: rcut / height in fractions
         margin = rcut * tf.norm(inverse, axis=1)  # (nframes, 3)
@@ -106,18 +140,21 @@ def sources_and_centers(
         cells = tf.gather(box, image_frame)
         return (
             tf.einsum("si,sij->sj", tf.gather_nd(images, keep), cells),
-            tf.gather(stype, parent),
-            image_frame,
+            parent,
             tf.einsum("ci,cij->cj", frac_c, tf.gather(box, center_index[:, 0])),
+            tf.einsum("si,sij->sj", frac_s, tf.gather(box, frame)),
         )
 
     # as_given depends on the box too: a graph from which freezing can prune
     # t_box is refused by DeepPot and LAMMPS
     unused = tf.reduce_sum(box) * 0.0
-    source, stype, frame, center = tf.cond(
-        periodic, with_images, lambda: (source + unused, stype, frame, center)
+    every = tf.range(tf.size(frame, out_type=tf.int64))
+    position, parent, center, source = tf.cond(
+        periodic, with_images, lambda: (source + unused, every, center, source)
     )
-    return (source, stype, frame), (center, center_index)
+    sources = Sources(position, tf.gather(stype, parent), tf.gather(frame, parent), parent)
+    centers = Centers(center, center_index[:, 0])
+    return sources, centers, center_index, RealAtoms(source, stype, frame)
 
 
 def neighbor_pairs(sources: Sources, centers: Centers, rcut: float) -> Pairs:
@@ -125,22 +162,18 @@ def neighbor_pairs(sources: Sources, centers: Centers, rcut: float) -> Pairs:
 
     Parameters
     ----------
-    sources, centers : tuple of tf.Tensor
-        As :func:`sources_and_centers` returns them.
+    sources : Sources
+    centers : Centers
     rcut : float
         Cutoff radius in angstrom.
 
     Returns
     -------
-    vector : tf.Tensor
-        (npairs, 3) from the centre to the source, float64.
-    which : tf.Tensor
-        (npairs,) index of the centre, in ascending order.
-    stype : tf.Tensor
-        (npairs,) type of the source.
+    Pairs
+        By centres in ascending order; the vectors are float64.
     """
-    position, stype, frame = sources
-    center, center_index = centers
+    position, frame = sources.position, sources.frame
+    center = centers.position
     width = rcut / _REACH
     low = tf.reduce_min(center, axis=0)
     high = tf.reduce_max(center, axis=0)
@@ -167,7 +200,7 @@ def neighbor_pairs(sources: Sources, centers: Centers, rcut: float) -> Pairs:
     span = tf.range(-_REACH, _REACH + 1, dtype=tf.int64)
     dx, dy = (tf.reshape(t, [1, -1]) for t in tf.meshgrid(span, span, indexing="ij"))
     cbins = bin_of(center)
-    column = bin_id(center_index[:, :1], cbins[:, :1] + dx, cbins[:, 1:2] + dy, cbins[:, 2:])
+    column = bin_id(centers.frame[:, None], cbins[:, :1] + dx, cbins[:, 1:2] + dy, cbins[:, 2:])
     column = tf.reshape(column, [-1])
     first = tf.searchsorted(ids, column - _REACH, side="left", out_type=tf.int64)
     stop = tf.searchsorted(ids, column + _REACH, side="right", out_type=tf.int64)
@@ -177,14 +210,18 @@ def neighbor_pairs(sources: Sources, centers: Centers, rcut: float) -> Pairs:
 
     candidates = tf.gather(near, candidates)
     vector = tf.gather(position, candidates) - tf.gather(center, which)
-    return closer_pairs((vector, which, tf.gather(stype, candidates)), rcut)
+    return closer_pairs(Pairs(vector, which, candidates), rcut)
 
 
 def closer_pairs(pairs: Pairs, rcut: float) -> Pairs:
     """Keep those of some pairs that are closer than a shorter cutoff (A)."""
-    vector, which, stype = pairs
-    inside = tf.where(tf.reduce_sum(vector * vector, axis=1) < rcut * rcut)[:, 0]
-    return tf.gather(vector, inside), tf.gather(which, inside), tf.gather(stype, inside)
+    return pairs_where(pairs, tf.reduce_sum(pairs.vector**2, axis=1) < rcut * rcut)
+
+
+def pairs_where(pairs: Pairs, kept: tf.Tensor) -> Pairs:
+    """Keep those of some pairs for which a condition (npairs,) holds."""
+    places = tf.where(kept)[:, 0]
+    return Pairs(*(tf.gather(part, places) for part in pairs))
 
 
 class Environment:
@@ -192,8 +229,10 @@ class Environment:
 
     Parameters
     ----------
-    pairs : tuple of tf.Tensor
-        As :func:`neighbor_pairs` returns them.
+    pairs : Pairs
+        By centres in ascending order.
+    types : tf.Tensor
+        (npairs,) the type of each source.
     n_centers : tf.Tensor
         Scalar, the number of centres.
     rcut : float
@@ -203,8 +242,15 @@ class Environment:
         The precision of the tables.
     """
 
-    def __init__(self, pairs: Pairs, n_centers: tf.Tensor, rcut: float, dtype: tf.DType) -> None:
-        self._vector, self._which, self._type = pairs
+    def __init__(
+        self,
+        pairs: Pairs,
+        types: tf.Tensor,
+        n_centers: tf.Tensor,
+        rcut: float,
+        dtype: tf.DType,
+    ) -> None:
+        self._vector, self._which, self._type = pairs.vector, pairs.center, types
         self._n_centers = n_centers
         self._rcut = rcut
         self._dtype = dtype
@@ -219,13 +265,29 @@ class Environment:
             such neighbours: none is ever cut.
         """
         mine = tf.where(tf.equal(self._type, itype))[:, 0]
-        which = tf.gather(self._which, mine)
-        vector = tf.cast(tf.gather(self._vector, mine), self._dtype)
-        padding = tf.constant([[self._rcut, 0.0, 0.0]], dtype=self._dtype)
-        vector = tf.transpose(tf.concat([vector, padding], axis=0))
-        count = tf.math.bincount(which, minlength=self._n_centers, maxlength=self._n_centers)
-        slot = tf.range(tf.reduce_max(tf.concat([count, [0]], 0)))
-        index = tf.cumsum(count, exclusive=True)[:, None] + slot[None, :]
-        index = tf.where(slot[None, :] < count[:, None], index, tf.size(which) + 0 * index)
-        x, y, z = (tf.gather(vector[k], index) for k in range(3))
-        return x, y, z
+        return padded(
+            tf.cast(tf.gather(self._vector, mine), self._dtype),
+            tf.gather(self._which, mine),
+            self._n_centers,
+            self._rcut,
+        )
+
+
+def padded(
+    vector: tf.Tensor, which: tf.Tensor, n_centers: tf.Tensor, rcut: float
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Vectors (npairs, 3) of centres in ascending order as rows of a table.
+
+    Returns
+    -------
+    x, y, z : tf.Tensor
+        (n_centers, nmax) components; padding stands at rcut (A).
+    """
+    padding = tf.constant([[rcut, 0.0, 0.0]], dtype=vector.dtype)
+    vector = tf.transpose(tf.concat([vector, padding], axis=0))
+    count = tf.math.bincount(which, minlength=n_centers, maxlength=n_centers)
+    slot = tf.range(tf.reduce_max(tf.concat([count, [0]], 0)))
+    index = tf.cumsum(count, exclusive=True)[:, None] + slot[None, :]
+    index = tf.where(slot[None, :] < count[:, None], index, tf.size(which) + 0 * index)
+    x, y, z = (tf.gather(vector[k], index) for k in range(3))
+    return x, y, z

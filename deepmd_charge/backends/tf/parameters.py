@@ -52,6 +52,9 @@ class Parameters:
         """Replace the initial value of a parameter by one of the same shape."""
         self._arrays[name] = np.reshape(value, self._arrays[name].shape)
 
+    def __contains__(self, name: str) -> bool:
+        return name in self._arrays
+
     def value(self, name: str) -> NDArray[Any]:
         """The initial value of a parameter."""
         return self._arrays[name]
@@ -68,6 +71,11 @@ class Parameters:
                     initializer=tf.constant_initializer(array),
                     trainable=self._trainable[name],
                 )
+
+    def assign(self, session: tf.Session) -> None:
+        """Give the variables their initial values in a session."""
+        for name, array in self._arrays.items():
+            self._variables[name].load(array, session)
 
     def __getitem__(self, name: str) -> tf.Variable:
         return self._variables[name]

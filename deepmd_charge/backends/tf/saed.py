@@ -55,14 +55,17 @@ class Superposition:
         self.parameters.add(STEP, table.step, False)
         self.parameters.add(COEFFICIENTS, table.coefficients(types), False)
 
-    def build(self, pairs: Pairs, n_centers: tf.Tensor, suffix: str = "") -> tf.Tensor:
+    def build(
+        self, pairs: Pairs, types: tf.Tensor, n_centers: tf.Tensor, suffix: str = ""
+    ) -> tf.Tensor:
         """Build the superposition at the centres.
 
         Parameters
         ----------
-        pairs : tuple of tf.Tensor
-            As :func:`deepmd_charge.backends.tf.neighbors.neighbor_pairs` returns them,
-            at least as far as ``reach``.
+        pairs : Pairs
+            At least as far as ``reach``.
+        types : tf.Tensor
+            (npairs,) types of their atoms.
         n_centers : tf.Tensor
             Scalar.
 
@@ -72,16 +75,15 @@ class Superposition:
             (n_centers,) e/A^3, float64.
         """
         self.parameters.build(suffix)
-        vector, which, stype = pairs
-        kind = tf.gather(tf.constant(self._kinds, dtype=tf.int64), stype)
+        kind = tf.gather(tf.constant(self._kinds, dtype=tf.int64), types)
         value = piecewise_cubic(
             tf,
-            tf.norm(vector, axis=1),
+            tf.norm(pairs.vector, axis=1),
             kind,
             self.parameters[STEP],
             self.parameters[COEFFICIENTS],
         )
-        return tf.math.unsorted_segment_sum(value, which, n_centers)
+        return tf.math.unsorted_segment_sum(value, pairs.center, n_centers)
 
     def load(self, graph: tf.Graph, suffix: str = "") -> None:
         """Check that a frozen graph has this table.
@@ -148,11 +150,12 @@ def check_dataset(
         coord, box = (tf.placeholder(tf.float64, shape) for shape in ([1, None, 3], [1, 3, 3]))
         atype, mesh = tf.placeholder(tf.int32, [1, None]), tf.placeholder(tf.int32, [None])
         is_grid = tf.equal(atype, type_map.index(GRID_TYPE))
-        around = sources_and_centers(
+        sources, centers, center_index, _ = sources_and_centers(
             coord, box, atype, tf.shape(atype)[1], mesh, is_grid, table.reach
         )
-        pairs = neighbor_pairs(*around, table.reach)
-        value = superposition.build(pairs, tf.shape(around[1][0])[0])
+        pairs = neighbor_pairs(sources, centers, table.reach)
+        types = tf.gather(sources.type, pairs.source)
+        value = superposition.build(pairs, types, tf.shape(centers.position)[0])
         with tf.Session() as session:
             session.run(tf.global_variables_initializer())
             for frame in frames(system_dirs, type_map, ("saed",), _FRAMES):
@@ -162,7 +165,7 @@ def check_dataset(
                     atype: [frame["type"]],
                     mesh: np.zeros(6 if frame["periodic"] else 0, dtype=np.int32),
                 }
-                found, index = session.run([value, around[1][1]], feed)
+                found, index = session.run([value, center_index], feed)
                 stored = frame["saed"][index[:, 1]]
                 wrong = np.abs(found - stored) / np.maximum(1.0, np.abs(stored))
                 if not (wrong <= _TOLERANCE[frame["coord"].dtype.name]).all():

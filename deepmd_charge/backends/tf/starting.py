@@ -3,13 +3,11 @@
 
 from __future__ import annotations
 
-import inspect
-from typing import Any
-
 from deepmd.tf.env import tf
 
 from ...errors import ChargeError
 from .frozen import Frozen, read_checkpoint, read_model
+from .trainer import trainer_at_work
 
 __all__ = ["starting_point"]
 
@@ -37,7 +35,7 @@ def starting_point() -> tuple[Frozen, list[str]] | None:
     ChargeError
         If it is no charge model, or DeePMD-kit keeps it to itself.
     """
-    trainer, data = _trainer()
+    trainer, data = trainer_at_work()
     options = getattr(trainer, "run_opt", None)
     if options is None and not _is_training():
         return None
@@ -61,14 +59,3 @@ def _is_training() -> bool:
     except KeyError:
         return False
     return True
-
-
-def _trainer() -> tuple[Any, Any]:
-    """The DPTrainer that builds a model, and the data that it was given."""
-    frame = inspect.currentframe()
-    while frame is not None:
-        caller = frame.f_locals.get("self")
-        if hasattr(caller, "run_opt") and hasattr(frame.f_locals.get("data"), "system_dirs"):
-            return caller, frame.f_locals["data"]
-        frame = frame.f_back
-    return None, None

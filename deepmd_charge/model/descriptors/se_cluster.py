@@ -5,8 +5,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
+from ...errors import ChargeError
+from ...typing import Floats
 from ..kernels.arrays import Array, Namespace
 from ..kernels.harmonics import LMAX
+from ..kernels.quadrature import radial_integrals
 from ..kernels.radial import RADIAL_BASES
 from ..keys import Check, at_least, key, one_of
 from .base import DescriptorSpec, precision_key
@@ -73,11 +78,28 @@ class SeClusterSpec(DescriptorSpec):
         3,
         Check(lambda value: 0 <= value <= LMAX, f"must lie between 0 and {LMAX}"),
     )
+    electrons: str = key(
+        '"free", or "exact": the density of every structure holds as many electrons as its atoms '
+        "have valence electrons, whatever its atoms are like. Electrons then pass between "
+        "neighbours only. Not for spin quantities.",
+        "free",
+        one_of("free", "exact"),
+    )
+    n_transfer: int = key(
+        'The number of radial functions of what passes between neighbours with "exact" electrons.',
+        3,
+        at_least(),
+    )
     ridge: float | None = key(
         "The strength of the ridge of the least-squares fit; by default it is chosen by "
         "cross-validation.",
         None,
         at_least(zero=True),
+    )
+    refit: bool = key(
+        "Whether a training that goes on from another model fits to its own data anew, and does "
+        "not keep the fit of that model.",
+        False,
     )
     eps: float = key(
         "The length in angstrom that keeps directions smooth on a nucleus.", 0.5, at_least()
@@ -87,7 +109,20 @@ class SeClusterSpec(DescriptorSpec):
     @property
     def reach(self) -> float:
         """float: How far the density at a grid point depends on atoms, A."""
-        return self.rcut + self.rcut_env
+        return self.rcut + self.rcut_env * (2 if self.exact else 1)
+
+    @property
+    def exact(self) -> bool:
+        """bool: Whether the electrons of every structure are those of its valences."""
+        return self.electrons == "exact"
+
+    def check_together(self) -> None:
+        """Refuse more radial functions of transfers than there are of neighbours."""
+        if self.exact and self.n_transfer > self.n_radial_env:
+            raise ChargeError(
+                f"{self.where}/n_transfer {self.n_transfer} is more than n_radial_env "
+                f"{self.n_radial_env}; lower it"
+            )
 
     def basis(self, xp: Namespace, r: Array) -> list[Array]:
         """Return the radial functions of the contributions at r, each of the shape of r."""
@@ -96,6 +131,18 @@ class SeClusterSpec(DescriptorSpec):
     def basis_env(self, xp: Namespace, r: Array) -> list[Array]:
         """Return the radial functions of the neighbours at r, each of the shape of r."""
         return RADIAL_BASES[self.radial_env](xp, r, self.rcut_env, self.n_radial_env, self.core)
+
+    def integrals(self, power: int = 0) -> Floats:
+        r"""The integrals :math:`4 \pi \int R_n r^{2+p} dr` of the radial functions, (n_radial,)."""
+        return 4.0 * np.pi * radial_integrals(lambda r: self.basis(np, r), self.rcut, 2 + power)
+
+    def carrier(self) -> Floats:
+        """The combination of radial functions, (n_radial,), that carries an atom's electrons.
+
+        Its integral is one; combinations at right angles to it hold none.
+        """
+        integrals = self.integrals()
+        return integrals / (integrals @ integrals)
 
     def channels(self, n_elements: int) -> int:
         """The number of channels of each l."""

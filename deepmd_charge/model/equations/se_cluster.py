@@ -24,7 +24,7 @@ from ..spec import ModelSpec
 from ..weights import Weights
 from .moments import coupled, moments, of_directions
 
-__all__ = ["coefficients", "density", "environment", "features"]
+__all__ = ["coefficients", "density", "electrons", "environment", "features"]
 
 
 def density(
@@ -55,7 +55,7 @@ def density(
     vector, r = distances(weights["neighbor_range.low"].dtype, wanted)
     xp = array_namespace(r)
     y = xp.matrix_transpose(of_directions(-vector, r, d.lmax, d.eps))
-    c = coefficients(spec, weights, around, element)
+    c = coefficients(spec, weights, around, element, nlist)
     c = xp.astype(xp.reshape(c, (*c.shape[:2], -1)), r.dtype)
     at_grid = (element[:, :n] < 0)[..., None]
     inside = at_grid & (wanted.element >= 0) & (r < d.rcut)
@@ -64,12 +64,14 @@ def density(
     return xp.sum(of_radial * xp.stack(d.basis(xp, r), axis=-1), axis=(-2, -1))
 
 
-def coefficients(spec: ModelSpec, weights: Weights, around: Neighbors, element: Array) -> Array:
+def coefficients(
+    spec: ModelSpec, weights: Weights, around: Neighbors, element: Array, nlist: Array
+) -> Array:
     """The coefficients c of the contribution of each atom.
 
     Parameters
     ----------
-    spec, weights, around, element
+    spec, weights, around, element, nlist
         As for :func:`density`.
 
     Returns
@@ -83,11 +85,64 @@ def coefficients(spec: ModelSpec, weights: Weights, around: Neighbors, element: 
     own = xp.take(table, xp.reshape(place, (-1,)), axis=0)
     own = xp.reshape(own, (*element.shape, *table.shape[1:]))
     parts, start = [], 0
-    for phi in features(spec, weights, around):
-        stop = start + phi.shape[-1]
-        parts.append(xp.matmul(phi, own[..., start:stop, :]))
+    phi = features(spec, weights, around)
+    for of_l in phi:
+        stop = start + of_l.shape[-1]
+        parts.append(xp.matmul(of_l, own[..., start:stop, :]))
         start = stop
+    d = spec.family(SeClusterSpec)
+    if d.exact:
+        carrier = xp.asarray(d.carrier(), dtype=table.dtype, device=device(table))
+        held = electrons(spec, weights, around, element, nlist, phi[0][..., 0, :])
+        parts[0] = parts[0] + held[..., None, None] * carrier
     return xp.concat(parts, axis=-2)
+
+
+def electrons(
+    spec: ModelSpec,
+    weights: Weights,
+    around: Neighbors,
+    element: Array,
+    nlist: Array,
+    scalars: Array,
+) -> Array:
+    r"""The electrons of each atom, where those of every structure are exact.
+
+    .. math::
+        q_I = N_{z_I} + \sum_J \sum_p Q_p(r_{IJ}) (x_{Jp} - x_{Ip}), \qquad
+        x_{Ip} = \sum_k \Phi^0_{I,k} V^{z_I}_{k,p}
+
+    What one atom gains its neighbour loses, so that the sum over a structure is that of N.
+
+    Parameters
+    ----------
+    spec, weights, around, element, nlist
+        As for :func:`density`.
+    scalars : array
+        (frames, centres, features) the features of l = 0.
+
+    Returns
+    -------
+    array
+        (frames, centres); of no meaning at grid points.
+    """
+    d = spec.family(SeClusterSpec)
+    table = weights["contribution.transfer"]
+    _, r = distances(table.dtype, around)
+    xp = array_namespace(r)
+    place = xp.where(element >= 0, element, xp.zeros_like(element))
+    own = xp.take(table, xp.reshape(place, (-1,)), axis=0)
+    own = xp.reshape(own, (*element.shape, *table.shape[1:]))
+    x = xp.matmul(scalars[..., None, :], own)[..., 0, :]  # (frames, centres, n_transfer)
+    at_atom = (element >= 0)[..., None]
+    inside = at_atom & (around.element >= 0) & (r < d.rcut_env)
+    # atoms at the rim, whose electrons nobody asks for, have neighbours that are no centres
+    known = nlist < element.shape[1]
+    apart = of_neighbors(x, nlist, inside & known) - x[..., None, :]
+    share = xp.stack(d.basis_env(xp, r)[: d.n_transfer], axis=-1)
+    share = xp.where(inside[..., None], share, xp.zeros_like(share))
+    held = xp.take(weights["contribution.electrons"], xp.reshape(place, (-1,)), axis=0)
+    return xp.reshape(held, element.shape) + xp.sum(share * apart, axis=(-2, -1))
 
 
 def features(spec: ModelSpec, weights: Weights, around: Neighbors) -> list[Array]:

@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import chain, groupby
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +17,7 @@ from ..descriptors.se_cluster import SeClusterSpec
 from ..kernels.radial import cutoff
 from ..spec import ModelSpec
 from ..weights import Weights, shapes
-from .design import Surroundings, environment_of, feature_orders
+from .design import Columns, Surroundings, environment_of
 from .ridge import NormalEquations, Ridge, Solution, choose
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ _WHITEN_FLOOR = 1e-3
 # Most coefficients whose normal equations are kept, and the memory of them, bytes.
 _MOST, _MEMORY = 10_000, 2.5e9
 _FOLDS = 5
+# Points of a sample whose neighbours are counted.
+_COUNTED = 500
 # Points whose rows are worked out together: numbers in them.
 _BLOCK = 1 << 23
 
@@ -87,7 +90,9 @@ class ClusterFit:
 def fit_cluster(
     spec: ModelSpec,
     samples: Callable[[], Iterable[Sample]],
+    electrons: Floats | None = None,
     told: Callable[[Ridge, float], None] = lambda ridge, error: None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> ClusterFit:
     """Fit the coefficients of ``se_cluster`` by linear least squares.
 
@@ -100,8 +105,12 @@ def fit_cluster(
     spec : ModelSpec
     samples : callable
         Gives all samples, each time it is called.
+    electrons : np.ndarray, optional
+        (elements,) that an atom of each holds, where they are exact.
     told : callable
         As for :func:`.ridge.choose`.
+    progress : callable
+        Is told how many points of how many have been added to the fit.
 
     Returns
     -------
@@ -113,9 +122,12 @@ def fit_cluster(
         If there are too few points or too many coefficients, or no atom is near a point.
     """
     d = spec.family(SeClusterSpec)
-    arrays = {name: np.zeros(shape) for name, shape in _sizes(spec).items()}
+    arrays: dict[str, Floats] = {name: np.zeros(s) for name, s in _sizes(spec).items()}
+    if electrons is not None:
+        arrays["contribution.electrons"] = electrons
     structures = _channels(spec, arrays, samples)
-    n_columns = arrays["contribution.coefficients"].size
+    columns = Columns(spec)
+    n_columns = len(columns.products)
     n_points = sum(structures.values())
     if n_columns > _MOST:
         raise ChargeError(
@@ -132,19 +144,16 @@ def fit_cluster(
     most = len(structures) if by_structure else len(next(iter(samples())).atoms)
     n_folds = max(1, min(n_folds, most))
     equations = NormalEquations(n_columns, n_folds)
-    counts = _add_all(spec, arrays, samples, list(structures), equations)
+    counts = _add_all(spec, arrays, samples, structures, equations, progress)
     if not counts.any():
         raise ChargeError(
             f"no grid point of the training data has an atom within {d.rcut} A; raise "
             f"{d.where}/rcut"
         )
     arrays["neighbor_range.low"], arrays["neighbor_range.high"] = counts
-    products = np.repeat(feature_orders(spec) == 2, d.n_radial)
-    products = np.tile(products, len(spec.elements))
     strength = d.ridge if d.ridge is not None or n_folds > 1 else 0.0
-    solution = choose(equations, products, strength, told)
-    shape = arrays["contribution.coefficients"].shape
-    arrays["contribution.coefficients"] = solution.coefficients.reshape(shape)
+    solution = choose(equations, columns.products, strength, told)
+    arrays |= columns.arrays(solution.coefficients)
     arrays["fitting.residual"] = np.array(max(solution.rmse, 1e-12))
     return ClusterFit(arrays, solution, n_points, len(structures), n_folds, by_structure)
 
@@ -196,39 +205,40 @@ def _add_all(
     spec: ModelSpec,
     arrays: dict[str, Floats],
     samples: Callable[[], Iterable[Sample]],
-    structures: list[bytes],
+    structures: dict[bytes, int],
     equations: NormalEquations,
+    progress: Callable[[int, int], None],
 ) -> Floats:
     """Add all points to the equations; returns the range of their neighbour counts."""
     d = spec.family(SeClusterSpec)
     n_folds = len(equations.count)
-    block = max(256, _BLOCK // arrays["contribution.coefficients"].size)
+    block = max(256, _BLOCK // len(equations.moment[0]))
     low, high = np.full(len(spec.elements), np.inf), np.zeros(len(spec.elements))
-    last, surroundings, fold_of = b"", None, {s: k % n_folds for k, s in enumerate(structures)}
-    for sample in samples():
-        if sample.structure != last:
-            last = sample.structure
-            images = Images(sample.atoms, sample.types, d.reach)
-            surroundings = Surroundings(spec, Weights(spec, arrays), images)
-        points = images.wrap(sample.points)
-        if len(structures) > 1:
-            fold = np.full(len(points), fold_of[last])
-        else:
-            # neighbours in different folds: atoms in the order that a stride mixes
-            fold = surroundings.nearest(points) % n_folds
-        for start in range(0, len(points), block):
-            some = slice(start, start + block)
-            rows = surroundings.rows(points[some])
-            for f in np.unique(fold[some]):
-                mine = fold[some] == f
-                equations.add(int(f), rows[mine], sample.values[some][mine])
-        count = _neighbor_count(spec, images, points[:_COUNTED])
-        low, high = np.minimum(low, count.min(axis=0)), np.maximum(high, count.max(axis=0))
+    fold_of = {structure: k % n_folds for k, structure in enumerate(structures)}
+    for structure, some in groupby(samples(), key=lambda sample: sample.structure):
+        first = next(some)
+        images = Images(first.atoms, first.types, d.reach)
+        surroundings = Surroundings(spec, Weights(spec, arrays), images)
+        for sample in chain([first], some):
+            if not len(sample.points):
+                continue
+            points = images.wrap(sample.points)
+            if len(structures) > 1:
+                fold = np.full(len(points), fold_of[structure])
+            else:
+                # neighbours in different folds: atoms in the order that a stride mixes
+                fold = surroundings.nearest(points) % n_folds
+            for start in range(0, len(points), block):
+                part = slice(start, start + block)
+                rows, known = surroundings.rows(points[part])
+                values = sample.values[part] - known
+                for f in np.unique(fold[part]):
+                    mine = fold[part] == f
+                    equations.add(int(f), rows[mine], values[mine])
+                progress(int(equations.count.sum()), sum(structures.values()))
+            count = _neighbor_count(spec, images, points[:_COUNTED])
+            low, high = np.minimum(low, count.min(axis=0)), np.maximum(high, count.max(axis=0))
     return np.array([low, high])
-
-
-# Points of a sample whose neighbours are counted.
-_COUNTED = 500
 
 
 def _neighbor_count(spec: ModelSpec, images: Images, points: Floats) -> Floats:

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""DeePMD-kit's trainer: found while it builds a model, and made to do what it has no hook for."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from .parameters import Parameters
+
+if TYPE_CHECKING:
+    from deepmd.tf.utils.data_system import DeepmdDataSystem
+
+__all__ = ["set_after_restoring", "show_without_steps", "trainer_at_work"]
+
+
+def trainer_at_work() -> tuple[Any, Any]:
+    """The DPTrainer that builds a model, and the data that it was given, or None and None.
+
+    It is among the callers, and tells a model neither what it restores nor how many steps it
+    will take.
+    """
+    frame = inspect.currentframe()
+    while frame is not None:
+        caller = frame.f_locals.get("self")
+        if hasattr(caller, "run_opt") and hasattr(frame.f_locals.get("data"), "system_dirs"):
+            return caller, frame.f_locals["data"]
+        frame = frame.f_back
+    return None, None
+
+
+def set_after_restoring(trainer: Any, parameters: Iterable[Parameters]) -> None:
+    """Have parameters keep their values when the trainer restores a checkpoint.
+
+    Parameters
+    ----------
+    trainer : deepmd.tf.train.trainer.DPTrainer
+    parameters : iterable of Parameters
+    """
+    start = trainer._init_session
+
+    def started() -> None:
+        start()
+        for part in parameters:
+            part.assign(trainer.sess)
+
+    trainer._init_session = started
+
+
+def show_without_steps(trainer: Any) -> None:
+    """Have a training of no steps end with its errors, printed and in ``lcurve.out``.
+
+    DeePMD-kit displays errors in steps only, and builds no loss where there are none; a model
+    that is complete without a step is shown on all batches of its data.
+
+    Parameters
+    ----------
+    trainer : deepmd.tf.train.trainer.DPTrainer
+    """
+    train = trainer.train
+
+    def shown(
+        train_data: DeepmdDataSystem | None = None, valid_data: DeepmdDataSystem | None = None
+    ) -> None:
+        trainer.loss.build(
+            trainer.learning_rate,
+            trainer.place_holders["natoms_vec"],
+            trainer.model_pred,
+            trainer.place_holders,
+            suffix="test",
+        )
+        train(train_data, valid_data)
+        if trainer.run_opt.is_chief:
+            with open(trainer.disp_file, "a") as file:
+                trainer.valid_on_the_fly(
+                    file, _batches(train_data), _batches(valid_data), print_header=True
+                )
+
+    trainer.train = shown
+
+
+def _batches(data: DeepmdDataSystem | None) -> list[dict[str, Any]] | None:
+    """All batches of a data set."""
+    if data is None:
+        return None
+    for system in data.data_systems:
+        system.reset_get_batch()
+    return [
+        data.get_batch(sys_idx=system)
+        for system, n in enumerate(data.get_nbatches())
+        for _ in range(n)
+    ]
