@@ -120,6 +120,7 @@ SETTINGS = {
     },
     "order 0": {"order": 0, "radial": "chebyshev"},
     "order 2": {"order": 2, "lmax": 3, "n_product": 3, "lmax_product": 2},
+    "exact electrons": {"electrons": "exact", "n_transfer": 2},
     "one function": {"n_radial": 1, "n_radial_env": 1, "n_channel": 1, "lmax": 4},
     "45 functions": {"n_radial": 45, "lmax": 1},
     "eps": {"eps": 1e-2, "lmax": 3},
@@ -294,9 +295,9 @@ def test_the_coefficients_of_an_atom_are_made_once(monkeypatch):
     """For all its images, blocks and threads; and only where points see it."""
     made = []
 
-    def counted(spec, weights, around, element):
+    def counted(spec, weights, around, element, nlist):
         made.append(element.size)
-        return coefficients(spec, weights, around, element)
+        return coefficients(spec, weights, around, element, nlist)
 
     coefficients = se_cluster.coefficients
     monkeypatch.setattr(se_cluster, "coefficients", counted)

@@ -34,7 +34,7 @@ class LaneKernel(Kernel):
         """Values (n,) at wrapped points (n, 3), A, around `images`; else as for a kernel's call."""
         index = grouped(images.along(points), self._width)
         values = np.empty(len(points))
-        together = np.ascontiguousarray(points[index].T)
+        together = np.ascontiguousarray(points.T).take(index, axis=1)
         values[index] = self.run(together, len(index), bins, *arrays)
         return values
 
@@ -65,7 +65,7 @@ def grouped(along: Floats, width: int) -> Integers:
         steps = np.maximum(steps, 0.5 * typical)
         # numbers that are too large for an integer come to some integer, too
         cells = np.rint((axes - low[:, None]) / steps[:, None]).astype(np.int64)
-    number = _interleaved(cells & (1 << _BITS) - 1)
+    number = _interleaved((cells & (1 << _BITS) - 1).astype(np.int32))
     if number.max() < 1 << 16:
         number = number.astype(np.uint16)  # is sorted in less time
     order = np.argsort(number, kind="stable")

@@ -11,7 +11,7 @@ import numpy as np
 from ..atoms.images import Images
 from ..model.descriptors.se_cluster import SeClusterSpec
 from ..model.equations.se_cluster import coefficients
-from ..model.neighbors import surroundings
+from ..model.neighbors import Neighbors
 from ..model.spec import ModelSpec
 from ..model.weights import Weights
 from ..typing import Floats, Integers
@@ -68,8 +68,8 @@ class Contributions:
     """
 
     def __init__(self, spec: ModelSpec, weights: Weights, images: Images, real: str) -> None:
-        d = spec.family(SeClusterSpec)
-        self._spec, self._weights, self._rcut = spec, weights, d.rcut
+        self._d = d = spec.family(SeClusterSpec)
+        self._spec, self._weights = spec, weights
         # rows of atoms that are near each other
         cubes = np.floor(images.positions[images.originals] / _CUBE)
         self._atoms = np.lexsort(cubes.T)
@@ -83,7 +83,9 @@ class Contributions:
         """Coefficients (atoms, (lmax + 1)^2, n_radial), filled for those that points see."""
         if self._known.all():
             return self._table
-        seen = self.bins.between(points.min(axis=0) - self._rcut, points.max(axis=0) + self._rcut)
+        seen = self.bins.between(
+            points.min(axis=0) - self._d.rcut, points.max(axis=0) + self._d.rcut
+        )
         needed = np.zeros_like(self._known)
         needed[seen // _TOGETHER] = True
         with self._lock:
@@ -94,6 +96,31 @@ class Contributions:
         return self._table
 
     def _of(self, images: Images, atoms: Integers) -> Floats:
-        around = surroundings(self._spec, images, atoms)
+        n = len(atoms)
+        if self._d.exact:  # these ask for what their neighbours are like
+            _, parents = self._around(images, atoms)
+            atoms = np.concatenate([atoms, np.setdiff1d(parents[parents >= 0], atoms)])
+        around, parents = self._around(images, atoms)
         element = self._spec.places[images.types[images.originals[atoms]]]
-        return coefficients(self._spec, self._weights, around, element[None])[0]
+        # the places of neighbours among these atoms, beyond them those of others
+        places = np.full(len(self._atoms) + 1, len(atoms))
+        places[atoms] = np.arange(len(atoms))
+        places[-1] = -1
+        nlist = places[parents]
+        found = coefficients(self._spec, self._weights, around, element[None], nlist[None])
+        return found[0, :n]
+
+    def _around(self, images: Images, atoms: Integers) -> tuple[Neighbors, Integers]:
+        """The other atoms around some, and which atoms (n, neighbours) they are, -1 for none."""
+        own = images.originals[atoms]
+        atom, other, _ = images.pairs(images.positions[own], self._d.rcut_env)
+        apart = other != own[atom]
+        atom, other = atom[apart], other[apart]
+        count = np.bincount(atom, minlength=len(own))
+        slot = np.arange(len(atom)) - np.repeat(np.cumsum(count) - count, count)
+        shape = len(own), max(count.max(initial=0), 1)
+        vector, element, parents = np.zeros((*shape, 3)), np.full(shape, -1), np.full(shape, -1)
+        vector[atom, slot] = images.positions[other] - images.positions[own[atom]]
+        element[atom, slot] = self._spec.places[images.types[other]]
+        parents[atom, slot] = images.parents[other]
+        return Neighbors(vector[None], element[None]), parents

@@ -26,7 +26,6 @@ __all__ = [
     "neighbor_list",
     "neighbors",
     "of_neighbors",
-    "surroundings",
 ]
 
 
@@ -112,37 +111,6 @@ class Neighbors(NamedTuple):
     def first(self, n: int | None) -> Neighbors:
         """Those of the first so many centres; all where it is None."""
         return Neighbors(self.vector[:, :n, ...], self.element[:, :n, ...])
-
-
-def surroundings(spec: ModelSpec, images: Images, atoms: Integers) -> Neighbors:
-    """Look up what the contributions of some atoms depend on: the others within ``rcut_env``.
-
-    Parameters
-    ----------
-    spec : ModelSpec
-        Of the family ``se_cluster``.
-    images : Images
-        The structure, with images that far.
-    atoms : np.ndarray
-        (n,) which of its atoms.
-
-    Returns
-    -------
-    Neighbors
-        Of one frame whose centres are these atoms.
-    """
-    own = images.originals[atoms]
-    rcut = spec.family(SeClusterSpec).rcut_env
-    atom, other, _ = images.pairs(images.positions[own], rcut)
-    apart = other != own[atom]
-    atom, other = atom[apart], other[apart]
-    count = np.bincount(atom, minlength=len(own))
-    slot = np.arange(len(atom)) - np.repeat(np.cumsum(count) - count, count)
-    vector = np.zeros((len(own), max(count.max(initial=0), 1), 3))
-    element = np.full(vector.shape[:2], -1)
-    vector[atom, slot] = images.positions[other] - images.positions[own[atom]]
-    element[atom, slot] = spec.places[images.types[other]]
-    return Neighbors(vector[None], element[None])
 
 
 def neighbors(spec: ModelSpec, coord: Array, atype: Array, nlist: Array) -> Neighbors:

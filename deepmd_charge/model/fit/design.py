@@ -23,7 +23,7 @@ from ...typing import Floats, Integers
 from ..descriptors.se_cluster import SeClusterSpec
 from ..equations.moments import of_directions
 from ..equations.se_cluster import environment, features
-from ..neighbors import Neighbors, surroundings
+from ..neighbors import Neighbors
 from ..spec import ModelSpec
 from ..weights import Weights
 
@@ -234,6 +234,17 @@ class Surroundings:
 
 def _around(spec: ModelSpec, images: Images) -> Iterator[Neighbors]:
     """Yield the other atoms around each atom, in blocks of atoms."""
-    for start in range(0, len(images.originals), _ATOMS):
-        stop = min(start + _ATOMS, len(images.originals))
-        yield surroundings(spec, images, np.arange(start, stop))
+    d = spec.family(SeClusterSpec)
+    first = images.originals
+    for start in range(0, len(first), _ATOMS):
+        own = first[start : start + _ATOMS]
+        atom, other, _ = images.pairs(images.positions[own], d.rcut_env)
+        apart = other != own[atom]
+        atom, other = atom[apart], other[apart]
+        count = np.bincount(atom, minlength=len(own))
+        slot = np.arange(len(atom)) - np.repeat(np.cumsum(count) - count, count)
+        vector = np.zeros((len(own), max(count.max(initial=0), 1), 3))
+        element = np.full(vector.shape[:2], -1)
+        vector[atom, slot] = images.positions[other] - images.positions[own[atom]]
+        element[atom, slot] = spec.places[images.types[other]]
+        yield Neighbors(vector[None], element[None])
