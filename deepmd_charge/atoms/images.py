@@ -113,7 +113,9 @@ class Images:
 
     def _wrapped(self, positions: Floats) -> Floats:
         fractions = place(positions, self._inverse)
-        return fractions - np.floor(fractions) * self._pbc
+        for axis in np.flatnonzero(self._pbc):
+            fractions[:, axis] -= np.floor(fractions[:, axis])
+        return fractions
 
     def along(self, points: Floats) -> Floats:
         """Coordinates (n, 3), A, of points along the cell's vectors, to about the last digit."""
