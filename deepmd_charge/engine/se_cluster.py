@@ -19,8 +19,9 @@ from .family import Family, Function
 
 __all__ = ["Contributions", "SeCluster"]
 
-# Atoms whose coefficients are computed together, and the cubes (A) in which these lie.
-_TOGETHER, _CUBE = 64, 10.0
+# Atoms whose coefficients are computed together, more where they ask for their neighbours'
+# surroundings, and the cubes (A) in which these lie.
+_TOGETHER, _MORE, _CUBE = 64, 256, 10.0
 
 
 class SeCluster(Family):
@@ -76,21 +77,22 @@ class Contributions:
         self.bins = images.binned(np.argsort(self._atoms)[images.parents], d.rcut)
         # memory that nobody writes to takes no room
         self._table = np.empty((len(self._atoms), (d.lmax + 1) ** 2, d.n_radial), real)
-        self._known = np.zeros(-(-len(self._atoms) // _TOGETHER), dtype=bool)
+        self._together = _MORE if d.exact else _TOGETHER
+        self._known = np.zeros(-(-len(self._atoms) // self._together), dtype=bool)
         self._lock = threading.Lock()
 
     def near(self, images: Images, points: Floats) -> Floats:
         """Coefficients (atoms, (lmax + 1)^2, n_radial), filled for those that points see."""
         if self._known.all():
             return self._table
-        seen = self.bins.between(
-            points.min(axis=0) - self._d.rcut, points.max(axis=0) + self._d.rcut
-        )
+        # a little more than the kernel takes: it multiplies by zero, but not what is no number
+        reach = self._d.rcut + 1e-3
+        seen = self.bins.between(points.min(axis=0) - reach, points.max(axis=0) + reach)
         needed = np.zeros_like(self._known)
-        needed[seen // _TOGETHER] = True
+        needed[seen // self._together] = True
         with self._lock:
             for part in np.flatnonzero(needed & ~self._known):
-                rows = slice(part * _TOGETHER, (part + 1) * _TOGETHER)
+                rows = slice(part * self._together, (part + 1) * self._together)
                 self._table[rows] = self._of(images, self._atoms[rows])
                 self._known[part] = True
         return self._table
