@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Neighbors",
+    "around_atoms",
     "distances",
     "elements",
     "list_of_images",
@@ -27,6 +29,9 @@ __all__ = [
     "neighbors",
     "of_neighbors",
 ]
+
+# Atoms whose surroundings are worked out together.
+_ATOMS = 256
 
 
 def neighbor_list(
@@ -78,7 +83,7 @@ def list_of_images(
         places = np.argsort(order)
         positions, types = positions[order], types[order]
         centres = np.concatenate([points, positions[: first.sum()]])
-        seen = max(reach, d.rcut_env)
+        seen = max(reach, d.rcut_env, d.rcut_product)
     centre, atom, _ = images.pairs(centres, seen)
     place = n + places[atom]
     centre, place = centre[place != centre], place[place != centre]
@@ -140,6 +145,38 @@ def neighbors(spec: ModelSpec, coord: Array, atype: Array, nlist: Array) -> Neig
     vector = vector - coord[:, : nlist.shape[1], None, :]
     vector = xp.where((element >= 0)[..., None], vector, xp.zeros_like(vector))
     return Neighbors(vector, element)
+
+
+def around_atoms(spec: ModelSpec, images: Images) -> Iterator[tuple[Neighbors, Integers]]:
+    """Yield the other atoms around each atom of ``se_cluster``, in blocks of atoms.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    images : Images
+        With images as far as an atom sees, at least.
+
+    Yields
+    ------
+    around : Neighbors
+        Of one frame, (1, atoms, neighbours).
+    element : np.ndarray
+        (1, atoms) the place of each atom among the elements.
+    """
+    d = spec.family(SeClusterSpec)
+    reach = max(d.rcut_env, d.rcut_product)
+    for start in range(0, len(images.originals), _ATOMS):
+        own = images.originals[start : start + _ATOMS]
+        atom, other, _ = images.pairs(images.positions[own], reach)
+        apart = other != own[atom]
+        atom, other = atom[apart], other[apart]
+        count = np.bincount(atom, minlength=len(own))
+        slot = np.arange(len(atom)) - np.repeat(np.cumsum(count) - count, count)
+        vector = np.zeros((len(own), max(count.max(initial=0), 1), 3))
+        element = np.full(vector.shape[:2], -1)
+        vector[atom, slot] = images.positions[other] - images.positions[own[atom]]
+        element[atom, slot] = spec.places[images.types[other]]
+        yield Neighbors(vector[None], element[None]), spec.places[images.types[own]][None]
 
 
 def elements(spec: ModelSpec, atype: Array) -> Array:

@@ -49,8 +49,11 @@ def shapes(spec: ModelSpec, superposed: bool = False) -> dict[str, Sizes]:
     channels of the neighbours, F features of all l and n radial functions:
 
     ================================================  =====================================
-    ``environment.mean``                              (Z k,) of the neighbours' moments of l = 0
-    ``environment.channels[l]``                       (Z k, C), for l = 0 ... lmax
+    ``environment.mean``                              (Z, Z k) of the neighbours' moments of l = 0
+    ``environment.components[l]``                     (Z, Z k, C), for l = 0 ... lmax
+    ``multiplied.mean``, ``.components[l]``           the same of the channels that are multiplied
+    ``pair.mean``, ``.components[l]``                 the same of their products
+    ``triple.mean``, ``.components[l]``               the same of products of three
     ``contribution.coefficients``                     (Z, F, n) e/A^3, l by l
     ``contribution.electrons``                        (Z,) of an atom, where they are exact
     ``contribution.transfer``                         (Z, features of l = 0, n_transfer) what
@@ -105,16 +108,28 @@ def _se_charge(spec: ModelSpec, n_elements: int) -> dict[str, Sizes]:
 
 def _se_cluster(spec: ModelSpec, n_elements: int) -> dict[str, Sizes]:
     d, out = spec.family(SeClusterSpec), dict[str, Sizes]()
-    if d.order:
-        n = n_elements * d.n_radial_env
-        out["environment.mean"] = (n,)
-        for l in range(d.lmax + 1):
-            out[f"environment.channels[{l}]"] = (n, d.channels(n_elements))
     features = d.n_features(n_elements)
-    out["contribution.coefficients"] = (n_elements, sum(features), d.n_radial)
+
+    def components(name: str, inputs: Sequence[int], outputs: Sequence[int]) -> None:
+        out[f"{name}.mean"] = (n_elements, inputs[0])
+        for l, (n_in, n_out) in enumerate(zip(inputs, outputs, strict=True)):
+            out[f"{name}.components[{l}]"] = (n_elements, n_in, n_out)
+
+    if d.order > 0:
+        n_in, n_out = n_elements * d.n_radial_env, d.channels(n_elements)
+        components("environment", [n_in] * len(features), [n_out] * len(features))
+    if d.order > 1:
+        n_in, n_out = n_elements * d.n_radial_env_product, d.multiplied(n_elements)
+        n_l = d.tops[0] + 1
+        components("multiplied", [n_in] * n_l, [n_out] * n_l)
+        components("pair", d.n_pairs(n_elements), [of_l[2] for of_l in features])
+    if d.order > 2:
+        components("triple", d.n_triples(n_elements), [of_l[3] for of_l in features])
+    total = sum(sum(of_l) for of_l in features)
+    out["contribution.coefficients"] = (n_elements, total, d.n_radial)
     if d.exact:
         out["contribution.electrons"] = (n_elements,)
-        out["contribution.transfer"] = (n_elements, features[0], d.n_transfer)
+        out["contribution.transfer"] = (n_elements, sum(features[0]), d.n_transfer)
     return out
 
 

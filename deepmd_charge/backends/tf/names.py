@@ -19,6 +19,9 @@ __all__ = ["graph_name", "graph_names", "weights_of"]
 _SCOPES = {
     "descriptor": "se_charge",
     "environment": "se_cluster_environment",
+    "multiplied": "se_cluster_multiplied",
+    "pair": "se_cluster_pair",
+    "triple": "se_cluster_triple",
     "contribution": "se_cluster",
     "fitting": "charge_fitting",
     "superposition": "saed",

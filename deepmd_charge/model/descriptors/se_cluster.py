@@ -25,7 +25,7 @@ class SeClusterSpec(DescriptorSpec):
 
     rcut: float = key(
         "How far the contribution of an atom reaches from its nucleus, in angstrom.",
-        5.0,
+        4.5,
         at_least(),
     )
     rcut_env: float = key(
@@ -34,15 +34,17 @@ class SeClusterSpec(DescriptorSpec):
         at_least(),
     )
     radial: str = key(
-        'The radial functions of the contributions: "bessel" (spherical Bessel functions of order '
-        'zero), or "chebyshev" (polynomials on an axis that resolves the surroundings of a nucleus '
-        "more finely).",
-        "bessel",
+        'The radial functions of the contributions: "chebyshev" (polynomials on an axis that '
+        'resolves the surroundings of a nucleus more finely), or "bessel" (spherical Bessel '
+        "functions of order zero).",
+        "chebyshev",
         one_of(*RADIAL_BASES),
     )
-    n_radial: int = key(
-        "The number of radial functions of the contributions.",
-        15,
+    n_radial: int = key("The number of radial functions of the contributions.", 16, at_least())
+    core: float = key(
+        'The length in angstrom below which "chebyshev" stops refining its axis: 1 for atoms '
+        "without sharp cores, 0.5 to 0.25 for O or H.",
+        0.5,
         at_least(),
     )
     radial_env: str = key(
@@ -51,32 +53,71 @@ class SeClusterSpec(DescriptorSpec):
     n_radial_env: int = key(
         "The number of radial functions of the neighbours, for each element.", 8, at_least()
     )
-    core: float = key(
-        'The length in angstrom below which "chebyshev" stops refining its axis.', 0.5, at_least()
-    )
     lmax: int = key(
         "The largest l of the spherical harmonics, 0 to 6.",
         6,
         Check(lambda value: 0 <= value <= LMAX, f"must lie between 0 and {LMAX}"),
     )
     n_channel: int = key(
-        "The number of channels, shared by all elements, that tell of an atom's neighbours, for "
-        "each l; at most n_radial_env times the number of elements are used.",
-        12,
+        "The number of channels, shared by all neighbouring elements, that tell of an atom's "
+        "neighbours, for each l: the principal components of their moments. At most n_radial_env "
+        "times the number of elements are used.",
+        8,
         at_least(),
     )
     order: int = key(
         "How many neighbours at a time change the contribution of an atom: 0 (none: every atom of "
-        "an element is the same sphere), 1 (a sum over neighbours), 2 (products of two such sums, "
-        "too).",
+        "an element is the same sphere), 1 (a sum over neighbours: crystals), 2 and 3 (products of "
+        "two and three such sums, too: disorder).",
         1,
-        Check(lambda value: 0 <= value <= 2, "must be 0, 1 or 2"),
+        Check(lambda value: 0 <= value <= 3, "must be 0, 1, 2 or 3"),
     )
-    n_product: int = key("The number of channels that take part in products.", 4, at_least())
+    rcut_product: float = key(
+        "How far neighbours take part in products, in angstrom.", 4.5, at_least()
+    )
+    n_radial_product: int = key(
+        "The number of radial functions of contributions by products, the smoothest ones; at most "
+        "n_radial are used.",
+        8,
+        at_least(),
+    )
+    n_radial_env_product: int = key(
+        "The number of radial functions of neighbours that take part in products, for each "
+        "element.",
+        6,
+        at_least(),
+    )
     lmax_product: int = key(
         "The largest l of the moments that are multiplied.",
+        4,
+        Check(lambda value: 0 <= value <= LMAX, f"must lie between 0 and {LMAX}"),
+    )
+    n_product: int = key(
+        "The number of channels that are multiplied, for each l, as for n_channel.",
+        4,
+        at_least(),
+    )
+    n_component: int = key(
+        "The number of principal components of the products of two that are used, for each l.",
+        32,
+        at_least(),
+    )
+    lmax_triple: int = key(
+        "The largest l of products of two, and of moments, that are multiplied to products of "
+        "three.",
         3,
         Check(lambda value: 0 <= value <= LMAX, f"must lie between 0 and {LMAX}"),
+    )
+    n_triple: int = key(
+        "The number of components of the products of two, for each l, that are multiplied to "
+        "products of three.",
+        6,
+        at_least(),
+    )
+    n_component_triple: int = key(
+        "The number of principal components of the products of three that are used, for each l.",
+        16,
+        at_least(),
     )
     electrons: str = key(
         '"free", or "exact": the density of every structure holds as many electrons as its atoms '
@@ -107,9 +148,17 @@ class SeClusterSpec(DescriptorSpec):
     precision: str = precision_key()
 
     @property
+    def sight(self) -> float:
+        """float: How far the contribution of an atom depends on its neighbours, A."""
+        both = max(self.rcut_env, self.rcut_product)
+        seen = [0.0, self.rcut_env, both, both][self.order]
+        # with exact electrons it depends on what its neighbours see
+        return seen + (self.rcut_env if self.exact else 0.0)
+
+    @property
     def reach(self) -> float:
         """float: How far the density at a grid point depends on atoms, A."""
-        return self.rcut + self.rcut_env * (2 if self.exact else 1)
+        return self.rcut + self.sight
 
     @property
     def exact(self) -> bool:
@@ -117,11 +166,15 @@ class SeClusterSpec(DescriptorSpec):
         return self.electrons == "exact"
 
     def check_together(self) -> None:
-        """Refuse more radial functions of transfers than there are of neighbours."""
+        """Refuse too few radial functions for exact electrons."""
         if self.exact and self.n_transfer > self.n_radial_env:
             raise ChargeError(
                 f"{self.where}/n_transfer {self.n_transfer} is more than n_radial_env "
                 f"{self.n_radial_env}; lower it"
+            )
+        if self.exact and self.n_radial < 2:
+            raise ChargeError(
+                f'{self.where}/n_radial must be 2 at least with electrons "exact"; raise it'
             )
 
     def basis(self, xp: Namespace, r: Array) -> list[Array]:
@@ -130,7 +183,13 @@ class SeClusterSpec(DescriptorSpec):
 
     def basis_env(self, xp: Namespace, r: Array) -> list[Array]:
         """Return the radial functions of the neighbours at r, each of the shape of r."""
-        return RADIAL_BASES[self.radial_env](xp, r, self.rcut_env, self.n_radial_env, self.core)
+        functions = RADIAL_BASES[self.radial_env]
+        return functions(xp, r, self.rcut_env, self.n_radial_env, self.core)
+
+    def basis_product(self, xp: Namespace, r: Array) -> list[Array]:
+        """Return the radial functions of neighbours that take part in products."""
+        functions = RADIAL_BASES[self.radial_env]
+        return functions(xp, r, self.rcut_product, self.n_radial_env_product, self.core)
 
     def integrals(self, power: int = 0) -> Floats:
         r"""The integrals :math:`4 \pi \int R_n r^{2+p} dr` of the radial functions, (n_radial,)."""
@@ -146,26 +205,59 @@ class SeClusterSpec(DescriptorSpec):
 
     def channels(self, n_elements: int) -> int:
         """The number of channels of each l."""
-        return min(self.n_channel, n_elements * self.n_radial_env)
+        return min(self.n_channel, n_elements * self.n_radial_env) if self.order else 0
 
-    def paths(self) -> list[tuple[int, int, int]]:
-        """The (l1, l2, l) of the products: of even sum, none above the sum of the others."""
-        if self.order < 2:
-            return []
-        top = min(self.lmax, self.lmax_product)
+    def multiplied(self, n_elements: int) -> int:
+        """The number of channels of each l that are multiplied."""
+        return min(self.n_product, n_elements * self.n_radial_env_product)
+
+    @property
+    def tops(self) -> tuple[int, int]:
+        """The largest l that is multiplied to products of two, and to products of three."""
+        pairs = min(self.lmax, self.lmax_product)
+        return pairs, min(pairs, self.lmax_triple)
+
+    def pairs(self, l: int) -> list[tuple[int, int]]:
+        """The (l1, l2), l1 <= l2, of the products of two moments that turn as l does."""
+        return [(l1, l2) for l1, l2 in _paths(l, self.tops[0]) if l1 <= l2]
+
+    def triples(self, l: int) -> list[tuple[int, int]]:
+        """The (l1, l2) of the products of a product of two and a moment that turn as l does."""
+        return _paths(l, self.tops[1])
+
+    def n_pairs(self, n_elements: int) -> list[int]:
+        """The number of products of two, for each l."""
+        n = self.multiplied(n_elements)
         return [
-            (l1, l2, l)
+            sum(n * (n + 1) // 2 if l1 == l2 else n * n for l1, l2 in self.pairs(l))
             for l in range(self.lmax + 1)
-            for l1 in range(top + 1)
-            for l2 in range(l1, top + 1)
-            if l2 - l1 <= l <= l1 + l2 and (l1 + l2 + l) % 2 == 0
         ]
 
-    def n_features(self, n_elements: int) -> list[int]:
-        """The number of features of an atom's surroundings for each l."""
-        channels = self.channels(n_elements)
-        pairs = min(self.n_product, channels)
-        counts = [(l == 0) + (channels if self.order else 0) for l in range(self.lmax + 1)]
-        for l1, l2, l in self.paths():
-            counts[l] += pairs * (pairs + 1) // 2 if l1 == l2 else pairs * pairs
-        return counts
+    def n_triples(self, n_elements: int) -> list[int]:
+        """The number of products of three, for each l."""
+        n, pairs = self.multiplied(n_elements), self.n_pairs(n_elements)
+        first = [min(self.n_triple, self.n_component, many) for many in pairs]
+        return [sum(first[l1] * n for l1, _ in self.triples(l)) for l in range(self.lmax + 1)]
+
+    def n_features(self, n_elements: int) -> list[list[int]]:
+        """The number of features of an atom's surroundings, by l and order."""
+        pairs, triples = self.n_pairs(n_elements), self.n_triples(n_elements)
+        return [
+            [
+                int(l == 0),
+                self.channels(n_elements),
+                min(self.n_component, pairs[l]) if self.order > 1 else 0,
+                min(self.n_component_triple, triples[l]) if self.order > 2 else 0,
+            ]
+            for l in range(self.lmax + 1)
+        ]
+
+
+def _paths(l: int, top: int) -> list[tuple[int, int]]:
+    """The (l1, l2) up to a largest one that couple to l: of even sum, none above the others'."""
+    return [
+        (l1, l2)
+        for l1 in range(top + 1)
+        for l2 in range(top + 1)
+        if abs(l1 - l2) <= l <= l1 + l2 and (l1 + l2 + l) % 2 == 0
+    ]

@@ -15,16 +15,30 @@ grid point is in the model's precision, the coefficients c of each atom always i
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from array_api_compat import array_namespace, device
 
 from ..descriptors.se_cluster import SeClusterSpec
-from ..kernels.arrays import Array
+from ..kernels.arrays import Array, Namespace
 from ..neighbors import Neighbors, distances, of_neighbors
 from ..spec import ModelSpec
 from ..weights import Weights
 from .moments import coupled, moments, of_directions
 
-__all__ = ["coefficients", "density", "electrons", "environment", "features"]
+__all__ = [
+    "coefficients",
+    "density",
+    "electrons",
+    "environment",
+    "features",
+    "multiplied",
+    "multiplied_channels",
+    "pair_components",
+    "pairs",
+    "triples",
+]
 
 
 def density(
@@ -85,7 +99,7 @@ def coefficients(
     own = xp.take(table, xp.reshape(place, (-1,)), axis=0)
     own = xp.reshape(own, (*element.shape, *table.shape[1:]))
     parts, start = [], 0
-    phi = features(spec, weights, around)
+    phi = features(spec, weights, around, element)
     for of_l in phi:
         stop = start + of_l.shape[-1]
         parts.append(xp.matmul(of_l, own[..., start:stop, :]))
@@ -145,20 +159,23 @@ def electrons(
     return xp.reshape(held, element.shape) + xp.sum(share * apart, axis=(-2, -1))
 
 
-def features(spec: ModelSpec, weights: Weights, around: Neighbors) -> list[Array]:
+def features(spec: ModelSpec, weights: Weights, around: Neighbors, element: Array) -> list[Array]:
     r"""What the contribution of an atom is linear in: tensors of its surroundings.
 
     .. math::
-        B_{c,lm} &= \sum_{zk} A_{zk,lm} M^l_{zk,c} \\
-        \Phi^l_m &= \Big[ \delta_{l0}, \; B_{c,lm}, \; \sum_{m_1 m_2}
-            G^{l_1 l_2 l}_{m_1 m_2 m} B_{c,l_1 m_1} B_{c',l_2 m_2} \Big]
+        B_c &= \sum_{zk} A_{zk} M_{zk,c}, \qquad D_c = \sum_{zk} A'_{zk} M'_{zk,c} \\
+        P_q &= \sum_{cc'} (D_c \otimes D_{c'}) \, T_{cc',q}, \qquad
+        S_q = \sum_{pc} (P_p \otimes D_c) \, T'_{pc,q} \\
+        \Phi^l &= [ \delta_{l0}, \; B, \; P, \; S ]
 
-    with the mean of A subtracted for l = 0. Of the products with l1 = l2 those with c <= c'
-    are taken.
+    for each l, m, with the products that turn as l does, of :func:`.moments.coupled`; those of
+    two channels of one l with c <= c', and of P only the first ones. A are the moments of the
+    neighbours, A' those of closer ones. M, M', T and T' are of the element of the atom; before
+    them the means of A, A' and of the products are subtracted for l = 0.
 
     Parameters
     ----------
-    spec, weights, around
+    spec, weights, around, element
         As for :func:`density`.
 
     Returns
@@ -170,47 +187,129 @@ def features(spec: ModelSpec, weights: Weights, around: Neighbors) -> list[Array
     table = weights["contribution.coefficients"]
     xp = array_namespace(around.vector)
     one = xp.ones((*around.vector.shape[:2], 1, 1), dtype=table.dtype, device=device(table))
-    if not d.order:
-        return [one] + [
-            xp.zeros((*one.shape[:2], 2 * l + 1, 0), dtype=table.dtype, device=device(table))
-            for l in range(1, d.lmax + 1)
-        ]
-    a = environment(spec, weights, around)
-    b = []
-    for l in range(d.lmax + 1):
-        of_l = a[..., l * l : (l + 1) ** 2, :]
-        of_l = of_l - weights["environment.mean"] if l == 0 else of_l
-        b.append(xp.matmul(of_l, weights[f"environment.channels[{l}]"]))
-    phi = [[one, b[0]], *([of_l] for of_l in b[1:])]
-    n = min(d.n_product, b[0].shape[-1])
-    for l1, l2, l in d.paths():
-        pairs = [(i, j) for i in range(n) for j in range(i if l1 == l2 else 0, n)]
-        first, second = (
-            xp.matrix_transpose(xp.stack([of_l[..., pair[k]] for pair in pairs], axis=-1))
-            for k, of_l in enumerate((b[l1], b[l2]))
-        )
-        phi[l].append(xp.matrix_transpose(coupled(first, second, (l1, l2, l))))
+    phi: list[list[Array]] = [[one] if l == 0 else [] for l in range(d.lmax + 1)]
+    if d.order == 0:
+        empty = [one[..., :0]] * (2 * d.lmax + 1)
+        return [one, *(xp.concat(empty[: 2 * l + 1], axis=-2) for l in range(1, d.lmax + 1))]
+    for l, of_l in enumerate(environment(spec, around, table.dtype)):
+        phi[l].append(components(of_l, weights, "environment", l, element))
+    if d.order > 1:
+        channels = multiplied_channels(spec, weights, around, element)
+        two = pair_components(spec, weights, channels, element)
+        for l, of_l in enumerate(two):
+            phi[l].append(of_l)
+    if d.order > 2:
+        for l, of_l in enumerate(triples(spec, two, channels)):
+            phi[l].append(components(of_l, weights, "triple", l, element))
     return [xp.concat(of_l, axis=-1) for of_l in phi]
 
 
-def environment(spec: ModelSpec, weights: Weights, around: Neighbors) -> Array:
-    r"""The moments of the surroundings of atoms.
+def multiplied_channels(
+    spec: ModelSpec, weights: Weights, around: Neighbors, element: Array
+) -> list[Array]:
+    """The channels D of the neighbours that are multiplied, up to the largest l of these."""
+    a = multiplied(spec, around, weights["contribution.coefficients"].dtype)
+    return [components(of_l, weights, "multiplied", l, element) for l, of_l in enumerate(a)]
 
-    .. math:: A_{I,zk,lm} = \sum_{J \in z} Q_k(r_{IJ}) Y_{lm}(\mathbf u_{IJ})
+
+def components(a: Array, weights: Weights, name: str, l: int, element: Array) -> Array:
+    """Components (..., 2 l + 1, C) of tensors a (..., 2 l + 1, n), by the element of the centre."""
+    xp = array_namespace(a)
+    matrices = weights[f"{name}.components[{l}]"]
+    out = xp.zeros((*a.shape[:-1], matrices.shape[-1]), dtype=a.dtype, device=device(a))
+    for z in range(matrices.shape[0]):
+        centred = a - weights[f"{name}.mean"][z, :] if l == 0 else a
+        found = xp.matmul(centred, matrices[z, :, :])
+        out = xp.where((element == z)[..., None, None], found, out)
+    return out
+
+
+def pair_components(
+    spec: ModelSpec, weights: Weights, channels: list[Array], element: Array
+) -> list[Array]:
+    """The components of the products of two of some channels, for each l."""
+    two = pairs(spec, channels)
+    return [components(of_l, weights, "pair", l, element) for l, of_l in enumerate(two)]
+
+
+def pairs(spec: ModelSpec, channels: list[Array]) -> list[Array]:
+    """All products P of two channels: for each l (..., 2 l + 1, products)."""
+    d = spec.family(SeClusterSpec)
+    xp = array_namespace(channels[0])
+    out = []
+    for l in range(d.lmax + 1):
+        parts = []
+        for l1, l2 in d.pairs(l):
+            first, second = channels[l1], channels[l2]
+            n = first.shape[-1]
+            taken = [(i, j) for i in range(n) for j in range(i if l1 == l2 else 0, n)]
+            parts.append(_product(first, second, taken, (l1, l2, l)))
+        out.append(xp.concat(parts, axis=-1))
+    return out
+
+
+def triples(spec: ModelSpec, two: list[Array], channels: list[Array]) -> list[Array]:
+    """All products of a component of products of two and a channel, as :func:`pairs`."""
+    d = spec.family(SeClusterSpec)
+    xp = array_namespace(channels[0])
+    out = []
+    for l in range(d.lmax + 1):
+        parts = []
+        for l1, l2 in d.triples(l):
+            first, second = two[l1], channels[l2]
+            n = min(d.n_triple, first.shape[-1])
+            taken = [(i, j) for i in range(n) for j in range(second.shape[-1])]
+            parts.append(_product(first, second, taken, (l1, l2, l)))
+        out.append(xp.concat(parts, axis=-1))
+    return out
+
+
+def _product(
+    first: Array, second: Array, taken: list[tuple[int, int]], ls: tuple[int, int, int]
+) -> Array:
+    """Products (..., 2 l3 + 1, taken) of channels (..., 2 l1 + 1, k) and (..., 2 l2 + 1, k)."""
+    xp = array_namespace(first)
+    a = xp.stack([first[..., i] for i, _ in taken], axis=-2)
+    b = xp.stack([second[..., j] for _, j in taken], axis=-2)
+    return xp.matrix_transpose(coupled(a, b, ls))
+
+
+def environment(spec: ModelSpec, around: Neighbors, dtype: Any) -> list[Array]:
+    r"""The moments :math:`A_{zk,lm} = \sum_{J \in z} Q_k(r_J) Y_{lm}(\mathbf u_J)` of neighbours.
 
     Parameters
     ----------
-    spec, weights, around
-        As for :func:`density`.
+    spec : ModelSpec
+    around : Neighbors
+        The other atoms around each atom.
+    dtype : dtype
+        Of the result.
 
     Returns
     -------
-    array
-        (frames, centres, (lmax + 1)^2, elements and radial functions)
+    list of array
+        For each l (frames, centres, 2 l + 1, elements and radial functions).
     """
     d = spec.family(SeClusterSpec)
-    vector, r = distances(weights["contribution.coefficients"].dtype, around)
+    return _moments(spec, around, dtype, d.basis_env, d.lmax)
+
+
+def multiplied(spec: ModelSpec, around: Neighbors, dtype: Any) -> list[Array]:
+    """The moments A' of the neighbours that take part in products; as :func:`environment`."""
+    d = spec.family(SeClusterSpec)
+    return _moments(spec, around, dtype, d.basis_product, d.tops[0])
+
+
+def _moments(
+    spec: ModelSpec,
+    around: Neighbors,
+    dtype: Any,
+    basis: Callable[[Namespace, Array], list[Array]],
+    lmax: int,
+) -> list[Array]:
+    vector, r = distances(dtype, around)
     xp = array_namespace(r)
-    functions = [xp.stack(d.basis_env(xp, r), axis=-1)] * len(spec.elements)
-    ylm = of_directions(vector, r, d.lmax, d.eps)
-    return xp.concat(moments(functions, ylm, around.element), axis=-1)
+    functions = [xp.stack(basis(xp, r), axis=-1)] * len(spec.elements)
+    ylm = of_directions(vector, r, lmax, spec.descriptor.eps)
+    a = xp.concat(moments(functions, ylm, around.element), axis=-1)
+    return [a[..., l * l : (l + 1) ** 2, :] for l in range(lmax + 1)]

@@ -17,7 +17,8 @@ from ..descriptors.se_cluster import SeClusterSpec
 from ..kernels.radial import cutoff
 from ..spec import ModelSpec
 from ..weights import Weights, shapes
-from .design import Columns, Surroundings, environment_of
+from .channels import set_channels
+from .design import Columns, Surroundings
 from .ridge import NormalEquations, Ridge, Solution, choose
 
 if TYPE_CHECKING:
@@ -25,9 +26,9 @@ if TYPE_CHECKING:
 
 __all__ = ["ClusterFit", "Sample", "fit_cluster"]
 
-# Directions of the neighbours' radial space whose variance is below this share of the largest
-# are damped instead of blown up by the whitening.
-_WHITEN_FLOOR = 1e-3
+# Cost of a coefficient by how many neighbours at a time it tells of, beside the ridge's weight of
+# products.
+_COSTS = [1e-2, 1.0, 1.0, 3.0]
 # Most coefficients whose normal equations are kept, and the memory of them, bytes.
 _MOST, _MEMORY = 10_000, 2.5e9
 _FOLDS = 5
@@ -125,9 +126,10 @@ def fit_cluster(
     arrays: dict[str, Floats] = {name: np.zeros(s) for name, s in _sizes(spec).items()}
     if electrons is not None:
         arrays["contribution.electrons"] = electrons
-    structures = _channels(spec, arrays, samples)
+    structures, atoms = _structures(spec, samples())
+    set_channels(spec, arrays, atoms)
     columns = Columns(spec)
-    n_columns = len(columns.products)
+    n_columns = len(columns.of_columns)
     n_points = sum(structures.values())
     if n_columns > _MOST:
         raise ChargeError(
@@ -152,53 +154,44 @@ def fit_cluster(
         )
     arrays["neighbor_range.low"], arrays["neighbor_range.high"] = counts
     strength = d.ridge if d.ridge is not None or n_folds > 1 else 0.0
-    solution = choose(equations, columns.products, strength, told)
+    solution = choose(
+        equations, _costs(columns, equations), columns.of_columns == 2, strength, told
+    )
     arrays |= columns.arrays(solution.coefficients)
     arrays["fitting.residual"] = np.array(max(solution.rmse, 1e-12))
     return ClusterFit(arrays, solution, n_points, len(structures), n_folds, by_structure)
+
+
+def _costs(columns: Columns, equations: NormalEquations) -> Floats:
+    """What a unit of each coefficient costs, (columns,).
+
+    It is the same for all that change spheres of electrons, little for the spheres
+    themselves. What passes between neighbours has another unit, and its own variance.
+    """
+    scale = equations.scale
+    spheres = columns.of_columns == 0
+    costs = np.full(len(scale), scale[spheres].mean())
+    if columns.n_passing:
+        costs[-columns.n_passing :] = scale[-columns.n_passing :]
+    return np.array(_COSTS)[columns.of_columns] * costs
 
 
 def _sizes(spec: ModelSpec) -> dict[str, tuple[int, ...]]:
     return {name: tuple(n or 0 for n in size) for name, size in shapes(spec).items()}
 
 
-def _channels(
-    spec: ModelSpec, arrays: dict[str, Floats], samples: Callable[[], Iterable[Sample]]
-) -> dict[bytes, int]:
-    """Set the channels to the largest principal components; returns the points of structures."""
+def _structures(
+    spec: ModelSpec, samples: Iterable[Sample]
+) -> tuple[dict[bytes, int], list[Images]]:
+    """The number of points of each structure, and their atoms."""
     d = spec.family(SeClusterSpec)
-    structures: dict[bytes, int] = {}
-    n = len(spec.elements) * d.n_radial_env
-    total, mean = np.zeros((d.lmax + 1, n, n)), np.zeros(n)
-    n_atoms = 0
-    for sample in samples():
-        known = structures.setdefault(sample.structure, 0)
-        structures[sample.structure] += len(sample.values)
-        if known or not d.order:
-            continue
-        images = Images(sample.atoms, sample.types, d.rcut_env)
-        a = environment_of(spec, Weights(spec, arrays), images)
-        n_atoms += len(a)
-        mean += a[:, 0].sum(axis=0)
-        for l in range(d.lmax + 1):
-            of_l = a[:, l * l : (l + 1) ** 2].reshape(-1, n)
-            total[l] += of_l.T @ of_l / (2 * l + 1)
-    if n_atoms:
-        arrays["environment.mean"] = mean = mean / n_atoms
-        total[0] -= n_atoms * np.outer(mean, mean)
-        for l in range(d.lmax + 1):
-            arrays[f"environment.channels[{l}]"] = _whitened(
-                total[l] / n_atoms, d.channels(len(spec.elements))
-            )
-    return structures
-
-
-def _whitened(covariance: Floats, n: int) -> Floats:
-    """The n largest principal components, in units of their standard deviations."""
-    variance, vectors = np.linalg.eigh(covariance)
-    variance = np.maximum(variance, 0.0)
-    floor = _WHITEN_FLOOR * variance.max() + np.finfo(np.float64).tiny
-    return (vectors / np.sqrt(variance + floor))[:, ::-1][:, :n]
+    points: dict[bytes, int] = {}
+    atoms = []
+    for sample in samples:
+        if sample.structure not in points:
+            atoms.append(Images(sample.atoms, sample.types, max(d.rcut_env, d.rcut_product)))
+        points[sample.structure] = points.get(sample.structure, 0) + len(sample.values)
+    return points, atoms
 
 
 def _add_all(

@@ -12,7 +12,6 @@ columns for what passes between neighbours come after them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -22,15 +21,16 @@ from ...atoms.images import Images
 from ...typing import Floats, Integers
 from ..descriptors.se_cluster import SeClusterSpec
 from ..equations.moments import of_directions
-from ..equations.se_cluster import environment, features
-from ..neighbors import Neighbors
+from ..equations.se_cluster import features
+from ..neighbors import around_atoms
 from ..spec import ModelSpec
 from ..weights import Weights
 
-__all__ = ["Columns", "Surroundings", "environment_of"]
+__all__ = ["Columns", "Surroundings"]
 
-# Atoms whose surroundings are worked out together.
-_ATOMS = 256
+# Places at which radial functions are made orthonormal, as if nuclei were so wide (A): what is
+# near to them counts for more than its volume.
+_NODES, _NUCLEUS = 2000, 0.3
 
 
 @dataclass(frozen=True)
@@ -56,70 +56,79 @@ class Columns:
     @property
     def n_scalars(self) -> int:
         """int: Features of l = 0."""
-        return self._d.n_features(self.n_elements)[0]
+        return sum(self._d.n_features(self.n_elements)[0])
+
+    @cached_property
+    def functions(self) -> Floats:
+        """Combinations of the radial functions that are orthonormal, (n_radial, n_radial)."""
+        d = self._d
+        r = np.linspace(0.0, d.rcut, _NODES)
+        weight = np.sqrt((r**2 + _NUCLEUS**2) * d.rcut / _NODES)
+        triangle = np.linalg.qr(np.stack(d.basis(np, r), axis=1) * weight[:, None])[1]
+        return np.linalg.inv(triangle)
 
     @cached_property
     def neutral(self) -> Floats:
-        """Combinations of the radial functions that hold no electrons, (n_radial, n_radial - 1)."""
-        vectors = np.linalg.svd(self._d.carrier()[None])[2]
-        return vectors[1:].T
+        """Combinations of these that hold no electrons, smooth ones first, (n_radial, ... - 1)."""
+        held = self._d.integrals() @ self.functions
+        differences = held[0] * np.eye(len(held))[:, 1:]
+        differences[0] = -held[1:]
+        return np.linalg.qr(differences)[0]
 
     @cached_property
     def orders(self) -> Integers:
-        """How many neighbours at a time each feature tells of, (features,): 0, 1 or 2."""
-        d = self._d
-        channels = d.channels(self.n_elements) if d.order else 0
-        orders: list[int] = []
-        for l, n in enumerate(d.n_features(self.n_elements)):
-            first = [0] * (l == 0) + [1] * channels
-            orders += first + [2] * (n - len(first))
-        return np.array(orders)
+        """How many neighbours at a time each feature tells of, (features,): 0 to 3."""
+        counts = self._d.n_features(self.n_elements)
+        return np.concatenate([np.repeat([0, 1, 2, 3], of_l) for of_l in counts])
 
     @cached_property
-    def products(self) -> Integers:
-        """Which columns are of products, (columns,) bool."""
-        d, n = self._d, self.n_scalars
-        many = self.orders == 2
-        if not d.exact:
-            return np.tile(np.repeat(many, d.n_radial), self.n_elements)
-        of_element = [np.repeat(many[:n], d.n_radial - 1), np.repeat(many[n:], d.n_radial)]
-        passing = np.repeat(many[:n], d.n_transfer)
-        parts = [np.tile(np.concatenate(of_element), self.n_elements)]
-        return np.concatenate([*parts, np.tile(passing, self.n_elements)])
+    def taken(self) -> Integers:
+        """Which (feature, combination of radial functions) have a column, bool."""
+        d = self._d
+        taken = np.ones((len(self.orders), d.n_radial), dtype=bool)
+        taken[self.orders > 1, d.n_radial_product :] = False
+        if d.exact:  # one combination less, in the place of the first
+            taken[: self.n_scalars, -1] = False
+        return taken
+
+    @cached_property
+    def of_columns(self) -> Integers:
+        """How many neighbours at a time each column tells of, (columns,)."""
+        passing = np.repeat(self.orders[: self.n_scalars], self._d.n_transfer)
+        of_element = np.broadcast_to(self.orders[:, None], self.taken.shape)[self.taken]
+        parts = [np.tile(of_element, self.n_elements)]
+        return np.concatenate([*parts, np.tile(passing, self.n_elements if self._d.exact else 0)])
+
+    @property
+    def n_passing(self) -> int:
+        """int: Columns, the last ones, of what passes between neighbours."""
+        d = self._d
+        return self.n_elements * self.n_scalars * d.n_transfer if d.exact else 0
 
     def of(self, rows: Floats, passing: Floats | None) -> Floats:
         """Columns (n, columns) of rows (n, elements, features, n_radial).
 
         `passing` (n, elements * scalars * n_transfer) is what neighbours exchange.
         """
-        n = len(rows)
-        if passing is None:
-            return rows.reshape(n, -1)
-        first = rows[:, :, : self.n_scalars] @ self.neutral
-        rest = rows[:, :, self.n_scalars :]
-        parts = [part.reshape(n, self.n_elements, -1) for part in (first, rest)]
-        return np.concatenate([np.concatenate(parts, axis=2).reshape(n, -1), passing], axis=1)
+        if passing is not None:
+            scalars = rows[:, :, : self.n_scalars]
+            scalars[..., :-1] = scalars @ self.neutral
+        parts = [rows[:, :, self.taken].reshape(len(rows), -1)]
+        return np.concatenate(parts if passing is None else [*parts, passing], axis=1)
 
     def arrays(self, found: Floats) -> dict[str, Floats]:
         """The arrays of the model by their names, of a solution (columns,)."""
         d, n = self._d, self.n_scalars
-        shape = (self.n_elements, len(self.orders), d.n_radial)
-        if not d.exact:
-            return {"contribution.coefficients": found.reshape(shape)}
-        transfer = (self.n_elements, n, d.n_transfer)
-        found, passing = np.split(found, [len(found) - int(np.prod(transfer))])
-        first, rest = np.split(found.reshape(self.n_elements, -1), [n * (d.n_radial - 1)], axis=1)
-        first = first.reshape(self.n_elements, n, -1) @ self.neutral.T
-        rest = rest.reshape(self.n_elements, -1, d.n_radial)
-        return {
-            "contribution.coefficients": np.concatenate([first, rest], axis=1),
-            "contribution.transfer": passing.reshape(transfer),
-        }
-
-
-def environment_of(spec: ModelSpec, weights: Weights, images: Images) -> Floats:
-    """The moments of the surroundings of all atoms, (atoms, (lmax + 1)^2, moments)."""
-    return np.concatenate([environment(spec, weights, a)[0] for a in _around(spec, images)])
+        found, passing = np.split(found, [len(found) - self.n_passing])
+        table = np.zeros((self.n_elements, *self.taken.shape))
+        table[:, self.taken] = found.reshape(self.n_elements, -1)
+        if d.exact:
+            table[:, :n] = table[:, :n, :-1] @ self.neutral.T
+        arrays = {"contribution.coefficients": table @ self.functions.T}
+        if d.exact:
+            shape = self.n_elements, n, d.n_transfer
+            arrays["contribution.transfer"] = passing.reshape(shape)
+        return arrays
 
 
 class Surroundings:
@@ -140,7 +149,8 @@ class Surroundings:
         self._columns = Columns(spec)
         self._n_elements = len(spec.elements)
         self._element = spec.places[images.types]
-        parts = zip(*(features(spec, weights, a) for a in _around(spec, images)), strict=True)
+        found = (features(spec, weights, *around) for around in around_atoms(spec, images))
+        parts = zip(*found, strict=True)
         # of each l (atoms, 2 l + 1, features)
         self._features = [np.concatenate([f[0] for f in of_l]) for of_l in parts]
         if d.exact:
@@ -172,7 +182,8 @@ class Surroundings:
         vector = points[point] - images.positions[image]
         r = np.linalg.norm(vector, axis=1)
         y = of_directions(vector, r, d.lmax, d.eps)  # (harmonics, pairs)
-        radial = np.stack(d.basis(np, r), axis=-1)
+        basis = np.stack(d.basis(np, r), axis=-1)
+        radial = basis @ self._columns.functions
         turned = self._turned(y, images.parents[image])
         element, n = self._element[image], len(points)
         n_features = turned.shape[1]
@@ -192,7 +203,7 @@ class Surroundings:
             return self._columns.of(out, None), np.zeros(n)
         # the carriers of all atoms at the points
         spread = csr_array(
-            (radial @ d.carrier(), (point, images.parents[image])), shape=(n, len(self._held))
+            (basis @ d.carrier(), (point, images.parents[image])), shape=(n, len(self._held))
         )
         return self._columns.of(out, spread @ self._passing), spread @ self._held
 
@@ -230,21 +241,3 @@ class Surroundings:
             parts = [along[:, l * l : (l + 1) ** 2] @ f[a] for l, f in enumerate(self._features)]
             out[mine] = np.concatenate(parts, axis=1)
         return out
-
-
-def _around(spec: ModelSpec, images: Images) -> Iterator[Neighbors]:
-    """Yield the other atoms around each atom, in blocks of atoms."""
-    d = spec.family(SeClusterSpec)
-    first = images.originals
-    for start in range(0, len(first), _ATOMS):
-        own = first[start : start + _ATOMS]
-        atom, other, _ = images.pairs(images.positions[own], d.rcut_env)
-        apart = other != own[atom]
-        atom, other = atom[apart], other[apart]
-        count = np.bincount(atom, minlength=len(own))
-        slot = np.arange(len(atom)) - np.repeat(np.cumsum(count) - count, count)
-        vector = np.zeros((len(own), max(count.max(initial=0), 1), 3))
-        element = np.full(vector.shape[:2], -1)
-        vector[atom, slot] = images.positions[other] - images.positions[own[atom]]
-        element[atom, slot] = spec.places[images.types[other]]
-        yield Neighbors(vector[None], element[None])

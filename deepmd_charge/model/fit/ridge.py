@@ -2,11 +2,10 @@
 r"""Ridge least squares by its normal equations, the ridge chosen by cross-validation.
 
 .. math::
-    \min_w \; \frac1N \Vert X w - y \Vert^2 + \lambda \sum_j \tau_j s_j w_j^2, \qquad
-    s_j = \frac1N \sum_p X_{pj}^2
+    \min_w \; \frac1N \Vert X w - y \Vert^2 + \lambda \sum_j \tau_j s_j w_j^2
 
-:math:`\lambda` is the strength, the same for all columns in units of their own
-variance, times a weight :math:`\tau` for each group of columns.
+:math:`\lambda` is the strength, s what a unit of each coefficient costs, and :math:`\tau` a
+weight of the columns of products, one for the others.
 """
 
 from __future__ import annotations
@@ -22,9 +21,9 @@ from ...typing import Floats, Integers
 __all__ = ["NormalEquations", "Ridge", "Solution", "choose"]
 
 # Strengths that are tried: from the strongest down in decades, then between two of them.
-_STRENGTHS = 10.0 ** np.arange(-2.0, -13.0, -1.0)
-# Weights of a group of columns that is held back more than the others.
-_WEIGHTS = 10.0 ** np.arange(0.0, 4.0)
+_STRENGTHS = [10.0**-k for k in range(2, 12)]
+# Weights of the columns of products: they are held back more than the others.
+_WEIGHTS = [30.0, 100.0, 300.0, 1000.0, 3000.0]
 # Below this reciprocal condition number float64 knows no digit of a solution.
 _SINGULAR = 1e-15
 
@@ -34,7 +33,7 @@ class Ridge:
     """The ridge: its strength, and the weight of the columns of products."""
 
     strength: float
-    weight: float = 1.0
+    weight: float = 100.0
 
 
 @dataclass(frozen=True)
@@ -131,6 +130,7 @@ class NormalEquations:
 
 def choose(
     equations: NormalEquations,
+    costs: Floats,
     products: Integers,
     strength: float | None = None,
     told: Callable[[Ridge, float], None] = lambda ridge, error: None,
@@ -141,6 +141,8 @@ def choose(
     ----------
     equations : NormalEquations
         In at least two folds, unless the strength is given.
+    costs : np.ndarray
+        (columns,) s.
     products : np.ndarray
         (columns,) bool: those that get a weight of their own.
     strength : float, optional
@@ -159,8 +161,7 @@ def choose(
     """
 
     def penalty(ridge: Ridge) -> Floats:
-        weight = np.where(products, ridge.weight, 1.0)
-        return ridge.strength * weight * equations.scale
+        return ridge.strength * costs * np.where(products, ridge.weight, 1.0)
 
     errors: dict[Ridge, float] = {}
 
