@@ -45,7 +45,7 @@ def model(descriptor=None, type_map=("Si", "C", "X"), seed=0, superposed=False):
     arrays = {}
     for name, shape in shapes(spec).items():
         arrays[name] = rng.normal(size=shape)
-        if name.startswith("environment.channels"):
+        if ".components" in name:
             arrays[name] *= 0.3
     # as many atoms as fill space at 20 A^3 each
     number = 0.05 / len(spec.elements) * 4.0 * np.pi * spec.descriptor.rcut**3 * 16.0 / 315.0
@@ -120,6 +120,19 @@ SETTINGS = {
     },
     "order 0": {"order": 0, "radial": "chebyshev"},
     "order 2": {"order": 2, "lmax": 3, "n_product": 3, "lmax_product": 2},
+    "order 3": {
+        "order": 3,
+        "lmax": 3,
+        "n_product": 3,
+        "n_radial_env_product": 3,
+        "lmax_product": 2,
+        "lmax_triple": 2,
+        "n_component": 5,
+        "n_triple": 3,
+        "n_component_triple": 4,
+        "n_radial_product": 4,
+        "rcut_product": 4.5,
+    },
     "exact electrons": {"electrons": "exact", "n_transfer": 2},
     "one function": {"n_radial": 1, "n_radial_env": 1, "n_channel": 1, "lmax": 4},
     "45 functions": {"n_radial": 45, "lmax": 1},

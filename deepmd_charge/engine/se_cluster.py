@@ -11,7 +11,7 @@ import numpy as np
 from ..atoms.images import Images
 from ..model.descriptors.se_cluster import SeClusterSpec
 from ..model.equations.se_cluster import coefficients
-from ..model.neighbors import Neighbors
+from ..model.neighbors import around_some
 from ..model.spec import ModelSpec
 from ..model.weights import Weights
 from ..typing import Floats, Integers
@@ -99,30 +99,13 @@ class Contributions:
 
     def _of(self, images: Images, atoms: Integers) -> Floats:
         n = len(atoms)
+        around, element, parents = around_some(self._spec, images, atoms)
         if self._d.exact:  # these ask for what their neighbours are like
-            _, parents = self._around(images, atoms)
-            atoms = np.concatenate([atoms, np.setdiff1d(parents[parents >= 0], atoms)])
-        around, parents = self._around(images, atoms)
-        element = self._spec.places[images.types[images.originals[atoms]]]
+            atoms = np.append(atoms, np.setdiff1d(parents[parents >= 0], atoms))
+            around, element, parents = around_some(self._spec, images, atoms)
         # the places of neighbours among these atoms, beyond them those of others
         places = np.full(len(self._atoms) + 1, len(atoms))
         places[atoms] = np.arange(len(atoms))
         places[-1] = -1
-        nlist = places[parents]
-        found = coefficients(self._spec, self._weights, around, element[None], nlist[None])
+        found = coefficients(self._spec, self._weights, around, element, places[parents])
         return found[0, :n]
-
-    def _around(self, images: Images, atoms: Integers) -> tuple[Neighbors, Integers]:
-        """The other atoms around some, and which atoms (n, neighbours) they are, -1 for none."""
-        own = images.originals[atoms]
-        atom, other, _ = images.pairs(images.positions[own], self._d.rcut_env)
-        apart = other != own[atom]
-        atom, other = atom[apart], other[apart]
-        count = np.bincount(atom, minlength=len(own))
-        slot = np.arange(len(atom)) - np.repeat(np.cumsum(count) - count, count)
-        shape = len(own), max(count.max(initial=0), 1)
-        vector, element, parents = np.zeros((*shape, 3)), np.full(shape, -1), np.full(shape, -1)
-        vector[atom, slot] = images.positions[other] - images.positions[own[atom]]
-        element[atom, slot] = self._spec.places[images.types[other]]
-        parents[atom, slot] = images.parents[other]
-        return Neighbors(vector[None], element[None]), parents
