@@ -194,7 +194,7 @@ class Stages:
         from ase.io import read
 
         from deepmd_charge import ChargeModel
-        from deepmd_charge.engine.difference import DifferenceWriter as Writer
+        from deepmd_charge.engine.se_charge_writer import SeChargeWriter as Writer
 
         self._atoms = read(SILICON)
         self._cycles = {stage: np.zeros(1, np.int64) for stage in STAGES}

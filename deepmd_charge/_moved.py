@@ -40,7 +40,7 @@ MOVED = {
     "inference": "predict",
     "inference.blocks": "grid.blocks",
     "inference.coarse": "predict.coarse",
-    "inference.difference": "engine.difference",
+    "inference.difference": "engine.se_charge_writer",
     "inference.engine": "engine.engine",
     "inference.evaluation": "predict.evaluation",
     "inference.field": "predict.field",

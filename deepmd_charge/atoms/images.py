@@ -26,8 +26,8 @@ class Bins:
     ----------
     positions : np.ndarray
         (n, 3) in A, bin by bin, the bins with z running fastest.
-    types : np.ndarray
-        (n,) int32
+    labels : np.ndarray
+        (n,) int32, what is to be known of each.
     starts : np.ndarray
         (bins + 1,) int64, where each bin begins.
     frame : np.ndarray
@@ -37,7 +37,7 @@ class Bins:
     """
 
     positions: Floats
-    types: Integers
+    labels: Integers
     starts: Integers
     frame: Floats
     shape: Integers
@@ -45,7 +45,21 @@ class Bins:
     @property
     def arrays(self) -> tuple[Floats, Integers, Integers, Floats, Integers]:
         """The attributes in this order."""
-        return self.positions, self.types, self.starts, self.frame, self.shape
+        return self.positions, self.labels, self.starts, self.frame, self.shape
+
+    def between(self, low: Floats, high: Floats) -> Integers:
+        """Labels of the atoms in the bins that a box meets, with corners (3,) in A."""
+        origin, per_width = self.frame[:3], self.frame[3:]
+        ends = np.floor((np.array([low, high]) - origin) * per_width)
+        # beyond the bins on the far side of those there are none, on the near side neither
+        (x, y, z), stop = np.clip(ends + np.array([[0], [1]]), 0, self.shape).astype(np.int64)
+        columns = np.arange(x, stop[0])[:, None] * self.shape[1] + np.arange(y, stop[1])
+        columns = columns.reshape(-1) * self.shape[2]
+        begin, end = self.starts[columns + z], self.starts[columns + max(z, stop[2])]
+        count = end - begin
+        return self.labels[
+            np.arange(count.sum()) + np.repeat(begin - np.cumsum(count) + count, count)
+        ]
 
 
 class Images:
@@ -71,7 +85,7 @@ class Images:
     originals : np.ndarray
         (natoms,) which of them are the atoms themselves, wrapped into the cell.
     bins : Bins
-        The same, in bins of half the distance that a point sees.
+        The same, labelled by their types, for points that see as far as `rcut`.
     """
 
     def __init__(self, atoms: Atoms, types: ArrayLike, rcut: float) -> None:
@@ -95,11 +109,17 @@ class Images:
         self.parents: Integers = parents
         self.originals: Integers = np.flatnonzero(at_home)
         self.types: Integers = np.asarray(types)[parents]
-        self.bins = self._sorted()
+        self.bins = self.binned(self.types, rcut)
 
     def _wrapped(self, positions: Floats) -> Floats:
         fractions = place(positions, self._inverse)
-        return fractions - np.floor(fractions) * self._pbc
+        for axis in np.flatnonzero(self._pbc):
+            fractions[:, axis] -= np.floor(fractions[:, axis])
+        return fractions
+
+    def along(self, points: Floats) -> Floats:
+        """Coordinates (n, 3), A, of points along the cell's vectors, to about the last digit."""
+        return points @ (self._inverse * np.linalg.norm(self._cell, axis=1))
 
     def wrap(self, points: Floats) -> Floats:
         """Bring points (n, 3) into the cell along its periodic axes."""
@@ -152,18 +172,26 @@ class Images:
         """Which atom or image is nearest to each of some wrapped points (n, 3), A."""
         return self._tree.query(points)[1]
 
-    @cached_property
-    def _tree(self) -> Any:
-        from scipy.spatial import cKDTree
+    def binned(self, labels: Integers, reach: float) -> Bins:
+        """Sort atoms and images into bins of half the distance that a point sees.
 
-        return cKDTree(self.positions)
+        Parameters
+        ----------
+        labels : np.ndarray
+            (n,) what is to be known of each.
+        reach : float
+            That distance, A.
 
-    def _sorted(self) -> Bins:
+        Returns
+        -------
+        Bins
+            Those of one bin in their order.
+        """
         if not len(self.positions):
             empty = np.zeros(0), np.zeros(0, np.int32), np.zeros(2, np.int64)
             return Bins(*empty, np.ones(6), np.ones(3, np.int64))
         low, high = self.positions.min(axis=0), self.positions.max(axis=0)
-        width = 0.5 * self._rcut
+        width = 0.5 * reach
         # few atoms far apart: no more bins than there are atoms, or little memory holds
         most = max(1e6, 4.0 * len(self.positions))
         while np.prod(np.floor((high - low) / width) + 1) > most:
@@ -175,8 +203,14 @@ class Images:
         starts = np.searchsorted(bins[order], np.arange(np.prod(shape) + 1))
         return Bins(
             np.ascontiguousarray(self.positions[order]),
-            self.types[order].astype(np.int32),
+            np.asarray(labels)[order].astype(np.int32),
             starts.astype(np.int64),
             np.concatenate([low, np.full(3, 1.0 / width)]),
             shape,
         )
+
+    @cached_property
+    def _tree(self) -> Any:
+        from scipy.spatial import cKDTree
+
+        return cKDTree(self.positions)

@@ -34,10 +34,15 @@ from .symbols import DOUBLE, INT32, INT64, SINGLE, Array, Number, Type, Value, V
 __all__ = ["Machine", "Program"]
 
 # of a float: bits of the mantissa, bias of the exponent, range and terms of exp, terms of log1p
+# and of sin
 _FORMATS = {
-    SINGLE: (23, 127, (-87.0, 88.0), 8, 8),
-    DOUBLE: (52, 1023, (-708.0, 709.0), 14, 17),
+    SINGLE: (23, 127, (-87.0, 88.0), 8, 6, 7),
+    DOUBLE: (52, 1023, (-708.0, 709.0), 14, 12, 11),
 }
+
+
+# the integers of as many bits
+_WHOLE = {SINGLE: INT32, DOUBLE: INT64}
 
 
 class Machine:
@@ -316,7 +321,7 @@ class Program:
 
     def exp(self, x: Value) -> Value:
         """To the precision of the type; held to what it can represent."""
-        mantissa, bias, (low, high), terms, _ = _FORMATS[x.element]
+        mantissa, bias, (low, high), terms, _, _ = _FORMATS[x.element]
         x = self.minimum(self.maximum(x, low), high)
         n = self._intrinsic("rint", x * math.log2(math.e))
         # ln 2 in two parts, the first with so few bits that its multiple is exact
@@ -324,20 +329,40 @@ class Program:
         r = self.multiply_add(n, -coarse, x)
         r = self.multiply_add(n, coarse - math.log(2.0), r)
         series = [self.constant(1.0 / math.factorial(k), x.type) for k in range(terms)]
-        whole = {SINGLE: INT32, DOUBLE: INT64}[x.element]
-        power = n.to(whole) + bias
-        kind = power.type
-        shift = self.constant(mantissa, kind)
-        bits = self.builder.shl(power.ir, shift.ir)
-        scale = Value(self, self.builder.bitcast(bits, x.type))
-        return self.polynomial(r, series) * scale
+        power = n.to(_WHOLE[x.element]) + bias
+        return self.polynomial(r, series) * self._bits(power << mantissa, x.type)
 
     def log1p(self, x: Value) -> Value:
-        """ln(1 + x) for 0 <= x <= 1."""
-        terms = _FORMATS[x.element][4]
-        s = x / (x + 2.0)
+        """ln(1 + x) for x >= 0, to the precision of the type, also where x is small."""
+        mantissa, bias, *_, terms, _ = _FORMATS[x.element]
+        y = 1.0 + x
+        lost = self.where(x < 1.0, x - (y - 1.0), 1.0 - (y - x))
+        # y = 2^n m with m between the roots of 1/2 and 2
+        bits = self._bits(y, self.shaped(_WHOLE[x.element], x.type))
+        least = int(math.sqrt(0.5) * 2 ** (mantissa + 1)) + ((bias - 2) << mantissa)
+        n = (bits - least) >> mantissa
+        m = self._bits(bits - (n << mantissa), x.type)
+        s = (m - 1.0) / (m + 1.0)
         series = [self.constant(2.0 / (2 * k + 1), x.type) for k in range(terms)]
-        return s * self.polynomial(s * s, series)
+        log = self.multiply_add(s, self.polynomial(s * s, series), lost / y)
+        return self.multiply_add(n.to(x.element), math.log(2.0), log)
+
+    def sin(self, x: Value) -> Value:
+        """To the precision of the type while x is a few turns at most."""
+        *_, terms = _FORMATS[x.element]
+        n = self._intrinsic("rint", x * (1.0 / math.pi))
+        coarse = round(math.pi * 2**9) / 2**9
+        r = self.multiply_add(n, -coarse, x)
+        r = self.multiply_add(n, coarse - math.pi, r)
+        series = [
+            self.constant((-1.0) ** k / math.factorial(2 * k + 1), x.type) for k in range(terms)
+        ]
+        every_other = (n.to(_WHOLE[x.element]) & 1).to(x.element)
+        return (r - 2.0 * every_other * r) * self.polynomial(r * r, series)
+
+    def _bits(self, value: Value, kind: Type) -> Value:
+        """The same bits as a value of another type."""
+        return Value(self, self.builder.bitcast(value.ir, kind))
 
     # compilation
 

@@ -25,7 +25,7 @@ __all__ = ["Kernel", "Writer"]
 # Points in one cube of this width (A) share a list of candidate neighbours.
 _TILE = 0.5
 
-_INPUTS = ["points", "n", "atoms", "types", "starts", "frame", "dims"]
+_INPUTS = ["points", "n", "atoms", "labels", "starts", "frame", "dims"]
 _OUTPUTS = ["work", "capacity", "values"]
 
 
@@ -41,7 +41,7 @@ class Kernel:
         self._call, self._arrays, self._scratch = call, arrays, scratch
         self._capacity = 256  # for candidate neighbours; grows when it must
 
-    def __call__(self, points: Floats, bins: Bins) -> Floats:
+    def __call__(self, points: Floats, bins: Bins, *arrays: NDArray[Any]) -> Floats:
         """Values (n,) at points.
 
         Parameters
@@ -50,19 +50,22 @@ class Kernel:
             (n, 3) float64 wrapped positions, A.
         bins : Bins
             The atoms, with periodic images as far as the function reaches.
+        *arrays : np.ndarray
+            What else the program knows of the structure.
         """
         order = _by_tiles(points)
         values = np.empty(len(points))
-        values[order] = self._in_order(points[order], bins)
+        values[order] = self.run(points[order], len(points), bins, *arrays)
         return values
 
-    def _in_order(self, points: Floats, bins: Bins) -> Floats:
-        values = np.empty(len(points))
+    def run(self, points: Floats, n: int, bins: Bins, *arrays: NDArray[Any]) -> Floats:
+        """Values (n,) at points in the order and layout of the program; else as for a call."""
+        values = np.empty(n)
         while True:
             capacity = self._capacity
             work = np.zeros(self._scratch(capacity), np.uint8)
             more = self._call(
-                points, len(points), *bins.arrays, *self._arrays, work, capacity, values
+                points, n, *bins.arrays, *self._arrays, *arrays, work, capacity, values
             )
             if not more:
                 return values
@@ -109,7 +112,7 @@ class Writer:
     name : str
         Its name.
     tables : list of str
-        Names of its constants.
+        Names of its constants, then of what else it knows of a structure.
     reach : float
         How far a point sees, A.
     real : {"float32", "float64"}
@@ -120,9 +123,9 @@ class Writer:
         self.p = p = Program(name, [*_INPUTS, *tables, *_OUTPUTS], Machine(), real)
         self._reach = reach
         self.scratch = s = Scratch(p, p.array("work", p.int64), p.integer("capacity"))
-        # candidates: positions, elements
+        # candidates: positions, labels
         self.x, self.y, self.z = (s.array(p.double, 0, 1) for _ in range(3))
-        self.element = s.array(p.int32, 0, 1)
+        self.label = s.array(p.int32, 0, 1)
 
     def compile(self, tables: list[NDArray[Any]]) -> Kernel:
         """Compile what is written.
@@ -140,19 +143,20 @@ class Writer:
 
     @contextmanager
     def each_point(self) -> Iterator[tuple[Value, list[Value], Value]]:
-        """Write what follows for every point: its number, place, and count of candidates."""
+        """Write what follows for every point: its number, place, and candidates in full vectors."""
         p = self.p
         points, n = p.array("points", p.double), p.integer("n")
         tile = [p.variable(0.0, p.double) for _ in range(3)]
         candidates = p.variable(0, p.int64)
         with p.loop(0, n) as i:
             point = [points[3 * i + k] for k in range(3)]
-            centre = [p.floor(x * (1.0 / _TILE)) * _TILE + 0.5 * _TILE for x in point]
-            moved = [new.differs(old.value) for new, old in zip(centre, tile, strict=True)]
+            corner = [p.floor(x * (1.0 / _TILE)) * _TILE for x in point]
+            moved = [new.differs(old.value) for new, old in zip(corner, tile, strict=True)]
             with p.when((i < 1) | moved[0] | moved[1] | moved[2]):
-                for old, new in zip(tile, centre, strict=True):
+                for old, new in zip(tile, corner, strict=True):
                     old.value = new
-                candidates.value = self._candidates(centre)
+                count = self.candidates(corner, [x + _TILE for x in corner])
+                candidates.value = (count + (p.width - 1)) & -p.width
             yield i, point, candidates.value
 
     def distances(self, point: list[Value], j: Value) -> tuple[list[Value], Value]:
@@ -162,43 +166,48 @@ class Writer:
         vector = [a.vector(j, p.width) - x for a, x in zip(places, point, strict=True)]
         return vector, p.sqrt(vector[0] * vector[0] + vector[1] * vector[1] + vector[2] * vector[2])
 
-    def _candidates(self, centre: list[Value]) -> Value:
-        """Collect the atoms within reach of a tile; returns how many, padded to vectors."""
+    def candidates(self, low: list[Value], high: list[Value]) -> Value:
+        """Collect the atoms within reach of a box, in the order of the bins.
+
+        Returns how many they are; behind them are others out of reach, as many as fill a vector.
+        """
         p = self.p
-        atoms, types = p.array("atoms", p.double), p.array("types", p.int32)
+        atoms, labels = p.array("atoms", p.double), p.array("labels", p.int32)
         starts, dims = p.array("starts", p.int64), p.array("dims", p.int64)
         frame = p.array("frame", p.double)  # origin, 1 / width of a bin
-        radius = self._reach + 0.5 * _TILE * 3**0.5 + 1e-6
-        low, high = [], []
+        radius = self._reach + 1e-6
+        first, last = [], []
         for k in range(3):
             inside = dims[k].to(p.double)
-            first = (centre[k] - radius - frame[k]) * frame[3 + k]
-            last = (centre[k] + radius - frame[k]) * frame[3 + k]
-            low.append(p.minimum(p.maximum(first, 0.0), inside).to(p.int64))
+            least = (low[k] - radius - frame[k]) * frame[3 + k]
+            most = (high[k] + radius - frame[k]) * frame[3 + k]
+            first.append(p.minimum(p.maximum(least, 0.0), inside).to(p.int64))
             # one below zero must stay so when it is cut to an integer
-            last = p.floor(p.minimum(p.maximum(last, -1.0), inside - 1.0))
-            high.append(last.to(p.int64))
+            most = p.floor(p.minimum(p.maximum(most, -1.0), inside - 1.0))
+            last.append(most.to(p.int64))
         capacity = p.integer("capacity")
         count = p.variable(0, p.int64)
-        with p.loop(low[0], high[0] + 1) as bx, p.loop(low[1], high[1] + 1) as by:
+        with p.loop(first[0], last[0] + 1) as bx, p.loop(first[1], last[1] + 1) as by:
             column = (bx * dims[1] + by) * dims[2]
-            with p.when(low[2] <= high[2]):
-                begin, end = starts[column + low[2]], starts[column + high[2] + 1]
+            with p.when(first[2] <= last[2]):
+                begin, end = starts[column + first[2]], starts[column + last[2] + 1]
                 needed = count.value + (end - begin) + p.width
                 with p.when(needed > capacity):
                     p.leave(needed)
                 with p.loop(begin, end) as a:
                     position = [atoms[3 * a + k] for k in range(3)]
-                    delta = [position[k] - centre[k] for k in range(3)]
+                    # from the box, zero inside it
+                    delta = [
+                        x - p.minimum(p.maximum(x, low[k]), high[k]) for k, x in enumerate(position)
+                    ]
                     square = delta[0] * delta[0] + delta[1] * delta[1] + delta[2] * delta[2]
                     at = count.value
                     self.x[at], self.y[at], self.z[at] = position
-                    self.element[at] = types[a]
+                    self.label[at] = labels[a]
                     count.value = at + p.where(square < radius * radius, 1, p.constant(0, p.int64))
-        for k in range(p.width):  # padding, out of reach
+        for k in range(p.width):
             at = count.value + k
-            self.x[at] = centre[0] + 2.0 * radius
-            self.y[at], self.z[at] = centre[1], centre[2]
-            self.element[at] = 0
-        width = p.width
-        return (count.value + (width - 1)) & -width
+            self.x[at] = high[0] + 2.0 * radius
+            self.y[at], self.z[at] = high[1], high[2]
+            self.label[at] = 0
+        return count.value

@@ -60,7 +60,7 @@ class SuperpositionWriter(Writer):
                 _, r = self.distances(point, j)
                 place = p.minimum(r * (1.0 / self.step), float(self.intervals))
                 interval = place.to(p.int32)
-                element = self.element.vector(j, p.width)
+                element = self.label.vector(j, p.width)
                 self.row[j] = (element * (self.intervals + 1) + interval) * self.terms
                 self.t[j] = place - interval.to(p.double)
             total = p.variable(0.0, p.double)

@@ -72,7 +72,10 @@ class Value:
         return self._binary("mul", self, other)
 
     def __truediv__(self, other: Number) -> Value:
-        return self._binary("div", self, other)
+        # a number's inverse is known now, and multiplying is far quicker
+        return (
+            self._binary("div", self, other) if isinstance(other, Value) else self * (1.0 / other)
+        )
 
     def __radd__(self, other: Number) -> Value:
         return self._binary("add", other, self)
@@ -85,6 +88,15 @@ class Value:
 
     def __rtruediv__(self, other: Number) -> Value:
         return self._binary("div", other, self)
+
+    def __pow__(self, exponent: int) -> Value:
+        return self if exponent == 1 else self * self ** (exponent - 1)
+
+    def __lshift__(self, bits: int) -> Value:
+        return self._binary("shl", self, bits)
+
+    def __rshift__(self, bits: int) -> Value:
+        return self._binary("ashr", self, bits)
 
     def __neg__(self) -> Value:
         return 0.0 - self

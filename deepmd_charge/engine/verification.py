@@ -4,8 +4,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import TypeAlias
 
 import numpy as np
 
@@ -15,11 +13,9 @@ from ..model.neighbors import list_of_images, neighbors
 from ..model.spec import ModelSpec
 from ..model.weights import COEFFICIENTS, STEP, Weights
 from ..typing import Floats
+from .family import Function
 
 __all__ = ["Trial"]
-
-# Values at wrapped points around the atoms of images.
-Function: TypeAlias = Callable[[Images, Floats], Floats]
 
 
 class Trial:
@@ -39,7 +35,7 @@ class Trial:
     """
 
     def __init__(self, spec: ModelSpec, weights: Weights) -> None:
-        reach = spec.descriptor.rcut
+        reach = spec.descriptor.reach
         if weights.superposed:
             reach = max(reach, float(weights[STEP]) * weights[COEFFICIENTS].shape[1])
         self._images, self._points = _probes(spec, weights, reach)
@@ -47,7 +43,7 @@ class Trial:
         near = list_of_images(spec, self._images, self._points, spec.descriptor.rcut)
         with np.errstate(all="ignore"):  # what overflows on the way is told by the result
             exact, rounded = (
-                reference.evaluate(spec, w, *near)[0]
+                reference.evaluate(spec, w, *near, len(self._points))[0]
                 for w in (learnt.map(lambda array: array.astype(np.float64)), learnt)
             )
         self._expected = exact
@@ -55,6 +51,7 @@ class Trial:
         self._superposed = np.zeros(len(self._points))
         if weights.superposed:
             around = neighbors(spec, *list_of_images(spec, self._images, self._points, reach))
+            around = around.first(len(self._points))
             self._superposed = reference.superposition(spec, weights, around)[0]
 
     def error(self, difference: Function, superposition: Function | None) -> float:

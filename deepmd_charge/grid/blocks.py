@@ -79,8 +79,7 @@ class Blocks:
 
     def points(self, number: int) -> Floats:
         """Positions of a block's points, (n, 3), A; in C order within the block."""
-        axes = [np.arange(s.start, s.stop) for s in self.slices(number)]
-        return self.grid.at(np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3))
+        return self.grid.mesh(*(np.arange(s.start, s.stop) for s in self.slices(number)))
 
     def values(self, number: int, function: Values) -> Floats:
         """Values of a function of positions on a block.

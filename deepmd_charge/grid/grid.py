@@ -131,6 +131,20 @@ class Grid:
         """Positions (n, 3), A, of indices (n, 3) along the axes, which need not be whole."""
         return place(np.asarray(indices) / self.shape, self.cell) + self.origin
 
+    def mesh(self, *indices: Integers) -> Floats:
+        """Positions (n, 3), A, of all combinations of indices along each axis, in C order.
+
+        Each is that of :meth:`at`, to the last bit.
+        """
+        a, b, c = (
+            (index / n)[:, None] * vector
+            for index, n, vector in zip(indices, self.shape, self.cell, strict=True)
+        )
+        out = np.empty((len(a), len(b), len(c), 3))
+        for k in range(3):
+            out[..., k] = (a[:, None, k] + b[:, k])[:, :, None] + c[:, k] + self.origin[k]
+        return out.reshape(-1, 3)
+
     def with_shape(self, shape: Iterable[SupportsIndex]) -> Grid:
         """The grid of the same cell with other numbers of points."""
         return Grid(self.cell, shape, self.origin, self.pbc)
@@ -189,7 +203,12 @@ def place(fractions: Floats, cell: Floats) -> Floats:
 
     A matrix product may round a row differently in matrices of different size.
     """
-    return fractions[:, :1] * cell[0] + fractions[:, 1:2] * cell[1] + fractions[:, 2:] * cell[2]
+    # long columns one after the other take a quarter of the time of many short rows
+    x, y, z = np.ascontiguousarray(fractions.T)
+    out = np.empty((len(fractions), 3))
+    for k, (a, b, c) in enumerate(cell.T):
+        out[:, k] = x * a + y * b + z * c
+    return out
 
 
 def check_shape(shape: Iterable[SupportsIndex], name: str | None = None) -> Shape:

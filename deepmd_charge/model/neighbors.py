@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Neighbors",
     "around_atoms",
+    "around_some",
     "distances",
     "elements",
     "list_of_images",
@@ -113,6 +114,10 @@ class Neighbors(NamedTuple):
     vector: Array
     element: Array
 
+    def first(self, n: int | None) -> Neighbors:
+        """Those of the first so many centres; all where it is None."""
+        return Neighbors(self.vector[:, :n, ...], self.element[:, :n, ...])
+
 
 def neighbors(spec: ModelSpec, coord: Array, atype: Array, nlist: Array) -> Neighbors:
     """Look up the atoms of a neighbour list.
@@ -159,20 +164,46 @@ def around_atoms(spec: ModelSpec, images: Images) -> Iterator[tuple[Neighbors, I
     element : np.ndarray
         (1, atoms) the place of each atom among the elements.
     """
-    d = spec.family(SeClusterSpec)
-    reach = max(d.rcut_env, d.rcut_product)
     for start in range(0, len(images.originals), _ATOMS):
-        own = images.originals[start : start + _ATOMS]
-        atom, other, _ = images.pairs(images.positions[own], reach)
-        apart = other != own[atom]
-        atom, other = atom[apart], other[apart]
-        count = np.bincount(atom, minlength=len(own))
-        slot = np.arange(len(atom)) - np.repeat(np.cumsum(count) - count, count)
-        vector = np.zeros((len(own), max(count.max(initial=0), 1), 3))
-        element = np.full(vector.shape[:2], -1)
-        vector[atom, slot] = images.positions[other] - images.positions[own[atom]]
-        element[atom, slot] = spec.places[images.types[other]]
-        yield Neighbors(vector[None], element[None]), spec.places[images.types[own]][None]
+        stop = min(start + _ATOMS, len(images.originals))
+        around, element, _ = around_some(spec, images, np.arange(start, stop))
+        yield around, element
+
+
+def around_some(
+    spec: ModelSpec, images: Images, atoms: Integers
+) -> tuple[Neighbors, Integers, Integers]:
+    """Find the other atoms around some atoms (n,) of ``se_cluster``.
+
+    Parameters
+    ----------
+    spec, images
+        As for :func:`around_atoms`.
+    atoms : np.ndarray
+        (n,) which atoms of the structure.
+
+    Returns
+    -------
+    around, element
+        As :func:`around_atoms` yields them, of these atoms.
+    parents : np.ndarray
+        (1, n, neighbours) which atom of the structure each neighbour is, or is an image of; -1
+        where there is none.
+    """
+    d = spec.family(SeClusterSpec)
+    own = images.originals[atoms]
+    atom, other, _ = images.pairs(images.positions[own], max(d.rcut_env, d.rcut_product))
+    apart = other != own[atom]
+    atom, other = atom[apart], other[apart]
+    count = np.bincount(atom, minlength=len(own))
+    slot = np.arange(len(atom)) - np.repeat(np.cumsum(count) - count, count)
+    shape = len(own), max(count.max(initial=0), 1)
+    vector, element, parents = np.zeros((*shape, 3)), np.full(shape, -1), np.full(shape, -1)
+    vector[atom, slot] = images.positions[other] - images.positions[own[atom]]
+    element[atom, slot] = spec.places[images.types[other]]
+    parents[atom, slot] = images.parents[other]
+    around = Neighbors(vector[None], element[None])
+    return around, spec.places[images.types[own]][None], parents[None]
 
 
 def elements(spec: ModelSpec, atype: Array) -> Array:

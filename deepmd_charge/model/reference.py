@@ -28,7 +28,14 @@ from .weights import Weights
 __all__ = ["evaluate", "neighbor_count", "novelty", "superposition"]
 
 
-def evaluate(spec: ModelSpec, weights: Weights, coord: Array, atype: Array, nlist: Array) -> Array:
+def evaluate(
+    spec: ModelSpec,
+    weights: Weights,
+    coord: Array,
+    atype: Array,
+    nlist: Array,
+    n: int | None = None,
+) -> Array:
     """Evaluate a model.
 
     Parameters
@@ -45,25 +52,27 @@ def evaluate(spec: ModelSpec, weights: Weights, coord: Array, atype: Array, nlis
         within its reach, in any order, and -1. Farther atoms and grid points may
         be among them and do not count. Of ``se_cluster`` the atoms in reach of a grid point
         are centres, too.
+    n : int, optional
+        How many of the centres, the first, are wanted; by default all.
 
     Returns
     -------
     array
-        (frames, centres) density in e/A^3, in the precision of ``coord``; zero at
+        (frames, n) density in e/A^3, in the precision of ``coord``; zero at
         centres that are not of the grid type.
     """
     xp = array_namespace(coord)
     around = neighbors(spec, coord, atype, nlist)
     if isinstance(spec.descriptor, SeClusterSpec):
         element = elements(spec, atype[:, : nlist.shape[1]])
-        density = se_cluster.density(spec, weights, around, element, nlist)
+        density = se_cluster.density(spec, weights, around, element, nlist, n)
     else:
-        density = se_charge.density(spec, weights, around)
+        density = se_charge.density(spec, weights, around.first(n))
     density = xp.astype(density, coord.dtype)
     if weights.superposed:
-        added = superposition(spec, weights, around)
+        added = superposition(spec, weights, around.first(n))
         density = density + xp.astype(added, coord.dtype)
-    is_grid = atype[:, : nlist.shape[1]] == spec.grid_type
+    is_grid = atype[:, : density.shape[1]] == spec.grid_type
     return xp.where(is_grid, density, xp.zeros_like(density))
 
 

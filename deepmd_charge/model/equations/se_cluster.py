@@ -42,9 +42,14 @@ __all__ = [
 
 
 def density(
-    spec: ModelSpec, weights: Weights, around: Neighbors, element: Array, nlist: Array
+    spec: ModelSpec,
+    weights: Weights,
+    around: Neighbors,
+    element: Array,
+    nlist: Array,
+    n: int | None = None,
 ) -> Array:
-    """Evaluate the family: (frames, centres) e/A^3, without superposed atomic densities.
+    """Evaluate the family: (frames, n) e/A^3, without superposed atomic densities.
 
     Parameters
     ----------
@@ -56,16 +61,19 @@ def density(
         (frames, centres) the place of each centre among the elements; -1 at grid points.
     nlist : array
         (frames, centres, neighbours) the places of the neighbours among the centres.
+    n : int, optional
+        How many of the centres, the first, are wanted; by default all.
     """
     d = spec.family(SeClusterSpec)
-    vector, r = distances(weights["neighbor_range.low"].dtype, around)
+    wanted = around.first(n)
+    vector, r = distances(weights["neighbor_range.low"].dtype, wanted)
     xp = array_namespace(r)
     y = xp.matrix_transpose(of_directions(-vector, r, d.lmax, d.eps))
     c = coefficients(spec, weights, around, element, nlist)
     c = xp.astype(xp.reshape(c, (*c.shape[:2], -1)), r.dtype)
-    at_grid = (element < 0)[..., None]
-    inside = at_grid & (around.element >= 0) & (r < d.rcut)
-    c = xp.reshape(of_neighbors(c, nlist, inside), (*y.shape, d.n_radial))
+    at_grid = (element[:, :n] < 0)[..., None]
+    inside = at_grid & (wanted.element >= 0) & (r < d.rcut)
+    c = xp.reshape(of_neighbors(c, nlist[:, :n, ...], inside), (*y.shape, d.n_radial))
     of_radial = xp.matmul(y[..., None, :], c)[..., 0, :]
     return xp.sum(of_radial * xp.stack(d.basis(xp, r), axis=-1), axis=(-2, -1))
 

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 
 from ...typing import Floats
@@ -20,6 +22,7 @@ TRIPLES = [
 ]
 
 
+@cache
 def coupling(l1: int, l2: int, l3: int) -> Floats:
     r"""Normalised Gaunt coefficients of real harmonics.
 
@@ -37,7 +40,7 @@ def coupling(l1: int, l2: int, l3: int) -> Floats:
     Returns
     -------
     np.ndarray
-        (2 l1 + 1, 2 l2 + 1, 2 l3 + 1)
+        (2 l1 + 1, 2 l2 + 1, 2 l3 + 1), not to be written to.
     """
     # Gauss-Legendre x trapezoid is exact for polynomials up to 3 LMAX
     nodes, weight = np.polynomial.legendre.leggauss(2 * LMAX)
@@ -47,4 +50,6 @@ def coupling(l1: int, l2: int, l3: int) -> Floats:
     y = harmonics(np, sine * np.cos(phi), sine * np.sin(phi), z, LMAX)
     y1, y2, y3 = (np.array(y[l * l : (l + 1) ** 2]) for l in (l1, l2, l3))
     g = np.einsum("q,aqp,bqp,cqp->abc", weight, y1, y2, y3)
-    return g / np.sqrt(np.sum(g**2))
+    g /= np.sqrt(np.sum(g**2))
+    g.flags.writeable = False  # it is everybody's
+    return g

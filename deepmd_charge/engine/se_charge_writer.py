@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
-r"""The program of what a model has learnt: see :func:`build_difference`.
+r"""The program of what a model of the family ``se_charge`` has learnt: see :func:`build`.
 
-The equations are those of :mod:`deepmd_charge.backends.tf.mixed` and
-:mod:`deepmd_charge.backends.tf.fitting`, regrouped. The mixing of radial functions is
-linear, so it is done before the sum over neighbours, once for all distances:
+The equations are those of :mod:`deepmd_charge.model.equations.se_charge`, regrouped. The
+mixing of radial functions is linear, so it is done before the sum over neighbours, once for
+all distances:
 
 .. math:: B_{c,lm} = \sum_j g^{z_j}_{lc}(r_j) \, Y_{lm}(\mathbf u_j), \qquad
           g^z_{lc}(r) = \sum_n R_n(r) M^l_{zn,c}
@@ -27,13 +27,13 @@ from .layout import Columns, Invariants, Layer, Moments, Net
 from .symbols import Array, Value, Variable
 from .tables import Table
 
-__all__ = ["DifferenceWriter", "build_difference"]
+__all__ = ["SeChargeWriter", "build"]
 
 # Points that go through the net together: a multiple of the rows of a block (:class:`Net`).
 _BATCH = 48
 
 
-def build_difference(
+def build(
     moments: Moments,
     table: Table,
     kinds: Integers,
@@ -62,7 +62,7 @@ def build_difference(
     -------
     Kernel
     """
-    writer = DifferenceWriter(moments, table, layers, real)
+    writer = SeChargeWriter(moments, table, layers, real)
     writer.write()
     # (intervals, terms, elements * functions) to one table a type
     intervals, terms, _ = table.coefficients.shape
@@ -75,12 +75,12 @@ def build_difference(
     return writer.compile([cells, pack(functions, real), pack(sums, real), writer.net.packed])
 
 
-class DifferenceWriter(Writer):
+class SeChargeWriter(Writer):
     """Writes the instructions: one method a stage, ``write`` the whole in its order."""
 
     def __init__(self, moments: Moments, table: Table, layers: list[Layer], real: str) -> None:
         names = ["cells", "table", "first", "weights"]
-        super().__init__("difference", names, moments.rcut, real)
+        super().__init__("se_charge", names, moments.rcut, real)
         p, s = self.p, self.scratch
         self.moments = moments
         self.columns = columns = Columns(moments, p.width)
@@ -129,7 +129,7 @@ class DifferenceWriter(Writer):
             place = (place - cell.to(p.double)) * counts.gather(cell * 2)
             interval = place.to(p.int32)
             row = interval + first.gather(cell * 2).to(p.int32)
-            row = (self.element.vector(j, width) * self.intervals + row) * self.row
+            row = (self.label.vector(j, width) * self.intervals + row) * self.row
             self.rows[j] = p.where(r < m.rcut, row, p.constant(-1, row.type))
             block = self.blocks.at(j * m.n_harmonics)
             block[0] = (place - interval.to(p.double) - 0.5).to(p.real)
