@@ -97,6 +97,14 @@ class Contributions:
                 self._known[part] = True
         return self._table
 
+    def all(self, images: Images) -> Floats:
+        """Coefficients of all atoms, in their order, (atoms, (lmax + 1)^2, n_radial)."""
+        out = np.empty_like(self._table)
+        for start in range(0, len(self._atoms), self._together):
+            rows = slice(start, start + self._together)
+            out[self._atoms[rows]] = self._of(images, self._atoms[rows])
+        return out
+
     def _of(self, images: Images, atoms: Integers) -> Floats:
         n = len(atoms)
         around, element, parents = around_some(self._spec, images, atoms)

@@ -24,6 +24,7 @@ from ..model.info import ModelInfo
 from ..saed.adding import add, check_given, check_known
 from ..saed.sources import matching
 from ..typing import ArrayLike, Floats, PathLike
+from .contributions import charges_and_dipoles, valences_of
 from .field import FARTHEST, Backend, Field, check_points, misplaced
 from .parallel.blocks import BlockFunction, available_cores, evaluate_blocks
 
@@ -272,6 +273,67 @@ class ChargeModel:
         values = np.empty(len(places))
         _fill(values, Parts(places, _share(len(places), field)), field, progress)
         return values if added is None else values + added
+
+    def atomic_charges(self, atoms: Atoms) -> Floats:
+        """Electrons of each atom's contribution to the density, exactly (no grid).
+
+        Parameters
+        ----------
+        atoms : ase.Atoms
+            The structure, as for :meth:`predict_points`.
+
+        Returns
+        -------
+        np.ndarray
+            (natoms,) electrons, positive, or what the model's quantity counts; they sum to the
+            integral of the density over all space, or over the cell.
+
+        Raises
+        ------
+        ChargeError
+            If the model is no sum over atoms (``se_cluster``), has learnt a difference to
+            density files, or cannot evaluate the structure (:meth:`check`).
+        """
+        return self._contributions(atoms)[0]
+
+    def dipole(self, atoms: Atoms) -> Floats:
+        r"""The dipole of a molecule, from its contributions exactly (no grid).
+
+        .. math:: \mathbf p = \sum_I (Z_I - q_I) \, \mathbf R_I - \mathbf d_I
+
+        with Z the valence electrons, and the electrons q and dipoles d of the contributions
+        about their nuclei. It does not depend on the origin where the molecule is neutral: see
+        the key ``electrons`` of ``se_cluster``. A periodic structure has none; that of its atoms
+        where they are given is returned.
+
+        Parameters
+        ----------
+        atoms : ase.Atoms
+
+        Returns
+        -------
+        np.ndarray
+            (3,) e A, from the electrons towards the nuclei.
+
+        Raises
+        ------
+        ChargeError
+            As for :meth:`atomic_charges`, or if the model is not of the total density, or does
+            not know the valence of an element.
+        """
+        charges, dipoles = self._contributions(atoms)
+        valence = valences_of(self.memory, atoms, self.path)
+        return (valence - charges) @ atoms.positions - dipoles.sum(axis=0)
+
+    def _contributions(self, atoms: Atoms) -> tuple[Floats, Floats]:
+        check_known(self.path, self.info)
+        self.check(atoms)
+        if self.memory.needs_superposition:
+            raise ChargeError(
+                f"{self.path}: this model gives the difference to density files, whose atoms it "
+                "does not know; train it with a table (convert --saed upf:..., potcar:... or fit)"
+            )
+        return charges_and_dipoles(self._frozen, atoms)
 
     def field(self, atoms: Atoms) -> Field:
         """Density around given atoms, ready to be evaluated piece by piece.

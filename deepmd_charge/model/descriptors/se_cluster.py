@@ -12,7 +12,7 @@ from ...typing import Floats
 from ..kernels.arrays import Array, Namespace
 from ..kernels.harmonics import LMAX
 from ..kernels.quadrature import radial_integrals
-from ..kernels.radial import RADIAL_BASES
+from ..kernels.radial import RADIAL_BASES, inverse_distance
 from ..keys import Check, at_least, key, one_of
 from .base import DescriptorSpec, precision_key
 
@@ -191,9 +191,18 @@ class SeClusterSpec(DescriptorSpec):
         functions = RADIAL_BASES[self.radial_env]
         return functions(xp, r, self.rcut_product, self.n_radial_env_product, self.core)
 
-    def integrals(self, power: int = 0) -> Floats:
-        r"""The integrals :math:`4 \pi \int R_n r^{2+p} dr` of the radial functions, (n_radial,)."""
-        return 4.0 * np.pi * radial_integrals(lambda r: self.basis(np, r), self.rcut, 2 + power)
+    def integrals(self) -> Floats:
+        r"""The electrons of the radial functions, :math:`4 \pi \int R_n r^2 dr`, (n_radial,)."""
+        return 4.0 * np.pi * radial_integrals(lambda r: self.basis(np, r), self.rcut, 2)
+
+    def dipoles(self) -> Floats:
+        r"""Their dipoles with l = 1, :math:`\frac{4 \pi}{3} \int R_n u \, r^3 dr`, (n_radial,)."""
+
+        def functions(r: Floats) -> list[Floats]:
+            u = r * inverse_distance(np, r, self.eps)
+            return [u * f for f in self.basis(np, r)]
+
+        return 4.0 / 3.0 * np.pi * radial_integrals(functions, self.rcut, 3)
 
     def carrier(self) -> Floats:
         """The combination of radial functions, (n_radial,), that carries an atom's electrons.
