@@ -225,6 +225,18 @@ def test_far_from_everything_there_is_nothing(compiled):
         assert engine.density(images, point[None])[0] == value
 
 
+@pytest.mark.parametrize("radial", ["bessel", "chebyshev"])
+@pytest.mark.parametrize("rcut", [2.3, 3.3, 3.7, 4.6])
+def test_beyond_the_cutoff_there_is_nothing(radial, rcut):
+    """To the last bit, or the points beside one would tell."""
+    spec, weights = model({"radial": radial, "rcut": rcut})
+    engine, images = Engine(spec, weights), images_of(spec, STRUCTURES["one atom"])
+    away = rcut + np.linspace(-0.05, 0.2, 251)
+    points = images.positions[0] + away[:, None] * [0.6, 0.0, 0.8]
+    values = engine.density(images, points)
+    assert np.array_equal(values != 0.0, away < rcut - 1e-6)
+
+
 def test_atoms_may_be_given_by_any_of_their_images(compiled):
     engine, spec, _ = compiled
     atoms = crystal(spec)
