@@ -19,6 +19,10 @@ __all__ = ["LaneKernel", "LaneWriter", "grouped"]
 
 # Points farther apart than about this (A) are not evaluated together.
 _SPREAD = 3.0
+# Points less than this apart along an axis (A) are in one plane.
+_CLOSE = 1e-4
+# Points whose distances are looked at for the spacings of a grid.
+_LOOKED_AT = 4096
 # Bits of the number of a cell along each axis, of a space-filling curve.
 _BITS = 10
 
@@ -54,30 +58,39 @@ def grouped(along: Floats, width: int) -> Integers:
     np.ndarray
         (groups * width,) numbers of points; a group that lacks points has its last one again.
     """
-    axes = np.ascontiguousarray(along.T)
     with np.errstate(over="ignore", invalid="ignore"):
-        low = axes.min(axis=1)
-        volume = np.prod(axes.max(axis=1) - low + 1e-6)
-        typical = min(np.cbrt(volume / len(along)), _SPREAD)
-        # of a grid in whatever order these are its spacings
-        steps = np.abs(np.diff(axes, axis=1))
-        steps = np.where(steps > 1e-6, steps, _SPREAD).min(axis=1, initial=_SPREAD)
-        steps = np.maximum(steps, 0.5 * typical)
+        axes = np.array(along.T, order="C")
+        axes -= axes.min(axis=1, keepdims=True)
+        axes = axes.astype(np.float32)  # the order needs no more digits
+        steps = _steps(axes)
         # numbers that are too large for an integer come to some integer, too
-        cells = np.rint((axes - low[:, None]) / steps[:, None]).astype(np.int64)
-    number = _interleaved((cells & (1 << _BITS) - 1).astype(np.int32))
+        cells = np.rint(axes * (1.0 / steps)[:, None]).astype(np.int32)
+    number = _interleaved(cells & (1 << _BITS) - 1)
     if number.max() < 1 << 16:
         number = number.astype(np.uint16)  # is sorted in less time
     order = np.argsort(number, kind="stable")
     tile = number[order] >> 3 * int(max(np.log2(_SPREAD / steps.max()), 0.0))
-    first = np.flatnonzero(np.diff(tile, prepend=tile[0] + 1))
-    stop = np.append(first[1:], len(order))
+    stop = np.append(np.flatnonzero(tile[1:] != tile[:-1]) + 1, len(order))
+    first = np.append(0, stop[:-1])
     groups = -(-(stop - first) // width)
     begin = np.arange(groups.sum()) - np.repeat(np.cumsum(groups) - groups, groups)
     begin = np.repeat(first, groups) + width * begin
     last = np.repeat(stop, groups) - 1
     members = np.minimum(begin[:, None] + np.arange(width), last[:, None])
     return order[members.reshape(-1)]
+
+
+def _steps(axes: Floats) -> Floats:
+    """Sizes (3,), A, of cells that hold about one point: of a grid in any order its spacings."""
+    n = axes.shape[1]
+    extent = axes.max(axis=1)
+    wide = extent > _CLOSE  # not along the normal of a plane
+    typical = (np.prod(extent[wide], dtype=float) / n) ** (1.0 / max(wide.sum(), 1))
+    apart = np.abs(np.diff(axes[:, :_LOOKED_AT], axis=1))
+    steps = np.where(apart > _CLOSE, apart, np.inf).min(axis=1, initial=np.inf)
+    seen = np.isfinite(steps)
+    steps[~seen] = steps[seen].max(initial=0.5 * typical)
+    return np.clip(steps, 0.5 * typical, _SPREAD)
 
 
 def _interleaved(cells: Integers) -> Integers:

@@ -70,11 +70,10 @@ class SeClusterWriter(LaneWriter):
                     some = radial[first : first + self._functions]
                     with p.loop(0, self._n_harmonics, self._sums) as h:
                         row = coefficients.at(begin + (h * len(radial) + first))
-                        sums: list[Value] = []
+                        sums = [p.constant(0.0, p.vector_type)] * self._sums
                         for n, f in enumerate(some):
                             c = [row[k * len(radial) + n] for k in range(self._sums)]
-                            last = sums or [p.zeros_like(f)] * self._sums
-                            sums = [p.multiply_add(f, *x) for x in zip(c, last, strict=True)]
+                            sums = [p.multiply_add(f, *x) for x in zip(c, sums, strict=True)]
                         for k, value in enumerate(sums):
                             y = self._y.vector((h + k) * p.width, p.width)
                             total.value = p.multiply_add(value, y, total.value)
@@ -86,9 +85,9 @@ class SeClusterWriter(LaneWriter):
         places = (self.x, self.y, self.z)
         vector = [(x - a[j]).to(p.real) for x, a in zip(points, places, strict=True)]
         square = vector[0] * vector[0] + vector[1] * vector[1] + vector[2] * vector[2]
-        # the cutoff, where all radial functions are zero, stands for what is beyond it
+        # one place where all radial functions are zero stands for what is beyond the cutoff
         inside = square < d.rcut**2
-        r = p.where(inside, p.sqrt(square), d.rcut)
+        r = p.where(inside, p.sqrt(square), 2.0 * d.rcut)
         inverse = inverse_distance(p, r, d.eps)
         ux, uy, uz = (p.where(inside, x, 0.0) * inverse for x in vector)
         for k, y in enumerate(harmonics(p, ux, uy, uz, d.lmax)):
