@@ -13,7 +13,7 @@ from deepmd_charge.model.weights import Weights, shapes
 SMALL = {
     "type": "se_cluster",
     "rcut": RCUT,
-    "rcut_env": 3.0,
+    "rcut_env": 4.0,
     "n_radial": 5,
     "n_radial_env": 3,
     "lmax": 3,

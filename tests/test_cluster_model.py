@@ -514,14 +514,18 @@ def test_the_novelty_of_the_graph_is_that_of_the_reference(frozen):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("widths", [{}, {"Si": 0.4, "C": 0.3}], ids=["far", "near"])
-def test_with_a_table_of_atomic_densities(tmp_path, widths):
-    """Which reach beyond both cutoffs, beyond the first, or not."""
-    table = gaussian_table(**widths)
+@pytest.mark.parametrize(
+    "rcut, rcut_env", [(2.0, 2.0), (2.0, 4.5), (5.5, 1.0)], ids=["beyond", "between", "within"]
+)
+def test_with_a_table_of_atomic_densities(tmp_path, rcut, rcut_env):
+    """Which reaches beyond both cutoffs, beyond the first, or not."""
+    table = gaussian_table()
+    assert table.reach == 5.0
     table.save(tmp_path / "saed.npz")
     for precision in BOUNDS:
-        frozen = Frozen(tmp_path, precision, {"order": 1, "rcut": 2.0}, str(tmp_path / "saed.npz"))
-        assert frozen.frozen.reach == pytest.approx(max(5.0, table.reach))
+        descriptor = {"order": 1, "rcut": rcut, "rcut_env": rcut_env}
+        frozen = Frozen(tmp_path, precision, descriptor, str(tmp_path / "saed.npz"))
+        assert frozen.frozen.reach == pytest.approx(max(rcut + rcut_env, 5.0))
         atoms = structure(8)
         points = points_of(atoms, 20)
         assert frozen.agrees(frozen.with_ghosts(atoms, points), atoms, points)
