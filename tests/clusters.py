@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """Models of the family ``se_cluster`` for the tests, and its equations, written out in numpy."""
 
+import itertools
+
 import numpy as np
+from scipy.integrate import quad
 from test_descriptor import integral, real_harmonic
 from training import RCUT, TYPE_MAP
 
@@ -14,12 +17,21 @@ SMALL = {
     "type": "se_cluster",
     "rcut": RCUT,
     "rcut_env": 4.0,
+    "radial": "bessel",
     "n_radial": 5,
     "n_radial_env": 3,
     "lmax": 3,
     "n_channel": 4,
+    "rcut_product": 3.5,
+    "n_radial_product": 4,
+    "n_radial_env_product": 2,
     "n_product": 2,
     "lmax_product": 2,
+    "n_component": 5,
+    "lmax_triple": 1,
+    "n_triple": 2,
+    "n_component_triple": 3,
+    "n_transfer": 2,
     "precision": "float64",
 }
 
@@ -41,11 +53,12 @@ def random_weights(spec, seed=0, scale=1.0):
     narrow = spec.descriptor.dtype
     arrays = {}
     for name, shape in shapes(spec).items():
-        size = (
-            scale if name == "contribution.coefficients" else 1.0 / np.sqrt(max(shape, default=1))
-        )
-        atomic = name.startswith(("environment", "contribution"))
-        arrays[name] = rng.normal(scale=size, size=shape).astype("float64" if atomic else narrow)
+        size = scale if name.startswith("contribution") else 1.0
+        if "components" in name:
+            size = 1.0 / np.sqrt(max(shape[1], 1))
+        wide = name.startswith(("environment", "multiplied", "pair", "triple", "contribution"))
+        values = rng.normal(scale=size, size=shape)
+        arrays[name] = values.astype("float64" if wide else narrow)
     arrays["neighbor_range.low"] = np.full_like(arrays["neighbor_range.low"], 0.5)
     arrays["neighbor_range.high"] = np.full_like(arrays["neighbor_range.high"], 2.0)
     return Weights(spec, arrays)
@@ -62,11 +75,25 @@ def brute_force(spec, weights, atoms, points):
     d = spec.descriptor
     elements = [name for name in spec.type_map if name != "X"]
     kinds = [elements.index(name) for name in atoms.get_chemical_symbols()]
-    shifts = _shifts(atoms, d.rcut + d.rcut_env)
-    contributions = [
-        _coefficients(spec, weights, kind, *_neighbours(atoms, kinds, i, shifts, d.rcut_env))
-        for i, kind in enumerate(kinds)
-    ]
+    shifts = _shifts(atoms, d.reach)
+
+    def around(i, rcut):
+        return _neighbours(atoms, kinds, i, shifts, rcut)
+
+    phi = [_features(spec, weights, kind, i, around) for i, kind in enumerate(kinds)]
+    contributions = [_coefficients(spec, weights, *of) for of in zip(kinds, phi, strict=True)]
+    if d.electrons == "exact":
+        moments = [_integral(lambda r, n=n: _of(d, n, r), d.rcut) for n in range(d.n_radial)]
+        carrier = np.array(moments) / np.dot(moments, moments)
+        x = [f[0][0] @ weights["contribution.transfer"][z] for z, f in zip(kinds, phi, strict=True)]
+        for i, kind in enumerate(kinds):
+            held = weights["contribution.electrons"][kind]
+            for vector, _, j in zip(*around(i, d.rcut_env), strict=True):
+                r = np.linalg.norm(vector)
+                for p in range(d.n_transfer):
+                    share = radial(d.radial_env, p, r, d.rcut_env, d.core)
+                    held += share * (x[j][p] - x[i][p])
+            contributions[i][0] += held * carrier
     found = np.zeros(len(points))
     for p, point in enumerate(points):
         for position, c in zip(atoms.positions, contributions, strict=True):
@@ -77,9 +104,18 @@ def brute_force(spec, weights, atoms, points):
                 r = np.linalg.norm(vector)
                 u = vector[None] / np.sqrt(r**2 + d.eps**2)
                 y = [real_harmonic(l, m, u)[0] for l, m in _orders(d.lmax)]
-                values = [radial(d.radial, n, r, d.rcut, d.core) for n in range(d.n_radial)]
+                values = [_of(d, n, r) for n in range(d.n_radial)]
                 found[p] += np.einsum("yn,y,n->", c, y, values)
     return found
+
+
+def _of(d, n, r):
+    return radial(d.radial, n, r, d.rcut, d.core)
+
+
+def _integral(function, rcut):
+    """Over all space, of a function of the distance up to rcut."""
+    return quad(lambda r: 4.0 * np.pi * r**2 * function(r), 0.0, rcut, epsabs=1e-13)[0]
 
 
 def radial(kind, n, r, rcut, core):
@@ -113,56 +149,90 @@ def _home(atoms, vector):
 
 
 def _neighbours(atoms, kinds, i, shifts, rcut):
-    """Vectors from an atom to the others within a distance, images of itself too; their kinds."""
-    vectors, found = [], []
+    """Of the others near an atom, images of itself too: vectors to them, kinds, places."""
+    vectors, places = [], []
     for j, position in enumerate(atoms.positions):
         for vector in _home(atoms, position - atoms.positions[i]) - shifts:
             if 1e-9 < np.linalg.norm(vector) < rcut:
                 vectors.append(vector)
-                found.append(kinds[j])
-    return np.reshape(vectors, (-1, 3)), np.array(found)
+                places.append(j)
+    return np.reshape(vectors, (-1, 3)), np.array([kinds[j] for j in places]), places
 
 
-def _coefficients(spec, weights, kind, vectors, kinds):
-    """The coefficients of an atom, (harmonics, n_radial), from what stands in the docstrings."""
+def _moments(spec, vectors, kinds, lmax, n_radial, rcut):
+    """Of each l (2 l + 1, elements * n_radial), as the docstrings have them."""
     d = spec.descriptor
-    n_elements = len(spec.type_map) - 1
-    phi = {l: [[1.0]] if l == 0 else [] for l in range(d.lmax + 1)}
-    if d.order:
-        r = np.linalg.norm(vectors, axis=1)
-        u = vectors / np.sqrt(r**2 + d.eps**2)[:, None]
-        b = {}
-        for l in range(d.lmax + 1):
-            a = np.zeros((2 * l + 1, n_elements, d.n_radial_env))
-            for m in range(-l, l + 1):
-                for z in range(n_elements):
-                    for k in range(d.n_radial_env):
-                        values = radial(d.radial_env, k, r, d.rcut_env, d.core)
-                        values = values * real_harmonic(l, m, u)
-                        a[m + l, z, k] = values[kinds == z].sum()
-            a = a.reshape(2 * l + 1, -1)
-            if l == 0:
-                a = a - weights["environment.mean"]
-            b[l] = a @ weights[f"environment.channels[{l}]"]
-            phi[l] += [*b[l].T]
-    if d.order == 2:
-        n = min(d.n_product, b[0].shape[1])
-        top = min(d.lmax, d.lmax_product)
-        for l in range(d.lmax + 1):
-            for l1 in range(top + 1):
-                for l2 in range(l1, top + 1):
-                    if not l2 - l1 <= l <= l1 + l2 or (l1 + l2 + l) % 2:
-                        continue
-                    g = integral(l1, l2, l)
-                    for i in range(n):
-                        for j in range(i if l1 == l2 else 0, n):
-                            phi[l].append(np.einsum("abc,a,b->c", g, b[l1][:, i], b[l2][:, j]))
+    r = np.linalg.norm(vectors, axis=1)
+    u = vectors / np.sqrt(r**2 + d.eps**2)[:, None]
+    out = []
+    for l in range(lmax + 1):
+        a = np.zeros((2 * l + 1, len(spec.type_map) - 1, n_radial))
+        for m, z, k in np.ndindex(a.shape):
+            values = radial(d.radial_env, k, r, rcut, d.core) * real_harmonic(l, m - l, u)
+            a[m, z, k] = values[kinds == z].sum()
+        out.append(a.reshape(2 * l + 1, -1))
+    return out
+
+
+def _components(weights, name, kind, tensors):
+    """Of tensors of each l, those of an element."""
+    found = []
+    for l, a in enumerate(tensors):
+        centred = a - weights[f"{name}.mean"][kind] if l == 0 else a
+        found.append(centred @ weights[f"{name}.components[{l}]"][kind])
+    return found
+
+
+def _products(lmax, top, taken):
+    """Of each l the products of what taken(l1, l2) yields, in ascending l1 and l2."""
+    out = []
+    for l in range(lmax + 1):
+        columns = [np.zeros((2 * l + 1, 0))]
+        for l1, l2 in itertools.product(range(top + 1), repeat=2):
+            if abs(l1 - l2) <= l <= l1 + l2 and (l1 + l2 + l) % 2 == 0:
+                g = integral(l1, l2, l)
+                columns += [np.einsum("abc,a,b->c", g, p, q)[:, None] for p, q in taken(l1, l2)]
+        out.append(np.concatenate(columns, axis=1))
+    return out
+
+
+def _features(spec, weights, kind, i, around):
+    """The features of an atom for each l, (2 l + 1, features)."""
+    d = spec.descriptor
+    phi = [[np.ones((1, 1))] if l == 0 else [np.zeros((2 * l + 1, 0))] for l in range(d.lmax + 1)]
+
+    def add(parts):
+        for l, of_l in enumerate(parts):
+            phi[l].append(of_l)
+
+    if d.order > 0:
+        a = _moments(spec, *around(i, d.rcut_env)[:2], d.lmax, d.n_radial_env, d.rcut_env)
+        add(_components(weights, "environment", kind, a))
+    if d.order > 1:
+        top, n = min(d.lmax, d.lmax_product), d.n_radial_env_product
+        near = around(i, d.rcut_product)[:2]
+        a = _moments(spec, *near, top, n, d.rcut_product)
+        channels = [c.T for c in _components(weights, "multiplied", kind, a)]
+
+        def two(l1, l2):
+            for (i, p), (j, q) in itertools.product(*(enumerate(channels[l]) for l in (l1, l2))):
+                if l1 < l2 or (l1 == l2 and i <= j):
+                    yield p, q
+
+        pairs = _components(weights, "pair", kind, _products(d.lmax, top, two))
+        add(pairs)
+    if d.order > 2:
+
+        def three(l1, l2):
+            return itertools.product(pairs[l1].T[: d.n_triple], channels[l2])
+
+        top = min(top, d.lmax_triple)
+        add(_components(weights, "triple", kind, _products(d.lmax, top, three)))
+    return [np.concatenate(of_l, axis=1) for of_l in phi]
+
+
+def _coefficients(spec, weights, kind, phi):
+    """The coefficients of an atom of its features, (harmonics, n_radial)."""
     table = weights["contribution.coefficients"][kind]
-    rows, start = [], 0
-    for l in range(d.lmax + 1):
-        stop = start + len(phi[l])
-        of_l = np.reshape(phi[l], (stop - start, 2 * l + 1))
-        rows.append(of_l.T @ table[start:stop])
-        start = stop
-    assert start == len(table)
-    return np.concatenate(rows)
+    parts = np.split(table, np.cumsum([of_l.shape[1] for of_l in phi])[:-1])
+    return np.concatenate([of_l @ part for of_l, part in zip(phi, parts, strict=True)])

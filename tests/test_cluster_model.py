@@ -20,18 +20,30 @@ from deepmd_charge.backends.tf.frozen import read_model
 from deepmd_charge.backends.tf.graph import FrozenGraph
 from deepmd_charge.model import reference
 from deepmd_charge.model.equations import se_cluster
-from deepmd_charge.model.neighbors import neighbor_list, neighbors
+from deepmd_charge.model.neighbors import around_atoms, neighbor_list, neighbors
 from deepmd_charge.model.weights import Weights
 
 ORDERS = {
     "order 0": {"order": 0},
     "order 1": {"order": 1},
     "order 2": {"order": 2},
-    "order 2, lmax 6": {"order": 2, "lmax": 6, "lmax_product": 4, "n_product": 3, "n_channel": 3},
-    "order 2, products above lmax": {"order": 2, "lmax": 1, "lmax_product": 5, "n_product": 9},
+    "order 3": {"order": 3},
+    "exact": {"order": 1, "electrons": "exact"},
+    "exact, order 3": {"order": 3, "electrons": "exact", "radial": "chebyshev"},
+    "exact, order 0": {"order": 0, "electrons": "exact"},
+    "order 3, lmax 6": {
+        "order": 3,
+        "lmax": 6,
+        "lmax_product": 3,
+        "lmax_triple": 3,
+        "n_component": 4,
+    },
+    "products above lmax": {"order": 3, "lmax": 1, "lmax_product": 5, "lmax_triple": 4,
+                            "n_product": 9, "n_component": 99, "n_component_triple": 99},
     "chebyshev": {"order": 2, "radial": "chebyshev", "radial_env": "chebyshev", "core": 0.3},
     "longer surroundings": {"order": 1, "rcut": 2.0, "rcut_env": 5.5, "eps": 0.1, "lmax": 0},
-}
+    "longer products": {"order": 2, "rcut": 2.0, "rcut_env": 3.5, "rcut_product": 5.0},
+}  # fmt: skip
 ELEMENTS = {"one": (["Si", "X"], "Si4"), "two": (["X", "C", "Si"], "SiCSiC"),
             "three": (["C", "Ge", "X", "Si"], "SiCGeC")}  # fmt: skip
 
@@ -42,7 +54,7 @@ def points_of(atoms, n=6, seed=5):
     return np.concatenate([spread, atoms.positions[:1]])
 
 
-@pytest.fixture(params=["order 0", "order 1", "order 2"])
+@pytest.fixture(params=["order 0", "order 1", "order 2", "order 3", "exact"])
 def model(request):
     """A specification and random weights."""
     spec = specification(**ORDERS[request.param])
@@ -68,7 +80,7 @@ def test_the_reference_is_its_equations(order, elements):
 
 @pytest.mark.parametrize("pbc", [(1, 1, 0), (0, 0, 1), (0, 0, 0)], ids=["slab", "wire", "open"])
 def test_open_axes_are_their_equations(pbc):
-    spec = specification(order=2)
+    spec = specification(order=3, electrons="exact")
     weights = random_weights(spec)
     atoms = structure(6)
     atoms.pbc = pbc
@@ -84,8 +96,8 @@ def test_every_radius_counts(model):
     point = np.zeros((1, 3))
     for place, seen in [
         (d.rcut - 0.3, True),
-        (d.rcut + 0.01, bool(d.order)),  # a neighbour of the atom that the point sees
-        (2.0 + d.rcut_env - 0.3, bool(d.order)),
+        (d.rcut + 0.01, d.sight > 0.0),  # a neighbour of the atom that the point sees
+        (2.0 + d.rcut_env - 0.3, d.sight > 0.0),
         (2.0 + d.rcut_env + 0.01, False),
     ]:
         one = Atoms("Si", [[2.0, 0, 0]])
@@ -96,12 +108,10 @@ def test_every_radius_counts(model):
 
 def test_an_atom_alone_has_the_coefficients_of_its_element():
     """Without neighbours a contribution depends on the distance alone, of orders above 0, too."""
-    for order in (0, 1, 2):
+    for order in (0, 1, 2, 3):
         spec = specification(order=order)
         weights = random_weights(spec)
-        arrays = dict(weights)
-        if order:
-            arrays["environment.mean"] = np.zeros_like(arrays["environment.mean"])
+        arrays = {k: np.zeros_like(a) if ".mean" in k else a for k, a in weights.items()}
         weights = Weights(spec, arrays)
         r = 1.3
         turned = r * Rotation.random(5, rng=1).apply([1.0, 0.0, 0.0])
@@ -111,17 +121,40 @@ def test_an_atom_alone_has_the_coefficients_of_its_element():
         assert found == pytest.approx(np.full(5, expected), abs=1e-12)
 
 
-def test_features_are_as_many_as_are_said():
-    for order in (0, 1, 2):
-        for elements in ELEMENTS.values():
-            spec = specification(elements[0], order=order, n_channel=50)
-            arrays = neighbor_list(spec, structure(1, elements[1]), np.zeros((1, 3)), RCUT)
-            weights = random_weights(spec)
-            found = se_cluster.features(spec, weights, neighbors(spec, *arrays))
-            n_elements = len(elements[0]) - 1
-            assert [f.shape[-1] for f in found] == spec.descriptor.n_features(n_elements)
-            assert [f.shape[-2] for f in found] == [1, 3, 5, 7]
-            assert spec.descriptor.channels(n_elements) == 3 * n_elements
+@pytest.mark.parametrize("order", [0, 1, 2, 3])
+@pytest.mark.parametrize("elements", ELEMENTS)
+def test_features_are_as_many_as_are_said(order, elements):
+    type_map, symbols = ELEMENTS[elements]
+    spec = specification(type_map, order=order, n_channel=50, n_component_triple=50)
+    d, n_elements = spec.descriptor, len(type_map) - 1
+    images = Images(
+        structure(1, symbols), [type_map.index(s) for s in structure(1, symbols).symbols], d.reach
+    )
+    [(around, element)] = around_atoms(spec, images)
+    found = se_cluster.features(spec, random_weights(spec), around, element)
+    assert [f.shape[-1] for f in found] == [sum(n) for n in d.n_features(n_elements)]
+    assert [f.shape[-2] for f in found] == [1, 3, 5, 7]
+    assert d.channels(n_elements) == (3 * n_elements if order else 0)
+
+
+def test_exact_electrons_are_those_of_the_atoms():
+    """Whatever passes between neighbours: by integration of the contributions of all atoms."""
+    spec = specification(order=2, electrons="exact")
+    d = spec.descriptor
+    arrays = dict(random_weights(spec))
+    # what does not pass between neighbours holds no electrons
+    table, held = arrays["contribution.coefficients"], d.integrals()
+    n = sum(d.n_features(2)[0])
+    table[:, :n] -= (table[:, :n] @ held)[..., None] * d.carrier()
+    weights = Weights(spec, arrays)
+    atoms = structure(2)
+    assert d.carrier() @ held == pytest.approx(1.0)
+    grid = np.stack(np.meshgrid(*[np.arange(30) / 30] * 3, indexing="ij"), -1).reshape(-1, 3)
+    values = density(spec, weights, atoms, grid @ CELL)
+    expected = sum(weights["contribution.electrons"][[0, 1, 0, 1]])
+    assert values.mean() * atoms.get_volume() == pytest.approx(expected, abs=1e-3)
+    free = Weights(spec, {**arrays, "contribution.transfer": 0 * arrays["contribution.transfer"]})
+    assert np.abs(values - density(spec, free, atoms, grid @ CELL)).max() > 1e-2
 
 
 # symmetries
@@ -262,7 +295,7 @@ def test_the_density_is_smooth_in_the_point(model, distance):
     )
 
 
-@pytest.mark.parametrize("which", ["rcut", "rcut_env"])
+@pytest.mark.parametrize("which", ["rcut", "rcut_env", "rcut_product"])
 def test_density_and_coefficients_are_smooth_where_an_atom_crosses_a_cutoff(model, which):
     spec, weights = model
     d = spec.descriptor
@@ -282,21 +315,22 @@ def test_density_and_coefficients_are_smooth_where_an_atom_crosses_a_cutoff(mode
             coord, atype, nlist = neighbor_list(spec, atoms_at(x), point, d.rcut)
             around = neighbors(spec, coord, atype, nlist)
             element = np.full(nlist.shape[:2], -1)
-            element[0, 1] = 0  # the Si atom, which the point sees
-            out.append(se_cluster.coefficients(spec, weights, around, element)[0, 1])
+            element[0, 1:] = spec.places[atype[0, 1 : nlist.shape[1]]]  # Si first, which it sees
+            found = se_cluster.coefficients(spec, weights, around, element, nlist)
+            out.append(found[0, 1])
         return np.array(out)
 
     distance = getattr(d, which)
-    if which == "rcut" or d.order:
-        assert smooth(bends(distance, densities))
-    else:
+    if which != "rcut" and not d.sight:
         assert not np.ptp(densities(distance + np.linspace(-0.1, 0.1, 7))).any()
-    if which == "rcut_env" and d.order:
+        return
+    assert smooth(bends(distance, densities))
+    if which != "rcut":
         assert smooth(bends(distance, coefficients))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("order", [0, 2])
+@pytest.mark.parametrize("order", [0, 3])
 def test_the_derivative_is_finite_and_that_of_the_values(order, tmp_path):
     """At points, on nuclei, and of the atoms, by TensorFlow's own differentiation."""
     pytest.importorskip("deepmd._vendors.ndtensorflow")
@@ -346,10 +380,11 @@ def test_other_namespaces(model, module):
 
 def test_float32_is_float64_within_the_bounds(model):
     spec, weights = model
-    narrow = specification(**{**_given(spec), "precision": "float32"})
+    d = spec.descriptor
+    narrow = specification(order=d.order, electrons=d.electrons, precision="float32")
     rounded = random_weights(narrow)
-    for name in ("environment.mean", "contribution.coefficients"):
-        if name in weights:
+    for name in weights:
+        if not name.startswith(("neighbor", "fitting")):
             assert rounded[name].dtype == np.float64 and (rounded[name] == weights[name]).all()
     atoms = structure(8)
     points = points_of(atoms, 60)
@@ -359,17 +394,13 @@ def test_float32_is_float64_within_the_bounds(model):
     assert error.max() > 0.0 and (error < 1e-5 * np.maximum(1.0, np.abs(expected))).all()
 
 
-def _given(spec):
-    return {key: getattr(spec.descriptor, key) for key in ("order",)}
-
-
 def test_weights_of_another_model_are_refused():
     spec = specification(order=1)
     arrays = dict(random_weights(spec))
     with pytest.raises(ChargeError, match=r"environment.mean missing or unknown"):
         Weights(spec, {k: v for k, v in arrays.items() if k != "environment.mean"})
     with pytest.raises(ChargeError, match=r"contribution.coefficients has shape"):
-        Weights(specification(order=2), arrays)
+        Weights(specification(order=1, n_radial=7), arrays)
 
 
 # the frozen graph
@@ -377,9 +408,11 @@ def test_weights_of_another_model_are_refused():
 GRAPHS = {
     "order 0": {"order": 0},
     "order 1": {"order": 1, "n_radial": 8, "n_channel": 6},
-    "order 2": {"order": 2, "lmax": 4},
-    "chebyshev": {"order": 2, "radial": "chebyshev", "radial_env": "chebyshev"},
+    "order 2": {"order": 2, "lmax": 4, "radial": "chebyshev", "radial_env": "chebyshev"},
+    "order 3": {"order": 3},
+    "exact": {"order": 3, "electrons": "exact"},
     "longer surroundings": {"order": 1, "rcut": 2.0, "rcut_env": 5.5},
+    "longer products": {"order": 2, "rcut": 2.0, "rcut_env": 3.5, "rcut_product": 5.0},
 }
 BOUNDS = {"float32": 1e-5, "float64": 1e-9}
 
