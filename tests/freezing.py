@@ -31,46 +31,26 @@ def sample(type_map, frames=4, n_points=300):
 
 
 def freeze(path, descriptor=None, fitting=None, type_map=TYPE_MAP, saed=None):
-    """Write a frozen model of these arguments, its net at random."""
-    from dargs import Argument
-    from deepmd.tf.env import tf
-
+    """Write a frozen model ``se_charge`` of these arguments, its net at random."""
     from deepmd_charge.backends import arguments as argcheck
-    from deepmd_charge.backends.tf.model import ChargeModelTF
 
-    def complete(name, arguments, given):
-        given = Argument("it", dict, arguments).normalize_value({"seed": 1, **given})
-        return {"type": name, **given}
+    descriptor = {"seed": 1, "rcut": RCUT, **(descriptor or {})}
+    descriptor = _complete("se_charge", argcheck.se_charge_args(), descriptor)
+    fitting = _complete("charge", argcheck.charge_fitting_args(), {"seed": 1, **(fitting or {})})
+    moments = []
 
-    info = {"elements": [name for name in type_map if name != "X"]}
-    script = {
-        "type_map": type_map,
-        "descriptor": complete(
-            "se_charge", argcheck.se_charge_args(), {"rcut": RCUT, **(descriptor or {})}
-        ),
-        "fitting_net": complete("charge", argcheck.charge_fitting_args(), fitting or {}),
-        "info": info,
-    }
-    model = ChargeModelTF(script["descriptor"], script["fitting_net"], type_map, info, saed)
-    descriptor, fitting = model.descrpt, model.fitting
-    with tf.Graph().as_default() as graph, tf.Session() as session:
-        inputs = [tf.placeholder(tf.float64, [None], name="t_coord")]
-        inputs += [tf.placeholder(tf.int32, [None], name="t_type")]
-        inputs += [tf.placeholder(tf.int32, [2 + len(type_map)], name="t_natoms")]
-        inputs += [tf.placeholder(tf.float64, [None], name="t_box")]
-        inputs += [tf.placeholder(tf.int32, [None], name="t_mesh")]
-        moments = []
-        build_moments = descriptor.build_moments
-        descriptor.build_moments = lambda *a: moments.append(build_moments(*a)) or moments[0]
-        model.build(*inputs, {})
-        tf.constant(json.dumps({"model": script}), name="train_attr/training_script")
-        session.run(tf.global_variables_initializer())
+    def keep_moments(model):
+        build_moments = model.descrpt.build_moments
+        model.descrpt.build_moments = lambda *a: moments.append(build_moments(*a)) or moments[0]
+
+    def set_statistics(model, session):
+        """What statistics.scale_and_fit does, in one graph."""
         feeds, labels = zip(*sample(type_map), strict=True)
 
         def on_sample(tensor):
             return np.concatenate([session.run(tensor, feed) for feed in feeds])
 
-        # what statistics.scale_and_fit does, in one graph
+        descriptor, fitting = model.descrpt, model.fitting
         label = np.concatenate(labels)
         label = label[label != 0.0]
         descriptor.set_statistics(on_sample(descriptor.build_sample(moments[0])), len(label))
@@ -83,6 +63,63 @@ def freeze(path, descriptor=None, fitting=None, type_map=TYPE_MAP, saed=None):
         p.set("fitting.output.matrix", 10.0 * p.value("fitting.output.matrix"))
         p.set("fitting.output.bias", [0.3])
         p.assign(session)
+
+    script = {"type_map": type_map, "descriptor": descriptor, "fitting_net": fitting}
+    return _write(path, script, saed, keep_moments, set_statistics)
+
+
+def freeze_cluster(path, spec, weights, saed=None):
+    """Write a frozen model ``se_cluster`` of these settings and weights."""
+    from deepmd_charge.backends import arguments as argcheck
+
+    keys = argcheck.se_cluster_args()
+    given = {k.name: getattr(spec.descriptor, k.name) for k in keys}
+    given = {name: value for name, value in given.items() if value is not None}
+    net = _complete("charge", argcheck.charge_fitting_args(), {"neuron": []})
+
+    def set_weights(model, session):
+        for p in (model.descrpt.parameters, model.descrpt.atomic, model.fitting.parameters):
+            for name in weights:
+                if name in p:
+                    p.set(name, weights[name])
+            p.assign(session)
+
+    script = {
+        "type_map": list(spec.type_map),
+        "descriptor": _complete("se_cluster", keys, given),
+        "fitting_net": net,
+    }
+    return _write(path, script, saed, lambda model: None, set_weights)
+
+
+def _complete(name, arguments, given):
+    """Arguments with their defaults, as dp gives them to a model."""
+    from dargs import Argument
+
+    return {"type": name, **Argument("it", dict, arguments).normalize_value(given)}
+
+
+def _write(path, script, saed, before, after):
+    """Build a model, call ``after(model, session)`` for its parameters, and write it."""
+    from deepmd.tf.env import tf
+
+    from deepmd_charge.backends.tf.model import ChargeModelTF
+
+    type_map = script["type_map"]
+    script["info"] = {"elements": [name for name in type_map if name != "X"]}
+    parts = script["descriptor"], script["fitting_net"], type_map, script["info"]
+    model = ChargeModelTF(*parts, saed)
+    with tf.Graph().as_default() as graph, tf.Session() as session:
+        inputs = [tf.placeholder(tf.float64, [None], name="t_coord")]
+        inputs += [tf.placeholder(tf.int32, [None], name="t_type")]
+        inputs += [tf.placeholder(tf.int32, [2 + len(type_map)], name="t_natoms")]
+        inputs += [tf.placeholder(tf.float64, [None], name="t_box")]
+        inputs += [tf.placeholder(tf.int32, [None], name="t_mesh")]
+        before(model)
+        model.build(*inputs, {})
+        tf.constant(json.dumps({"model": script}), name="train_attr/training_script")
+        session.run(tf.global_variables_initializer())
+        after(model, session)
         names = ["o_atom_energy", "descrpt_attr/rcut", "model_attr/tmap"]
         names += ["train_attr/training_script"]
         frozen = tf.graph_util.convert_variables_to_constants(session, graph.as_graph_def(), names)

@@ -195,9 +195,11 @@ def _summary(fit: ClusterFit) -> str:
     """One line on a fit."""
     found = fit.solution
     parts = "structures" if fit.by_structure else "groups of atoms"
+    held_out = f"{found.held_out:.2e} of {parts} held out in turn ({fit.n_folds} parts)"
+    if fit.n_folds == 1:
+        held_out = "of one atom, so that nothing is held out"
     return (
         f"least squares: {found.coefficients.size} coefficients from {fit.n_points} points of "
-        f"{fit.n_structures} structures; RMSE {found.rmse:.2e} e/A^3, {found.held_out:.2e} of "
-        f"{parts} held out in turn ({fit.n_folds} parts); ridge {found.ridge.strength:.0e}, "
-        f"condition number {found.condition:.0e}"
+        f"{fit.n_structures} structures; RMSE {found.rmse:.2e} e/A^3, {held_out}; ridge "
+        f"{found.ridge.strength:.0e}, condition number {found.condition:.0e}"
     )

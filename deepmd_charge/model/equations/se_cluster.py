@@ -189,8 +189,7 @@ def features(spec: ModelSpec, weights: Weights, around: Neighbors, element: Arra
     one = xp.ones((*around.vector.shape[:2], 1, 1), dtype=table.dtype, device=device(table))
     phi: list[list[Array]] = [[one] if l == 0 else [] for l in range(d.lmax + 1)]
     if d.order == 0:
-        empty = [one[..., :0]] * (2 * d.lmax + 1)
-        return [one, *(xp.concat(empty[: 2 * l + 1], axis=-2) for l in range(1, d.lmax + 1))]
+        return [one, *(_none(one, l) for l in range(1, d.lmax + 1))]
     for l, of_l in enumerate(environment(spec, around, table.dtype)):
         phi[l].append(components(of_l, weights, "environment", l, element))
     if d.order > 1:
@@ -235,33 +234,37 @@ def pair_components(
 def pairs(spec: ModelSpec, channels: list[Array]) -> list[Array]:
     """All products P of two channels: for each l (..., 2 l + 1, products)."""
     d = spec.family(SeClusterSpec)
-    xp = array_namespace(channels[0])
     out = []
     for l in range(d.lmax + 1):
-        parts = []
+        parts = [_none(channels[0], l)]
         for l1, l2 in d.pairs(l):
             first, second = channels[l1], channels[l2]
             n = first.shape[-1]
             taken = [(i, j) for i in range(n) for j in range(i if l1 == l2 else 0, n)]
             parts.append(_product(first, second, taken, (l1, l2, l)))
-        out.append(xp.concat(parts, axis=-1))
+        out.append(array_namespace(*parts).concat(parts, axis=-1))
     return out
 
 
 def triples(spec: ModelSpec, two: list[Array], channels: list[Array]) -> list[Array]:
     """All products of a component of products of two and a channel, as :func:`pairs`."""
     d = spec.family(SeClusterSpec)
-    xp = array_namespace(channels[0])
     out = []
     for l in range(d.lmax + 1):
-        parts = []
+        parts = [_none(channels[0], l)]
         for l1, l2 in d.triples(l):
             first, second = two[l1], channels[l2]
             n = min(d.n_triple, first.shape[-1])
             taken = [(i, j) for i in range(n) for j in range(second.shape[-1])]
             parts.append(_product(first, second, taken, (l1, l2, l)))
-        out.append(xp.concat(parts, axis=-1))
+        out.append(array_namespace(*parts).concat(parts, axis=-1))
     return out
+
+
+def _none(like: Array, l: int) -> Array:
+    """No tensors of l, (..., 2 l + 1, 0), of the atoms of others."""
+    xp = array_namespace(like)
+    return xp.zeros((*like.shape[:-2], 2 * l + 1, 0), dtype=like.dtype, device=device(like))
 
 
 def _product(

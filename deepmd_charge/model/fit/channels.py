@@ -104,6 +104,8 @@ def _set(arrays: dict[str, Floats], name: str, tensors: Callable[[], Iterable[Te
 
 def _components(covariance: Floats, n: int) -> Floats:
     """The n largest components of a covariance (k, k), (k, n)."""
+    if not n:
+        return np.zeros((len(covariance), 0))
     variance, vectors = np.linalg.eigh(covariance)
     spread = np.sqrt(np.maximum(variance[::-1][:n], 0.0))
     known = spread > _NOISE * max(spread[0], np.finfo(float).tiny)

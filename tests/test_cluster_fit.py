@@ -1,0 +1,432 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""The least-squares fit of ``se_cluster``: its rows, ridge, folds, and what it refuses."""
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import bulk
+from clusters import density, random_weights, specification
+from training import CELL, structure, true_density
+
+from deepmd_charge import ChargeError
+from deepmd_charge.atoms.images import Images
+from deepmd_charge.model.fit.cluster import Sample, fit_cluster
+from deepmd_charge.model.fit.design import Surroundings, feature_orders
+from deepmd_charge.model.fit.ridge import NormalEquations, Ridge, choose
+from deepmd_charge.model.weights import Weights
+
+# all channels, so that any model of these settings is within reach of a fit
+COMPLETE = {"n_radial": 3, "n_radial_env": 2, "lmax": 2, "n_channel": 9, "n_product": 9}
+
+
+def types_of(spec, atoms):
+    return np.array([spec.type_map.index(s) for s in atoms.get_chemical_symbols()])
+
+
+def sample(spec, atoms, n, seed=0, values=true_density):
+    """Points at random in a structure, with the values of a function of atoms and points."""
+    points = np.random.default_rng(seed).uniform(-0.5, 1.5, size=(n, 3)) @ atoms.cell.array
+    return Sample(atoms, types_of(spec, atoms), points, values(atoms, points))
+
+
+def structures(spec, n_structures=4, n=150, **options):
+    return [sample(spec, structure(k), n, seed=k, **options) for k in range(n_structures)]
+
+
+def fit(spec, samples, **options):
+    return fit_cluster(spec, lambda: iter(samples), **options)
+
+
+def weights_of(spec, found):
+    """The weights of a model with what a fit found."""
+    return Weights(spec, {**random_weights(spec), **found.arrays})
+
+
+def rows_of(spec, found, sample):
+    images = Images(sample.atoms, sample.types, spec.descriptor.reach)
+    surroundings = Surroundings(spec, weights_of(spec, found), images)
+    return surroundings.rows(images.wrap(sample.points))
+
+
+# rows
+
+
+@pytest.mark.parametrize("pbc", [True, False, (1, 0, 1)], ids=["crystal", "molecule", "slab"])
+@pytest.mark.parametrize("order", [0, 1, 2])
+def test_rows_times_coefficients_are_the_reference(order, pbc):
+    spec = specification(["C", "X", "Ge", "Si"], order=order)
+    weights = random_weights(spec)
+    atoms = structure(3, "SiCGeC")
+    atoms.pbc = pbc
+    points = np.random.default_rng(1).uniform(-1.0, 2.0, size=(40, 3)) @ CELL
+    points = np.concatenate([points, atoms.positions, [[80.0, 0.0, 0.0]]])
+    images = Images(atoms, types_of(spec, atoms), spec.descriptor.reach)
+    rows = Surroundings(spec, weights, images).rows(images.wrap(points))
+    found = rows @ weights["contribution.coefficients"].ravel()
+    assert found == pytest.approx(density(spec, weights, atoms, points), abs=1e-11)
+    assert np.ptp(found) > 0.1
+
+
+def test_rows_of_points_that_see_nothing_are_zero():
+    """Whole blocks of vacuum, and no points at all."""
+    spec = specification()
+    images = Images(Atoms("SiC", [[0, 0, 0], [1, 1, 1]]), [0, 1], spec.descriptor.reach)
+    surroundings = Surroundings(spec, random_weights(spec), images)
+    n_columns = random_weights(spec)["contribution.coefficients"].size
+    for points in (np.full((5, 3), 50.0), np.zeros((0, 3))):
+        rows = surroundings.rows(points)
+        assert rows.shape == (len(points), n_columns) and not rows.any()
+
+
+def test_columns_are_told_apart_by_their_orders():
+    for order in (0, 1, 2):
+        orders = feature_orders(specification(order=order))
+        assert set(orders) == set(range(order + 1))
+        assert (orders == 0).sum() == 1
+        assert len(orders) == sum(specification(order=order).descriptor.n_features(2))
+
+
+# the fit
+
+
+@pytest.mark.parametrize("order", [0, 1, 2])
+def test_data_of_a_model_give_that_model(order):
+    """Whose channels are others, but span the same: the density of structures not seen, too."""
+    settings = {**COMPLETE, "order": order, "n_radial_env": 1 if order == 2 else 2}
+    spec = specification(**settings)
+    true = random_weights(spec, seed=3)
+    samples = structures(spec, 9, 80, values=lambda a, points: density(spec, true, a, points))
+    for ridge, bound in ((None, 1e-5), (1e-14, 1e-6)):
+        found = fit(specification(**{**settings, "ridge": ridge}), samples)
+        atoms = structure(11)
+        points = np.random.default_rng(9).uniform(size=(60, 3)) @ CELL
+        expected = density(spec, true, atoms, points)
+        assert expected.std() > 0.1
+        error = density(spec, weights_of(spec, found), atoms, points) - expected
+        assert np.abs(error).max() < bound
+        assert found.solution.rmse < bound and found.solution.held_out < bound
+
+
+def test_residual_and_neighbour_counts_are_those_of_the_data():
+    spec = specification(order=1, rcut=2.0)
+    samples = structures(spec)
+    found = fit(spec, samples)
+    weights = weights_of(spec, found)
+    errors, counts = [], []
+    for s in samples:
+        errors.append(density(spec, weights, s.atoms, s.points) - s.values)
+        shifts = np.array(list(np.ndindex(5, 5, 5))) - 2
+        points = s.points - np.floor(s.points @ np.linalg.inv(CELL)) @ CELL
+        positions = (s.atoms.positions[:, None] + shifts @ CELL)[:, None]
+        r = np.linalg.norm(positions - points[None, :, None], axis=-1)
+        share = np.maximum(1.0 - (r / 2.0) ** 2, 0.0) ** 3
+        of_atoms = share.sum(axis=2)
+        counts.append([of_atoms[s.types == z].sum(axis=0) for z in (0, 1)])
+    assert found.solution.rmse == pytest.approx(np.sqrt(np.mean(np.square(errors))), rel=1e-6)
+    assert found.arrays["fitting.residual"] == pytest.approx(found.solution.rmse)
+    counts = np.concatenate(counts, axis=1)
+    assert found.arrays["neighbor_range.low"] == pytest.approx(counts.min(axis=1))
+    assert found.arrays["neighbor_range.high"] == pytest.approx(counts.max(axis=1))
+
+
+def test_channels_are_principal_components_in_units_of_their_deviations():
+    """Uncorrelated over the atoms of all structures, of l = 0 without mean, the largest first."""
+    from deepmd_charge.model.fit.design import environment_of
+
+    spec = specification(order=1, n_channel=4)
+    samples = structures(spec, 6)
+    found = fit(spec, samples)
+    weights = weights_of(spec, found)
+    all_atoms = [
+        environment_of(spec, weights, Images(s.atoms, s.types, spec.descriptor.rcut_env))
+        for s in samples
+    ]
+    a = np.concatenate(all_atoms)
+    assert a[:, 0].mean(axis=0) == pytest.approx(found.arrays["environment.mean"])
+    for l in range(spec.descriptor.lmax + 1):
+        of_l = a[:, l * l : (l + 1) ** 2] - (found.arrays["environment.mean"] if l == 0 else 0.0)
+        b = of_l.reshape(-1, a.shape[-1]) @ found.arrays[f"environment.channels[{l}]"]
+        covariance = b.T @ b / len(b)
+        deviation = np.sqrt(np.diag(covariance))
+        assert covariance == pytest.approx(np.diag(deviation**2), abs=1e-10)
+        assert np.all(np.diff(deviation) < 1e-12) and 0.5 < deviation[0] < 1.0 + 1e-9
+
+
+# the ridge
+
+
+def leave_out(rows, values, fold, penalty):
+    """Root mean square error of the points of each fold by numpy's least squares of the others."""
+    squares = 0.0
+    for f in np.unique(fold):
+        there = fold != f
+        n = there.sum()
+        x = np.concatenate([rows[there] / np.sqrt(n), np.diag(np.sqrt(penalty))])
+        y = np.concatenate([values[there] / np.sqrt(n), np.zeros(len(penalty))])
+        w = np.linalg.lstsq(x, y, rcond=None)[0]
+        squares += np.sum((rows[~there] @ w - values[~there]) ** 2)
+    return np.sqrt(squares / len(values))
+
+
+@pytest.mark.parametrize("products", [False, True])
+def test_the_ridge_is_that_of_the_least_error_of_plain_leave_out_loops(products):
+    rng = np.random.default_rng(2)
+    fold = rng.integers(0, 4, size=300)
+    rows = rng.normal(size=(300, 25)) * rng.uniform(0.01, 3.0, size=25)
+    values = rows @ rng.normal(size=25) + rng.normal(scale=3.0, size=300)
+    of_products = (np.arange(25) > 17) & products
+    equations = NormalEquations(25, 4)
+    for start in range(0, 300, 70):
+        for f in range(4):
+            mine = fold[start : start + 70] == f
+            equations.add(f, rows[start : start + 70][mine], values[start : start + 70][mine])
+    tried = {}
+    found = choose(equations, of_products, told=tried.__setitem__)
+    scale = np.mean(rows**2, axis=0)
+    assert equations.scale == pytest.approx(scale)
+    for ridge, error in tried.items():
+        penalty = ridge.strength * np.where(of_products, ridge.weight, 1.0) * scale
+        assert error == pytest.approx(leave_out(rows, values, fold, penalty), rel=1e-9)
+    assert len(tried) > 4
+    assert found.held_out == tried[found.ridge] == min(tried.values())
+    assert (len({r.weight for r in tried}) > 1) == products
+    best = found.ridge.strength * np.where(of_products, found.ridge.weight, 1.0) * scale
+    x = np.concatenate([rows / np.sqrt(300), np.diag(np.sqrt(best))])
+    y = np.concatenate([values / np.sqrt(300), np.zeros(25)])
+    w = np.linalg.lstsq(x, y, rcond=None)[0]
+    assert found.coefficients == pytest.approx(w, rel=1e-9)
+    assert found.rmse == pytest.approx(np.sqrt(np.mean((rows @ w - values) ** 2)))
+    scaled = np.linalg.cond(x / np.sqrt(scale)) ** 2
+    assert scaled / 10 < found.condition < 30 * scaled
+
+
+def test_a_given_ridge_is_taken():
+    rng = np.random.default_rng(2)
+    rows, values = rng.normal(size=(50, 5)), rng.normal(size=50)
+    equations = NormalEquations(5, 2)
+    equations.add(0, rows[:20], values[:20])
+    equations.add(1, rows[20:], values[20:])
+    told = []
+    found = choose(equations, np.zeros(5, dtype=bool), 0.0, lambda *a: told.append(a))
+    assert (found.ridge, told) == (Ridge(0.0), [])
+    assert found.coefficients == pytest.approx(np.linalg.lstsq(rows, values, rcond=None)[0])
+    fold = np.arange(50) >= 20
+    assert found.held_out == pytest.approx(leave_out(rows, values, fold, np.zeros(5)))
+
+
+def test_columns_of_which_the_points_say_nothing_get_zero():
+    """Zeros, rounding, and what only some points know."""
+    rng = np.random.default_rng(2)
+    rows = rng.normal(size=(60, 6))
+    rows[:, 1] = 0.0
+    rows[:, 3] *= 1e-15
+    rows[30:, 4] = 0.0
+    values = rows[:, 0] - 2.0 * rows[:, 2] + rng.normal(scale=0.1, size=60)
+    equations = NormalEquations(6, 2)
+    equations.add(0, rows[:30], values[:30])
+    equations.add(1, rows[30:], values[30:])
+    for strength in (None, 0.0):
+        found = choose(equations, np.zeros(6, dtype=bool), strength)
+        assert not found.coefficients[[1, 3]].any()
+        assert np.abs(found.coefficients).max() < 3.0 and np.isfinite(found.held_out)
+        assert found.condition < 1e3
+    known = [0, 2, 4, 5]
+    expected = np.linalg.lstsq(rows[:, known], values, rcond=None)[0]
+    assert found.coefficients[known] == pytest.approx(expected)
+    nothing_held = NormalEquations(6, 2)
+    nothing_held.add(1, rows, values)
+    found = choose(nothing_held, np.zeros(6, dtype=bool))
+    assert found.ridge == Ridge(1e-8) and np.isnan(found.held_out)
+
+
+# folds
+
+
+def held_out_by_hand(spec, found, samples, folds):
+    rows = np.concatenate([rows_of(spec, found, s) for s in samples])
+    values = np.concatenate([s.values for s in samples])
+    penalty = found.solution.ridge.strength * np.mean(rows**2, axis=0)
+    return leave_out(rows, values, np.concatenate(folds), penalty)
+
+
+@pytest.mark.parametrize("n_structures, n_folds", [(2, 2), (4, 4), (7, 5)])
+def test_structures_are_held_out_in_turn(n_structures, n_folds):
+    spec = specification(order=1, ridge=1e-4, **COMPLETE)
+    samples = structures(spec, n_structures, 120)
+    found = fit(spec, samples)
+    assert (found.by_structure, found.n_folds) == (True, n_folds)
+    assert (found.n_structures, found.n_points) == (n_structures, 120 * n_structures)
+    folds = [np.full(120, k % n_folds) for k in range(n_structures)]
+    expected = held_out_by_hand(spec, found, samples, folds)
+    assert found.solution.held_out == pytest.approx(expected, rel=1e-6)
+
+
+def test_of_one_structure_atoms_are_held_out_in_turn():
+    spec = specification(order=1, ridge=1e-4, **COMPLETE)
+    samples = structures(spec, 1, 400)
+    found = fit(spec, samples)
+    assert (found.by_structure, found.n_folds, found.n_structures) == (False, 4, 1)
+    atoms = samples[0].atoms
+    shifts = (np.array(list(np.ndindex(5, 5, 5))) - 2) @ CELL
+    points = samples[0].points
+    points = points - np.floor(points @ np.linalg.inv(CELL)) @ CELL
+    vectors = points[:, None, None] - atoms.positions[:, None] - shifts
+    nearest = np.linalg.norm(vectors, axis=-1).min(axis=2).argmin(axis=1)
+    expected = held_out_by_hand(spec, found, samples, [nearest])
+    assert found.solution.held_out == pytest.approx(expected, rel=1e-6)
+
+
+def test_frames_do_not_matter():
+    """The points of a structure in any number of frames, among those of others, in any order."""
+    spec = specification(order=1, **COMPLETE)
+    whole = structures(spec, 3, 150)
+
+    def parts(s, n):
+        return [
+            Sample(s.atoms, s.types, points, values)
+            for points, values in zip(np.split(s.points, n), np.split(s.values, n), strict=True)
+        ]
+
+    first, second, third = (parts(s, n) for s, n in zip(whole, (2, 3, 1), strict=True))
+    split = [first[0], *second[:2], *third, second[2], first[1]]
+    nothing = Sample(whole[0].atoms, whole[0].types, np.zeros((0, 3)), np.zeros(0))
+    one, other = fit(spec, whole), fit(spec, [nothing, *split])
+    for name in one.arrays:
+        if name.startswith(("environment", "neighbor")):
+            assert np.array_equal(one.arrays[name], other.arrays[name]), name
+    assert (other.n_structures, other.n_folds, other.n_points) == (3, 3, 450)
+    assert other.solution.ridge == one.solution.ridge
+    assert other.solution.held_out == pytest.approx(one.solution.held_out, rel=1e-9)
+    atoms, points = structure(9), whole[0].points
+    a, b = (density(spec, weights_of(spec, f), atoms, points) for f in (one, other))
+    assert a == pytest.approx(b, abs=1e-9)
+    alone = fit(spec, parts(whole[0], 5))
+    assert (alone.by_structure, alone.n_structures, alone.n_folds) == (False, 1, 4)
+
+
+def test_a_structure_is_another_where_anything_differs():
+    spec = specification()
+    one = sample(spec, structure(1), 5)
+    same = sample(spec, structure(1), 9, seed=4)
+    assert one.structure == same.structure
+    for change in ("positions", "cell", "pbc", "types"):
+        atoms, types = structure(1), one.types.copy()
+        if change == "positions":
+            atoms.positions[2, 0] += 1e-12
+        elif change == "cell":
+            atoms.set_cell(atoms.cell * (1 + 1e-15))
+        elif change == "pbc":
+            atoms.pbc = (1, 1, 0)
+        else:
+            types[0] = 1 - types[0]
+        assert Sample(atoms, types, one.points, one.values).structure != one.structure
+
+
+def test_blocks_do_not_matter(monkeypatch):
+    """Few points at a time, for progress and memory, give the same up to rounding."""
+    spec = specification(order=1, **COMPLETE)
+    samples = structures(spec, 3, 700)
+    told, one = [], fit(spec, samples)
+    monkeypatch.setattr("deepmd_charge.model.fit.cluster._BLOCK", 1)
+    other = fit(spec, samples, progress=lambda done, total: told.append((done, total)))
+    assert told[0] == (256, 2100) and told[-1] == (2100, 2100) and len(told) == 9
+    assert other.solution.held_out == pytest.approx(one.solution.held_out, rel=1e-9)
+
+
+# what is lacking
+
+
+def test_an_element_without_atoms_has_no_density():
+    for ridge in (None, 0.0):
+        spec = specification(["Si", "Ge", "C", "X"], order=1, ridge=ridge, **COMPLETE)
+        found = fit(spec, structures(spec, 4, 300))
+        coefficients = found.arrays["contribution.coefficients"]
+        assert not coefficients[1].any() and coefficients[0].any() and coefficients[2].any()
+        two = specification(order=1, ridge=ridge, **COMPLETE)
+        expected = fit(two, structures(two, 4, 300))
+        points = np.random.default_rng(0).uniform(size=(20, 3)) @ CELL
+        a = density(spec, weights_of(spec, found), structure(9), points)
+        b = density(two, weights_of(two, expected), structure(9), points)
+        assert a == pytest.approx(b, abs=1e-6)
+
+
+@pytest.mark.parametrize("cubic", [True, False], ids=["8 atoms", "2 atoms"])
+@pytest.mark.parametrize("order", [1, 2])
+def test_a_perfect_crystal_says_nothing_of_what_it_has_none(order, cubic):
+    """What is zero by symmetry is rounding in its data, and must not count in other structures."""
+    spec = specification(["Si", "X"], order=order, rcut=3.0, rcut_env=4.5, n_radial=6)
+    atoms = bulk("Si", cubic=cubic)
+
+    def values(atoms, points):
+        many = atoms.repeat(5)
+        many.positions -= 2 * atoms.cell.array.sum(axis=0)
+        r2 = ((points[:, None] - many.positions) ** 2).sum(axis=-1)
+        return np.exp(-0.8 * r2).sum(axis=1)
+
+    samples = [sample(spec, atoms, 1500, values=values)]
+    found = fit(spec, samples)
+    weights = weights_of(spec, found)
+    assert found.solution.rmse < 1e-3
+    for amplitude, bound in ((1e-6, 5e-3), (1e-3, 5e-3), (0.03, 0.05)):
+        moved = atoms.copy()
+        moved.rattle(amplitude, seed=3)
+        points = samples[0].points[:200]
+        points = points - np.floor(points @ np.linalg.inv(atoms.cell.array)) @ atoms.cell.array
+        error = density(spec, weights, moved, points) - values(moved, points)
+        assert np.abs(error).max() < bound
+
+
+def test_one_atom_is_fitted_without_holding_out():
+    spec = specification(["Si", "X"], order=1, **COMPLETE)
+    found = fit(spec, [sample(spec, structure(0, "Si"), 300)])
+    assert (found.n_folds, found.by_structure) == (1, False)
+    assert np.isnan(found.solution.held_out)
+    assert np.isfinite(found.solution.coefficients).all() and found.solution.rmse < 0.05
+
+
+def test_atoms_without_neighbours_are_fitted():
+    """Molecules of one atom: nothing is known of surroundings, and nothing becomes huge."""
+    spec = specification(["Si", "X"], order=1, **COMPLETE)
+    atoms = Atoms("Si", [[0.1, 0.2, 0.3]])
+    points = np.random.default_rng(0).normal(size=(300, 3))
+    r = np.linalg.norm(points - atoms.positions, axis=1)
+    found = fit(spec, [Sample(atoms, np.zeros(1, dtype=int), points, np.exp(-(r**2)))])
+    pair = Atoms("Si2", [[0.1, 0.2, 0.3], [0.1, 0.2, 2.5]])
+    values = density(spec, weights_of(spec, found), pair, points)
+    assert np.abs(values).max() < 3.0
+
+
+def far(spec):
+    s = sample(spec, structure(0), 400)
+    atoms = Atoms(s.atoms.symbols, s.atoms.positions)
+    return [Sample(atoms, s.types, s.points + 90.0, s.values)]
+
+
+@pytest.mark.parametrize(
+    "settings, samples, complaint",
+    [
+        (
+            {"order": 1},
+            lambda spec: structures(spec, 2, 20),
+            r"40 points for 170 coefficients of model/descriptor: convert more --points",
+        ),
+        (
+            {"order": 2, "n_radial": 60, "n_product": 4, "lmax_product": 3},
+            lambda spec: structures(spec, 2, 20),
+            "coefficients, at most 10000 are fitted; lower order, n_radial, n_channel or n_prod",
+        ),
+        ({"order": 0}, lambda spec: [], "0 points for 10 coefficients"),
+        ({"order": 0}, far, "no grid point of the training data has an atom within 3.5 A; raise"),
+        (
+            {"order": 2, "ridge": 0.0},
+            lambda spec: structures(spec, 1, 2000),
+            r"cannot be solved \(condition number .*\): give more points, or lower",
+        ),
+    ],
+    ids=["few points", "many coefficients", "no point", "no atom near", "ill-conditioned"],
+)
+def test_what_cannot_be_fitted_is_said_in_one_line(settings, samples, complaint):
+    spec = specification(**settings)
+    with pytest.raises(ChargeError, match=complaint) as error:
+        fit(spec, samples(spec))
+    assert "\n" not in str(error.value)
