@@ -104,7 +104,7 @@ def solve(chain, n_points, n_k=1, k_max=None, tolerance=1e-9, max_iterations=200
         Look at ``converged``.
     """
     if k_max is None:
-        k_max = 0.7 + 4.5 / chain.sigma.min()
+        k_max = 1.3 + 5.0 / chain.sigma.min()
     waves = Waves(chain.length, n_points, n_k, k_max)
     n_electrons = chain.charge.sum()
     k = 2.0 * np.pi * np.fft.fftfreq(n_points, chain.length / n_points)
