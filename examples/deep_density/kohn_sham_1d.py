@@ -151,30 +151,31 @@ def to_grid(coefficients, n_points):
 
 
 class Waves:
-    """Plane waves exp(i (k + G) x) of a cell, at the points of a k mesh."""
+    """Plane waves exp(i (k + G) x) of a cell, at the points of a k mesh, up to a wave number."""
 
     def __init__(self, length, n_points, n_k, k_max):
-        most = int(k_max * length / (2.0 * np.pi))
-        if 2 * most + 1 > n_points:
-            raise ValueError(f"{n_points} grid points are too few for {2 * most + 1} plane waves")
-        self.index = np.arange(-most, most + 1)
         self.length, self.n_points = length, n_points
         # k and -k have the same density: half of the mesh is enough
         half = np.arange((n_k + 1) // 2)
-        self.k = (half + 0.5) / n_k * 2.0 * np.pi / length
         self.weights = np.where(2 * half + 1 == n_k, 1.0, 2.0) / n_k
+        self.unit = 2.0 * np.pi / length
+        self.k = (half + 0.5) / n_k
+        most = k_max / self.unit
+        self.index = [np.arange(np.ceil(-most - k), most - k, dtype=int) for k in self.k]
+        n_waves = max(map(len, self.index))
+        if n_waves > n_points:
+            raise ValueError(f"{n_points} grid points are too few for {n_waves} plane waves")
 
     def fill(self, potential, n_electrons):
         """Levels and density of so many electrons in a potential."""
-        n_bands = min(round(1.1 * n_electrons) + 4, len(self.index))
+        n_bands = min(round(1.1 * n_electrons) + 4, *map(len, self.index))
         v = np.fft.fft(potential) / self.n_points
-        matrix = v[self.index[:, None] - self.index]
         levels, squares = [], []
-        for k in self.k:
-            kinetic = 0.5 * (k + 2.0 * np.pi / self.length * self.index) ** 2
-            e, c = eigh(matrix + np.diag(kinetic), subset_by_index=[0, n_bands - 1])
+        for k, index in zip(self.k, self.index, strict=True):
+            matrix = v[index[:, None] - index] + np.diag(0.5 * (self.unit * (k + index)) ** 2)
+            e, c = eigh(matrix, subset_by_index=[0, n_bands - 1])
             padded = np.zeros((n_bands, self.n_points), complex)
-            padded[:, self.index] = c.T
+            padded[:, index] = c.T
             orbitals = np.fft.ifft(padded) * self.n_points
             levels.append(e)
             squares.append(np.abs(orbitals) ** 2 / self.length)

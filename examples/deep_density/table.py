@@ -39,7 +39,9 @@ def main():
     parser.add_argument("--systems", nargs="+", choices=SYSTEMS, default=list(SYSTEMS))
     args = parser.parse_args()
     pictures = []
-    print(f"{'system':>10} {'model':>12} {'atoms':>5} {'chains':>6}  error / density, / fluctuation")
+    print(
+        f"{'system':>10} {'model':>12} {'atoms':>5} {'chains':>6}  error / density, / fluctuation"
+    )
     for system in args.systems:
         for config in args.config:
             model = trained(args.data / system, args.output / system / config.stem, config)
