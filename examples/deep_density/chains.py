@@ -51,7 +51,9 @@ def main():
                         path = args.output / system / use / f"{n_atoms}-{number}.cube"
                         if not path.exists():
                             compute(path, system, random_chain(system, use, n_atoms, number))
-        make_systems(args.output / system)
+        # all points, as many a frame as the smallest chain has
+        n_points = POINTS * min(COUNTS["train"])
+        make_system(args.output / system, "--points-per-frame", str(n_points))
 
 
 def random_chain(system, use, n_atoms, number):
@@ -87,14 +89,13 @@ def compute(path, system, chain):
     )
 
 
-def make_systems(folder):
-    """All grid points of the training chains as DP systems."""
+def make_system(folder, *options):
+    """The training densities of a folder as DP systems, one for each composition."""
     if (folder / "dp").exists():
         return
-    files = sorted((folder / "train").glob("*.cube"), key=lambda p: [*map(int, p.stem.split("-"))])
-    n_points = POINTS * min(COUNTS["train"])
-    command = ["convert", *map(str, files), "-o", str(folder / "dp"), "--seed", "1"]
-    command += ["--points-per-frame", str(n_points), "--unit", *UNIT, "--quiet"]
+    files = sorted((folder / "train").glob("*.cube"))
+    command = ["convert", *map(str, files), "-o", str(folder / "dp"), "--seed", "1", "--quiet"]
+    command += ["--unit", *UNIT, *options]
     subprocess.run([Path(sys.executable).with_name("deepmd-charge"), *command], check=True)
 
 

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
-"""Train models on small chains and print their errors on longer ones.
+"""Train models on small chains and molecules, and print their errors on larger ones.
 
     python examples/deep_density/table.py DATA -o RUN
 
-DATA is that of ``chains.py``. Each configuration is trained on each system, in RUN/SYSTEM/NAME;
-a model that is there already is taken as it is. The errors are relative in L2,
-sqrt(sum d^2 / sum rho^2), and, as a metal is nearly uniform, also in relation to the fluctuation
-about the mean, sqrt(sum d^2 / sum (rho - mean)^2). RUN/chains.png is the longest chain.
+DATA is that of ``chains.py`` and ``molecules.py``. Each model family is trained on each system,
+in RUN/SYSTEM/FAMILY; a model that is there already is taken as it is. The errors are relative
+in L2, sqrt(sum d^2 / sum rho^2), and, as a metal is nearly uniform, also in relation to the
+fluctuation about the mean, sqrt(sum d^2 / sum (rho - mean)^2). RUN/chains.png shows the
+longest chains.
 """
 
 import argparse
@@ -25,9 +26,9 @@ from deepmd_charge import ChargeModel, read_density
 from deepmd_charge.grid.metrics import Comparison
 
 HERE = Path(__file__).parent
-# one for each model family; type_map and training data are filled in
-CONFIGURATIONS = [HERE / "se_charge.json"]
-SHOWN = 200.0  # A of the chain in the picture
+# FAMILY/chains.json and FAMILY/molecules.json; type_map and training data are filled in
+FAMILIES = ["se_charge"]
+SHOWN = 200.0  # A of a chain in the picture
 
 
 def main():
@@ -35,40 +36,41 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("-o", "--output", type=Path, required=True)
-    parser.add_argument("--config", type=Path, nargs="+", default=CONFIGURATIONS)
-    parser.add_argument("--systems", nargs="+", choices=SYSTEMS, default=list(SYSTEMS))
+    parser.add_argument("--families", nargs="+", choices=FAMILIES, default=FAMILIES)
+    parser.add_argument("--systems", nargs="+", help="folders of DATA (default: all)")
     args = parser.parse_args()
     pictures = []
-    print(
-        f"{'system':>10} {'model':>12} {'atoms':>5} {'chains':>6}  error / density, / fluctuation"
-    )
-    for system in args.systems:
-        for config in args.config:
-            model = trained(args.data / system, args.output / system / config.stem, config)
-            tests = sorted((args.data / system / "test").glob("*.cube"), key=order)
-            errors, number = defaultdict(Comparison), defaultdict(int)
-            for path in tests:
-                true = read_density(path, unit=UNIT)
-                predicted = model.predict(true.atoms, true.shape)
-                n_atoms = len(true.atoms)
-                volume = true.atoms.get_volume() / true.values.size
-                errors[n_atoms] += Comparison.of(true.values, predicted.values, volume)
-                number[n_atoms] += 1
-            for n_atoms, error in errors.items():
-                to_density = (error.sum_sq / error.true_sq) ** 0.5
-                to_fluctuation = (error.sum_sq / error.true_spread) ** 0.5
-                print(
-                    f"{system:>10} {config.stem:>12} {n_atoms:5} {number[n_atoms]:6}  "
-                    f"{to_density:.1e}          {to_fluctuation:.1e}",
-                    flush=True,
-                )
-            pictures.append((f"{system}, {config.stem}", true, predicted))
-    draw(pictures, args.output / "chains.png")
+    print("system     model      test       densities  error / density  error / fluctuation")
+    for system in args.systems or sorted(path.name for path in args.data.iterdir()):
+        for family in args.families:
+            kind = "chains" if system in SYSTEMS else "molecules"
+            config = HERE / family / f"{kind}.json"
+            model = trained(args.data / system, args.output / system / family, config)
+            longest = test(model, args.data / system / "test", f"{system:10} {family:10}")
+            if system in SYSTEMS:
+                pictures.append((f"{system}, {family}", *longest))
+    if pictures:
+        draw(pictures, args.output / "chains.png")
 
 
-def order(path):
-    """Atoms and number of the chain in a file."""
-    return [int(part) for part in path.stem.split("-")]
+def test(model, folder, head):
+    """Print a line for each kind of test density; the last one as it is and as predicted."""
+    groups = defaultdict(list)
+    for path in sorted(folder.glob("*.cube")):
+        groups[path.stem.rsplit("-", 1)[0]].append(read_density(path, unit=UNIT))
+    for name, densities in sorted(groups.items(), key=lambda item: len(item[1][0].atoms)):
+        errors = Comparison()
+        for true in densities:
+            predicted = model.predict(true.atoms, true.shape)
+            volume = true.atoms.get_volume() / true.values.size
+            errors += Comparison.of(true.values, predicted.values, volume)
+        to_density = (errors.sum_sq / errors.true_sq) ** 0.5
+        to_fluctuation = (errors.sum_sq / errors.true_spread) ** 0.5
+        print(
+            f"{head} {name:10} {len(densities):9} {to_density:16.1e} {to_fluctuation:20.1e}",
+            flush=True,
+        )
+    return true, predicted
 
 
 def trained(data, folder, config):
