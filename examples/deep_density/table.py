@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""Train models on small chains and molecules, and print their errors on larger ones.
+
+    python examples/deep_density/table.py DATA -o RUN
+
+DATA is that of ``chains.py`` and ``molecules.py``. Each model family is trained on each system,
+in RUN/SYSTEM/FAMILY; a model that is there already is taken as it is. The errors are relative
+in L2, sqrt(sum d^2 / sum rho^2), and, as a metal is nearly uniform, also in relation to the
+fluctuation about the mean, sqrt(sum d^2 / sum (rho - mean)^2). RUN/chains.png shows the
+longest chains.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+from chains import SYSTEMS, UNIT
+
+from deepmd_charge import ChargeModel, read_density
+from deepmd_charge.grid.metrics import Comparison
+
+HERE = Path(__file__).parent
+# FAMILY/chains.json and FAMILY/molecules.json; type_map and training data are filled in
+FAMILIES = ["se_charge"]
+SHOWN = 200.0  # A of a chain in the picture
+
+
+def main():
+    """Train what is not there yet, and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", type=Path)
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("--families", nargs="+", choices=FAMILIES, default=FAMILIES)
+    parser.add_argument("--systems", nargs="+", help="folders of DATA (default: all)")
+    args = parser.parse_args()
+    pictures = []
+    print("system     model      test       densities  error / density  error / fluctuation")
+    for system in args.systems or sorted(path.name for path in args.data.iterdir()):
+        for family in args.families:
+            kind = "chains" if system in SYSTEMS else "molecules"
+            config = HERE / family / f"{kind}.json"
+            model = trained(args.data / system, args.output / system / family, config)
+            longest = test(model, args.data / system / "test", f"{system:10} {family:10}")
+            if system in SYSTEMS:
+                pictures.append((f"{system}, {family}", *longest))
+    if pictures:
+        draw(pictures, args.output / "chains.png")
+
+
+def test(model, folder, head):
+    """Print a line for each kind of test density; the last one as it is and as predicted."""
+    groups = defaultdict(list)
+    for path in sorted(folder.glob("*.cube")):
+        groups[path.stem.rsplit("-", 1)[0]].append(read_density(path, unit=UNIT))
+    for name, densities in sorted(groups.items(), key=lambda item: len(item[1][0].atoms)):
+        errors = Comparison()
+        for true in densities:
+            predicted = model.predict(true.atoms, true.shape)
+            volume = true.atoms.get_volume() / true.values.size
+            errors += Comparison.of(true.values, predicted.values, volume)
+        to_density = (errors.sum_sq / errors.true_sq) ** 0.5
+        to_fluctuation = (errors.sum_sq / errors.true_spread) ** 0.5
+        print(
+            f"{head} {name:10} {len(densities):9} {to_density:16.1e} {to_fluctuation:20.1e}",
+            flush=True,
+        )
+    return true, predicted
+
+
+def trained(data, folder, config):
+    """The model of a configuration on a system, trained if it is not there."""
+    if not (folder / "charge.pb").exists():
+        systems = sorted((data / "dp").resolve().iterdir())
+        text = json.loads(config.read_text())
+        names = {name for s in systems for name in (s / "type_map.raw").read_text().split()}
+        text["model"]["type_map"] = [*sorted(names - {"X"}), "X"]
+        text["training"]["training_data"]["systems"] = [str(s) for s in systems]
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "input.json").write_text(json.dumps(text, indent=2))
+        start = time.perf_counter()
+        run_dp(folder, "train", "input.json")
+        run_dp(folder, "freeze", "-o", "charge.pb")
+        print(f"{folder}: trained in {time.perf_counter() - start:.0f} s", file=sys.stderr)
+    return ChargeModel(folder / "charge.pb")
+
+
+def run_dp(folder, *arguments):
+    """Run ``dp`` in a folder, its messages in a log there."""
+    with open(folder / f"{arguments[0]}.log", "w") as log:
+        command = [Path(sys.executable).with_name("dp"), *arguments]
+        if subprocess.run(command, cwd=folder, stdout=log, stderr=log).returncode:
+            sys.exit(f"dp {arguments[0]} failed: see {log.name}")
+
+
+def draw(pictures, path):
+    """Part of each chain: densities above, the difference below."""
+    figure, axes = plt.subplots(
+        2 * len(pictures),
+        1,
+        figsize=(9.0, 2.8 * len(pictures)),
+        sharex=True,
+        squeeze=False,
+        height_ratios=len(pictures) * [3, 1],
+        layout="constrained",
+    )
+    axes = axes[:, 0]
+    for k, (title, true, predicted) in enumerate(pictures):
+        length = true.atoms.cell.lengths()[2]
+        z = np.arange(true.shape[2]) * length / true.shape[2]
+        shown = np.abs(z - length / 2.0) <= SHOWN / 2.0
+        rho, model = true.values[0, 0, shown], predicted.values[0, 0, shown]
+        above, below = axes[2 * k : 2 * k + 2]
+        above.plot(z[shown], rho, color="0.7", linewidth=3.0, label="Kohn-Sham")
+        above.plot(z[shown], model, color="C0", linewidth=1.0, label="predicted")
+        above.set_title(f"{title}: {len(true.atoms)} atoms, {SHOWN:g} A of {length:g} A")
+        above.set_ylabel("e / A$^3$")
+        below.plot(z[shown], model - rho, color="C3", linewidth=1.0)
+        below.set_ylabel("difference")
+        below.ticklabel_format(axis="y", scilimits=(0, 0))
+    axes[0].legend(loc="upper right", ncols=2)
+    axes[-1].set_xlabel("z / A")
+    figure.savefig(path, dpi=120)
+
+
+if __name__ == "__main__":
+    main()
