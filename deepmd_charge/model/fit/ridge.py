@@ -133,9 +133,10 @@ def choose(
     costs: Floats,
     products: Integers,
     strength: float | None = None,
+    tolerance: float = 0.0,
     told: Callable[[Ridge, float], None] = lambda ridge, error: None,
 ) -> Solution:
-    """Fit, with the ridge whose held-out error is least.
+    """Fit, with the ridge whose held-out error is least, or nearly so.
 
     Parameters
     ----------
@@ -147,6 +148,9 @@ def choose(
         (columns,) bool: those that get a weight of their own.
     strength : float, optional
         Of the ridge, where it is not to be chosen.
+    tolerance : float
+        The strongest ridge is taken whose held-out error is larger than the least by no more
+        than this share: what is held out may be more like the rest than structures to come.
     told : callable
         Is told of each ridge that is tried, and its held-out error.
 
@@ -180,7 +184,10 @@ def choose(
             ridge = _best(error, (Ridge(ridge.strength, w) for w in _WEIGHTS))
             ridge = _best(error, (Ridge(s, ridge.weight) for s in _beside(ridge.strength, 10.0)))
         ridge = _best(error, (Ridge(s, ridge.weight) for s in _beside(ridge.strength, 10.0**0.5)))
-        held_out = error(ridge)
+        enough = (1.0 + tolerance) * errors[ridge]
+        alike = [r for r, e in errors.items() if r.weight == ridge.weight and e <= enough]
+        ridge = max(alike, key=lambda r: r.strength)
+        held_out = errors[ridge]
     found, condition = equations.solve(penalty(ridge))
     if not np.isfinite(found).all() or condition * _SINGULAR > 1.0:
         raise ChargeError(
