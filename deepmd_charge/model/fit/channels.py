@@ -32,6 +32,10 @@ __all__ = ["set_channels"]
 
 # Components that vary less, as a share of the first, are left out: they would be noise.
 _NOISE = 1e-8
+# So are those that vary less as a share of the root mean square of the scalars, or of one: what
+# is zero by symmetry varies in a perfect crystal by rounding. Below the second share the first
+# component is not made large.
+_STILL, _LARGE = 1e-6, 1e-3
 
 # Of some atoms: for each l tensors (atoms, 2 l + 1, n), and their elements (atoms,).
 Tensors: TypeAlias = tuple[list[Floats], Integers]
@@ -91,23 +95,25 @@ def _set(arrays: dict[str, Floats], name: str, tensors: Callable[[], Iterable[Te
             count[z] += mine.sum()
             total[z] += of_l[0][mine].sum(axis=(0, 1))
             for l, tensor in enumerate(of_l):
-                flat = tensor[mine].reshape(-1, tensor.shape[-1])
+                flat = tensor[mine].reshape(mine.sum() * (2 * l + 1), tensor.shape[-1])
                 squares[l][z] += flat.T @ flat / (2 * l + 1)
     for z in np.flatnonzero(count):
         mean[z] = total[z] / count[z]
+        size = np.sqrt(max(1.0, np.trace(squares[0][z]) / count[z]))
         for l, square in enumerate(squares):
             covariance = square[z] / count[z]
             if l == 0:
                 covariance = covariance - np.outer(mean[z], mean[z])
-            arrays[f"{name}.components[{l}]"][z] = _components(covariance, shapes[l][2])
+            arrays[f"{name}.components[{l}]"][z] = _components(covariance, shapes[l][2], size)
 
 
-def _components(covariance: Floats, n: int) -> Floats:
-    """The n largest components of a covariance (k, k), (k, n)."""
+def _components(covariance: Floats, n: int, size: float) -> Floats:
+    """The n largest components of a covariance (k, k) of tensors of some size, (k, n)."""
     if not n:
         return np.zeros((len(covariance), 0))
     variance, vectors = np.linalg.eigh(covariance)
     spread = np.sqrt(np.maximum(variance[::-1][:n], 0.0))
-    known = spread > _NOISE * max(spread[0], np.finfo(float).tiny)
-    scale = np.where(known, np.sqrt(np.where(known, spread, 1.0) * spread[0]), np.inf)
+    known = spread > max(_NOISE * spread[0], _STILL * size)
+    first = max(spread[0], _LARGE * size)
+    scale = np.where(known, np.sqrt(np.where(known, spread, 1.0) * first), np.inf)
     return vectors[:, ::-1][:, :n] / scale

@@ -29,6 +29,9 @@ __all__ = ["ClusterFit", "Sample", "fit_cluster"]
 # Cost of a coefficient by how many neighbours at a time it tells of, beside the ridge's weight of
 # products.
 _COSTS = [1e-2, 1.0, 1.0, 3.0]
+# Least cost of what passes between neighbours, as a share of that of spheres: in a perfect
+# crystal nothing does, and what is seen of it is rounding.
+_PASSING = 1e-8
 # Most coefficients whose normal equations are kept, and the memory of them, bytes.
 _MOST, _MEMORY = 10_000, 2.5e9
 _FOLDS = 5
@@ -75,7 +78,9 @@ class ClusterFit:
         The arrays of the model, by their names in :func:`deepmd_charge.model.weights.shapes`.
     solution : Solution
         Ridge, errors and condition of the fit.
-    n_points, n_structures, n_folds : int
+    n_points, n_structures : int
+    n_folds : int
+        Parts that are held out in turn; one where there is nothing to hold out.
     by_structure : bool
         Whether whole structures are held out in turn, and not the atoms of the only one.
     """
@@ -153,12 +158,10 @@ def fit_cluster(
             f"{d.where}/rcut"
         )
     arrays["neighbor_range.low"], arrays["neighbor_range.high"] = counts
-    strength = d.ridge if d.ridge is not None or n_folds > 1 else 0.0
-    solution = choose(
-        equations, _costs(columns, equations), columns.of_columns == 2, strength, told
-    )
+    solution = choose(equations, _costs(columns, equations), columns.of_columns == 2, d.ridge, told)
     arrays |= columns.arrays(solution.coefficients)
     arrays["fitting.residual"] = np.array(max(solution.rmse, 1e-12))
+    n_folds = len(equations.folds)
     return ClusterFit(arrays, solution, n_points, len(structures), n_folds, by_structure)
 
 
@@ -169,10 +172,11 @@ def _costs(columns: Columns, equations: NormalEquations) -> Floats:
     themselves. What passes between neighbours has another unit, and its own variance.
     """
     scale = equations.scale
-    spheres = columns.of_columns == 0
-    costs = np.full(len(scale), scale[spheres].mean())
+    spheres = scale[(columns.of_columns == 0) & (scale > 0.0)].mean()
+    costs = np.full(len(scale), spheres)
     if columns.n_passing:
-        costs[-columns.n_passing :] = scale[-columns.n_passing :]
+        passing = scale[-columns.n_passing :]
+        costs[-columns.n_passing :] = np.maximum(passing, _PASSING * spheres)
     return np.array(_COSTS)[columns.of_columns] * costs
 
 

@@ -113,7 +113,8 @@ class Columns:
         if passing is not None:
             scalars = rows[:, :, : self.n_scalars]
             scalars[..., :-1] = scalars @ self.neutral
-        parts = [rows[:, :, self.taken].reshape(len(rows), -1)]
+        taken = rows[:, :, self.taken]
+        parts = [taken.reshape(len(rows), taken.shape[1] * taken.shape[2])]
         return np.concatenate(parts if passing is None else [*parts, passing], axis=1)
 
     def arrays(self, found: Floats) -> dict[str, Floats]:
@@ -236,7 +237,7 @@ class Surroundings:
         out = np.empty((len(atom), sum(f.shape[-1] for f in self._features)))
         order = np.argsort(atom, kind="stable")
         found, first = np.unique(atom[order], return_index=True)
-        for a, mine in zip(found, np.split(order, first[1:]), strict=True):
+        for a, mine in zip(found, np.split(order, first)[1:], strict=True):
             along = y[:, mine].T
             parts = [along[:, l * l : (l + 1) ** 2] @ f[a] for l, f in enumerate(self._features)]
             out[mine] = np.concatenate(parts, axis=1)

@@ -24,6 +24,8 @@ __all__ = ["NormalEquations", "Ridge", "Solution", "choose"]
 _STRENGTHS = [10.0**-k for k in range(2, 12)]
 # Weights of the columns of products: they are held back more than the others.
 _WEIGHTS = [30.0, 100.0, 300.0, 1000.0, 3000.0]
+# The strength where nothing can be held out.
+_UNTRIED = 1e-6
 # Below this reciprocal condition number float64 knows no digit of a solution.
 _SINGULAR = 1e-15
 
@@ -85,12 +87,18 @@ class NormalEquations:
 
     @property
     def scale(self) -> Floats:
-        """np.ndarray: The mean square of each column; one of a column of zeros."""
-        total = np.einsum("fii->i", self.gram) / max(self.count.sum(), 1)
-        return np.where(total > 0.0, total, 1.0)
+        """np.ndarray: The mean square of each column."""
+        return np.einsum("fii->i", self.gram) / max(self.count.sum(), 1)
+
+    @property
+    def folds(self) -> list[int]:
+        """Those that hold points."""
+        return np.flatnonzero(self.count).tolist()
 
     def solve(self, penalty: Floats, without: int | None = None) -> tuple[Floats, float]:
         """Solve for the coefficients (columns,), with their condition number.
+
+        Columns of zeros, as of an element without atoms, get zero.
 
         Parameters
         ----------
@@ -102,10 +110,12 @@ class NormalEquations:
         from scipy.linalg import lapack
 
         used = [f for f in range(len(self.count)) if f != without]
-        scale = np.sqrt(self.scale)
+        scale = np.sqrt(np.where(self.scale > 0.0, self.scale, 1.0))
         n = self.count[used].sum()
-        gram = sum(self.gram[f] for f in used) / np.outer(n * scale, scale)
-        gram[np.diag_indices_from(gram)] += penalty / scale**2
+        gram = sum((self.gram[f] for f in used), np.zeros(self.gram.shape[1:]))
+        empty = np.diag(gram) == 0.0
+        gram /= np.outer(n * scale, scale)
+        gram[np.diag_indices_from(gram)] += np.where(empty, 1.0, penalty / scale**2)
         norm = np.abs(gram).sum(axis=0).max()
         factor, failed = lapack.dpotrf(gram, lower=True, overwrite_a=True)
         if failed:
@@ -123,7 +133,7 @@ class NormalEquations:
     def held_out(self, penalty: Floats) -> float:
         """Root mean square error of the points of each fold by the fit of the others."""
         total = 0.0
-        for fold in range(len(self.count)):
+        for fold in self.folds:
             total += self.squares(self.solve(penalty, without=fold)[0], fold)
         return float(np.sqrt(total / self.count.sum()))
 
@@ -141,7 +151,7 @@ def choose(
     Parameters
     ----------
     equations : NormalEquations
-        In at least two folds, unless the strength is given.
+        Where all points are in one fold, the strength is 1e-6 unless it is given.
     costs : np.ndarray
         (columns,) s.
     products : np.ndarray
@@ -175,9 +185,10 @@ def choose(
             told(ridge, errors[ridge])
         return errors[ridge]
 
-    if strength is not None:
-        ridge = Ridge(strength)
-        held_out = equations.held_out(penalty(ridge)) if len(equations.count) > 1 else np.nan
+    several = len(equations.folds) > 1
+    if strength is not None or not several:
+        ridge = Ridge(_UNTRIED if strength is None else strength)
+        held_out = equations.held_out(penalty(ridge)) if several else np.nan
     else:
         ridge = _best(error, (Ridge(s) for s in _STRENGTHS))
         if products.any():
@@ -189,6 +200,11 @@ def choose(
         ridge = max(alike, key=lambda r: r.strength)
         held_out = errors[ridge]
     found, condition = equations.solve(penalty(ridge))
+    while strength is None and condition * _SINGULAR > 1.0 and ridge.strength < _STRENGTHS[0]:
+        # of data without noise the least ridge is the best one
+        ridge = Ridge(10.0 * ridge.strength, ridge.weight)
+        held_out = error(ridge) if several else np.nan
+        found, condition = equations.solve(penalty(ridge))
     if not np.isfinite(found).all() or condition * _SINGULAR > 1.0:
         raise ChargeError(
             f"the least-squares fit cannot be solved (condition number {condition:.0e}): give more "
