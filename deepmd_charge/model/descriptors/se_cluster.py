@@ -40,7 +40,7 @@ class SeClusterSpec(DescriptorSpec):
         "chebyshev",
         one_of(*RADIAL_BASES),
     )
-    n_radial: int = key("The number of radial functions of the contributions.", 16, at_least())
+    n_radial: int = key("The number of radial functions of the contributions.", 20, at_least())
     core: float = key(
         'The length in angstrom below which "chebyshev" stops refining its axis: 1 for atoms '
         "without sharp cores, 0.5 to 0.25 for O or H.",
@@ -69,7 +69,7 @@ class SeClusterSpec(DescriptorSpec):
         "How many neighbours at a time change the contribution of an atom: 0 (none: every atom of "
         "an element is the same sphere), 1 (a sum over neighbours: crystals), 2 and 3 (products of "
         "two and three such sums, too: disorder).",
-        1,
+        2,
         Check(lambda value: 0 <= value <= 3, "must be 0, 1, 2 or 3"),
     )
     rcut_product: float = key(
@@ -94,12 +94,12 @@ class SeClusterSpec(DescriptorSpec):
     )
     n_product: int = key(
         "The number of channels that are multiplied, for each l, as for n_channel.",
-        4,
+        3,
         at_least(),
     )
     n_component: int = key(
         "The number of principal components of the products of two that are used, for each l.",
-        32,
+        8,
         at_least(),
     )
     lmax_triple: int = key(

@@ -32,6 +32,9 @@ _COSTS = [1e-2, 1.0, 1.0, 3.0]
 # Least cost of what passes between neighbours, as a share of that of spheres: in a perfect
 # crystal nothing does, and what is seen of it is rounding.
 _PASSING = 1e-8
+# How much larger a held-out error may be than the least for a stronger ridge: atoms of the same
+# structure are more like each other than those of another.
+_BY_STRUCTURE, _BY_ATOM = 0.01, 0.05
 # Most coefficients whose normal equations are kept, and the memory of them, bytes.
 _MOST, _MEMORY = 10_000, 2.5e9
 _FOLDS = 5
@@ -158,7 +161,14 @@ def fit_cluster(
             f"{d.where}/rcut"
         )
     arrays["neighbor_range.low"], arrays["neighbor_range.high"] = counts
-    solution = choose(equations, _costs(columns, equations), columns.of_columns == 2, d.ridge, told)
+    solution = choose(
+        equations,
+        _costs(columns, equations),
+        columns.of_columns > 1,
+        d.ridge,
+        _BY_STRUCTURE if by_structure else _BY_ATOM,
+        told,
+    )
     arrays |= columns.arrays(solution.coefficients)
     arrays["fitting.residual"] = np.array(max(solution.rmse, 1e-12))
     n_folds = len(equations.folds)
