@@ -20,7 +20,8 @@ from deepmd.tf.model.model_stat import make_stat_input
 from ...atoms.species import GRID_TYPE
 from ...data.stored import frames
 from ...errors import ChargeError
-from ...model.fit.cluster import ClusterFit, Sample, fit_cluster
+from ...model.fit.cluster import ClusterFit, fit_cluster
+from ...model.fit.points import Sample
 from ...model.fit.ridge import Ridge
 from ...model.spec import ModelSpec
 from ...typing import Floats
@@ -198,8 +199,9 @@ def _summary(fit: ClusterFit) -> str:
     held_out = f"{found.held_out:.2e} of {parts} held out in turn ({fit.n_folds} parts)"
     if fit.n_folds == 1:
         held_out = "of one atom, so that nothing is held out"
+    how = "conjugate gradients" if fit.iterative else "least squares"
     return (
-        f"least squares: {found.coefficients.size} coefficients from {fit.n_points} points of "
+        f"{how}: {found.coefficients.size} coefficients from {fit.n_points} points of "
         f"{fit.n_structures} structures; RMSE {found.rmse:.2e} e/A^3, {held_out}; ridge "
         f"{found.ridge.strength:.0e}, condition number {found.condition:.0e}"
     )

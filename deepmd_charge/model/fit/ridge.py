@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...errors import ChargeError
-from ...typing import Floats, Integers
+from ...typing import Booleans, Floats
 
 __all__ = ["NormalEquations", "Ridge", "Solution", "choose"]
 
@@ -36,6 +36,10 @@ class Ridge:
 
     strength: float
     weight: float = 100.0
+
+    def penalty(self, costs: Floats, products: Booleans) -> Floats:
+        """What each squared coefficient costs, (columns,), of units of cost (columns,)."""
+        return self.strength * costs * np.where(products, self.weight, 1.0)
 
 
 @dataclass(frozen=True)
@@ -141,7 +145,7 @@ class NormalEquations:
 def choose(
     equations: NormalEquations,
     costs: Floats,
-    products: Integers,
+    products: Booleans,
     strength: float | None = None,
     tolerance: float = 0.0,
     told: Callable[[Ridge, float], None] = lambda ridge, error: None,
@@ -175,7 +179,7 @@ def choose(
     """
 
     def penalty(ridge: Ridge) -> Floats:
-        return ridge.strength * costs * np.where(products, ridge.weight, 1.0)
+        return ridge.penalty(costs, products)
 
     errors: dict[Ridge, float] = {}
 

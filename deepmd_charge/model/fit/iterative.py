@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+r"""Ridge least squares of so many coefficients that no matrix of them is made.
+
+The equations of :mod:`.ridge` by conjugate gradients,
+
+.. math:: \Big( \tfrac1N X^T X + \lambda S \Big) w = \tfrac1N X^T y
+
+with products of X and its transpose with vectors alone, preconditioned by the blocks of single
+elements. The strength is that of the least error of one part of the points that is held out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from ...typing import Floats
+from .columns import Columns
+from .points import Points
+from .ridge import Ridge, Solution
+
+__all__ = ["solve_iteratively"]
+
+# Points of a block; the points, about, that blocks of the preconditioner are made of.
+_SIZE, _SAMPLE = 1000, 30_000
+# The gradient that is left, as a share of the first one, and most steps.
+_LEFT, _STEPS = 1e-4, 40
+# Strengths that are tried; what is taken where no part can be held out.
+_STRENGTHS, _UNTRIED = [10.0**-k for k in range(2, 9)], 1e-6
+# Points are held out by fives.
+_FOLDS = 5
+
+
+class _Problem:
+    """The equations of the points outside of one fold, or of all."""
+
+    def __init__(
+        self,
+        columns: Columns,
+        points: Points,
+        arrays: dict[str, Floats],
+        n_folds: int,
+        progress: Callable[[int, int], None],
+    ) -> None:
+        self.columns, self.points, self.arrays = columns, points, arrays
+        self.n_folds, self.progress = n_folds, progress
+        self.places = [np.flatnonzero(columns.elements == z) for z in range(columns.n_elements)]
+        self.blocks, self.count = self._sampled()
+        scale = np.zeros(len(columns.elements))
+        for place, block in zip(self.places, self.blocks, strict=True):
+            scale[place] = np.diag(block) / self.count
+        self.scale = scale
+        self.costs = columns.costs(scale)
+
+    def _sampled(self) -> tuple[list[Floats], int]:
+        """The blocks of X^T X of single elements, from a part of the points."""
+        blocks: list[Floats] = [np.zeros((len(place),) * 2) for place in self.places]
+        every = max(1, self.points.count // _SAMPLE)
+        count = 0
+        for k, part in enumerate(self.points.parts(self.arrays, self.n_folds, _SIZE)):
+            if k % every:
+                continue
+            rows = part.surroundings.rows(part.block)
+            count += len(rows)
+            for place, block in zip(self.places, blocks, strict=True):
+                mine = rows[:, place]
+                if mine.any():
+                    block += mine.T @ mine
+            self.progress(min(count * every, self.points.count), self.points.count)
+        return blocks, count
+
+    def moment(self, without: int | None) -> tuple[Floats, int]:
+        """X^T y / N and N."""
+        total, count = np.zeros(len(self.scale)), 0
+        for part in self.points.parts(self.arrays, self.n_folds, _SIZE):
+            used = part.fold != without
+            total += part.surroundings.adjoint(part.block, np.where(used, part.values, 0.0))
+            count += int(used.sum())
+        return total / count, count
+
+    def product(self, w: Floats, without: int | None, count: int) -> Floats:
+        """X^T X w / N."""
+        total, done = np.zeros_like(w), 0
+        for part in self.points.parts(self.arrays, self.n_folds, _SIZE):
+            values = part.surroundings.values(part.block, w)
+            values[part.fold == without] = 0.0
+            total += part.surroundings.adjoint(part.block, values)
+            done += len(values)
+            self.progress(done, self.points.count)
+        return total / count
+
+    def error(self, w: Floats, fold: int | None) -> float:
+        """Root mean square error of the points of a fold, or of all."""
+        total, count = 0.0, 0
+        for part in self.points.parts(self.arrays, self.n_folds, _SIZE):
+            mine = np.ones(len(part.values), bool) if fold is None else part.fold == fold
+            if mine.any():
+                wrong = part.surroundings.values(part.block, w) - part.values
+                total += wrong[mine] @ wrong[mine]
+                count += int(mine.sum())
+        return float(np.sqrt(total / count))
+
+    def solve(
+        self, w: Floats, strength: float, moment: Floats, count: int, without: int | None
+    ) -> tuple[Floats, float]:
+        """Go on from w: the solution, and the condition number of the preconditioned system."""
+        from scipy.linalg import cho_factor, cho_solve
+
+        penalty = Ridge(strength).penalty(self.costs, self.columns.of_columns > 1)
+        factors = []
+        for place, block in zip(self.places, self.blocks, strict=True):
+            damped = block / self.count
+            empty = np.diag(damped) == 0.0
+            damped[np.diag_indices_from(damped)] += np.where(empty, 1.0, penalty[place])
+            factors.append(cho_factor(damped))
+
+        def conditioned(r: Floats) -> Floats:
+            out = np.empty_like(r)
+            for place, factor in zip(self.places, factors, strict=True):
+                out[place] = cho_solve(factor, r[place])
+            return out
+
+        r = moment - self.product(w, without, count) - penalty * w if w.any() else moment.copy()
+        first = moment @ conditioned(moment)
+        z = conditioned(r)
+        p, rz = z.copy(), r @ z
+        alphas: list[float] = []
+        betas: list[float] = []
+        for _ in range(_STEPS):
+            if not rz > _LEFT**2 * first:
+                break
+            ap = self.product(p, without, count) + penalty * p
+            alpha = rz / (p @ ap)
+            w, r = w + alpha * p, r - alpha * ap
+            z = conditioned(r)
+            before, rz = rz, r @ z
+            alphas.append(float(alpha))
+            betas.append(float(rz / before))
+            p = z + betas[-1] * p
+        return w, _condition(np.array(alphas), np.array(betas))
+
+
+def _condition(alphas: Floats, betas: Floats) -> float:
+    """About the condition number, from the steps of conjugate gradients (Lanczos)."""
+    from scipy.linalg import eigvalsh_tridiagonal
+
+    if len(alphas) < 2:
+        return 1.0
+    diagonal = 1.0 / alphas
+    diagonal[1:] += betas[:-1] / alphas[:-1]
+    values = eigvalsh_tridiagonal(diagonal, np.sqrt(betas[:-1]) / alphas[:-1])
+    return float(values[-1] / max(values[0], np.finfo(float).tiny))
+
+
+def solve_iteratively(
+    columns: Columns,
+    points: Points,
+    arrays: dict[str, Floats],
+    strength: float | None,
+    told: Callable[[Ridge, float], None],
+    progress: Callable[[int, int], None],
+) -> Solution:
+    """Fit by conjugate gradients, with the ridge whose held-out error is least.
+
+    Parameters
+    ----------
+    columns : Columns
+    points : Points
+    arrays : dict
+        Those of the model, of which the components are known.
+    strength : float, optional
+        Of the ridge, where it is not to be chosen.
+    told, progress : callable
+        As for :func:`.cluster.fit_cluster`; of every pass through the points.
+
+    Returns
+    -------
+    Solution
+        Its condition number is that of the preconditioned system; a fifth of the structures,
+        or of the atoms, is held out.
+    """
+    n_folds = min(_FOLDS, points.most_folds)
+    problem = _Problem(columns, points, arrays, n_folds, progress)
+    w: Floats = np.zeros(len(columns.elements))
+    held_out = np.nan
+    if strength is None and n_folds > 1:
+        moment, count = problem.moment(0)
+        errors: dict[float, float] = {}
+        for tried in _STRENGTHS:
+            found, _ = problem.solve(w, tried, moment, count, 0)
+            errors[tried] = problem.error(found, 0)
+            told(Ridge(tried), errors[tried])
+            if errors[tried] > min(errors.values()):
+                break
+            w = found
+        strength = min(errors, key=errors.__getitem__)
+        held_out = errors[strength]
+    strength = _UNTRIED if strength is None else strength
+    moment, count = problem.moment(None)
+    w, condition = problem.solve(w, strength, moment, count, None)
+    return Solution(w, Ridge(strength), problem.error(w, None), held_out, condition)

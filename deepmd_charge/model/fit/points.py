@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""The points of a fit: what samples hold, and how they stream, block by block."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain, groupby
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from ...atoms.images import Images
+from ...typing import Floats, Integers
+from ..descriptors.se_cluster import SeClusterSpec
+from ..kernels.radial import cutoff
+from ..spec import ModelSpec
+from ..weights import Weights
+from .design import Block, Surroundings
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+__all__ = ["Part", "Points", "Sample", "neighbor_range"]
+
+# Points of a sample whose neighbours are counted.
+_COUNTED = 500
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Some points of a structure.
+
+    Attributes
+    ----------
+    atoms : ase.Atoms
+    types : np.ndarray
+        (atoms,) places in the type map.
+    points : np.ndarray
+        (n, 3) A
+    values : np.ndarray
+        (n,) what is to be learnt, e/A^3.
+    """
+
+    atoms: Atoms
+    types: Integers
+    points: Floats
+    values: Floats
+
+    @property
+    def structure(self) -> bytes:
+        """bytes: The same for samples of the same structure."""
+        parts = (self.atoms.positions, self.atoms.cell.array, self.types, self.atoms.pbc)
+        return b"".join(np.ascontiguousarray(part).tobytes() for part in parts)
+
+
+class Part(NamedTuple):
+    """A block of points of one structure.
+
+    Attributes
+    ----------
+    surroundings : Surroundings
+    block : Block
+    fold : np.ndarray
+        (n,) which fold each point is in.
+    values : np.ndarray
+        (n,) what the columns have to say, e/A^3.
+    """
+
+    surroundings: Surroundings
+    block: Block
+    fold: Integers
+    values: Floats
+
+
+class Points:
+    """All points of a fit, as often as they are gone through.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    samples : callable
+        Gives all samples, each time it is called.
+
+    Attributes
+    ----------
+    structures : list of Images
+        The structures, with images as far as an atom sees.
+    count : int
+        Of the points.
+    """
+
+    def __init__(self, spec: ModelSpec, samples: Callable[[], Iterable[Sample]]) -> None:
+        d = spec.family(SeClusterSpec)
+        self._spec, self._samples = spec, samples
+        self._places: dict[bytes, int] = {}
+        self.structures: list[Images] = []
+        self.count = 0
+        for sample in samples():
+            if sample.structure not in self._places:
+                self._places[sample.structure] = len(self._places)
+                reach = max(d.rcut_env, d.rcut_product)
+                self.structures.append(Images(sample.atoms, sample.types, reach))
+            self.count += len(sample.values)
+
+    @property
+    def by_structure(self) -> bool:
+        """bool: Whether whole structures are in a fold, and not the points near some atoms."""
+        return len(self._places) > 1
+
+    @property
+    def most_folds(self) -> int:
+        """int: The number of structures, or of atoms of the only one."""
+        sizes = [len(images.originals) for images in self.structures]
+        return len(sizes) if len(sizes) != 1 else sizes[0]
+
+    def parts(self, arrays: dict[str, Floats], n_folds: int, size: int) -> Iterator[Part]:
+        """Yield all points, in blocks of a size at most.
+
+        Parameters
+        ----------
+        arrays : dict
+            Those of the model, of which the components are known.
+        n_folds : int
+        size : int
+        """
+        d = self._spec.family(SeClusterSpec)
+        weights = Weights(self._spec, arrays)
+        for structure, some in groupby(self._samples(), key=lambda sample: sample.structure):
+            first = next(some)
+            images = Images(first.atoms, first.types, d.reach)
+            surroundings = Surroundings(self._spec, weights, images)
+            for sample in chain([first], some):
+                points = images.wrap(sample.points) if len(sample.points) else sample.points
+                for start in range(0, len(points), size):
+                    part = slice(start, start + size)
+                    if self.by_structure:
+                        fold = np.full(len(points[part]), self._places[structure] % n_folds)
+                    else:
+                        # neighbours in different folds: a stride mixes the order of atoms
+                        fold = surroundings.nearest(points[part]) % n_folds
+                    block = surroundings.block(points[part])
+                    values = sample.values[part] - surroundings.known(block)
+                    yield Part(surroundings, block, fold, values)
+
+
+def neighbor_range(spec: ModelSpec, samples: Iterable[Sample]) -> tuple[Floats, Floats]:
+    """The least and largest count of neighbours of points, (elements,) each.
+
+    See :func:`deepmd_charge.model.reference.neighbor_count`; some points of every sample are
+    looked at.
+    """
+    rcut, n_elements = spec.descriptor.rcut, len(spec.elements)
+    low, high = np.full(n_elements, np.inf), np.zeros(n_elements)
+    for _, some in groupby(samples, key=lambda sample: sample.structure):
+        first = next(some)
+        images = Images(first.atoms, first.types, rcut)
+        for sample in chain([first], some):
+            if not len(sample.points):
+                continue
+            points = images.wrap(sample.points[:_COUNTED])
+            counts = np.zeros((len(points), n_elements))
+            centres, atoms, r = images.pairs(points, rcut)
+            np.add.at(counts, (centres, spec.places[images.types[atoms]]), cutoff(np, r, rcut))
+            low, high = np.minimum(low, counts.min(axis=0)), np.maximum(high, counts.max(axis=0))
+    return np.where(np.isfinite(low), low, 0.0), high
