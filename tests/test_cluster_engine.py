@@ -133,6 +133,8 @@ SETTINGS = {
         "n_radial_product": 4,
         "rcut_product": 4.5,
     },
+    "order 3 of few l": {"order": 3, "lmax": 6, "lmax_product": 2, "lmax_triple": 1},
+    "order 3, exact electrons": {"order": 3, "electrons": "exact"},
     "exact electrons": {"electrons": "exact", "n_transfer": 2},
     "one function": {"n_radial": 1, "n_radial_env": 1, "n_channel": 1, "lmax": 4},
     "45 functions": {"n_radial": 45, "lmax": 1},
