@@ -151,7 +151,14 @@ class ChargeModelTF(Model):
         ChargeError
             If the data hold no grid point, or too few.
         """
+        self._check_steps(trainer_at_work()[0])
         self._learn_of(data.system_dirs)
+        names = [self.type_map[t] for t in self.spec.elements]
+        if unseen := [name for name in names if name not in self.info["elements"]]:
+            log.warning(
+                "the training data have no atom of %s: the model will refuse structures with them",
+                ", ".join(unseen),
+            )
         saed = bool(self.saed)
         if isinstance(self.descrpt, SeCluster):
             solve(data, self.spec, self.descrpt, self.fitting, saed, self._electrons())
@@ -201,6 +208,14 @@ class ChargeModelTF(Model):
             )
         self._learn_of(system_dirs, start)
 
+    def _check_steps(self, trainer: Any) -> None:
+        """Refuse steps of training where nothing is trained."""
+        fitted = isinstance(self.descrpt, SeCluster) and not self.spec.fitting_net.neuron
+        if fitted and trainer is not None and trainer.stop_batch > 0:
+            raise ChargeError(
+                "nothing is trained with se_cluster and neuron []: set training/numb_steps to 0"
+            )
+
     def _keep_or_refit(self, trainer: Any, data: DeepmdDataSystem) -> None:
         """Keep the fit of the model that training goes on from, unless a new one is asked for."""
         if not isinstance(self.descrpt, SeCluster):
@@ -244,6 +259,7 @@ class ChargeModelTF(Model):
         if not self._knows_data:  # no data_stat: training goes on from another model
             self._go_on()
         trainer, data = trainer_at_work()
+        self._check_steps(trainer)
         if trainer is not None and trainer.stop_batch == 0:
             show_without_steps(trainer)
         if trainer is not None and trainer.run_opt.init_mode != "init_from_scratch":

@@ -200,7 +200,8 @@ class SeCluster(GridDescriptor[SeClusterSpec]):
             two = []
             for l in range(d.lmax + 1):
                 pairs = tf.concat(
-                    [
+                    [_none(channels[0], l)]
+                    + [
                         _product(channels[l1], channels[l2], (l1, l2, l), ordered=l1 == l2)
                         for l1, l2 in d.pairs(l)
                     ],
@@ -211,7 +212,8 @@ class SeCluster(GridDescriptor[SeClusterSpec]):
         if d.order > 2:
             for l in range(d.lmax + 1):
                 triples = tf.concat(
-                    [
+                    [_none(channels[0], l)]
+                    + [
                         _product(two[l1][:, :, : d.n_triple], channels[l2], (l1, l2, l))
                         for l1, l2 in d.triples(l)
                     ],
@@ -262,6 +264,11 @@ class SeCluster(GridDescriptor[SeClusterSpec]):
 def _some(atoms: RealAtoms, places: tf.Tensor) -> RealAtoms:
     """Some of the atoms."""
     return RealAtoms(*(tf.gather(part, places) for part in atoms))
+
+
+def _none(like: tf.Tensor, l: int) -> tf.Tensor:
+    """Build no tensors of l, (natoms, 2 l + 1, 0), of the atoms of others."""
+    return tf.zeros([tf.shape(like)[0], 2 * l + 1, 0], dtype=like.dtype)
 
 
 def _product(
