@@ -126,7 +126,7 @@ def draw(pictures, path):
         below.plot(z[shown], model - rho, color="C3", linewidth=1.0)
         below.set_ylabel("difference")
         below.ticklabel_format(axis="y", scilimits=(0, 0))
-    axes[0].legend(loc="upper right", ncols=2)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper right", ncols=2)
     axes[-1].set_xlabel("z / A")
     figure.savefig(path, dpi=120)
 
