@@ -125,6 +125,18 @@ def test_supercell(name):
     assert difference(three.density, np.tile(one.density, 3)) < 1e-8
 
 
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_k_points_and_waves_suffice(name):
+    """What chains.py takes is converged: far below the errors of models."""
+    atoms = chain(8, SYSTEMS[name])
+    taken, more = (ks.solve(atoms, 160, n_k=n_k, k_max=3.5) for n_k in (16, 32))
+    assert difference(taken.density, more.density) < 5e-7
+    if name != "insulator-1":  # which needs a finer grid
+        taken, more = (ks.solve(atoms, n, n_k=4, k_max=k) for n, k in ((160, None), (240, 6.0)))
+        points = np.fft.irfft(np.fft.rfft(more.density)[:81], 160) * 160 / 240
+        assert difference(taken.density, points) < 5e-6
+
+
 def test_linear_response():
     """Weak pseudo-charges are screened as perturbation theory has it."""
     length, n, sigma, weak = 60.0, 120, 2.0, 1e-4

@@ -4,10 +4,10 @@
     python examples/deep_density/table.py DATA -o RUN
 
 DATA is that of ``chains.py`` and ``molecules.py``. Each model family is trained on each system,
-in RUN/SYSTEM/FAMILY; a model that is there already is taken as it is. The errors are relative
-in L2, sqrt(sum d^2 / sum rho^2), and, as a metal is nearly uniform, also in relation to the
-fluctuation about the mean, sqrt(sum d^2 / sum (rho - mean)^2). RUN/chains.png shows the
-longest chains.
+in RUN/SYSTEM/FAMILY; a model that is there already is taken as it is, a run that was stopped
+goes on. The errors are relative in L2, sqrt(sum d^2 / sum rho^2), and, as a metal is nearly
+uniform, also in relation to the fluctuation about the mean, sqrt(sum d^2 / sum (rho - mean)^2).
+RUN/chains.png shows the longest chains.
 """
 
 import argparse
@@ -81,10 +81,13 @@ def trained(data, folder, config):
         names = {name for s in systems for name in (s / "type_map.raw").read_text().split()}
         text["model"]["type_map"] = [*sorted(names - {"X"}), "X"]
         text["training"]["training_data"]["systems"] = [str(s) for s in systems]
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "input.json").write_text(json.dumps(text, indent=2))
         start = time.perf_counter()
-        run_dp(folder, "train", "input.json")
+        if (folder / "checkpoint").exists():
+            run_dp(folder, "train", "input.json", "--restart", "model.ckpt")
+        else:
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "input.json").write_text(json.dumps(text, indent=2))
+            run_dp(folder, "train", "input.json")
         run_dp(folder, "freeze", "-o", "charge.pb")
         print(f"{folder}: trained in {time.perf_counter() - start:.0f} s", file=sys.stderr)
     return ChargeModel(folder / "charge.pb")
@@ -123,7 +126,7 @@ def draw(pictures, path):
         below.plot(z[shown], model - rho, color="C3", linewidth=1.0)
         below.set_ylabel("difference")
         below.ticklabel_format(axis="y", scilimits=(0, 0))
-    axes[0].legend(loc="upper right", ncols=2)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper right", ncols=2)
     axes[-1].set_xlabel("z / A")
     figure.savefig(path, dpi=120)
 
