@@ -199,7 +199,7 @@ def choose(
             ridge = _best(error, (Ridge(ridge.strength, w) for w in _WEIGHTS))
             ridge = _best(error, (Ridge(s, ridge.weight) for s in _beside(ridge.strength, 10.0)))
         ridge = _best(error, (Ridge(s, ridge.weight) for s in _beside(ridge.strength, 10.0**0.5)))
-        enough = (1.0 + tolerance) * errors[ridge]
+        enough = (1.0 + tolerance) * error(ridge)
         alike = [r for r, e in errors.items() if r.weight == ridge.weight and e <= enough]
         ridge = max(alike, key=lambda r: r.strength)
         held_out = errors[ridge]
