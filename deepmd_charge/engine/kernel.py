@@ -25,6 +25,9 @@ __all__ = ["Kernel", "Writer"]
 # Points in one cube of this width (A) share a list of candidate neighbours.
 _TILE = 0.5
 
+# Bytes in a line of the cache, or more.
+_LINE = 64
+
 _INPUTS = ["points", "n", "atoms", "labels", "starts", "frame", "dims"]
 _OUTPUTS = ["work", "capacity", "values"]
 
@@ -38,7 +41,8 @@ class Kernel:
         arrays: list[NDArray[Any]],
         scratch: Callable[[int], int],
     ) -> None:
-        self._call, self._arrays, self._scratch = call, arrays, scratch
+        self._call, self._scratch = call, scratch
+        self._arrays = [_aligned(array) for array in arrays]
         self._capacity = 256  # for candidate neighbours; grows when it must
 
     def __call__(self, points: Floats, bins: Bins, *arrays: NDArray[Any]) -> Floats:
@@ -63,13 +67,22 @@ class Kernel:
         values = np.empty(n)
         while True:
             capacity = self._capacity
-            work = np.zeros(self._scratch(capacity), np.uint8)
+            work = _aligned(np.zeros(self._scratch(capacity), np.uint8))
             more = self._call(
                 points, n, *bins.arrays, *self._arrays, *arrays, work, capacity, values
             )
             if not more:
                 return values
             self._capacity = max(self._capacity, round_up(2 * more, 64))
+
+
+def _aligned(array: NDArray[Any]) -> NDArray[Any]:
+    """The same numbers from where a line of the cache begins, lest vectors lie across two."""
+    room = np.zeros(array.nbytes + _LINE, np.uint8)
+    begin = -room.ctypes.data % _LINE
+    out = room[begin : begin + array.nbytes].view(array.dtype).reshape(array.shape)
+    out[...] = array
+    return out
 
 
 def _by_tiles(points: Floats) -> Integers:
