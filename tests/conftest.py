@@ -25,12 +25,15 @@ settings.register_profile("reproducible", derandomize=True, deadline=None)
 settings.load_profile("reproducible")
 
 
+PRECISE = {"precision": "float64"}
 # What a test needs that asks for these fixtures.
 NEEDS = {
     "trained": "training",
     "charge_model": "training",
     "precise_model": "training",
     "differed": "training",
+    "clustered": "training",
+    "clustered_difference": "training",
     "pair": "training",  # of test_engine.py
     "programs": "lammps",
 }
@@ -91,7 +94,8 @@ def run_once(tmp_path_factory, name, prepare):
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
             prepare(folder)
-            training.dp(folder, "train", "input.json")
+            done = training.dp(folder, "train", "input.json")
+            (folder / "train.log").write_text(done.stderr)
             training.dp(folder, "freeze", "-o", "charge.pb")
     return folder
 
@@ -138,6 +142,30 @@ def differed(tmp_path_factory):
         table.save(folder / "saed.npz")
 
     return run_once(tmp_path_factory, "differed", prepare)
+
+
+@pytest.fixture(scope="session")
+def clustered(tmp_path_factory):
+    """Folder of a fit of contributions of atoms to two elements, in float64."""
+
+    def prepare(folder):
+        training.new_run(folder, training.cluster_configuration(descriptor=PRECISE))
+
+    return run_once(tmp_path_factory, "clustered", prepare)
+
+
+@pytest.fixture(scope="session")
+def clustered_difference(tmp_path_factory):
+    """The same of the difference to Gaussian atoms, in float32."""
+
+    def prepare(folder):
+        table = training.gaussian_table()
+        config = training.cluster_configuration()
+        config["model"]["saed"] = "saed.npz"
+        training.new_run(folder, config, table)
+        table.save(folder / "saed.npz")
+
+    return run_once(tmp_path_factory, "clustered_difference", prepare)
 
 
 @pytest.fixture(scope="session")

@@ -110,6 +110,21 @@ def configuration(steps, descriptor=None, fitting=None, training=None):
     }
 
 
+def cluster_configuration(steps=0, descriptor=None, training=None):
+    """An ``input.json`` of the family ``se_cluster``, fitted in an instant."""
+    config = configuration(steps, training=training)
+    small = {"rcut": RCUT, "rcut_env": RCUT, "n_radial": 8, "n_radial_env": 4}
+    config["model"]["descriptor"] = {
+        "type": "se_cluster",
+        **small,
+        "lmax": 2,
+        "n_channel": 4,
+        **(descriptor or {}),
+    }
+    config["model"]["fitting_net"] = {"type": "charge", "neuron": []}
+    return config
+
+
 def dp(folder, *arguments, check=True):
     """Run ``dp`` in a folder; the output of a failure is shown by pytest."""
     done = subprocess.run(
