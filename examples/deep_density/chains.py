@@ -32,7 +32,7 @@ POINTS = 20  # a lattice constant
 # a cell of n atoms has N_K / n k points, so that all are cells of N_K atoms with one
 N_K = 128
 UNIT = ["e/bohr^3", "bohr"]  # of cube files: a metal's density is too flat to tell
-# structures of each number of atoms
+# structures of each number of atoms; --train N changes those to train on
 COUNTS = {"train": {8: 20, 16: 20}, "test": {8: 5, 16: 5, 32: 3, 64: 2, 128: 2}}
 
 
@@ -42,9 +42,11 @@ def main():
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--systems", nargs="+", choices=SYSTEMS, default=list(SYSTEMS))
     parser.add_argument("--most", type=int, default=128, help="atoms of the largest test chains")
+    parser.add_argument("--train", type=int, default=20, help="training chains of each size")
     args = parser.parse_args()
+    wanted = {**COUNTS, "train": dict.fromkeys(COUNTS["train"], args.train)}
     for system in args.systems:
-        for use, counts in COUNTS.items():
+        for use, counts in wanted.items():
             for n_atoms, n_structures in counts.items():
                 if n_atoms <= args.most:
                     for number in range(1, n_structures + 1):

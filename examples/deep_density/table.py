@@ -41,7 +41,9 @@ def main():
     args = parser.parse_args()
     pictures = []
     print("system     model      test       densities  error / density  error / fluctuation")
-    for system in args.systems or sorted(path.name for path in args.data.iterdir()):
+    for system in args.systems or sorted(
+        path.name for path in args.data.iterdir() if path.is_dir()
+    ):
         for family in args.families:
             kind = "chains" if system in SYSTEMS else "molecules"
             config = HERE / family / f"{kind}.json"
