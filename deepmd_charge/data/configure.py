@@ -87,16 +87,22 @@ def propose(data: Survey, folder: str, like: str | None = None) -> Proposal:
         reasons.insert(1, f"validation: {_listed(others)}")
     doubts = []
     descriptor = model["descriptor"]
-    descriptor["rcut"], why = choose_rcut(descriptor["rcut"], data.image_distance)
-    reasons.append(f"rcut {descriptor['rcut']:g} A: {why}")
-    if 2.0 * descriptor["rcut"] > data.image_distance:
+    for key in ("rcut", "rcut_env", "rcut_product"):
+        if key in descriptor:
+            descriptor[key], why = choose_rcut(descriptor[key], data.image_distance)
+            reasons.append(f"{key} {descriptor[key]:g} A: {why}")
+    farthest = max(descriptor["rcut"], descriptor.get("rcut_env", 0.0))
+    if 2.0 * farthest > data.image_distance:
         doubts.append(
-            f"images of an atom are {data.image_distance:.4g} A apart, less than twice rcut: in"
-            " larger cells the model will be worse; train on a larger one"
+            f"images of an atom are {data.image_distance:.4g} A apart, less than twice the cutoff:"
+            " in larger cells the model will be worse; train on a larger one"
         )
-    training.update(choose_steps(training, data.n_frames, is_of_paper(name)))
-    passes = training["numb_steps"] / data.n_frames
-    reasons.append(f"numb_steps {training['numb_steps']}: {passes:.3g} passes over the frames")
+    if training["numb_steps"]:
+        training.update(choose_steps(training, data.n_frames, is_of_paper(name)))
+        passes = training["numb_steps"] / data.n_frames
+        reasons.append(f"numb_steps {training['numb_steps']}: {passes:.3g} passes over the frames")
+    else:
+        reasons.append("numb_steps 0: the model is a least-squares fit, with nothing left to train")
     if data.table:
         table = _from(folder, data.table)
         configuration["model"] = _with_saed(model, table)
