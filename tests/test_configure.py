@@ -71,7 +71,10 @@ def test_cutoff_and_images(rcut, distance):
         assert chosen == min(rcut, LEAST)
 
 
-@given(n_frames=st.integers(1, 10**5), name=st.sampled_from(list(READY)))
+TRAINED = [name for name in READY if read(name)["training"]["numb_steps"]]
+
+
+@given(n_frames=st.integers(1, 10**5), name=st.sampled_from(TRAINED))
 def test_steps(n_frames, name):
     training = read(name)["training"]
     chosen = choose_steps(training, n_frames, name.startswith("paper/"))
@@ -129,20 +132,25 @@ def test_every_proposal_follows_the_rules(
     assert model["type_map"] == propose(data, "run", like).configuration["model"]["type_map"]
     reordered = propose(replace(data, types=tuple(types[::-1])), "run", like)
     assert reordered.configuration == proposal.configuration
-    rcut = model["descriptor"]["rcut"]
-    assert 2 * rcut <= distance or rcut == LEAST
-    assert len(proposal.doubts) == (2 * rcut > distance) + (saed == ("upf", None))
+    cutoffs = [key for key in ("rcut", "rcut_env", "rcut_product") if key in model["descriptor"]]
+    ready = read(like or choose_ready(data)[0])["model"]["descriptor"]
+    for key in cutoffs:
+        cut = model["descriptor"][key]
+        assert 2 * cut <= distance or cut == min(LEAST, ready[key])
+    farthest = max(model["descriptor"][key] for key in cutoffs)
+    assert len(proposal.doubts) == (2 * farthest > distance) + (saed == ("upf", None))
     assert training["training_data"]["systems"] == ["../data/a", "../data/b"]
     assert training["training_data"]["batch_size"] == 1
     assert ("validation_data" in training) == has_validation
-    assert training["numb_steps"] % training["disp_freq"] == 0
+    assert training["numb_steps"] % training.get("disp_freq", 100) == 0
     assert model.get("saed") == (saed[1] and "../data/saed.npz")
     assert all("\n" not in line for line in (*proposal.reasons, *proposal.doubts))
     # beyond what stands in the ready configuration, which DeePMD-kit takes (test_configs.py)
     ready = read(like or choose_ready(data)[0])
     for changed in ("type_map", "saed"):
         model.pop(changed, None)
-    model["descriptor"]["rcut"] = ready["model"]["descriptor"]["rcut"]
+    for key in cutoffs:
+        model["descriptor"][key] = ready["model"]["descriptor"][key]
     del ready["model"]["type_map"], config["training"], ready["training"]
     assert config == ready
 
@@ -167,28 +175,32 @@ def test_deepmd_takes_it(like):
         table=None if is_slab else "data/saed.npz",
     )
     config = normalized(propose(data, ".", like).configuration)
-    assert config["model"]["descriptor"]["rcut"] == 5.1
+    ready = read(like)["model"]["descriptor"]
+    assert config["model"]["descriptor"]["rcut"] == min(5.1, ready["rcut"])
+    if "rcut_env" in ready:
+        assert config["model"]["descriptor"]["rcut_env"] == min(5.1, ready["rcut_env"])
     assert config["model"].get("saed") == data.table
 
 
 @pytest.mark.parametrize(
     "changes, name",
     [
-        ({}, "c-si"),
+        ({}, "cluster/c-si"),
+        ({"n_frames": 9}, "c-si"),
         ({"types": ("Si", "O")}, "water"),
         ({"types": ("H1.25",)}, "water"),
-        ({"types": ("Hf", "Ni")}, "al-mg"),  # neither H nor N
+        ({"types": ("Hf", "Ni"), "n_frames": 20}, "cluster/al-mg"),  # neither H nor N
         ({"peak": 8.0}, "water"),
-        ({"peak": 8.0, "is_per_volume": False}, "c-si"),
+        ({"peak": 8.0, "is_per_volume": False}, "cluster/c-si"),
         ({"order": 0.1}, "a-si"),
-        ({"order": float("nan")}, "c-si"),
+        ({"order": float("nan")}, "cluster/c-si"),
         ({"types": ("Al", "Mg")}, "al-mg"),
         ({"types": ("Al", "Mg"), "order": 0.2}, "a-si"),
         ({"gap": 9.0, "order": 0.1}, "al-surface"),
     ],
 )
 def test_the_choice(changes, name):
-    crystal = Survey(("a",), (), ("Si",), 10, (9, 9), 0.9, True, 20.0, 0.6, 2.0, None, None)
+    crystal = Survey(("a",), (), ("Si",), 10, (1000, 1200), 0.9, True, 20.0, 0.6, 2.0, None, None)
     assert choose_ready(replace(crystal, **changes))[0] == name
 
 
@@ -444,7 +456,7 @@ def test_force(capsys):
 # real data
 
 
-def converted(folder, *files, points=2000):
+def converted(folder, *files, points=20000):
     argv = ["convert", *map(str, files), "-o", folder, "--points", str(points), "--seed", "1", "-q"]
     assert main(argv) == 0
 
@@ -453,14 +465,17 @@ def test_silicon_and_aluminium():
     converted("both", SILICON, DATA / "CHGCAR_Al32.gz")
     for name, distance in ("Si64", 10.94), ("Al32", 8.1):
         found = survey([f"both/{name}"])
-        assert choose_ready(found)[0] == "c-si"
+        assert choose_ready(found)[0] == "cluster/c-si"
         assert found.image_distance == pytest.approx(distance, abs=0.4)
 
 
 @pytest.mark.parametrize("file", shared("qe/water/1/CHGCAR.gz") + shared("qe/almg/1/CHGCAR.gz"))
 def test_water_and_alloys(file):
     converted("train", file)
-    assert choose_ready(survey(["train"]))[0] == {"water": "water", "almg": "al-mg"}[file.parts[-3]]
+    assert (
+        choose_ready(survey(["train"]))[0]
+        == {"water": "water", "almg": "cluster/al-mg"}[file.parts[-3]]
+    )
 
 
 def test_a_slab(capsys):

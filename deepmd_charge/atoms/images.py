@@ -162,9 +162,13 @@ class Images:
         r : np.ndarray
             (m,) distances in A.
         """
-        found = self._tree.query_ball_point(points, rcut)
-        point = np.repeat(np.arange(len(points)), [len(f) for f in found])
-        atom = np.concatenate([*found, []]).astype(int)
+        from scipy.spatial import cKDTree
+
+        if not len(points) or not len(self.positions):
+            return np.zeros(0, int), np.zeros(0, int), np.zeros(0)
+        found = cKDTree(points).sparse_distance_matrix(self._tree, rcut, output_type="ndarray")
+        order = np.lexsort((found["j"], found["i"]))
+        point, atom = found["i"][order], found["j"][order]
         r = np.linalg.norm(self.positions[atom] - points[point], axis=1)
         return point, atom, r
 

@@ -22,6 +22,8 @@ _SHARP = ("H", "C", "N", "O", "F")
 _SHARP_PEAK = 1.5
 # Between the crystals (0.55 to 0.62) and the glasses (0.04 to 0.11) that we have.
 _ORDERED = 0.3
+# Points for each type of atoms that a fit of its 1474 coefficients needs.
+_FIT_POINTS = 10_000
 # A, wider than any layer of atoms lies from the next in a solid.
 _VACUUM = 6.0
 
@@ -131,9 +133,12 @@ def choose_ready(data: Survey) -> tuple[str, str]:
         return "al-surface", "there is vacuum"
     if data.order < _ORDERED:
         return "a-si", f"disordered, bonds have no common directions (Q6 {data.order:.2f})"
-    if len(data.types) > 1:
-        return "al-mg", f"a crystal of several types (Q6 {data.order:.2f})"
-    return "c-si", f"a crystal of one type (Q6 {data.order:.2f})"
+    name = "al-mg" if len(data.types) > 1 else "c-si"
+    crystal = f"a crystal of {'several types' if len(data.types) > 1 else 'one type'}"
+    crystal = f"{crystal} (Q6 {data.order:.2f})"
+    if data.n_frames * data.points_per_frame[0] < _FIT_POINTS * len(data.types):
+        return name, f"{crystal}, of too few points for a fit"
+    return f"cluster/{name}", crystal
 
 
 def choose_rcut(rcut: float, image_distance: float) -> tuple[float, str]:

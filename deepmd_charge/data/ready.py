@@ -24,7 +24,7 @@ READY = {
     "al-surface": "surfaces and metals; made for aluminium",
     "water": "H, C, N, O, F and other densities that are sharp at nuclei; made for water",
     "two-minutes": "a first try on anything smooth, two minutes on two cores",
-    "cluster/c-si": "crystals of one element as sums over atoms, fitted in seconds; fast to predict",
+    "cluster/c-si": "crystals of one element, a sum over atoms that is fitted at once; fast",
     "cluster/al-mg": "the same for crystals of several elements",
     "cluster/a-si": "the same for disordered materials: better than a-si there, slower to fit",
     "cluster/water": "the same for H, C, N, O, F; water is better",

@@ -25,7 +25,7 @@ say "Grid points of one density become a DP system"
 run 'deepmd-charge convert CHGCAR_1.gz -o train --seed 1'
 
 say "Train (whole log: train.log) and freeze"
-if ! run 'dp train input.json' 2>&1 | tee train.log | { grep --line-buffered -E '^\$|Batch +[0-9]+: trn' || true; }; then
+if ! run 'dp train input.json' 2>&1 | tee train.log | { grep --line-buffered -E '^\$|least squares|Batch +[0-9]+: trn' || true; }; then
     tail -n 20 train.log
     exit 1
 fi
