@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """Grid points a second: this package's engine, its frozen graph, the stock route.
 
-    python benchmarks/inference.py -m charge.pb [--data DATA] [--quick]
+    python benchmarks/inference.py -m charge.pb [--beside cluster.pb] [--data DATA] [--quick]
 
 Every route runs in a process of its own on the same cores, one after the other
 in turns, so that a machine whose speed changes is fair to all. Points a second
@@ -47,6 +47,9 @@ def main():
             "sgemm": (Multiply, (), 1, 1),
             "stages": (Stages, (args.model,), min(planes, 20), 1),
         }
+        if args.beside:
+            routes["beside"] = (Ours, (args.beside, (1, 1, 1)), planes, 1)
+            routes["beside, 10^5 atoms"] = (Ours, (args.beside, LARGE), planes, 1)
         if len(available()) < 2:
             del routes["engine, 2 cores"]
         workers = {name: Worker(*route) for name, route in routes.items()}
@@ -65,6 +68,7 @@ def arguments():
     parser.add_argument(
         "-m", "--model", required=True, help="frozen model of plugin_configs/c-si.json"
     )
+    parser.add_argument("--beside", help="another model, such as one of se_cluster, in turns, too")
     parser.add_argument("--stock", help="frozen stock model; default: one that is hardly trained")
     parser.add_argument("--data", type=Path, help="folder of the data sets: the model's error too")
     parser.add_argument("--repeat", type=int, default=3, help="runs of each route")
@@ -261,6 +265,9 @@ def show(runs, args):
     if args.data:
         mae = error(args.model, args.data)
         print(f"{args.model}: MAE {mae:.2e} e/A^3 on csi_test (paper: 6.7e-4)")
+        if args.beside:
+            mae = error(args.beside, args.data)
+            print(f"{args.beside}: MAE {mae:.2e} e/A^3 on csi_test")
     print(f"64 Si atoms, {GRID[0]}^3 grid; medians of {args.repeat} runs")
     print(
         f"{'route':>22} {'points/s':>9} {'x stock':>8} {'a core-second':>14} {'x stock':>8}"
@@ -276,6 +283,12 @@ def show(runs, args):
     print(
         f"10^5 atoms / 64 atoms: {large[0] / ours[0]:.2f} (a core-second: {large[1] / ours[1]:.2f})"
     )
+    if args.beside:
+        beside, far = speeds["beside"], speeds["beside, 10^5 atoms"]
+        print(
+            f"{args.beside} / {args.model}: {beside[0] / ours[0]:.2f} (a core-second: "
+            f"{beside[1] / ours[1]:.2f}), with 10^5 atoms {far[0] / large[0]:.2f}"
+        )
     if "engine, 2 cores" in speeds:
         print(f"2 cores / 1 core: {speeds['engine, 2 cores'][0] / ours[0]:.2f}")
     best = min(runs["stages"], key=lambda run: run[0])
