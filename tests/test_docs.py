@@ -2,6 +2,7 @@
 """The documentation names every key and flag, its Python runs, its links lead somewhere."""
 
 import argparse
+import json
 import os
 import re
 import shlex
@@ -40,34 +41,33 @@ def test_every_key_is_documented():
     from deepmd_charge.backends import arguments as argcheck
 
     text = (ROOT / "docs" / "input.md").read_text()
-    arguments = [
-        *argcheck.se_charge_args(),
-        *argcheck.charge_fitting_args(),
-        *argcheck.charge_loss_args(),
-        *argcheck.charge_model_args().sub_fields.values(),
-    ]
-    for argument in arguments:
-        row = rf"^\| `{argument.name}` \|"
-        assert re.search(row, text, re.M), f"docs/input.md has no row `{argument.name}`"
-    for argument in arguments:
-        if isinstance(argument.default, (str, int, float)) and not isinstance(
-            argument.default, bool
-        ):
-            rows = re.findall(rf"\| `{argument.name}`.*", text)
-            assert any(str(argument.default) in row for row in rows), rows
+    sections = dict(part.split("\n", 1) for part in text.split("\n## ")[1:])
+    for section, arguments in {
+        "`model`": argcheck.charge_model_args().sub_fields.values(),
+        "`model.descriptor`, type `se_charge`": argcheck.se_charge_args(),
+        "`model.descriptor`, type `se_cluster`": argcheck.se_cluster_args(),
+        "`model.fitting_net`, type `charge`": argcheck.charge_fitting_args(),
+        "`loss`, type `charge`": argcheck.charge_loss_args(),
+    }.items():
+        for argument in arguments:
+            row = re.search(rf"^\| `{argument.name}`.* \| .*", sections[section], re.M)
+            assert row, f"docs/input.md: {section} has no row `{argument.name}`"
+            default = argument.default
+            if isinstance(default, (str, int, float)) and argument.optional:
+                assert f" {json.dumps(default)} " in row[0].replace("`", ""), row[0]
 
 
 def test_every_radial_basis_is_documented():
     from deepmd_charge.backends import arguments as argcheck
     from deepmd_charge.model.kernels.radial import RADIAL_BASES
 
-    (key,) = (a for a in argcheck.se_charge_args() if a.name == "radial")
-    row = re.search(r"^\| `radial` \|.*", (ROOT / "docs" / "input.md").read_text(), re.M)[0]
-    for name in RADIAL_BASES:
-        assert f'"{name}"' in key.doc, (
-            f"the key radial of model/spec.py does not say what {name} is"
-        )
-        assert f'"{name}"' in row, f"docs/input.md does not say in row `radial` what {name} is"
+    rows = re.findall(r"^\| `radial` \|.*", (ROOT / "docs" / "input.md").read_text(), re.M)
+    families = argcheck.se_charge_args(), argcheck.se_cluster_args()
+    for row, arguments in zip(rows, families, strict=True):
+        (key,) = (a for a in arguments if a.name == "radial")
+        for name in RADIAL_BASES:
+            assert f'"{name}"' in key.doc, f"the key radial does not say what {name} is"
+            assert f'"{name}"' in row, f"docs/input.md does not say in row `radial` what {name} is"
 
 
 @pytest.fixture

@@ -119,6 +119,7 @@ def cluster_configuration(steps=0, descriptor=None, training=None):
         **small,
         "lmax": 2,
         "n_channel": 4,
+        "order": 1,
         **(descriptor or {}),
     }
     config["model"]["fitting_net"] = {"type": "charge", "neuron": []}

@@ -197,8 +197,10 @@ def _summary(fit: ClusterFit) -> str:
     found = fit.solution
     parts = "structures" if fit.by_structure else "groups of atoms"
     held_out = f"{found.held_out:.2e} of {parts} held out in turn ({fit.n_folds} parts)"
-    if fit.n_folds == 1:
-        held_out = "of one atom, so that nothing is held out"
+    if np.isnan(found.held_out):
+        held_out = "nothing is held out"
+    elif fit.iterative:
+        held_out = f"{found.held_out:.2e} of one of five {parts}, held out"
     how = "conjugate gradients" if fit.iterative else "least squares"
     return (
         f"{how}: {found.coefficients.size} coefficients from {fit.n_points} points of "
