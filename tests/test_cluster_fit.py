@@ -593,3 +593,27 @@ def test_what_cannot_be_fitted_is_said_in_one_line(settings, samples, complaint)
     with pytest.raises(ChargeError, match=complaint) as error:
         fit(spec, samples(spec))
     assert "\n" not in str(error.value)
+
+
+# weights of points
+
+
+@pytest.mark.parametrize("most", [10, 10_000])
+def test_a_point_counts_by_its_weight(monkeypatch, most):
+    """Weights of 0, 1 and 2 are points that are left out, there and there twice."""
+    monkeypatch.setattr("deepmd_charge.model.fit.cluster._MOST", most)
+    monkeypatch.setattr("deepmd_charge.model.fit.iterative._LEFT", 1e-9)
+    monkeypatch.setattr("deepmd_charge.model.fit.iterative._STEPS", 500)
+    spec = specification(order=1, ridge=1e-4)
+    whole, often = [], []
+    for s in structures(spec, 3, 300):
+        times = np.arange(300) % 3
+        whole.append(Sample(s.atoms, s.types, s.points, s.values, times.astype(float)))
+        many = np.repeat(np.arange(300), times)
+        often.append(Sample(s.atoms, s.types, s.points[many], s.values[many]))
+    weighted, repeated = fit(spec, whole), fit(spec, often)
+    rows = rows_of(spec, repeated, whole[0])
+    expected = rows @ repeated.solution.coefficients
+    # the neighbour counts, not the fit, know of points without weight
+    assert rows @ weighted.solution.coefficients == pytest.approx(expected, abs=1e-6)
+    assert weighted.solution.rmse == pytest.approx(repeated.solution.rmse, rel=1e-6)

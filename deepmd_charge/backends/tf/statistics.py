@@ -20,6 +20,7 @@ from deepmd.tf.model.model_stat import make_stat_input
 from ...atoms.species import GRID_TYPE
 from ...data.stored import frames
 from ...errors import ChargeError
+from ...model.descriptors.se_cluster import SeClusterSpec
 from ...model.fit.cluster import ClusterFit, fit_cluster
 from ...model.fit.points import Sample
 from ...model.fit.ridge import Ridge
@@ -179,17 +180,21 @@ def solve(
         for parameters in (descriptor.parameters, descriptor.atomic, fitting.parameters):
             if name in parameters:
                 parameters.set(name, array)
-    log.info("%s", _summary(fit))
+    log.info("%s%s", _summary(fit), "; of weighted points" if descriptor.spec.relative else "")
 
 
 def _samples(data: DeepmdDataSystem, spec: ModelSpec, saed: bool) -> Iterator[Sample]:
     """Yield the grid points of every frame of the training data."""
+    relative = spec.family(SeClusterSpec).relative
     labels = ("density", "saed") if saed else ("density",)
     for frame in frames(data.system_dirs, spec.type_map, labels):
         is_grid = frame["type"] == spec.grid_type
-        values = frame["density"] - frame["saed"] if saed else frame["density"]
+        density = frame["density"][is_grid]
+        values = density - frame["saed"][is_grid] if saed else density
+        weights = 1.0 / (1.0 + relative * np.abs(density))
         atoms = Atoms(positions=frame["coord"][~is_grid], cell=frame["box"], pbc=frame["periodic"])
-        yield Sample(atoms, frame["type"][~is_grid], frame["coord"][is_grid], values[is_grid])
+        types, points = frame["type"][~is_grid], frame["coord"][is_grid]
+        yield Sample(atoms, types, points, values, weights)
 
 
 def _summary(fit: ClusterFit) -> str:

@@ -137,6 +137,12 @@ class SeClusterSpec(DescriptorSpec):
         None,
         at_least(zero=True),
     )
+    relative: float = key(
+        "Points count 1 / (1 + relative times the density) in the fit, in A^3/e: with 0 all alike, "
+        "and the densest count for most; 2 where the density is sharp at nuclei.",
+        0.0,
+        at_least(zero=True),
+    )
     refit: bool = key(
         "Whether a training that goes on from another model fits to its own data anew, and does "
         "not keep the fit of that model.",

@@ -121,10 +121,11 @@ def fit_cluster(
     else:
         equations = NormalEquations(n_columns, n_folds)
         for part in points.parts(arrays, n_folds, max(256, _BLOCK // n_columns)):
-            rows = part.surroundings.rows(part.block)
+            root = np.sqrt(part.weights)
+            rows, values = part.surroundings.rows(part.block) * root[:, None], part.values * root
             for fold in np.unique(part.fold):
                 mine = part.fold == fold
-                equations.add(int(fold), rows[mine], part.values[mine])
+                equations.add(int(fold), rows[mine], values[mine])
             progress(int(equations.count.sum()), points.count)
         costs = columns.costs(equations.scale)
         many = columns.of_columns > 1

@@ -61,7 +61,7 @@ class _Problem:
         for k, part in enumerate(self.points.parts(self.arrays, self.n_folds, _SIZE)):
             if k % every:
                 continue
-            rows = part.surroundings.rows(part.block)
+            rows = part.surroundings.rows(part.block) * np.sqrt(part.weights)[:, None]
             count += len(rows)
             for place, block in zip(self.places, blocks, strict=True):
                 mine = rows[:, place]
@@ -75,7 +75,8 @@ class _Problem:
         total, count = np.zeros(len(self.scale)), 0
         for part in self.points.parts(self.arrays, self.n_folds, _SIZE):
             used = part.fold != without
-            total += part.surroundings.adjoint(part.block, np.where(used, part.values, 0.0))
+            values = np.where(used, part.weights * part.values, 0.0)
+            total += part.surroundings.adjoint(part.block, values)
             count += int(used.sum())
         return total / count, count
 
@@ -84,7 +85,7 @@ class _Problem:
         total, done = np.zeros_like(w), 0
         for part in self.points.parts(self.arrays, self.n_folds, _SIZE):
             values = part.surroundings.values(part.block, w)
-            values[part.fold == without] = 0.0
+            values *= np.where(part.fold == without, 0.0, part.weights)
             total += part.surroundings.adjoint(part.block, values)
             done += len(values)
             self.progress(done, self.points.count)
@@ -97,7 +98,7 @@ class _Problem:
             mine = np.ones(len(part.values), bool) if fold is None else part.fold == fold
             if mine.any():
                 wrong = part.surroundings.values(part.block, w) - part.values
-                total += wrong[mine] @ wrong[mine]
+                total += part.weights[mine] @ wrong[mine] ** 2
                 count += int(mine.sum())
         return float(np.sqrt(total / count))
 

@@ -40,12 +40,15 @@ class Sample:
         (n, 3) A
     values : np.ndarray
         (n,) what is to be learnt, e/A^3.
+    weights : np.ndarray, optional
+        (n,) how much each point counts; one by default.
     """
 
     atoms: Atoms
     types: Integers
     points: Floats
     values: Floats
+    weights: Floats | None = None
 
     @property
     def structure(self) -> bytes:
@@ -65,12 +68,15 @@ class Part(NamedTuple):
         (n,) which fold each point is in.
     values : np.ndarray
         (n,) what the columns have to say, e/A^3.
+    weights : np.ndarray
+        (n,) how much each point counts.
     """
 
     surroundings: Surroundings
     block: Block
     fold: Integers
     values: Floats
+    weights: Floats
 
 
 class Points:
@@ -125,12 +131,13 @@ class Points:
         size : int
         """
         d = self._spec.family(SeClusterSpec)
-        weights = Weights(self._spec, arrays)
+        known = Weights(self._spec, arrays)
         for structure, some in groupby(self._samples(), key=lambda sample: sample.structure):
             first = next(some)
             images = Images(first.atoms, first.types, d.reach)
-            surroundings = Surroundings(self._spec, weights, images)
+            surroundings = Surroundings(self._spec, known, images)
             for sample in chain([first], some):
+                weights = np.ones(len(sample.points)) if sample.weights is None else sample.weights
                 points = images.wrap(sample.points) if len(sample.points) else sample.points
                 for start in range(0, len(points), size):
                     part = slice(start, start + size)
@@ -141,7 +148,7 @@ class Points:
                         fold = surroundings.nearest(points[part]) % n_folds
                     block = surroundings.block(points[part])
                     values = sample.values[part] - surroundings.known(block)
-                    yield Part(surroundings, block, fold, values)
+                    yield Part(surroundings, block, fold, values, weights[part])
 
 
 def neighbor_range(spec: ModelSpec, samples: Iterable[Sample]) -> tuple[Floats, Floats]:
