@@ -174,7 +174,7 @@ def test_mixed_valences_are_refused(tmp_path):
         ("descriptor", "lmax", 9, "between 0 and 6"),
         ("descriptor", "radial", "no_such_basis", "must be one of"),
         ("descriptor", "rcut", -1.0, "must be positive"),
-        ("fitting_net", "neuron", [], "positive"),
+        ("fitting_net", "neuron", [0], "positive"),
     ],
 )
 def test_a_wrong_key_or_value_is_named(where, key, value, complaint):
@@ -204,6 +204,7 @@ def test_a_wrong_key_or_value_is_named(where, key, value, complaint):
             "rcut_smth 3.5 must lie below",
         ),
         ({"model": {"fitting_net": {"trainable": [True]}}}, "trainable has 1 values"),
+        ({"model": {"fitting_net": {"neuron": []}}}, "a list of layers with se_charge"),
     ],
 )
 def test_settings_that_do_not_go_together_are_refused(change, complaint):

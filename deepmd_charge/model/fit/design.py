@@ -119,7 +119,7 @@ class Surroundings:
         return block.spread @ self._held if self._d.exact else np.zeros(block.n)
 
     def rows(self, block: Block) -> Floats:
-        """The rows X, (n, columns), see :class:`Columns`."""
+        """The rows X, (n, columns), see :class:`.Columns`."""
         turned = self._turned(block)
         n, n_features = block.n, turned.shape[1]
         out = np.zeros((n, self._n_elements, n_features, self._d.n_radial))
