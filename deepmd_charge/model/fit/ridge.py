@@ -24,6 +24,8 @@ __all__ = ["NormalEquations", "Ridge", "Solution", "choose"]
 _STRENGTHS = [10.0**-k for k in range(2, 12)]
 # Weights of the columns of products: they are held back more than the others.
 _WEIGHTS = [30.0, 100.0, 300.0, 1000.0, 3000.0]
+# Factors of the strength that are tried with that of products held.
+_LESS, _FINER = [10.0, 1.0, 0.1, 0.01, 1e-3], [10.0**0.5, 1.0, 10.0**-0.5]
 # The strength where nothing can be held out.
 _UNTRIED = 1e-6
 # Below this reciprocal condition number float64 knows no digit of a solution.
@@ -197,10 +199,19 @@ def choose(
         ridge = _best(error, (Ridge(s) for s in _STRENGTHS))
         if products.any():
             ridge = _best(error, (Ridge(ridge.strength, w) for w in _WEIGHTS))
-            ridge = _best(error, (Ridge(s, ridge.weight) for s in _beside(ridge.strength, 10.0)))
-        ridge = _best(error, (Ridge(s, ridge.weight) for s in _beside(ridge.strength, 10.0**0.5)))
+        # the others may want less than products do
+        held = ridge.strength * ridge.weight
+        if products.any():
+            ridge = _best(error, iter([_with_held(ridge, f) for f in _LESS]))
+            ridge = _best(error, iter([_with_held(ridge, f) for f in _FINER]))
+        else:
+            ridge = _best(error, iter([Ridge(ridge.strength * f) for f in _FINER]))
         enough = (1.0 + tolerance) * error(ridge)
-        alike = [r for r, e in errors.items() if r.weight == ridge.weight and e <= enough]
+        alike = [ridge]
+        for other, its in errors.items():
+            same = not products.any() or abs(other.strength * other.weight - held) < 1e-6 * held
+            if same and its <= enough:
+                alike.append(other)
         ridge = max(alike, key=lambda r: r.strength)
         held_out = errors[ridge]
     found, condition = equations.solve(penalty(ridge))
@@ -219,9 +230,9 @@ def choose(
     return Solution(found, ridge, rmse, float(held_out), condition)
 
 
-def _beside(strength: float, factor: float) -> list[float]:
-    """Strengths to either side, too."""
-    return [strength * factor, strength, strength / factor]
+def _with_held(ridge: Ridge, factor: float) -> Ridge:
+    """The ridge with another strength, that of products held."""
+    return Ridge(ridge.strength * factor, ridge.weight / factor)
 
 
 def _best(error: Callable[[Ridge], float], tried: Iterator[Ridge]) -> Ridge:
