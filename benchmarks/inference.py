@@ -24,7 +24,7 @@ GRID = (168, 168, 168)
 # 64 atoms, times this: 101,376
 LARGE = (12, 12, 11)
 STAGES = {
-    "neighbours": ["_candidates", "_neighbours"],
+    "neighbours": ["candidates", "_neighbours"],
     "features": ["_moments", "_linear", "_invariants"],
     "net": ["_net"],
 }

@@ -331,16 +331,16 @@ def test_a_ridge_that_leaves_no_digit_is_raised(monkeypatch):
     costs, none = np.ones(5), np.zeros(5, dtype=bool)
 
     def least(error, tried):
-        error(Ridge(5e-16))
-        return Ridge(5e-16)
+        error(Ridge(1e-17))
+        return Ridge(1e-17)
 
     monkeypatch.setattr("deepmd_charge.model.fit.ridge._best", least)
     found = choose(equations, costs, none)
-    assert 1e-15 < found.ridge.strength < 1e-13 and found.condition < 1e15
+    assert 1e-17 < found.ridge.strength < 1e-13 and found.condition < 1e15
     assert found.coefficients[:2].sum() == pytest.approx(1.0, abs=1e-6)
     assert found.coefficients[2:] == pytest.approx([-2.0, 0.0, 0.0], abs=1e-6)
     with pytest.raises(ChargeError, match="cannot be solved"):
-        choose(equations, costs, none, 5e-16)
+        choose(equations, costs, none, 1e-17)
 
 
 def test_columns_of_which_the_points_say_nothing_get_zero():

@@ -116,12 +116,13 @@ class NormalEquations:
         from scipy.linalg import lapack
 
         used = [f for f in range(len(self.count)) if f != without]
-        scale = np.sqrt(np.where(self.scale > 0.0, self.scale, 1.0))
         n = self.count[used].sum()
-        gram = sum((self.gram[f] for f in used), np.zeros(self.gram.shape[1:]))
-        empty = np.diag(gram) == 0.0
-        gram /= np.outer(n * scale, scale)
-        gram[np.diag_indices_from(gram)] += np.where(empty, 1.0, penalty / scale**2)
+        gram = sum((self.gram[f] for f in used), np.zeros(self.gram.shape[1:])) / n
+        # of columns of which nothing is known the ridge is all there is
+        diagonal = np.diag(gram) + penalty
+        scale = np.sqrt(np.where(diagonal > 0.0, diagonal, 1.0))
+        gram /= np.outer(scale, scale)
+        gram[np.diag_indices_from(gram)] = 1.0
         norm = np.abs(gram).sum(axis=0).max()
         factor, failed = lapack.dpotrf(gram, lower=True, overwrite_a=True)
         if failed:
