@@ -11,7 +11,7 @@ from ..atoms.images import Images
 from ..model.descriptors.base import DescriptorSpec
 from ..model.descriptors.se_charge import SeChargeSpec
 from ..model.descriptors.se_cluster import SeClusterSpec
-from ..model.kernels.radial import cutoff
+from ..model.neighbors import neighbor_counts
 from ..model.spec import ModelSpec
 from ..model.weights import COEFFICIENTS, STEP, Weights
 from ..typing import Floats
@@ -71,7 +71,7 @@ class Engine:
 
     def __init__(self, spec: ModelSpec, weights: Weights, n_threads: int = 1) -> None:
         self.threads = n_threads
-        self._rcut, self._kinds = spec.descriptor.rcut, spec.places
+        self._spec = spec
         self._family = _FAMILIES[type(spec.descriptor)](spec, weights)
         wide = "float64" in self._family.dtypes
         self.precision = "float64" if wide else "float32"
@@ -116,9 +116,7 @@ class Engine:
         As ``FrozenGraph.novelty``; parameters as for :meth:`density`.
         """
         low, high = (self._family.value(f"neighbor_range.{end}") for end in ("low", "high"))
-        counts = np.zeros((len(points), len(low)))
-        centres, atoms, r = images.pairs(points, self._rcut)
-        np.add.at(counts, (centres, self._kinds[images.types[atoms]]), cutoff(np, r, self._rcut))
+        counts = neighbor_counts(self._spec, images, points)
         outside = np.maximum(np.maximum(low - counts, counts - high), 0.0)
         return outside.sum(axis=1) / high.sum()
 
@@ -131,7 +129,7 @@ class Engine:
             self._difference = family.compile(real)
             self.superposition: Superposition | None = None
             if family.weights.superposed:
-                atomic = family.value(COEFFICIENTS)[self._kinds]
+                atomic = family.value(COEFFICIENTS)[self._spec.places]
                 self.superposition = Superposition(float(family.value(STEP)), atomic)
         except Unsupported:
             raise

@@ -14,6 +14,7 @@ from ..atoms.species import species_of
 from ..typing import Floats, Integers
 from .descriptors.se_cluster import SeClusterSpec
 from .kernels.arrays import Array
+from .kernels.radial import cutoff
 from .spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ __all__ = [
     "distances",
     "elements",
     "list_of_images",
+    "neighbor_counts",
     "neighbor_list",
     "neighbors",
     "of_neighbors",
@@ -204,6 +206,18 @@ def around_some(
     parents[atom, slot] = images.parents[other]
     around = Neighbors(vector[None], element[None])
     return around, spec.places[images.types[own]][None], parents[None]
+
+
+def neighbor_counts(spec: ModelSpec, images: Images, points: Floats) -> Floats:
+    """The neighbour counts of wrapped points (n, 3), A, (n, elements).
+
+    See :func:`deepmd_charge.model.reference.neighbor_count`.
+    """
+    rcut = spec.descriptor.rcut
+    counts = np.zeros((len(points), len(spec.elements)))
+    points_of, atoms, r = images.pairs(points, rcut)
+    np.add.at(counts, (points_of, spec.places[images.types[atoms]]), cutoff(np, r, rcut))
+    return counts
 
 
 def elements(spec: ModelSpec, atype: Array) -> Array:

@@ -25,7 +25,7 @@ __all__ = ["ClusterFit", "fit_cluster"]
 # structure are more like each other than those of another.
 _BY_STRUCTURE, _BY_ATOM = 0.01, 0.05
 # Most coefficients whose normal equations are kept, and the memory of them, bytes.
-_MOST, _MEMORY = 10_000, 2.5e9
+_MOST, _MEMORY = 10_000, 1.6e9
 _FOLDS = 5
 # Points whose rows are worked out together: numbers in them.
 _BLOCK = 1 << 23
@@ -91,7 +91,7 @@ def fit_cluster(
     Raises
     ------
     ChargeError
-        If there are too few points or too many coefficients, or no atom is near a point.
+        If there are too few points, no atom is near one, or the system cannot be solved.
     """
     d = spec.family(SeClusterSpec)
     arrays: dict[str, Floats] = {name: np.zeros(s) for name, s in _sizes(spec).items()}

@@ -13,7 +13,7 @@ import numpy as np
 from ...atoms.images import Images
 from ...typing import Floats, Integers
 from ..descriptors.se_cluster import SeClusterSpec
-from ..kernels.radial import cutoff
+from ..neighbors import neighbor_counts
 from ..spec import ModelSpec
 from ..weights import Weights
 from .design import Block, Surroundings
@@ -157,17 +157,14 @@ def neighbor_range(spec: ModelSpec, samples: Iterable[Sample]) -> tuple[Floats, 
     See :func:`deepmd_charge.model.reference.neighbor_count`; some points of every sample are
     looked at.
     """
-    rcut, n_elements = spec.descriptor.rcut, len(spec.elements)
-    low, high = np.full(n_elements, np.inf), np.zeros(n_elements)
+    low, high = np.full(len(spec.elements), np.inf), np.zeros(len(spec.elements))
     for _, some in groupby(samples, key=lambda sample: sample.structure):
         first = next(some)
-        images = Images(first.atoms, first.types, rcut)
+        images = Images(first.atoms, first.types, spec.descriptor.rcut)
         for sample in chain([first], some):
             if not len(sample.points):
                 continue
             points = images.wrap(sample.points[:_COUNTED])
-            counts = np.zeros((len(points), n_elements))
-            centres, atoms, r = images.pairs(points, rcut)
-            np.add.at(counts, (centres, spec.places[images.types[atoms]]), cutoff(np, r, rcut))
+            counts = neighbor_counts(spec, images, points)
             low, high = np.minimum(low, counts.min(axis=0)), np.maximum(high, counts.max(axis=0))
     return np.where(np.isfinite(low), low, 0.0), high

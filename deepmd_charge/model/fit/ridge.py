@@ -117,13 +117,17 @@ class NormalEquations:
 
         used = [f for f in range(len(self.count)) if f != without]
         n = self.count[used].sum()
-        gram = sum((self.gram[f] for f in used), np.zeros(self.gram.shape[1:])) / n
+        gram = np.zeros(self.gram.shape[1:], order="F")  # in which it is factorised in place
+        for f in used:
+            gram += self.gram[f]
+        gram /= n
         # of columns of which nothing is known the ridge is all there is
         diagonal = np.diag(gram) + penalty
         scale = np.sqrt(np.where(diagonal > 0.0, diagonal, 1.0))
-        gram /= np.outer(scale, scale)
+        gram /= scale
+        gram /= scale[:, None]
         gram[np.diag_indices_from(gram)] = 1.0
-        norm = np.abs(gram).sum(axis=0).max()
+        norm = max(float(np.abs(column).sum()) for column in gram.T)
         factor, failed = lapack.dpotrf(gram, lower=True, overwrite_a=True)
         if failed:
             return np.full(len(scale), np.nan), np.inf
