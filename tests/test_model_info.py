@@ -170,7 +170,8 @@ class Trainer:
 
     def __init__(self, **start):
         options = dict.fromkeys(("restart", "init_model", "init_frz_model", "finetune"))
-        self.run_opt = SimpleNamespace(**options | start)
+        self.run_opt = SimpleNamespace(**options | start, init_mode="restart")
+        self.stop_batch = 1
 
     def build(self, data, model):
         from deepmd.tf.env import tf
