@@ -22,7 +22,7 @@ _TABLES = {"float32": (4, 2e-7), "float64": (7, 2e-11)}
 
 
 class SeCharge(Family):
-    """Tables of the radial functions, and a net, for :mod:`.se_charge_writer`."""
+    """Tables of the radial functions, and a net, for ``se_charge_writer``."""
 
     def __init__(self, spec: ModelSpec, weights: Weights) -> None:
         super().__init__(spec, weights)

@@ -25,7 +25,7 @@ _TOGETHER, _MORE, _CUBE = 64, 256, 10.0
 
 
 class SeCluster(Family):
-    """The coefficients of each structure's atoms, for :mod:`.se_cluster_writer`."""
+    """The coefficients of each structure's atoms, for ``se_cluster_writer``."""
 
     def compile(self, real: str) -> Function:
         """See :meth:`.Family.compile`."""
