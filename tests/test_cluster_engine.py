@@ -144,6 +144,7 @@ SETTINGS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float32", "float64"])
 @pytest.mark.parametrize("setting", SETTINGS)
 def test_engine_is_the_equations(setting, precision):
@@ -383,6 +384,7 @@ def test_programs_for_other_processors(compiled, monkeypatch, vector_bytes, regi
     assert_equal(found, engine.density(images, points), engine.precision)
 
 
+@pytest.mark.slow
 def test_more_neighbours_than_expected(compiled):
     """Over 3000 of them: the lists grow."""
     engine, spec, weights = compiled

@@ -150,6 +150,7 @@ def test_columns_are_told_apart_by_their_orders(order):
 # the fit
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("electrons", ["free", "exact"])
 @pytest.mark.parametrize("order", [0, 1, 2, 3])
 def test_data_of_a_model_give_that_model(order, electrons):

@@ -78,6 +78,7 @@ def test_the_reference_is_its_equations(order, elements):
     assert density(spec, weights, atoms, points) == pytest.approx(expected, rel=1e-10, abs=1e-11)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pbc", [(1, 1, 0), (0, 0, 1), (0, 0, 0)], ids=["slab", "wire", "open"])
 def test_open_axes_are_their_equations(pbc):
     spec = specification(order=3, electrons="exact")
@@ -89,6 +90,7 @@ def test_open_axes_are_their_equations(pbc):
     assert density(spec, weights, atoms, points) == pytest.approx(expected, rel=1e-10, abs=1e-11)
 
 
+@pytest.mark.slow
 def test_every_radius_counts(model):
     """Farther atoms change nothing, nearer ones do: both cutoffs are what they are said to be."""
     spec, weights = model
@@ -137,6 +139,7 @@ def test_features_are_as_many_as_are_said(order, elements):
     assert d.channels(n_elements) == (3 * n_elements if order else 0)
 
 
+@pytest.mark.slow
 def test_exact_electrons_are_those_of_the_atoms():
     """Whatever passes between neighbours: by integration of the contributions of all atoms."""
     spec = specification(order=2, electrons="exact")
@@ -295,6 +298,7 @@ def test_the_density_is_smooth_in_the_point(model, distance):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("which", ["rcut", "rcut_env", "rcut_product"])
 def test_density_and_coefficients_are_smooth_where_an_atom_crosses_a_cutoff(model, which):
     spec, weights = model

@@ -20,6 +20,9 @@ SYSTEMS = {
 }
 
 
+pytestmark = pytest.mark.slow
+
+
 def chain(n_atoms, sigma, seed=1, scale=0.5):
     """Atoms displaced at random, 10 bohr apart."""
     positions = 10.0 * np.arange(n_atoms)
