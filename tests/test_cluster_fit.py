@@ -618,3 +618,11 @@ def test_a_point_counts_by_its_weight(monkeypatch, most):
     # the neighbour counts, not the fit, know of points without weight
     assert rows @ weighted.solution.coefficients == pytest.approx(expected, abs=1e-6)
     assert weighted.solution.rmse == pytest.approx(repeated.solution.rmse, rel=1e-6)
+
+
+@pytest.mark.parametrize("steps", [1, 500])
+def test_gradients_that_have_not_converged_are_told(monkeypatch, steps):
+    monkeypatch.setattr("deepmd_charge.model.fit.cluster._MOST", 10)
+    monkeypatch.setattr("deepmd_charge.model.fit.iterative._STEPS", steps)
+    spec = specification(order=1, ridge=1e-4)
+    assert fit(spec, structures(spec, 2, 300)).solution.converged == (steps == 500)

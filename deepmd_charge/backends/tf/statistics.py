@@ -181,6 +181,11 @@ def solve(
             if name in parameters:
                 parameters.set(name, array)
     log.info("%s%s", _summary(fit), "; of weighted points" if descriptor.spec.relative else "")
+    if not fit.solution.converged:
+        log.warning(
+            "the conjugate gradients have not converged: the fit could be better; lower "
+            "model/descriptor/order, n_radial or n_channel, or give a larger ridge"
+        )
 
 
 def _samples(data: DeepmdDataSystem, spec: ModelSpec, saed: bool) -> Iterator[Sample]:

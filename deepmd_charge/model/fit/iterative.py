@@ -104,8 +104,8 @@ class _Problem:
 
     def solve(
         self, w: Floats, strength: float, moment: Floats, count: int, without: int | None
-    ) -> tuple[Floats, float]:
-        """Go on from w: the solution, and the condition number of the preconditioned system."""
+    ) -> tuple[Floats, float, bool]:
+        """Go on from w: the solution, the condition of the preconditioned system, convergence."""
         from scipy.linalg import cho_factor, cho_solve
 
         penalty = Ridge(strength).penalty(self.costs, self.columns.of_columns > 1)
@@ -139,7 +139,8 @@ class _Problem:
             alphas.append(float(alpha))
             betas.append(float(rz / before))
             p = z + betas[-1] * p
-        return w, _condition(np.array(alphas), np.array(betas))
+        converged = bool(rz <= _LEFT**2 * first)
+        return w, _condition(np.array(alphas), np.array(betas)), converged
 
 
 def _condition(alphas: Floats, betas: Floats) -> float:
@@ -189,7 +190,7 @@ def solve_iteratively(
         moment, count = problem.moment(0)
         errors: dict[float, float] = {}
         for tried in _STRENGTHS:
-            found, _ = problem.solve(w, tried, moment, count, 0)
+            found, _, _ = problem.solve(w, tried, moment, count, 0)
             errors[tried] = problem.error(found, 0)
             told(Ridge(tried), errors[tried])
             if errors[tried] > min(errors.values()):
@@ -199,5 +200,6 @@ def solve_iteratively(
         held_out = errors[strength]
     strength = _UNTRIED if strength is None else strength
     moment, count = problem.moment(None)
-    w, condition = problem.solve(w, strength, moment, count, None)
-    return Solution(w, Ridge(strength), problem.error(w, None), held_out, condition)
+    w, condition, converged = problem.solve(w, strength, moment, count, None)
+    rmse = problem.error(w, None)
+    return Solution(w, Ridge(strength), rmse, held_out, condition, converged)

@@ -60,6 +60,8 @@ class Solution:
         number where there is one fold.
     condition : float
         Condition number of the scaled system, an estimate in the 1-norm.
+    converged : bool
+        Whether an iterative solution came as near as it should.
     """
 
     coefficients: Floats
@@ -67,6 +69,7 @@ class Solution:
     rmse: float
     held_out: float
     condition: float
+    converged: bool = True
 
 
 class NormalEquations:
