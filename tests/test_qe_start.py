@@ -480,6 +480,18 @@ def test_potentials_that_fit(potential, functional, monkeypatch):
     assert start("--pw", "bin/pw.x") == 0
 
 
+def test_functional_of_the_input(potential, monkeypatch, capsys):
+    """It goes before that of the potentials, as in pw.x."""
+    text = Path("pw.in").read_text().replace("ecutwfc", "input_dft = 'PZ', ecutwfc")
+    Path("pw.in").write_text(text)
+    potential.write_text(upf(functional="SLA PW TPSS TPSS"))
+    monkeypatch.setattr(DensityModel, "facts", {"charge.pb": {"functional": "lda"}})
+    assert start("--pw", "bin/pw.x") == 0
+    monkeypatch.setattr(DensityModel, "facts", {"charge.pb": {"functional": "PBE"}})
+    assert start("--pw", "bin/pw.x", "--force") == 1
+    assert "pw.in: the functional is LDA, that of charge.pb is PBE" in capsys.readouterr().err
+
+
 def change_xml(change):
     """Let what stands for pw.x write another XML file."""
     path = Path("bin/pw.x")
