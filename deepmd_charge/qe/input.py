@@ -81,7 +81,7 @@ def read_input(path: PathLike) -> PwInput:
 
 
 def parse_input(text: str, path: str) -> PwInput:
-    """Make the input of its text; see :func:`read_input`."""
+    """Make the input of its text; see ``read_input``."""
     text = text.replace("\r\n", "\n")
     namelists = find_namelists(text, path)
     missing = [f"&{name.upper()}" for name in ("control", "system") if name not in namelists]
