@@ -167,6 +167,20 @@ def test_what_an_input_says(monkeypatch):
     assert parse_input(quoted, "pw.in").save == "/a 'b'/!c/it's.save"
 
 
+@pytest.mark.parametrize("end", ["&end", "&END", " &end", "/ ! end"])
+@pytest.mark.parametrize("first", [b"", b"\xef\xbb\xbf"])
+def test_marks_of_ends_and_of_bytes(tmp_path, end, first):
+    """Both marks of an end, at the start of a line too, and what editors put before a text."""
+    text = (
+        text_of("ibrav=1, celldm(1)=7").replace("\n/\n", f"\n{end}\n").replace("' /", f"'\n{end}")
+    )
+    (tmp_path / "pw.in").write_bytes(first + text[text.index("&CONTROL") :].encode())
+    pw = read_input(tmp_path / "pw.in")
+    assert list(pw.namelists) == ["control", "system", "electrons"] and len(pw.atoms) == 1
+    changed = parse_input(pw.with_settings({"electrons": {"a": "1"}}), "pw.in")
+    assert changed.get("electrons", "a") == 1 and changed.cards.keys() == pw.cards.keys()
+
+
 def test_labels_that_tell_atoms_apart():
     text = text_of("ibrav=1, celldm(1)=7").replace("nat=1, ntyp=1", "nat=2,ntyp=2")
     text = text.replace(" Si 1.0", " Si1 1.0 a.UPF\n Si2 1.0").replace("Si\t", "Si2 0 0 0\nSi1\t")
@@ -217,6 +231,7 @@ def test_other_cards_that_are_wrong():
         ("CELL_PARAMETERS alat\n1 0 0\n0 1 0\n0 0 1", r"which celldm\(1\) or A must tell"),
         ("CELL_PARAMETERS bohr\n1 0 0\n0 1 0", "has 2 lines, where 3 are due"),
         ("CELL_PARAMETERS bohr\n1 0 0\n0 1 0\n0 0 a", "'a' is neither"),
+        ("CELL_PARAMETERS bohr\n0 5 5\n-5 0 5\n-5 5 10", "span no volume"),
     ):
         with pytest.raises(ChargeError, match=message):
             _ = parse_input(text_of("ibrav=0", cell=card), "pw.in").atoms

@@ -31,7 +31,8 @@ from test_qe_input import script
 from deepmd_charge import ChargeModel, read_density
 from deepmd_charge.cli.main import main
 from deepmd_charge.io._qe_waves import read_waves
-from deepmd_charge.qe.input import parse_input
+from deepmd_charge.qe.dry_run import waves_without_pw
+from deepmd_charge.qe.input import parse_input, read_input
 from deepmd_charge.qe.start import SETTINGS
 
 DAT, XML = "charge-density.dat", "data-file-schema.xml"
@@ -231,7 +232,8 @@ def test_charged_cells_and_k_points_of_all_kinds(work, capsys):
     assert start() == 0
     said = capsys.readouterr()
     assert "6.0000 electrons predicted, 6.5 in the run" in said.out
-    assert "6.0000 electrons predicted, where the run has 6.5" in said.err
+    assert "6.0000 electrons predicted, where the run has 6.5: tot_charge = -0.5 is" in said.err
+    assert "far from" not in said.err
     (work / "pw.in").write_text(text.replace("K_POINTS automatic\n2 2 2 1 0 1",
         "K_POINTS crystal_b\n3\n0 0 0 9 ! G\n0.5 0 0 9\n.5 .5 0 1\n").replace("'scf'", "'bands'")
     )  # fmt: skip
@@ -389,6 +391,29 @@ def test_interrupted(ready, monkeypatch, capsys):
     assert files(ready) == before and not (ready / "a").exists()
 
 
+@pytest.mark.parametrize("prefix", ["a/si", " si", "", "si.run"])
+def test_odd_prefixes(ready, prefix):
+    """As pw.x names its folder by them: with a folder before them, blanks, or nothing."""
+    path = ready / "bin/pw.x"
+    read = """prefix=$(sed -n "s/.*prefix *= *'\\([^']*\\)'.*/\\1/p" "$2")"""
+    text = path.read_text().replace("outdir=", f"{read}\noutdir=", 1)
+    path.write_text(text.replace("$outdir/si.save", "$outdir/$prefix.save"))
+    text = (ready / "pw.in").read_text()
+    assert "prefix = 'si'," in text
+    (ready / "pw.in").write_text(text.replace("prefix = 'si',", f"prefix = '{prefix}',"))
+    assert start("--pw", "bin/pw.x", "-o", "new.in") == 0
+    assert sorted(os.listdir(f"{prefix}.save")) == [DAT, XML]
+
+
+def test_program_that_writes_nothing(ready, capsys):
+    """It ends well, and is no pw.x: the complaint names no folder that is gone."""
+    script(ready / "bin", "echo JOB DONE.")
+    before = files(ready)
+    assert start("--pw", "bin/pw.x") == 1
+    assert f"pw.in: bin/pw.x ended well and wrote no {XML}: " in capsys.readouterr().err
+    assert files(ready) == before
+
+
 def test_another_structure_by_pw(ready, capsys):
     """What pw.x read must be what was read here."""
     (ready / "pw.in").write_text((ready / "pw.in").read_text().replace("0.01000", "0.01001"))
@@ -511,7 +536,8 @@ def test_what_pw_found_out(ready, change, message, capsys):
     """A potential that cannot be read here may bring a functional that is not supported."""
     change_xml(change)
     assert start("--pw", "bin/pw.x") == 1
-    assert re.search(message, capsys.readouterr().err)
+    error = capsys.readouterr().err
+    assert re.search(message, error) and "error: pw.in: " in error
     assert not (ready / "si.save").exists()
 
 
@@ -562,6 +588,29 @@ def test_without_pw(potential, monkeypatch, capsys):
     Path("pw.in").write_text(Path("pw.in").read_text().replace("'scf'", "'bands'"))
     assert start("--force") == 0
     assert "bands needs data-file-schema.xml, too, which pw.x alone" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "nr, shape",
+    [
+        ("nr1 = 20, nr2 = 20, nr3 = 15", (20, 20, 15)),
+        ("nr1 = 2", (12, 12, 12)),
+        ("nr1=2,nr2=2,nr3=2", None),
+    ],
+)
+def test_grid_without_pw(potential, nr, shape, monkeypatch, capsys):
+    """As pw.x does: all three numbers count, or none; and they must hold the waves."""
+    monkeypatch.setenv("PATH", "/no-such")
+    potential.write_text(upf())
+    Path("pw.in").write_text(Path("pw.in").read_text().replace("ecutwfc", f"{nr}, ecutwfc"))
+    if shape:
+        pw = read_input("pw.in")
+        assert waves_without_pw(pw)[1] == shape
+        return
+    assert start() == 1
+    error = capsys.readouterr().err
+    assert "pw.in: nr1, nr2, nr3 = 2, 2, 2 cannot hold" in error and error.count("\n") == 1
+    assert not os.path.exists("si.save")
 
 
 def test_without_pw_nothing_is_guessed(potential, monkeypatch, capsys):

@@ -104,14 +104,14 @@ class InputText:
         entry = found.find(key) if found else None
         return entry.values[0] if entry and entry.values else None
 
-    def word(self, namelist: str, key: str, default: str = "") -> str:
-        """The text of a key, without blanks around it."""
+    def word(self, namelist: str, key: str, default: str = "", leading: bool = False) -> str:
+        """The text of a key, without blanks around it, or with the ``leading`` ones."""
         value = self.get(namelist, key)
         if value is None:
             return default
         if not isinstance(value, str):
             raise self._wrong(namelist, key, value, "a text in quotes")
-        return value.strip()
+        return value.rstrip() if leading else value.strip()
 
     def number(self, namelist: str, key: str, default: float = 0.0) -> float:
         """The number of a key."""

@@ -62,7 +62,12 @@ def dry_run(pw: PwInput, program: Program, outdir: Path, output: PathLike) -> Ru
         _remove_log(Path(output))
         raise
     _remove_log(Path(output))
-    run = read_run(str(outdir / f"{pw.prefix}.save" / SCHEMA))
+    schema = outdir / Path(pw.save).name / SCHEMA
+    if not schema.is_file():
+        raise ChargeError(
+            f"{pw.path}: {program.command} ended well and wrote no {SCHEMA}: give pw.x (--pw PATH)"
+        )
+    run = read_run(str(schema))
     if pw.cards["ATOMIC_POSITIONS"].unit() != "crystal_sg":
         check_same_structure(pw, run)
     return run
@@ -81,6 +86,7 @@ def _input_of(pw: PwInput, outdir: Path) -> str:
         "restart_mode": "'from_scratch'",
         "disk_io": "'low'",
         "outdir": _quoted(str(outdir)),
+        "prefix": _quoted(os.path.basename(pw.prefix)),  # "a/si" is si in the folder a
         "pseudo_dir": _quoted(os.path.abspath(pw.pseudo_dir)),
     }
     electrons = {
@@ -134,8 +140,14 @@ def check_same_structure(pw: PwInput, run: Run) -> None:
             )
 
 
-def functional_of(schema: PathLike) -> str:
+def functional_of(schema: PathLike, path: str) -> str:
     """The functional that stands in a data-file-schema.xml.
+
+    Parameters
+    ----------
+    schema : str or os.PathLike
+    path : str
+        The input, for complaints.
 
     Raises
     ------
@@ -148,7 +160,7 @@ def functional_of(schema: PathLike) -> str:
     for part, name in (("dftU", "DFT+U"), ("hybrid", "hybrid functional")):
         if dft.find(part) is not None:
             raise ChargeError(
-                f"{schema}: a run with {name}: the density is not all that decides such a run"
+                f"{path}: a run with {name}: the density is not all that decides such a run"
             )
     return (dft.findtext("functional") or "").strip()
 
@@ -164,20 +176,24 @@ def waves_without_pw(pw: PwInput) -> tuple[Cutoff, Shape]:
     -------
     cutoff : Cutoff
     shape : tuple of int
-        As the input has it (nr1, nr2, nr3), where it does.
+        As the input has it, where it gives all of nr1, nr2 and nr3.
 
     Raises
     ------
     ChargeError
-        If the input tells no structure.
+        If the input tells no structure, or a grid that does not hold the waves.
     """
     cell = pw.atoms.cell.array / BOHR
     alat = pw.alat
     reciprocal = alat * np.linalg.inv(cell).T
     miller = sphere(reciprocal, pw.ecutrho / (2 * np.pi / alat) ** 2, pw.gamma_only)
-    nx, ny, nz = (
-        given or fft_size(least) for given, least in zip(pw.nr, shape_for(miller), strict=True)
-    )
+    least = shape_for(miller)
+    nx, ny, nz = pw.nr if all(pw.nr) else map(fft_size, least)
+    if (np.array([nx, ny, nz]) < least).any():
+        raise ChargeError(
+            f"{pw.path}: nr1, nr2, nr3 = {nx}, {ny}, {nz} cannot hold the waves up to ecutrho:"
+            " leave them out, or give at least " + ", ".join(map(str, least))
+        )
     return Cutoff(pw.ecutrho, pw.gamma_only, alat, len(miller)), (nx, ny, nz)
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PwInput", "parse_input", "read_input"]
 
+_FLAT = 1e-6  # volume, in that of a box of the same lengths, of what is no cell
 _LENGTHS, _COSINES = ("a", "b", "c"), ("cosab", "cosac", "cosbc")
 
 
@@ -44,7 +45,7 @@ def read_input(path: PathLike) -> PwInput:
         If it cannot be read, or is none.
     """
     try:
-        text = Path(path).read_text(errors="replace")
+        text = Path(path).read_text(encoding="utf-8-sig", errors="replace")
     except OSError as error:
         raise ChargeError(f"{path}: {error.strerror or error}") from None
     return parse_input(text, os.fspath(path))
@@ -73,8 +74,8 @@ class PwInput(InputText):
 
     @property
     def prefix(self) -> str:
-        """str: What the names of its files begin with."""
-        return self.word("control", "prefix", "pwscf")
+        """str: What the names of its files begin with; blanks before it are part of it."""
+        return self.word("control", "prefix", "pwscf", leading=True)
 
     @property
     def outdir(self) -> str:
@@ -147,12 +148,15 @@ class PwInput(InputText):
     def cell(self) -> Floats:
         """np.ndarray: (3, 3) cell vectors in rows, A."""
         try:
-            return self._cell_and_alat[0] * BOHR
+            cell = self._cell_and_alat[0] * BOHR
         except ChargeError as error:
             message = str(error)
             raise ChargeError(
                 message if message.startswith(self.path) else f"{self.path}: {message}"
             ) from None
+        if abs(np.linalg.det(cell)) < _FLAT * np.prod(np.linalg.norm(cell, axis=1)):
+            raise ChargeError(f"{self.path}: the vectors of the cell span no volume: correct them")
+        return cell
 
     @property
     def alat(self) -> float:

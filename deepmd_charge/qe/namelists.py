@@ -100,7 +100,7 @@ def find_namelists(text: str, path: str) -> dict[str, Namelist]:
     while start := _START.search(text, place):
         namelist = _parse(text, path, start[1].lower(), start.end())
         found.setdefault(namelist.name, namelist)
-        place = namelist.end
+        place = namelist.end + 1  # the mark may be &end, which begins no namelist
     return found
 
 

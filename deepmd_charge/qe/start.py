@@ -164,14 +164,14 @@ def start(
         electrons = electrons_of(pw, potentials)
     output = os.path.join(pw.outdir, f"{pw.prefix}.start.out")
     with preparing(pw.save) as outdir:
-        folder = outdir / f"{pw.prefix}.save"
+        folder = outdir / os.path.basename(pw.save)
         extra = {}
         if program is None:
             atoms, labels = pw.atoms, pw.labels
             extra["cutoff"], shape = waves_without_pw(pw)
         else:
             run = dry_run(pw, program, outdir, output)
-            check_functional(pw.path, functional_of(folder / SCHEMA), everyone)
+            check_functional(pw.path, functional_of(folder / SCHEMA, pw.path), everyone)
             atoms, labels, shape, electrons = run.atoms, run.labels, run.shape, run.n_electrons
         atoms = _named(atoms, labels, everyone)
         check_structure(pw.path, atoms, everyone)
@@ -192,9 +192,15 @@ def start(
             file.unlink()
     started = Started(pw.save, shape, found, electrons, settings_for(pw), moment, deviation, notes)
     if abs(started.factor - 1.0) > _FAR:
+        reason = "the structure is far from the training data; train on such structures"
+        if abs((electrons + pw.tot_charge) / found - 1.0) <= _FAR:
+            reason = (
+                f"tot_charge = {pw.tot_charge:g} is spread as the density is, for models predict"
+                " that of neutral cells; compare with a run from atoms"
+            )
         warnings.warn(
-            f"{pw.path}: {found:.4f} electrons predicted, where the run has {electrons:.10g}: the"
-            " structure is far from the training data; train on such structures",
+            f"{pw.path}: {found:.4f} electrons predicted, where the run has {electrons:.10g}:"
+            f" {reason}",
             stacklevel=2,
         )
     return started
