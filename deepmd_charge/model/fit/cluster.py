@@ -17,6 +17,7 @@ from ..spec import ModelSpec
 from ..weights import shapes
 from .channels import set_channels
 from .columns import Columns
+from .doubts import doubts
 from .iterative import solve_iteratively
 from .points import Part, Points, Sample, neighbor_range
 from .ridge import NormalEquations, Ridge, Solution, choose
@@ -52,6 +53,8 @@ class ClusterFit:
         Whether whole structures are held out in turn, and not the atoms of the only one.
     iterative : bool
         Whether there are too many coefficients for a matrix.
+    doubts : list of str
+        What may be wrong with the structures or the cutoffs, a line each.
     """
 
     arrays: dict[str, Floats]
@@ -61,6 +64,7 @@ class ClusterFit:
     n_folds: int
     by_structure: bool
     iterative: bool
+    doubts: list[str]
 
 
 def fit_cluster(
@@ -137,17 +141,24 @@ def fit_cluster(
         n_folds = len(equations.folds)
     arrays |= columns.arrays(solution.coefficients)
     arrays["fitting.residual"] = np.array(max(solution.rmse, 1e-12))
-    n_structures = len(points.structures)
     return ClusterFit(
-        arrays, solution, points.count, n_structures, n_folds, points.by_structure, iterative
+        arrays,
+        solution,
+        points.count,
+        len(points.structures),
+        n_folds,
+        points.by_structure,
+        iterative,
+        doubts(spec, points.structures, points.image_distance),
     )
 
 
 def _weighted(part: Part) -> tuple[Floats, Floats, Integers]:
     """The rows of points and what they have to give, by the weights of points; their folds."""
     root = np.sqrt(part.weights)
-    rows = part.surroundings.rows(part.block) * root[:, None]
-    return rows, part.values * root, part.fold
+    block = part.block()
+    rows = part.surroundings.rows(block) * root[:, None]
+    return rows, part.values(block) * root, part.fold
 
 
 def _sizes(spec: ModelSpec) -> dict[str, tuple[int, ...]]:

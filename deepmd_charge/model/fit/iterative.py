@@ -11,19 +11,24 @@ elements. The strength is that of the least error of one part of the points that
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 import numpy as np
 
+from ...threads import in_order, one_thread_of_blas
 from ...typing import Floats
 from .columns import Columns
-from .points import Points
+from .design import Block
+from .points import Part, Points
 from .ridge import Ridge, Solution
 
 __all__ = ["solve_iteratively"]
 
-# Points of a block; the points, about, that blocks of the preconditioner are made of.
-_SIZE, _SAMPLE = 1000, 30_000
+# Points of a part; the points, about, that blocks of the preconditioner are made of.
+_SIZE, _SAMPLE = 2000, 30_000
+# Bytes of pairs that are kept from one pass through the points to the next.
+_ROOM = 1e9
 # The gradient that is left, as a share of the first one, and most steps.
 _LEFT, _STEPS = 1e-4, 40
 # Strengths that are tried; what is taken where no part can be held out.
@@ -31,9 +36,14 @@ _STRENGTHS, _UNTRIED = [10.0**-k for k in range(2, 9)], 1e-6
 # Points are held out by fives.
 _FOLDS = 5
 
+Result = TypeVar("Result")
+
 
 class _Problem:
-    """The equations of the points outside of one fold, or of all."""
+    """The equations of the points outside of one fold, or of all.
+
+    All points stay in memory, and as many of the pairs of these with atoms as there is room for.
+    """
 
     def __init__(
         self,
@@ -42,9 +52,13 @@ class _Problem:
         arrays: dict[str, Floats],
         n_folds: int,
         progress: Callable[[int, int], None],
+        n_threads: int,
     ) -> None:
-        self.columns, self.points, self.arrays = columns, points, arrays
-        self.n_folds, self.progress = n_folds, progress
+        self.columns, self.progress, self.n_threads = columns, progress, n_threads
+        self.total = points.count
+        self.parts = list(points.parts(arrays, n_folds, _SIZE))
+        self.kept: set[int] = set()
+        self.room = _ROOM
         self.places = [np.flatnonzero(columns.elements == z) for z in range(columns.n_elements)]
         self.blocks, self.count = self._sampled()
         scale = np.zeros(len(columns.elements))
@@ -53,54 +67,84 @@ class _Problem:
         self.scale = scale
         self.costs = columns.costs(scale)
 
+    def _each(self, function: Callable[[Part, Block], Result]) -> Iterator[Result]:
+        """Yield function(part, block) of all parts, in their order."""
+        done = 0
+
+        def of_part(part: Part) -> Result:
+            return function(part, part.block())
+
+        found = in_order(of_part, self.parts, self.n_threads)
+        for part, result in zip(self.parts, found, strict=True):
+            if id(part) not in self.kept:
+                self.room -= part.pairs.nbytes
+                if self.room > 0:
+                    self.kept.add(id(part))
+                else:
+                    del part.__dict__["pairs"]
+            yield result
+            done += len(part.points)
+            self.progress(done, self.total)
+
     def _sampled(self) -> tuple[list[Floats], int]:
         """The blocks of X^T X of single elements, from a part of the points."""
         blocks: list[Floats] = [np.zeros((len(place),) * 2) for place in self.places]
-        every = max(1, self.points.count // _SAMPLE)
+        every = max(1, self.total // _SAMPLE)
+
+        def of_part(part: Part) -> tuple[list[tuple[int, Floats]], int]:
+            part = part.thinned(every)
+            block, root = part.block(), np.sqrt(part.weights)[:, None]
+            rows = (
+                (z, part.surroundings.rows_of(block, z) * root)
+                for z in np.unique(block.pairs.element)
+            )
+            return [(z, of_z.T @ of_z) for z, of_z in rows], len(part.points)
+
         count = 0
-        for k, part in enumerate(self.points.parts(self.arrays, self.n_folds, _SIZE)):
-            if k % every:
-                continue
-            rows = part.surroundings.rows(part.block) * np.sqrt(part.weights)[:, None]
-            count += len(rows)
-            for place, block in zip(self.places, blocks, strict=True):
-                mine = rows[:, place]
-                if mine.any():
-                    block += mine.T @ mine
-            self.progress(min(count * every, self.points.count), self.points.count)
+        for products, n in in_order(of_part, self.parts, self.n_threads):
+            for z, product in products:
+                blocks[z] += product
+            count += n
+            self.progress(min(count * every, self.total), self.total)
         return blocks, count
 
     def moment(self, without: int | None) -> tuple[Floats, int]:
         """X^T y / N and N."""
-        total, count = np.zeros(len(self.scale)), 0
-        for part in self.points.parts(self.arrays, self.n_folds, _SIZE):
+
+        def of_part(part: Part, block: Block) -> tuple[Floats, int]:
             used = part.fold != without
-            values = np.where(used, part.weights * part.values, 0.0)
-            total += part.surroundings.adjoint(part.block, values)
-            count += int(used.sum())
+            values = np.where(used, part.weights * part.values(block), 0.0)
+            return part.surroundings.adjoint(block, values), int(used.sum())
+
+        total, count = np.zeros(len(self.scale)), 0
+        for part, used in self._each(of_part):
+            total += part
+            count += used
         return total / count, count
 
     def product(self, w: Floats, without: int | None, count: int) -> Floats:
         """X^T X w / N."""
-        total, done = np.zeros_like(w), 0
-        for part in self.points.parts(self.arrays, self.n_folds, _SIZE):
-            values = part.surroundings.values(part.block, w)
+
+        def of_part(part: Part, block: Block) -> Floats:
+            values = part.surroundings.values(block, w)
             values *= np.where(part.fold == without, 0.0, part.weights)
-            total += part.surroundings.adjoint(part.block, values)
-            done += len(values)
-            self.progress(done, self.points.count)
+            return part.surroundings.adjoint(block, values)
+
+        total = np.zeros_like(w)
+        for part in self._each(of_part):
+            total += part
         return total / count
 
     def error(self, w: Floats, fold: int | None) -> float:
         """Root mean square error of the points of a fold, or of all."""
-        total, count = 0.0, 0
-        for part in self.points.parts(self.arrays, self.n_folds, _SIZE):
-            mine = np.ones(len(part.values), bool) if fold is None else part.fold == fold
-            if mine.any():
-                wrong = part.surroundings.values(part.block, w) - part.values
-                total += part.weights[mine] @ wrong[mine] ** 2
-                count += int(mine.sum())
-        return float(np.sqrt(total / count))
+
+        def of_part(part: Part, block: Block) -> tuple[float, int]:
+            mine = np.ones(len(part.points), bool) if fold is None else part.fold == fold
+            wrong = part.surroundings.values(block, w) - part.values(block)
+            return float(part.weights[mine] @ wrong[mine] ** 2), int(mine.sum())
+
+        squares, counts = zip(*self._each(of_part), strict=True)
+        return float(np.sqrt(sum(squares) / sum(counts)))
 
     def solve(
         self, w: Floats, strength: float, moment: Floats, count: int, without: int | None
@@ -182,9 +226,20 @@ def solve_iteratively(
         Its condition number is that of the preconditioned system; a fifth of the structures,
         or of the atoms, is held out.
     """
-    n_folds = min(_FOLDS, points.most_folds)
-    problem = _Problem(columns, points, arrays, n_folds, progress)
-    w: Floats = np.zeros(len(columns.elements))
+    with one_thread_of_blas() as n_threads:
+        n_folds = min(_FOLDS, points.most_folds)
+        problem = _Problem(columns, points, arrays, n_folds, progress, n_threads)
+        return _chosen(problem, n_folds, strength, told)
+
+
+def _chosen(
+    problem: _Problem,
+    n_folds: int,
+    strength: float | None,
+    told: Callable[[Ridge, float], None],
+) -> Solution:
+    """The solution with the strength that is given, or of the least held-out error."""
+    w: Floats = np.zeros(len(problem.scale))
     held_out = np.nan
     if strength is None and n_folds > 1:
         moment, count = problem.moment(0)

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain, groupby
 from typing import TYPE_CHECKING
@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...atoms.images import Images
+from ...atoms.order import image_distance
 from ...typing import Floats, Integers
 from ..descriptors.se_cluster import SeClusterSpec
 from ..neighbors import neighbor_counts
 from ..spec import ModelSpec
 from ..weights import Weights
-from .design import Block, Surroundings
+from .design import Block, Pairs, Surroundings
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -84,14 +85,17 @@ class Part:
     n_folds: int
 
     @cached_property
-    def block(self) -> Block:
-        """Block: The atoms around the points."""
-        return self.surroundings.block(self.points)
+    def pairs(self) -> Pairs:
+        """Pairs: The atoms around the points."""
+        return self.surroundings.pairs(self.points)
 
-    @cached_property
-    def values(self) -> Floats:
-        """np.ndarray: What the columns have to say, (n,) e/A^3."""
-        return self.labels - self.surroundings.known(self.block)
+    def block(self) -> Block:
+        """The functions of these."""
+        return self.surroundings.block(self.pairs)
+
+    def values(self, block: Block) -> Floats:
+        """What the columns have to say, (n,) e/A^3."""
+        return self.labels - self.surroundings.known(block)
 
     @cached_property
     def fold(self) -> Integers:
@@ -100,6 +104,11 @@ class Part:
             return np.full(len(self.points), self.place % self.n_folds)
         # neighbours in different folds: a stride mixes the order of atoms
         return self.surroundings.nearest(self.points) % self.n_folds
+
+    def thinned(self, every: int) -> Part:
+        """One of so many of the points."""
+        points, labels, weights = (a[::every] for a in (self.points, self.labels, self.weights))
+        return replace(self, points=points, labels=labels, weights=weights)
 
 
 class Points:
@@ -117,6 +126,8 @@ class Points:
         The structures, with images as far as an atom sees.
     count : int
         Of the points.
+    image_distance : float
+        Shortest distance between images of an atom in any structure, A.
     """
 
     def __init__(self, spec: ModelSpec, samples: Callable[[], Iterable[Sample]]) -> None:
@@ -125,8 +136,11 @@ class Points:
         self._places: dict[bytes, int] = {}
         self.structures: list[Images] = []
         self.count = 0
+        self.image_distance = float("inf")
         for sample in samples():
             if sample.structure not in self._places:
+                apart = image_distance(sample.atoms.cell.array, sample.atoms.pbc)
+                self.image_distance = min(self.image_distance, apart)
                 self._places[sample.structure] = len(self._places)
                 reach = max(d.rcut_env, d.rcut_product)
                 self.structures.append(Images(sample.atoms, sample.types, reach))
