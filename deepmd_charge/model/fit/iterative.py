@@ -5,8 +5,10 @@ The equations of :mod:`.ridge` by conjugate gradients,
 
 .. math:: \Big( \tfrac1N X^T X + \lambda S \Big) w = \tfrac1N X^T y
 
-with products of X and its transpose with vectors alone, preconditioned by the blocks of single
-elements. The strength is that of the least error of one part of the points that is held out.
+with products of X and its transpose with vectors alone. The preconditioner is the sum of the
+inverses of the blocks of single elements, and of that of the smooth columns of all elements that
+tell of no more than one neighbour at a time, in which contributions of neighbours are most alike.
+The strength is that of the least error of one part of the points that is held out.
 """
 
 from __future__ import annotations
@@ -27,6 +29,8 @@ __all__ = ["solve_iteratively"]
 
 # Points of a part; the points, about, that blocks of the preconditioner are made of.
 _SIZE, _SAMPLE = 2000, 30_000
+# Most columns that are solved for together, of all elements, in the preconditioner.
+_COARSE = 6000
 # Bytes of pairs that are kept from one pass through the points to the next.
 _ROOM = 1e9
 # The gradient that is left, as a share of the first one, and most steps.
@@ -60,7 +64,8 @@ class _Problem:
         self.kept: set[int] = set()
         self.room = _ROOM
         self.places = [np.flatnonzero(columns.elements == z) for z in range(columns.n_elements)]
-        self.blocks, self.count = self._sampled()
+        self.coarse = np.flatnonzero(columns.coarse(_COARSE))
+        self.blocks, self.matrix, self.count = self._sampled()
         scale = np.zeros(len(columns.elements))
         for place, block in zip(self.places, self.blocks, strict=True):
             scale[place] = np.diag(block) / self.count
@@ -86,27 +91,42 @@ class _Problem:
             done += len(part.points)
             self.progress(done, self.total)
 
-    def _sampled(self) -> tuple[list[Floats], int]:
-        """The blocks of X^T X of single elements, from a part of the points."""
-        blocks: list[Floats] = [np.zeros((len(place),) * 2) for place in self.places]
-        every = max(1, self.total // _SAMPLE)
+    def _sampled(self) -> tuple[list[Floats], Floats, int]:
+        """The blocks of X^T X of single elements, that of coarse columns, of a part of the points.
 
-        def of_part(part: Part) -> tuple[list[tuple[int, Floats]], int]:
+        The third is the number of these points.
+        """
+        every = max(1, self.total // _SAMPLE)
+        place_of = np.full(len(self.columns.elements), -1)
+        place_of[self.coarse] = np.arange(len(self.coarse))
+        # of the columns of each element those that are coarse, and their places among all of these
+        ours = [np.flatnonzero(place_of[place] >= 0) for place in self.places]
+        there = [place_of[place[mine]] for place, mine in zip(self.places, ours, strict=True)]
+
+        def of_part(part: Part) -> tuple[dict[int, Floats], int]:
             part = part.thinned(every)
             block, root = part.block(), np.sqrt(part.weights)[:, None]
-            rows = (
-                (z, part.surroundings.rows_of(block, z) * root)
-                for z in np.unique(block.pairs.element)
-            )
-            return [(z, of_z.T @ of_z) for z, of_z in rows], len(part.points)
+            found = np.unique(block.pairs.element)
+            return {z: part.surroundings.rows_of(block, z) * root for z in found}, len(root)
 
+        blocks: list[Floats] = [np.zeros((len(place),) * 2) for place in self.places]
+        coarse = np.zeros((len(self.coarse),) * 2)
+        waiting: list[list[Floats]] = [[] for _ in blocks]
         count = 0
-        for products, n in in_order(of_part, self.parts, self.n_threads):
-            for z, product in products:
-                blocks[z] += product
+        for rows, n in in_order(of_part, self.parts, self.n_threads):
+            for z, of_z in rows.items():
+                waiting[z].append(of_z)
+                if sum(map(len, waiting[z])) > _SIZE:
+                    _add(blocks[z], waiting[z])
+            if rows:
+                some = np.concatenate([of_z[:, ours[z]] for z, of_z in rows.items()], axis=1)
+                where = np.concatenate([there[z] for z in rows])
+                coarse[np.ix_(where, where)] += some.T @ some
             count += n
             self.progress(min(count * every, self.total), self.total)
-        return blocks, count
+        for block, rest in zip(blocks, waiting, strict=True):
+            _add(block, rest)
+        return blocks, coarse, count
 
     def moment(self, without: int | None) -> tuple[Floats, int]:
         """X^T y / N and N."""
@@ -154,16 +174,17 @@ class _Problem:
 
         penalty = Ridge(strength).penalty(self.costs, self.columns.of_columns > 1)
         factors = []
-        for place, block in zip(self.places, self.blocks, strict=True):
+        parts = [*zip(self.places, self.blocks, strict=True), (self.coarse, self.matrix)]
+        for place, block in parts:
             damped = block / self.count
             empty = np.diag(damped) == 0.0
             damped[np.diag_indices_from(damped)] += np.where(empty, 1.0, penalty[place])
-            factors.append(cho_factor(damped))
+            factors.append((place, cho_factor(damped, overwrite_a=True)))
 
         def conditioned(r: Floats) -> Floats:
-            out = np.empty_like(r)
-            for place, factor in zip(self.places, factors, strict=True):
-                out[place] = cho_solve(factor, r[place])
+            out = np.zeros_like(r)
+            for place, factor in factors:
+                out[place] += cho_solve(factor, r[place])
             return out
 
         r = moment - self.product(w, without, count) - penalty * w if w.any() else moment.copy()
@@ -185,6 +206,14 @@ class _Problem:
             p = z + betas[-1] * p
         converged = bool(rz <= _LEFT**2 * first)
         return w, _condition(np.array(alphas), np.array(betas)), converged
+
+
+def _add(block: Floats, waiting: list[Floats]) -> None:
+    """Add to a block of X^T X the rows that wait, of which none is left."""
+    if waiting:
+        rows = np.concatenate(waiting)
+        block += rows.T @ rows
+        waiting.clear()
 
 
 def _condition(alphas: Floats, betas: Floats) -> float:
