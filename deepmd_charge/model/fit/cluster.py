@@ -30,8 +30,9 @@ _BY_STRUCTURE, _BY_ATOM = 0.01, 0.05
 # Most coefficients whose normal equations are kept, and the memory of them, bytes.
 _MOST, _MEMORY = 10_000, 1.6e9
 _FOLDS = 5
-# Points whose rows are worked out together: numbers in them.
-_BLOCK = 1 << 22
+# Points whose rows are worked out together: numbers in them. Of larger arrays the C library takes
+# the memory anew each time.
+_BLOCK = 1 << 21
 # Most threads that make such rows: all of them hold some.
 _THREADS = 4
 
