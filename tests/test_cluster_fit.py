@@ -153,6 +153,22 @@ def test_columns_are_told_apart_by_their_orders(order):
     )
 
 
+@pytest.mark.parametrize("electrons", ["free", "exact"])
+def test_coarse_columns_are_the_smooth_ones_without_products(electrons):
+    """The same functions of each element, as many as there is room for."""
+    columns = Columns(specification(order=2, electrons=electrons))
+    plain = columns.of_columns < 2
+    assert not columns.coarse(0).any()
+    assert np.array_equal(columns.coarse(10**9), plain)
+    sizes = [columns.coarse(most).sum() for most in range(1, plain.sum() + 1)]
+    assert all(size <= most for most, size in enumerate(sizes, 1))
+    assert len(set(sizes)) >= 4 and sizes == sorted(sizes)
+    some = columns.coarse(plain.sum() - 1)
+    assert not (some & ~plain).any()
+    one, other = (some[columns.elements == z] for z in (0, 1))
+    assert np.array_equal(one, other)
+
+
 # the fit
 
 

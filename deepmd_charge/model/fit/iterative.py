@@ -29,6 +29,8 @@ __all__ = ["solve_iteratively"]
 
 # Points of a part; the points, about, that blocks of the preconditioner are made of.
 _SIZE, _SAMPLE = 2000, 30_000
+# Rows of an element that wait to be multiplied together.
+_ROWS = 500
 # Most columns that are solved for together, of all elements, in the preconditioner.
 _COARSE = 6000
 # Bytes of pairs that are kept from one pass through the points to the next.
@@ -116,7 +118,7 @@ class _Problem:
         for rows, n in in_order(of_part, self.parts, self.n_threads):
             for z, of_z in rows.items():
                 waiting[z].append(of_z)
-                if sum(map(len, waiting[z])) > _SIZE:
+                if sum(map(len, waiting[z])) > _ROWS:
                     _add(blocks[z], waiting[z])
             if rows:
                 some = np.concatenate([of_z[:, ours[z]] for z, of_z in rows.items()], axis=1)
