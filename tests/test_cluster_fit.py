@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """The least-squares fit of ``se_cluster``: its rows, ridge, folds, and what it refuses."""
 
+import re
+
 import numpy as np
 import pytest
 from ase import Atoms
@@ -15,6 +17,7 @@ from deepmd_charge.model.fit.channels import set_channels
 from deepmd_charge.model.fit.cluster import fit_cluster
 from deepmd_charge.model.fit.columns import Columns
 from deepmd_charge.model.fit.design import Surroundings
+from deepmd_charge.model.fit.doubts import doubts
 from deepmd_charge.model.fit.points import Sample
 from deepmd_charge.model.fit.ridge import NormalEquations, Ridge, choose
 from deepmd_charge.model.neighbors import around_atoms
@@ -62,7 +65,7 @@ def weights_of(spec, found):
 def rows_of(spec, found, sample):
     images = Images(sample.atoms, sample.types, spec.descriptor.reach)
     surroundings = Surroundings(spec, weights_of(spec, found), images)
-    return surroundings.rows(surroundings.block(images.wrap(sample.points)))
+    return surroundings.rows(surroundings.block(surroundings.pairs(images.wrap(sample.points))))
 
 
 # rows
@@ -84,7 +87,7 @@ def test_rows_times_a_solution_are_the_reference(order, electrons, pbc):
     points = np.concatenate([points, atoms.positions, [[80.0, 0.0, 0.0]]])
     images = Images(atoms, types_of(spec, atoms), spec.descriptor.reach)
     surroundings = Surroundings(spec, weights, images)
-    block = surroundings.block(images.wrap(points))
+    block = surroundings.block(surroundings.pairs(images.wrap(points)))
     rows, known = surroundings.rows(block), surroundings.known(block)
     found = rows @ solution + known
     expected = density(spec, weights, atoms, points)
@@ -110,7 +113,10 @@ def test_rows_of_points_that_see_nothing_are_zero(electrons):
     images = Images(Atoms("SiC", [[0, 0, 0], [1, 1, 1]]), [0, 1], spec.descriptor.reach)
     surroundings = Surroundings(spec, random_weights(spec), images)
     for points in (np.full((5, 3), 50.0), np.zeros((0, 3))):
-        block, n_columns = surroundings.block(points), len(Columns(spec).of_columns)
+        block, n_columns = (
+            surroundings.block(surroundings.pairs(points)),
+            len(Columns(spec).of_columns),
+        )
         assert surroundings.rows(block).shape == (len(points), n_columns)
         for values in (
             surroundings.rows(block),
@@ -145,6 +151,22 @@ def test_columns_are_told_apart_by_their_orders(order):
     assert len(columns.of_columns) == 2 * sum(
         n_of[k] * sum(of_l[k] for of_l in n_features) for k in range(4)
     )
+
+
+@pytest.mark.parametrize("electrons", ["free", "exact"])
+def test_coarse_columns_are_the_smooth_ones_without_products(electrons):
+    """The same functions of each element, as many as there is room for."""
+    columns = Columns(specification(order=2, electrons=electrons))
+    plain = columns.of_columns < 2
+    assert not columns.coarse(0).any()
+    assert np.array_equal(columns.coarse(10**9), plain)
+    sizes = [columns.coarse(most).sum() for most in range(1, plain.sum() + 1)]
+    assert all(size <= most for most, size in enumerate(sizes, 1))
+    assert len(set(sizes)) >= 4 and sizes == sorted(sizes)
+    some = columns.coarse(plain.sum() - 1)
+    assert not (some & ~plain).any()
+    one, other = (some[columns.elements == z] for z in (0, 1))
+    assert np.array_equal(one, other)
 
 
 # the fit
@@ -594,6 +616,32 @@ def test_what_cannot_be_fitted_is_said_in_one_line(settings, samples, complaint)
     with pytest.raises(ChargeError, match=complaint) as error:
         fit(spec, samples(spec))
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "settings, complaints",
+    [
+        ({"order": 0, "rcut": 3.4}, []),
+        ({"order": 0, "rcut": 3.6}, ["images of an atom are 7 A apart.*descriptor/rcut 3.6:"]),
+        ({"order": 1, "rcut": 2.0, "rcut_env": 3.4, "rcut_product": 0.1}, []),
+        ({"order": 1, "rcut": 2.0, "rcut_env": 3.6}, ["apart.*descriptor/rcut_env 3.6:"]),
+        ({"order": 2, "rcut": 3.6, "rcut_env": 3.4, "rcut_product": 4.0}, ["rcut_product 4:"]),
+        (
+            {"order": 2, "rcut": 2.0, "rcut_env": 0.4, "rcut_product": 0.2},
+            ["within model/descriptor/rcut_env 0.4: order 2 has", "rcut_product 0.2: .*; raise"],
+        ),
+    ],
+    ids=str,
+)
+def test_what_may_be_wrong_is_said_in_one_line(settings, complaints):
+    """Of cells in which atoms move with their images, and of cutoffs that reach nobody."""
+    spec = specification(**settings)
+    images = [Images(structure(k), types_of(spec, structure(k)), 4.0) for k in range(2)]
+    found = doubts(spec, images, 7.0)
+    assert len(found) == len(complaints)
+    for text, complaint in zip(found, complaints, strict=True):
+        assert re.search(complaint, text) and "\n" not in text
+    assert doubts(spec, images, np.inf) == [text for text in found if "images" not in text]
 
 
 # weights of points

@@ -22,7 +22,7 @@ from deepmd_charge.backends.tf.frozen import read_model
 from deepmd_charge.backends.tf.graph import FrozenGraph
 from deepmd_charge.engine.compiler import Machine, Program
 from deepmd_charge.model.kernels.radial import RADIAL_BASES
-from deepmd_charge.predict.parallel.blocks import in_order
+from deepmd_charge.threads import in_order
 
 # |d| <= TOLERANCE * max(1 e/A^3, |rho|)
 TOLERANCE = {"float32": 1e-5, "float64": 1e-9}

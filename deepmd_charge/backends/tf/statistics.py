@@ -181,6 +181,8 @@ def solve(
             if name in parameters:
                 parameters.set(name, array)
     log.info("%s%s", _summary(fit), "; of weighted points" if descriptor.spec.relative else "")
+    for doubt in fit.doubts:
+        log.warning("%s", doubt)
     if not fit.solution.converged:
         log.warning(
             "the conjugate gradients have not converged: the fit could be better; lower "

@@ -4,19 +4,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 
 from ...errors import ChargeError
-from ...typing import Floats
+from ...threads import in_order, one_thread_of_blas
+from ...typing import Floats, Integers
 from ..descriptors.se_cluster import SeClusterSpec
 from ..spec import ModelSpec
 from ..weights import shapes
 from .channels import set_channels
 from .columns import Columns
+from .doubts import doubts
 from .iterative import solve_iteratively
-from .points import Points, Sample, neighbor_range
+from .points import Part, Points, Sample, neighbor_range
 from .ridge import NormalEquations, Ridge, Solution, choose
 
 __all__ = ["ClusterFit", "fit_cluster"]
@@ -27,8 +30,11 @@ _BY_STRUCTURE, _BY_ATOM = 0.01, 0.05
 # Most coefficients whose normal equations are kept, and the memory of them, bytes.
 _MOST, _MEMORY = 10_000, 1.6e9
 _FOLDS = 5
-# Points whose rows are worked out together: numbers in them.
-_BLOCK = 1 << 23
+# Points whose rows are worked out together: numbers in them. Of larger arrays the C library takes
+# the memory anew each time.
+_BLOCK = 1 << 21
+# Most threads that make such rows: all of them hold some.
+_THREADS = 4
 
 
 @dataclass(frozen=True)
@@ -48,6 +54,8 @@ class ClusterFit:
         Whether whole structures are held out in turn, and not the atoms of the only one.
     iterative : bool
         Whether there are too many coefficients for a matrix.
+    doubts : list of str
+        What may be wrong with the structures or the cutoffs, a line each.
     """
 
     arrays: dict[str, Floats]
@@ -57,6 +65,7 @@ class ClusterFit:
     n_folds: int
     by_structure: bool
     iterative: bool
+    doubts: list[str]
 
 
 def fit_cluster(
@@ -119,24 +128,38 @@ def fit_cluster(
     if iterative:
         solution = solve_iteratively(columns, points, arrays, d.ridge, told, progress)
     else:
-        equations = NormalEquations(n_columns, n_folds)
-        for part in points.parts(arrays, n_folds, max(256, _BLOCK // n_columns)):
-            root = np.sqrt(part.weights)
-            rows, values = part.surroundings.rows(part.block) * root[:, None], part.values * root
-            for fold in np.unique(part.fold):
-                mine = part.fold == fold
-                equations.add(int(fold), rows[mine], values[mine])
-            progress(int(equations.count.sum()), points.count)
-        costs = columns.costs(equations.scale)
-        many = columns.of_columns > 1
-        solution = choose(equations, costs, many, d.ridge, tolerance, told)
+        with one_thread_of_blas() as n_threads, ThreadPoolExecutor(n_threads) as pool:
+            equations = NormalEquations(n_columns, n_folds, pool.map)
+            parts = points.parts(arrays, n_folds, max(256, _BLOCK // n_columns))
+            for rows, values, fold in in_order(_weighted, parts, min(n_threads, _THREADS)):
+                for f in np.unique(fold):
+                    mine = fold == f
+                    equations.add(int(f), rows[mine], values[mine])
+                progress(int(equations.count.sum()), points.count)
+            costs = columns.costs(equations.scale)
+            many = columns.of_columns > 1
+            solution = choose(equations, costs, many, d.ridge, tolerance, told)
         n_folds = len(equations.folds)
     arrays |= columns.arrays(solution.coefficients)
     arrays["fitting.residual"] = np.array(max(solution.rmse, 1e-12))
-    n_structures = len(points.structures)
     return ClusterFit(
-        arrays, solution, points.count, n_structures, n_folds, points.by_structure, iterative
+        arrays,
+        solution,
+        points.count,
+        len(points.structures),
+        n_folds,
+        points.by_structure,
+        iterative,
+        doubts(spec, points.structures, points.image_distance),
     )
+
+
+def _weighted(part: Part) -> tuple[Floats, Floats, Integers]:
+    """The rows of points and what they have to give, by the weights of points; their folds."""
+    root = np.sqrt(part.weights)
+    block = part.block()
+    rows = part.surroundings.rows(block) * root[:, None]
+    return rows, part.values(block) * root, part.fold
 
 
 def _sizes(spec: ModelSpec) -> dict[str, tuple[int, ...]]:

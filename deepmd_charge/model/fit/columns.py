@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from ...typing import Floats, Integers
+from ...typing import Booleans, Floats, Integers
 from ..descriptors.se_cluster import SeClusterSpec
 from ..spec import ModelSpec
 
@@ -104,6 +104,18 @@ class Columns:
         """int: Columns, the last ones, of what passes between neighbours."""
         d = self._d
         return self.n_elements * self.n_scalars * d.n_transfer if d.exact else 0
+
+    def coarse(self, most: int) -> Booleans:
+        """The columns (columns,) of the smoothest radial functions without products.
+
+        As many functions are taken, the same for all elements, as make no more columns than `most`.
+        """
+        functions = np.broadcast_to(np.arange(self._d.n_radial), self.taken.shape)[self.taken]
+        some = np.tile(functions, self.n_elements)
+        some = np.concatenate([some, np.zeros(self.n_passing, dtype=int)])
+        plain = self.of_columns < 2
+        counts = np.cumsum(np.bincount(some[plain], minlength=self._d.n_radial))
+        return plain & (some < np.searchsorted(counts, most, side="right"))
 
     def of(self, rows: Floats, passing: Floats | None) -> Floats:
         """Columns (n, columns) of rows (n, elements, features, n_radial).

@@ -13,6 +13,7 @@ columns for what passes between neighbours come after them: see :class:`.columns
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,10 +28,10 @@ from ..spec import ModelSpec
 from ..weights import Weights
 from .columns import Columns
 
-__all__ = ["Block", "Surroundings"]
+__all__ = ["Block", "Pairs", "Surroundings"]
 
 
-class Block(NamedTuple):
+class Pairs(NamedTuple):
     """Some points of a structure, and the atoms within the cutoff of each.
 
     Attributes
@@ -39,7 +40,35 @@ class Block(NamedTuple):
         Points.
     point, atom, element : np.ndarray
         (pairs,) of each pair the point, the atom, and its place among the elements; by element,
-        then by point.
+        then by atom, then by point.
+    vector : np.ndarray
+        (pairs, 3) from the atom to the point, A.
+    """
+
+    n: int
+    point: Integers
+    atom: Integers
+    element: Integers
+    vector: Floats
+
+    @property
+    def nbytes(self) -> int:
+        """int: What they take in memory."""
+        return sum(array.nbytes for array in self[1:])
+
+    def of_atoms(self) -> Iterator[tuple[int, slice]]:
+        """Yield the atoms, and the places of the pairs of each."""
+        begin = np.flatnonzero(np.diff(self.atom, prepend=-1))
+        for start, stop in pairwise([*begin.tolist(), len(self.atom)]):
+            yield int(self.atom[start]), slice(start, stop)
+
+
+class Block(NamedTuple):
+    """Pairs, and what the rows of their points are made of.
+
+    Attributes
+    ----------
+    pairs : Pairs
     harmonics : np.ndarray
         ((lmax + 1)^2, pairs)
     radial : np.ndarray
@@ -48,10 +77,7 @@ class Block(NamedTuple):
         (n, atoms) the carriers of electrons at the points, where they are exact.
     """
 
-    n: int
-    point: Integers
-    atom: Integers
-    element: Integers
+    pairs: Pairs
     harmonics: Floats
     radial: Floats
     spread: Any
@@ -88,63 +114,81 @@ class Surroundings:
         """The atom that is nearest to each of some wrapped points (n, 3), A."""
         return self._images.parents[self._images.nearest(points)]
 
-    def block(self, points: Floats) -> Block:
+    def pairs(self, points: Floats) -> Pairs:
         """Look up the atoms around wrapped points (n, 3), A."""
-        from scipy.sparse import csr_array
-
-        d, images = self._d, self._images
-        point, image, _ = images.pairs(points, d.rcut)
-        order = np.argsort(self._element[image], kind="stable")
+        images = self._images
+        point, image, _ = images.pairs(points, self._d.rcut)
+        atom, element = images.parents[image], self._element[image]
+        order = np.lexsort((atom, element))
         point, image = point[order], image[order]
         vector = points[point] - images.positions[image]
-        r = np.linalg.norm(vector, axis=1)
+        return Pairs(
+            len(points),
+            point.astype(np.int32),
+            atom[order].astype(np.int32),
+            element[order].astype(np.int32),
+            vector,
+        )
+
+    def block(self, pairs: Pairs) -> Block:
+        """Work out the functions of the vectors of pairs."""
+        from scipy.sparse import csr_array
+
+        d = self._d
+        r = np.linalg.norm(pairs.vector, axis=1)
         basis = np.stack(d.basis(np, r), axis=-1)
-        atom = images.parents[image]
         spread = None
         if d.exact:
-            shape = len(points), len(self._held)
-            spread = csr_array((basis @ d.carrier(), (point, atom)), shape=shape)
-        return Block(
-            len(points),
-            point,
-            atom,
-            self._element[image],
-            of_directions(vector, r, d.lmax, d.eps),
-            basis @ self._columns.functions,
-            spread,
-        )
+            shape = pairs.n, len(self._held)
+            spread = csr_array((basis @ d.carrier(), (pairs.point, pairs.atom)), shape=shape)
+        harmonics = of_directions(pairs.vector, r, d.lmax, d.eps)
+        return Block(pairs, harmonics, basis @ self._columns.functions, spread)
 
     def known(self, block: Block) -> Floats:
         """The part of the density (n,) that no column has: of the electrons atoms hold, e/A^3."""
-        return block.spread @ self._held if self._d.exact else np.zeros(block.n)
+        return block.spread @ self._held if self._d.exact else np.zeros(block.pairs.n)
 
     def rows(self, block: Block) -> Floats:
         """The rows X, (n, columns), see :class:`.Columns`."""
-        turned = self._turned(block)
-        n, n_features = block.n, turned.shape[1]
-        out = np.zeros((n, self._n_elements, n_features, self._d.n_radial))
-        for z in np.unique(block.element):
-            mine = slice(*np.searchsorted(block.element, [z, z + 1]))
-            point = block.point[mine]
-            count = np.bincount(point, minlength=n)
-            # pairs of a point in one row of a table, which ends with zeros
-            slot = np.arange(len(point)) - np.repeat(np.cumsum(count) - count, count)
-            table = np.zeros((n, count.max(), n_features + self._d.n_radial))
-            table[point, slot, :n_features] = turned[mine]
-            table[point, slot, n_features:] = block.radial[mine]
-            out[:, z] = np.matmul(
-                table[..., :n_features].transpose(0, 2, 1), table[..., n_features:]
-            )
+        n = block.pairs.n
+        shape = self._n_elements, *self._columns.taken.shape
+        out = np.zeros((n, *shape))
+        for z in np.unique(block.pairs.element):
+            out[:, z] = self._of_element(block, z)
         return self._columns.of(out, block.spread @ self._passing if self._d.exact else None)
+
+    def rows_of(self, block: Block, z: int) -> Floats:
+        """Those columns of the rows X, (n, ...), that tell of atoms of one element."""
+        passing = None
+        if self._d.exact:
+            passing = block.spread @ np.split(self._passing, self._n_elements, axis=1)[z]
+        return self._columns.of(self._of_element(block, z)[:, None], passing)
+
+    def _of_element(self, block: Block, z: int) -> Floats:
+        """The rows of what atoms of one element contribute, (n, features, n_radial)."""
+        pairs = block.pairs
+        start, stop = np.searchsorted(pairs.element, [z, z + 1])
+        turned = self._turned(block, slice(start, stop))
+        order = np.argsort(pairs.point[start:stop], kind="stable")
+        point = pairs.point[start:stop][order]
+        count = np.bincount(point, minlength=pairs.n)
+        # pairs of a point in one row of a table, which ends with zeros
+        slot = np.arange(len(point)) - np.repeat(np.cumsum(count) - count, count)
+        n_features = turned.shape[1]
+        table = np.zeros((pairs.n, count.max(initial=0), n_features + self._d.n_radial))
+        table[point, slot, :n_features] = turned[order]
+        table[point, slot, n_features:] = block.radial[start:stop][order]
+        return np.matmul(table[..., :n_features].transpose(0, 2, 1), table[..., n_features:])
 
     def values(self, block: Block, found: Floats) -> Floats:
         """X times a solution (columns,), (n,) e/A^3, without making X."""
         table, passing = self._columns.expanded(found)
-        out = np.zeros(block.n)
-        for a, mine in _of_atoms(block):
+        of_pairs = np.empty(len(block.radial))
+        for a, mine in block.pairs.of_atoms():
             c = self._coefficients(a, table[self._kinds[a]])
-            value = np.einsum("pn,pn->p", block.harmonics[:, mine].T @ c, block.radial[mine])
-            np.add.at(out, block.point[mine], value)
+            along = block.harmonics[:, mine].T @ c
+            np.einsum("pn,pn->p", along, block.radial[mine], out=of_pairs[mine])
+        out = np.bincount(block.pairs.point, of_pairs, block.pairs.n).astype(float, copy=False)
         if self._d.exact:
             out += block.spread @ (self._passing @ passing)
         return out
@@ -152,9 +196,9 @@ class Surroundings:
     def adjoint(self, block: Block, values: Floats) -> Floats:
         """The transpose of X times values (n,): (columns,), without making X."""
         table = np.zeros((self._n_elements, *self._columns.taken.shape))
-        for a, mine in _of_atoms(block):
-            weighted = block.radial[mine] * values[block.point[mine], None]
-            gradient = block.harmonics[:, mine] @ weighted  # (harmonics, n_radial)
+        weighted = block.radial * values[block.pairs.point, None]
+        for a, mine in block.pairs.of_atoms():
+            gradient = block.harmonics[:, mine] @ weighted[mine]  # (harmonics, n_radial)
             table[self._kinds[a]] += np.concatenate(
                 [f[a].T @ gradient[l * l : (l + 1) ** 2] for l, f in enumerate(self._features)]
             )
@@ -196,18 +240,16 @@ class Surroundings:
             out[..., p] = between @ placed - between.sum(axis=1)[:, None] * placed
         return out.reshape(n, -1)
 
-    def _turned(self, block: Block) -> Floats:
-        """The features along the directions of pairs, (pairs, features)."""
-        out = np.empty((len(block.atom), sum(f.shape[-1] for f in self._features)))
-        for a, mine in _of_atoms(block):
-            along = block.harmonics[:, mine].T
-            parts = [along[:, l * l : (l + 1) ** 2] @ f[a] for l, f in enumerate(self._features)]
-            out[mine] = np.concatenate(parts, axis=1)
+    def _turned(self, block: Block, some: slice) -> Floats:
+        """The features along the directions of some pairs, of whole atoms, (pairs, features)."""
+        out = np.empty((some.stop - some.start, sum(f.shape[-1] for f in self._features)))
+        for a, mine in block.pairs.of_atoms():
+            if not some.start <= mine.start < some.stop:
+                continue
+            row = out[mine.start - some.start : mine.stop - some.start]
+            at = 0
+            for l, f in enumerate(self._features):
+                harmonics = block.harmonics[l * l : (l + 1) ** 2, mine]
+                row[:, at : at + f.shape[-1]] = harmonics.T @ f[a]
+                at += f.shape[-1]
         return out
-
-
-def _of_atoms(block: Block) -> Iterator[tuple[int, Integers]]:
-    """Yield the atoms of a block's pairs, and the places of the pairs of each."""
-    order = np.argsort(block.atom, kind="stable")
-    found, first = np.unique(block.atom[order], return_index=True)
-    return zip(found, np.split(order, first)[1:], strict=True)

@@ -5,25 +5,36 @@ The equations of :mod:`.ridge` by conjugate gradients,
 
 .. math:: \Big( \tfrac1N X^T X + \lambda S \Big) w = \tfrac1N X^T y
 
-with products of X and its transpose with vectors alone, preconditioned by the blocks of single
-elements. The strength is that of the least error of one part of the points that is held out.
+with products of X and its transpose with vectors alone. The preconditioner is the sum of the
+inverses of the blocks of single elements, and of that of the smooth columns of all elements that
+tell of no more than one neighbour at a time, in which contributions of neighbours are most alike.
+The strength is that of the least error of one part of the points that is held out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 import numpy as np
 
+from ...threads import in_order, one_thread_of_blas
 from ...typing import Floats
 from .columns import Columns
-from .points import Points
+from .design import Block
+from .points import Part, Points
 from .ridge import Ridge, Solution
 
 __all__ = ["solve_iteratively"]
 
-# Points of a block; the points, about, that blocks of the preconditioner are made of.
-_SIZE, _SAMPLE = 1000, 30_000
+# Points of a part; the points, about, that blocks of the preconditioner are made of.
+_SIZE, _SAMPLE = 2000, 30_000
+# Rows of an element that wait to be multiplied together.
+_ROWS = 500
+# Most columns that are solved for together, of all elements, in the preconditioner.
+_COARSE = 6000
+# Bytes of pairs that are kept from one pass through the points to the next.
+_ROOM = 1e9
 # The gradient that is left, as a share of the first one, and most steps.
 _LEFT, _STEPS = 1e-4, 40
 # Strengths that are tried; what is taken where no part can be held out.
@@ -31,9 +42,14 @@ _STRENGTHS, _UNTRIED = [10.0**-k for k in range(2, 9)], 1e-6
 # Points are held out by fives.
 _FOLDS = 5
 
+Result = TypeVar("Result")
+
 
 class _Problem:
-    """The equations of the points outside of one fold, or of all."""
+    """The equations of the points outside of one fold, or of all.
+
+    All points stay in memory, and as many of the pairs of these with atoms as there is room for.
+    """
 
     def __init__(
         self,
@@ -42,65 +58,115 @@ class _Problem:
         arrays: dict[str, Floats],
         n_folds: int,
         progress: Callable[[int, int], None],
+        n_threads: int,
     ) -> None:
-        self.columns, self.points, self.arrays = columns, points, arrays
-        self.n_folds, self.progress = n_folds, progress
+        self.columns, self.progress, self.n_threads = columns, progress, n_threads
+        self.total = points.count
+        self.parts = list(points.parts(arrays, n_folds, _SIZE))
+        self.kept: set[int] = set()
+        self.room = _ROOM
         self.places = [np.flatnonzero(columns.elements == z) for z in range(columns.n_elements)]
-        self.blocks, self.count = self._sampled()
+        self.coarse = np.flatnonzero(columns.coarse(_COARSE))
+        self.blocks, self.matrix, self.count = self._sampled()
         scale = np.zeros(len(columns.elements))
         for place, block in zip(self.places, self.blocks, strict=True):
             scale[place] = np.diag(block) / self.count
         self.scale = scale
         self.costs = columns.costs(scale)
 
-    def _sampled(self) -> tuple[list[Floats], int]:
-        """The blocks of X^T X of single elements, from a part of the points."""
+    def _each(self, function: Callable[[Part, Block], Result]) -> Iterator[Result]:
+        """Yield function(part, block) of all parts, in their order."""
+        done = 0
+
+        def of_part(part: Part) -> Result:
+            return function(part, part.block())
+
+        found = in_order(of_part, self.parts, self.n_threads)
+        for part, result in zip(self.parts, found, strict=True):
+            if id(part) not in self.kept:
+                self.room -= part.pairs.nbytes
+                if self.room > 0:
+                    self.kept.add(id(part))
+                else:
+                    del part.__dict__["pairs"]
+            yield result
+            done += len(part.points)
+            self.progress(done, self.total)
+
+    def _sampled(self) -> tuple[list[Floats], Floats, int]:
+        """The blocks of X^T X of single elements, that of coarse columns, of a part of the points.
+
+        The third is the number of these points.
+        """
+        every = max(1, self.total // _SAMPLE)
+        place_of = np.full(len(self.columns.elements), -1)
+        place_of[self.coarse] = np.arange(len(self.coarse))
+        # of the columns of each element those that are coarse, and their places among all of these
+        ours = [np.flatnonzero(place_of[place] >= 0) for place in self.places]
+        there = [place_of[place[mine]] for place, mine in zip(self.places, ours, strict=True)]
+
+        def of_part(part: Part) -> tuple[dict[int, Floats], int]:
+            part = part.thinned(every)
+            block, root = part.block(), np.sqrt(part.weights)[:, None]
+            found = np.unique(block.pairs.element)
+            return {z: part.surroundings.rows_of(block, z) * root for z in found}, len(root)
+
         blocks: list[Floats] = [np.zeros((len(place),) * 2) for place in self.places]
-        every = max(1, self.points.count // _SAMPLE)
+        coarse = np.zeros((len(self.coarse),) * 2)
+        waiting: list[list[Floats]] = [[] for _ in blocks]
         count = 0
-        for k, part in enumerate(self.points.parts(self.arrays, self.n_folds, _SIZE)):
-            if k % every:
-                continue
-            rows = part.surroundings.rows(part.block) * np.sqrt(part.weights)[:, None]
-            count += len(rows)
-            for place, block in zip(self.places, blocks, strict=True):
-                mine = rows[:, place]
-                if mine.any():
-                    block += mine.T @ mine
-            self.progress(min(count * every, self.points.count), self.points.count)
-        return blocks, count
+        for rows, n in in_order(of_part, self.parts, self.n_threads):
+            for z, of_z in rows.items():
+                waiting[z].append(of_z)
+                if sum(map(len, waiting[z])) > _ROWS:
+                    _add(blocks[z], waiting[z])
+            if rows:
+                some = np.concatenate([of_z[:, ours[z]] for z, of_z in rows.items()], axis=1)
+                where = np.concatenate([there[z] for z in rows])
+                coarse[np.ix_(where, where)] += some.T @ some
+            count += n
+            self.progress(min(count * every, self.total), self.total)
+        for block, rest in zip(blocks, waiting, strict=True):
+            _add(block, rest)
+        return blocks, coarse, count
 
     def moment(self, without: int | None) -> tuple[Floats, int]:
         """X^T y / N and N."""
-        total, count = np.zeros(len(self.scale)), 0
-        for part in self.points.parts(self.arrays, self.n_folds, _SIZE):
+
+        def of_part(part: Part, block: Block) -> tuple[Floats, int]:
             used = part.fold != without
-            values = np.where(used, part.weights * part.values, 0.0)
-            total += part.surroundings.adjoint(part.block, values)
-            count += int(used.sum())
+            values = np.where(used, part.weights * part.values(block), 0.0)
+            return part.surroundings.adjoint(block, values), int(used.sum())
+
+        total, count = np.zeros(len(self.scale)), 0
+        for part, used in self._each(of_part):
+            total += part
+            count += used
         return total / count, count
 
     def product(self, w: Floats, without: int | None, count: int) -> Floats:
         """X^T X w / N."""
-        total, done = np.zeros_like(w), 0
-        for part in self.points.parts(self.arrays, self.n_folds, _SIZE):
-            values = part.surroundings.values(part.block, w)
+
+        def of_part(part: Part, block: Block) -> Floats:
+            values = part.surroundings.values(block, w)
             values *= np.where(part.fold == without, 0.0, part.weights)
-            total += part.surroundings.adjoint(part.block, values)
-            done += len(values)
-            self.progress(done, self.points.count)
+            return part.surroundings.adjoint(block, values)
+
+        total = np.zeros_like(w)
+        for part in self._each(of_part):
+            total += part
         return total / count
 
     def error(self, w: Floats, fold: int | None) -> float:
         """Root mean square error of the points of a fold, or of all."""
-        total, count = 0.0, 0
-        for part in self.points.parts(self.arrays, self.n_folds, _SIZE):
-            mine = np.ones(len(part.values), bool) if fold is None else part.fold == fold
-            if mine.any():
-                wrong = part.surroundings.values(part.block, w) - part.values
-                total += part.weights[mine] @ wrong[mine] ** 2
-                count += int(mine.sum())
-        return float(np.sqrt(total / count))
+
+        def of_part(part: Part, block: Block) -> tuple[float, int]:
+            mine = np.ones(len(part.points), bool) if fold is None else part.fold == fold
+            wrong = part.surroundings.values(block, w) - part.values(block)
+            return float(part.weights[mine] @ wrong[mine] ** 2), int(mine.sum())
+
+        squares, counts = zip(*self._each(of_part), strict=True)
+        return float(np.sqrt(sum(squares) / sum(counts)))
 
     def solve(
         self, w: Floats, strength: float, moment: Floats, count: int, without: int | None
@@ -110,16 +176,17 @@ class _Problem:
 
         penalty = Ridge(strength).penalty(self.costs, self.columns.of_columns > 1)
         factors = []
-        for place, block in zip(self.places, self.blocks, strict=True):
+        parts = [*zip(self.places, self.blocks, strict=True), (self.coarse, self.matrix)]
+        for place, block in parts:
             damped = block / self.count
             empty = np.diag(damped) == 0.0
             damped[np.diag_indices_from(damped)] += np.where(empty, 1.0, penalty[place])
-            factors.append(cho_factor(damped))
+            factors.append((place, cho_factor(damped, overwrite_a=True)))
 
         def conditioned(r: Floats) -> Floats:
-            out = np.empty_like(r)
-            for place, factor in zip(self.places, factors, strict=True):
-                out[place] = cho_solve(factor, r[place])
+            out = np.zeros_like(r)
+            for place, factor in factors:
+                out[place] += cho_solve(factor, r[place])
             return out
 
         r = moment - self.product(w, without, count) - penalty * w if w.any() else moment.copy()
@@ -141,6 +208,14 @@ class _Problem:
             p = z + betas[-1] * p
         converged = bool(rz <= _LEFT**2 * first)
         return w, _condition(np.array(alphas), np.array(betas)), converged
+
+
+def _add(block: Floats, waiting: list[Floats]) -> None:
+    """Add to a block of X^T X the rows that wait, of which none is left."""
+    if waiting:
+        rows = np.concatenate(waiting)
+        block += rows.T @ rows
+        waiting.clear()
 
 
 def _condition(alphas: Floats, betas: Floats) -> float:
@@ -182,9 +257,20 @@ def solve_iteratively(
         Its condition number is that of the preconditioned system; a fifth of the structures,
         or of the atoms, is held out.
     """
-    n_folds = min(_FOLDS, points.most_folds)
-    problem = _Problem(columns, points, arrays, n_folds, progress)
-    w: Floats = np.zeros(len(columns.elements))
+    with one_thread_of_blas() as n_threads:
+        n_folds = min(_FOLDS, points.most_folds)
+        problem = _Problem(columns, points, arrays, n_folds, progress, n_threads)
+        return _chosen(problem, n_folds, strength, told)
+
+
+def _chosen(
+    problem: _Problem,
+    n_folds: int,
+    strength: float | None,
+    told: Callable[[Ridge, float], None],
+) -> Solution:
+    """The solution with the strength that is given, or of the least held-out error."""
+    w: Floats = np.zeros(len(problem.scale))
     held_out = np.nan
     if strength is None and n_folds > 1:
         moment, count = problem.moment(0)

@@ -4,19 +4,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import chain, groupby
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ...atoms.images import Images
+from ...atoms.order import image_distance
 from ...typing import Floats, Integers
 from ..descriptors.se_cluster import SeClusterSpec
 from ..neighbors import neighbor_counts
 from ..spec import ModelSpec
 from ..weights import Weights
-from .design import Block, Surroundings
+from .design import Block, Pairs, Surroundings
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -57,26 +59,56 @@ class Sample:
         return b"".join(np.ascontiguousarray(part).tobytes() for part in parts)
 
 
-class Part(NamedTuple):
-    """A block of points of one structure.
+@dataclass(frozen=True)
+class Part:
+    """A block of points of one structure, whose surroundings are looked up when asked for.
 
     Attributes
     ----------
     surroundings : Surroundings
-    block : Block
-    fold : np.ndarray
-        (n,) which fold each point is in.
-    values : np.ndarray
-        (n,) what the columns have to say, e/A^3.
+    points : np.ndarray
+        (n, 3) wrapped, A.
+    labels : np.ndarray
+        (n,) what is to be learnt, e/A^3.
     weights : np.ndarray
         (n,) how much each point counts.
+    place : int or None
+        Of the structure among all; None where there is no other.
+    n_folds : int
     """
 
     surroundings: Surroundings
-    block: Block
-    fold: Integers
-    values: Floats
+    points: Floats
+    labels: Floats
     weights: Floats
+    place: int | None
+    n_folds: int
+
+    @cached_property
+    def pairs(self) -> Pairs:
+        """Pairs: The atoms around the points."""
+        return self.surroundings.pairs(self.points)
+
+    def block(self) -> Block:
+        """The functions of these."""
+        return self.surroundings.block(self.pairs)
+
+    def values(self, block: Block) -> Floats:
+        """What the columns have to say, (n,) e/A^3."""
+        return self.labels - self.surroundings.known(block)
+
+    @cached_property
+    def fold(self) -> Integers:
+        """np.ndarray: Which fold each point is in, (n,)."""
+        if self.place is not None:
+            return np.full(len(self.points), self.place % self.n_folds)
+        # neighbours in different folds: a stride mixes the order of atoms
+        return self.surroundings.nearest(self.points) % self.n_folds
+
+    def thinned(self, every: int) -> Part:
+        """One of so many of the points."""
+        points, labels, weights = (a[::every] for a in (self.points, self.labels, self.weights))
+        return replace(self, points=points, labels=labels, weights=weights)
 
 
 class Points:
@@ -94,6 +126,8 @@ class Points:
         The structures, with images as far as an atom sees.
     count : int
         Of the points.
+    image_distance : float
+        Shortest distance between images of an atom in any structure, A.
     """
 
     def __init__(self, spec: ModelSpec, samples: Callable[[], Iterable[Sample]]) -> None:
@@ -102,8 +136,11 @@ class Points:
         self._places: dict[bytes, int] = {}
         self.structures: list[Images] = []
         self.count = 0
+        self.image_distance = float("inf")
         for sample in samples():
             if sample.structure not in self._places:
+                apart = image_distance(sample.atoms.cell.array, sample.atoms.pbc)
+                self.image_distance = min(self.image_distance, apart)
                 self._places[sample.structure] = len(self._places)
                 reach = max(d.rcut_env, d.rcut_product)
                 self.structures.append(Images(sample.atoms, sample.types, reach))
@@ -136,19 +173,29 @@ class Points:
             first = next(some)
             images = Images(first.atoms, first.types, d.reach)
             surroundings = Surroundings(self._spec, known, images)
-            for sample in chain([first], some):
-                weights = np.ones(len(sample.points)) if sample.weights is None else sample.weights
-                points = images.wrap(sample.points) if len(sample.points) else sample.points
-                for start in range(0, len(points), size):
-                    part = slice(start, start + size)
-                    if self.by_structure:
-                        fold = np.full(len(points[part]), self._places[structure] % n_folds)
-                    else:
-                        # neighbours in different folds: a stride mixes the order of atoms
-                        fold = surroundings.nearest(points[part]) % n_folds
-                    block = surroundings.block(points[part])
-                    values = sample.values[part] - surroundings.known(block)
-                    yield Part(surroundings, block, fold, values, weights[part])
+            place = self._places[structure] if self.by_structure else None
+            for points, labels, weights in _together(chain([first], some), size):
+                yield Part(surroundings, images.wrap(points), labels, weights, place, n_folds)
+
+
+def _together(samples: Iterable[Sample], size: int) -> Iterator[tuple[Floats, Floats, Floats]]:
+    """Points, values and weights of samples of a structure: a number at a time, or the rest."""
+    waiting: list[tuple[Floats, Floats, Floats]] = []
+    n = 0
+    for sample in samples:
+        weights = np.ones(len(sample.points)) if sample.weights is None else sample.weights
+        waiting.append((sample.points, sample.values, weights))
+        n += len(sample.points)
+        if n >= size:
+            points, values, weights = (np.concatenate(part) for part in zip(*waiting, strict=True))
+            whole = n - n % size
+            for start in range(0, whole, size):
+                part = slice(start, start + size)
+                yield points[part], values[part], weights[part]
+            waiting, n = [(points[whole:], values[whole:], weights[whole:])], n - whole
+    if n:
+        points, values, weights = (np.concatenate(part) for part in zip(*waiting, strict=True))
+        yield points, values, weights
 
 
 def neighbor_range(spec: ModelSpec, samples: Iterable[Sample]) -> tuple[Floats, Floats]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -28,6 +29,10 @@ _WEIGHTS = [30.0, 100.0, 300.0, 1000.0, 3000.0]
 _LESS, _FINER = [10.0, 1.0, 0.1, 0.01, 1e-3], [10.0**0.5, 1.0, 10.0**-0.5]
 # The strength where nothing can be held out.
 _UNTRIED = 1e-6
+# Columns of the normal equations that one thread adds to.
+_PANEL = 256
+# Bytes of the equations of all folds below which these are solved at the same time.
+_MEMORY = 1e9
 # Below this reciprocal condition number float64 knows no digit of a solution.
 _SINGULAR = 1e-15
 
@@ -79,20 +84,49 @@ class NormalEquations:
     ----------
     n_columns : int
     n_folds : int
+    mapped : callable
+        As ``map``, but it may call its function for several items at a time: the results are
+        the same.
     """
 
-    def __init__(self, n_columns: int, n_folds: int) -> None:
-        self.gram = np.zeros((n_folds, n_columns, n_columns))
+    def __init__(
+        self, n_columns: int, n_folds: int, mapped: Callable[..., Iterator[Any]] = map
+    ) -> None:
+        self._mapped = mapped
+        self._gram = np.zeros((n_folds, n_columns, n_columns))
+        self._whole = True  # and not its upper panels alone
         self.moment = np.zeros((n_folds, n_columns))
         self.square = np.zeros(n_folds)
         self.count = np.zeros(n_folds, dtype=int)
 
     def add(self, fold: int, rows: Floats, values: Floats) -> None:
         """Add points: rows (n, columns) and values (n,)."""
-        self.gram[fold] += rows.T @ rows
+        gram = self._gram[fold]
+
+        def add_panel(panel: slice) -> None:
+            gram[panel, panel.start :] += rows[:, panel].T @ rows[:, panel.start :]
+
+        for _ in self._mapped(add_panel, self._panels):
+            pass
+        self._whole = False
         self.moment[fold] += rows.T @ values
         self.square[fold] += values @ values
         self.count[fold] += len(values)
+
+    @property
+    def gram(self) -> Floats:
+        """np.ndarray: Sums (folds, columns, columns) of the products of two columns."""
+        if not self._whole:
+            for panel in self._panels:
+                right = self._gram[:, panel, panel.stop :]
+                self._gram[:, panel.stop :, panel] = right.transpose(0, 2, 1)
+            self._whole = True
+        return self._gram
+
+    @property
+    def _panels(self) -> list[slice]:
+        n = self._gram.shape[1]
+        return [slice(start, min(start + _PANEL, n)) for start in range(0, n, _PANEL)]
 
     @property
     def scale(self) -> Floats:
@@ -146,10 +180,13 @@ class NormalEquations:
 
     def held_out(self, penalty: Floats) -> float:
         """Root mean square error of the points of each fold by the fit of the others."""
-        total = 0.0
-        for fold in self.folds:
-            total += self.squares(self.solve(penalty, without=fold)[0], fold)
-        return float(np.sqrt(total / self.count.sum()))
+
+        def of_fold(fold: int) -> float:
+            return self.squares(self.solve(penalty, without=fold)[0], fold)
+
+        # each holds a matrix
+        mapped = self._mapped if self.gram.nbytes < _MEMORY else map
+        return float(np.sqrt(sum(mapped(of_fold, self.folds)) / self.count.sum()))
 
 
 def choose(

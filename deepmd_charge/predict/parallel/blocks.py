@@ -6,22 +6,18 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
 from ...grid.blocks import Blocks, Parts
 from ...stderr import progress_is_shown
+from ...threads import in_order
 from ...typing import Floats
 from .mpi import Ranks
 
-__all__ = ["BlockFunction", "available_cores", "evaluate_blocks", "in_order"]
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
+__all__ = ["BlockFunction", "available_cores", "evaluate_blocks"]
 
 log = logging.getLogger(__name__)
 
@@ -115,30 +111,6 @@ def available_cores() -> int:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # not on macOS
         return os.cpu_count() or 1
-
-
-def in_order(
-    function: Callable[[Item], Result], items: Iterable[Item], n_threads: int
-) -> Iterator[Result]:
-    """Yield function(item) of every item, in their order, evaluated by several threads.
-
-    No more than a few results wait at any time. When the caller stops early,
-    or an evaluation fails, what has not begun is dropped.
-    """
-    if n_threads == 1:
-        yield from map(function, items)
-        return
-    pool = ThreadPoolExecutor(n_threads)
-    try:
-        waiting: deque[Future[Result]] = deque()
-        for item in items:
-            waiting.append(pool.submit(function, item))
-            if len(waiting) > 2 * n_threads:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def _progress_bar(size: int, done: int, show: bool, name: str | None) -> Any:
