@@ -37,6 +37,7 @@ from .frozen import Frozen
 from .loss import ChargeLoss
 from .saed import Superposition
 from .se_cluster import SeCluster
+from .se_cluster_gates import Gates
 from .starting import starting_point
 from .statistics import scale_and_fit, solve
 from .trainer import set_after_restoring, show_without_steps, trainer_at_work
@@ -104,6 +105,8 @@ class ChargeModelTF(Model):
             type_map=type_map,
             grid_type=type_map.index(GRID_TYPE),
         )
+        if isinstance(self.descrpt, SeCluster) and self.spec.fitting_net.neuron:
+            self.descrpt.gates = Gates(self.spec)
         self.fitting = Fitting(
             **fitting_net,
             descrpt=self.descrpt,
@@ -210,10 +213,13 @@ class ChargeModelTF(Model):
 
     def _check_steps(self, trainer: Any) -> None:
         """Refuse steps of training where nothing is trained."""
-        fitted = isinstance(self.descrpt, SeCluster) and not self.spec.fitting_net.neuron
-        if fitted and trainer is not None and trainer.stop_batch > 0:
+        if not isinstance(self.descrpt, SeCluster) or trainer is None:
+            return
+        net = self.spec.fitting_net
+        if trainer.stop_batch > 0 and not (net.neuron and any(net.trained)):
+            what = "trainable false" if net.neuron else "neuron []"
             raise ChargeError(
-                "nothing is trained with se_cluster and neuron []: set training/numb_steps to 0"
+                f"nothing is trained with se_cluster and {what}: set training/numb_steps to 0"
             )
 
     def _keep_or_refit(self, trainer: Any, data: DeepmdDataSystem) -> None:
@@ -221,12 +227,14 @@ class ChargeModelTF(Model):
         if not isinstance(self.descrpt, SeCluster):
             return
         if not self.descrpt.spec.refit:
-            log.info("the least-squares fit of the model that training starts from is kept")
+            log.info(
+                "the least-squares fit of the model that training starts from is kept%s",
+                ", and its net goes on" if self.descrpt.gates else "",
+            )
             return
         electrons = self._electrons()
         solve(data, self.spec, self.descrpt, self.fitting, bool(self.saed), electrons)
-        parts = self.descrpt.parameters, self.descrpt.atomic, self.fitting.parameters
-        set_after_restoring(trainer, parts)
+        set_after_restoring(trainer, [*self.descrpt.parts, self.fitting.parameters])
 
     def _electrons(self) -> Floats | None:
         """What an atom of each element holds of what is learnt, where that is to be exact."""
