@@ -154,7 +154,8 @@ class ChargeModelTF(Model):
         ChargeError
             If the data hold no grid point, or too few.
         """
-        self._check_steps(trainer_at_work()[0])
+        trainer, _ = trainer_at_work()
+        self._check_steps(trainer)
         self._learn_of(data.system_dirs)
         names = [self.type_map[t] for t in self.spec.elements]
         if unseen := [name for name in names if name not in self.info["elements"]]:
@@ -162,10 +163,10 @@ class ChargeModelTF(Model):
                 "the training data have no atom of %s: the model will refuse structures with them",
                 ", ".join(unseen),
             )
-        saed = bool(self.saed)
         if isinstance(self.descrpt, SeCluster):
-            solve(data, self.spec, self.descrpt, self.fitting, saed, self._electrons())
+            self._solve(trainer, data)
         else:
+            saed = bool(self.saed)
             scale_and_fit(data, self.data_stat_nbatch, self.descrpt, self.fitting, saed)
 
     def _learn_of(self, system_dirs: Sequence[str], start: Frozen | None = None) -> None:
@@ -232,9 +233,18 @@ class ChargeModelTF(Model):
                 ", and its net goes on" if self.descrpt.gates else "",
             )
             return
+        self._solve(trainer, data)
+        set_after_restoring(trainer, [*self.descrpt.parts, self.fitting.parameters])
+
+    def _solve(self, trainer: Any, data: DeepmdDataSystem) -> None:
+        """Fit to the data what is linear."""
         electrons = self._electrons()
         solve(data, self.spec, self.descrpt, self.fitting, bool(self.saed), electrons)
-        set_after_restoring(trainer, [*self.descrpt.parts, self.fitting.parameters])
+        if self.spec.fitting_net.neuron and trainer is not None and trainer.stop_batch == 0:
+            log.warning(
+                "training/numb_steps is 0: the net of fitting_net/neuron is not trained; give "
+                "steps, or neuron []"
+            )
 
     def _electrons(self) -> Floats | None:
         """What an atom of each element holds of what is learnt, where that is to be exact."""
