@@ -18,6 +18,8 @@ from deepmd_charge import ChargeError
 from deepmd_charge.atoms.images import Images
 from deepmd_charge.backends.tf.frozen import read_model
 from deepmd_charge.backends.tf.graph import FrozenGraph
+from deepmd_charge.engine.engine import Engine
+from deepmd_charge.engine.se_cluster import Contributions
 from deepmd_charge.model import reference
 from deepmd_charge.model.equations import se_cluster
 from deepmd_charge.model.neighbors import around_atoms, neighbor_list, neighbors
@@ -161,8 +163,33 @@ def test_exact_electrons_are_those_of_the_atoms(neuron):
     values = density(spec, weights, atoms, grid @ CELL)
     expected = sum(weights["contribution.electrons"][[0, 1, 0, 1]])
     assert values.mean() * atoms.get_volume() == pytest.approx(expected, abs=1e-3)
+    types = [spec.type_map.index(s) for s in atoms.get_chemical_symbols()]
+    images = Images(atoms, types, d.reach)
+    c = Contributions(spec, weights, images, "float64").all(images)
+    assert (c[:, 0] @ held).sum() == pytest.approx(expected, abs=1e-10)
     free = Weights(spec, {**arrays, "contribution.transfer": 0 * arrays["contribution.transfer"]})
     assert np.abs(values - density(spec, free, atoms, grid @ CELL)).max() > 1e-2
+
+
+def test_a_net_that_answers_zero_changes_no_bit(tmp_path):
+    """In the equations, the graph and the engine."""
+    spec = specification(order=2, electrons="exact", neuron=[5])
+    arrays = dict(random_weights(spec))
+    for name in arrays:
+        if "output" in name:
+            arrays[name] = np.zeros_like(arrays[name])
+    plain = {name: array for name, array in arrays.items() if not name.startswith("gate")}
+    atoms = structure(8)
+    points = points_of(atoms, 20)
+    types = [spec.type_map.index(s) for s in atoms.get_chemical_symbols()]
+    images = Images(atoms, types, spec.descriptor.reach)
+    found = []
+    for s, weights in ((spec, Weights(spec, arrays)), (spec.linear, Weights(spec.linear, plain))):
+        frozen = read_model(freeze_cluster(tmp_path / "charge.pb", s, weights))
+        graph = FrozenGraph(frozen).density(images, images.wrap(points))
+        engine = Engine(s, weights).density(images, images.wrap(points))
+        found.append([density(s, weights, atoms, points), graph, engine])
+    assert np.array_equal(*found) and np.ptp(found) > 0.1
 
 
 # symmetries
