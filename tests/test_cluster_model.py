@@ -47,7 +47,7 @@ ORDERS = {
     "longer products": {"order": 2, "rcut": 2.0, "rcut_env": 3.5, "rcut_product": 5.0},
     "net": {"order": 2, "neuron": [6, 12, 12]},
     "net without resnet": {"order": 1, "neuron": [8, 8], "resnet": False, "activation": "tanh"},
-    "net, exact": {"order": 3, "neuron": [5], "electrons": "exact"},
+    "net, exact": {"order": 3, "neuron": [5, 10], "electrons": "exact"},
     "net, l = 0": {"order": 1, "neuron": [4], "lmax": 0},
 }  # fmt: skip
 ELEMENTS = {"one": (["Si", "X"], "Si4"), "two": (["X", "C", "Si"], "SiCSiC"),
