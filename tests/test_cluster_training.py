@@ -317,6 +317,15 @@ def test_the_net_goes_on(with_net, netted, flags):
     assert 0.0 < change < 0.5 * np.abs(before).max()
 
 
+def test_a_net_cannot_be_added_later(copy):
+    """To a checkpoint without one: said in one line."""
+    config = cluster_configuration(5, {"precision": "float64"}, neuron=[8])
+    (copy / "next.json").write_text(json.dumps(config))
+    done = dp(copy, "train", "next.json", "--init-model", "model.ckpt", check=False)
+    assert done.returncode != 0
+    assert "model.ckpt: has model/fitting_net/neuron [], not [8]; give the same" in last_line(done)
+
+
 def test_a_new_fit_has_a_new_net(with_net):
     """That says nothing yet."""
     config = cluster_configuration(0, {"precision": "float64", "refit": True}, neuron=[8])

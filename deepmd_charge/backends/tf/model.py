@@ -197,6 +197,7 @@ class ChargeModelTF(Model):
             return
         start, system_dirs = found
         self._check_types(start.type_map)
+        self._check_net(start)
         if self.superposition:
             self.superposition.check(start.array)
         elif start.saed:
@@ -258,6 +259,17 @@ class ChargeModelTF(Model):
             raise ChargeError(
                 f"the initial model has the type_map {type_map}; give model/type_map the same "
                 f"order, not {self.type_map}"
+            )
+
+    def _check_net(self, start: Frozen) -> None:
+        """Refuse another net of ``se_cluster`` than that of the model that goes on."""
+        if not isinstance(self.descrpt, SeCluster) or start.arguments is None:
+            return
+        found, here = start.arguments["fitting_net"].get("neuron"), self.spec.fitting_net.neuron
+        if found is not None and list(found) != list(here):
+            raise ChargeError(
+                f"{start.path}: has model/fitting_net/neuron {list(found)}, not {list(here)}; give "
+                "the same, or train from the beginning"
             )
 
     def build(
