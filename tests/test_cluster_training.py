@@ -137,7 +137,9 @@ def test_the_frozen_model_is_the_reference(either):
     assert model.memory.quantity in (None, "total")
 
 
-@pytest.mark.parametrize("ranks", [1, 2])
+@pytest.mark.parametrize(
+    "either, ranks", [("linear", 1), ("linear", 2), ("net", 1)], indirect=["either"]
+)
 def test_deeppot_and_lammps_see_the_same(either, ranks, programs, tmp_path):
     """The real lmp on a cell smaller than the cutoffs, a slab, on one rank and on two."""
     from deepmd.infer import DeepPot
