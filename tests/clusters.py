@@ -13,6 +13,8 @@ from deepmd_charge.model.neighbors import neighbor_list
 from deepmd_charge.model.spec import ModelSpec
 from deepmd_charge.model.weights import Weights, shapes
 
+# What is worked out once for each atom, in float64.
+ATOMIC = ("environment", "multiplied", "pair", "triple", "contribution", "gate")
 SMALL = {
     "type": "se_cluster",
     "rcut": RCUT,
@@ -36,13 +38,14 @@ SMALL = {
 }
 
 
-def specification(type_map=TYPE_MAP, **descriptor):
+def specification(type_map=TYPE_MAP, neuron=(), resnet=True, activation="silu", **descriptor):
     """The specification of a small model; float64 unless another precision is given."""
+    net = {"neuron": neuron, "resnet": resnet, "activation_function": activation}
     return ModelSpec.from_dict(
         {
             "type_map": type_map,
             "descriptor": {**SMALL, **descriptor},
-            "fitting_net": {"type": "charge", "neuron": []},
+            "fitting_net": {"type": "charge", **net},
         }
     )
 
@@ -56,8 +59,12 @@ def random_weights(spec, seed=0, scale=1.0):
         size = scale if name.startswith("contribution") else 1.0
         if "components" in name:
             size = 1.0 / np.sqrt(max(shape[1], 1))
-        wide = name.startswith(("environment", "multiplied", "pair", "triple", "contribution"))
+        if "output" in name:
+            size = 0.5 / np.sqrt(shape[0])
         values = rng.normal(scale=size, size=shape)
+        if name == "gate.scale":
+            values = 1.0 + np.abs(values)
+        wide = name.startswith(ATOMIC)
         arrays[name] = values.astype("float64" if wide else narrow)
     arrays["neighbor_range.low"] = np.full_like(arrays["neighbor_range.low"], 0.5)
     arrays["neighbor_range.high"] = np.full_like(arrays["neighbor_range.high"], 2.0)
@@ -81,6 +88,8 @@ def brute_force(spec, weights, atoms, points):
         return _neighbours(atoms, kinds, i, shifts, rcut)
 
     phi = [_features(spec, weights, kind, i, around) for i, kind in enumerate(kinds)]
+    if spec.fitting_net.neuron:
+        phi = [_gated(spec, weights, *of) for of in zip(kinds, phi, strict=True)]
     contributions = [_coefficients(spec, weights, *of) for of in zip(kinds, phi, strict=True)]
     if d.electrons == "exact":
         moments = [_integral(lambda r, n=n: _of(d, n, r), d.rcut) for n in range(d.n_radial)]
@@ -229,6 +238,26 @@ def _features(spec, weights, kind, i, around):
         top = min(top, d.lmax_triple)
         add(_components(weights, "triple", kind, _products(d.lmax, top, three)))
     return [np.concatenate(of_l, axis=1) for of_l in phi]
+
+
+ACTIVATIONS = {"silu": lambda x: x / (1.0 + np.exp(-x)), "tanh": np.tanh}
+
+
+def _gated(spec, weights, kind, phi):
+    """The features of an atom, each times one and the answer of the net of its element."""
+    net = spec.fitting_net
+    x = list(phi[0][0, 1:])
+    for of_l in phi[1:]:
+        x += [np.sqrt(1.0 + column @ column) for column in of_l.T]
+    x = (np.array(x) - weights["gate.mean"][kind]) / weights["gate.scale"][kind]
+    for k in range(len(net.neuron)):
+        matrix, bias = (weights[f"gate[{kind}].{name}[{k}]"] for name in ("matrix", "bias"))
+        y = ACTIVATIONS[net.activation_function](x @ matrix + bias)
+        times = len(y) / len(x)
+        x = y + np.tile(x, int(times)) if net.resnet and times in (1, 2) else y
+    gates = 1.0 + x @ weights[f"gate[{kind}].output.matrix"] + weights[f"gate[{kind}].output.bias"]
+    parts = np.split(gates, np.cumsum([of_l.shape[1] for of_l in phi])[:-1])
+    return [of_l * part for of_l, part in zip(phi, parts, strict=True)]
 
 
 def _coefficients(spec, weights, kind, phi):

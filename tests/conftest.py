@@ -2,6 +2,7 @@
 """Data that the tests share."""
 
 import fcntl
+import json
 import os
 import shutil
 import sys
@@ -33,6 +34,7 @@ NEEDS = {
     "precise_model": "training",
     "differed": "training",
     "clustered": "training",
+    "netted": "training",
     "clustered_difference": "training",
     "pair": "training",  # of test_engine.py
     "programs": "lammps",
@@ -152,6 +154,22 @@ def clustered(tmp_path_factory):
         training.new_run(folder, training.cluster_configuration(descriptor=PRECISE))
 
     return run_once(tmp_path_factory, "clustered", prepare)
+
+
+@pytest.fixture(scope="session")
+def netted(tmp_path_factory):
+    """Folder of a fit and of a net on it, of a density that is not linear, in float64."""
+
+    def prepare(folder):
+        config = training.cluster_configuration(200, PRECISE, {"save_freq": 100}, [8])
+        config["learning_rate"]["start_lr"] = 1e-2
+        config["training"]["training_data"]["batch_size"] = 4
+        for name, seeds, n in (("train", range(20, 60), 40), ("valid", range(8, 10), 150)):
+            atoms, density = [training.structure(k) for k in seeds], training.nonlinear_density
+            training.write_system(folder / name, atoms, n, seed=1, density=density)
+        (folder / "input.json").write_text(json.dumps(config))
+
+    return run_once(tmp_path_factory, "netted", prepare)
 
 
 @pytest.fixture(scope="session")

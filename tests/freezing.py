@@ -75,10 +75,12 @@ def freeze_cluster(path, spec, weights, saed=None):
     keys = argcheck.se_cluster_args()
     given = {k.name: getattr(spec.descriptor, k.name) for k in keys}
     given = {name: value for name, value in given.items() if value is not None}
-    net = _complete("charge", argcheck.charge_fitting_args(), {"neuron": []})
+    names = "neuron", "activation_function", "resnet"
+    net = {name: getattr(spec.fitting_net, name) for name in names}
+    net = _complete("charge", argcheck.charge_fitting_args(), {**net, "neuron": [*net["neuron"]]})
 
     def set_weights(model, session):
-        for p in (model.descrpt.parameters, model.descrpt.atomic, model.fitting.parameters):
+        for p in (*model.descrpt.parts, model.fitting.parameters):
             for name in weights:
                 if name in p:
                     p.set(name, weights[name])

@@ -18,6 +18,7 @@ from deepmd_charge.model.fit.cluster import fit_cluster
 from deepmd_charge.model.fit.columns import Columns
 from deepmd_charge.model.fit.design import Surroundings
 from deepmd_charge.model.fit.doubts import doubts
+from deepmd_charge.model.fit.gates import invariant_scales
 from deepmd_charge.model.fit.points import Sample
 from deepmd_charge.model.fit.ridge import NormalEquations, Ridge, choose
 from deepmd_charge.model.neighbors import around_atoms
@@ -259,6 +260,35 @@ def test_components_are_principal_components_halfway_between(order):
                 assert np.all(np.diff(np.diag(variance)) < 1e-9)
                 if part.size:  # in units of its own deviation and of the first one's
                     assert np.diag(variance)[0] == pytest.approx(1.0, abs=1e-6)
+
+
+def test_a_net_is_fed_with_standardised_invariants_and_changes_no_fit():
+    """Of the atoms of each element; what does not vary is not made large."""
+    type_map = ["Si", "Ge", "C", "X"]
+    spec = specification(type_map, neuron=[4], order=2, ridge=1e-3)
+    samples = structures(spec, 6)
+    found, linear = fit(spec, samples), fit(spec.linear, samples)
+    for name, array in linear.arrays.items():
+        assert np.array_equal(found.arrays[name], array), name
+    assert found.arrays.keys() - linear.arrays.keys() == {"gate.mean", "gate.scale"}
+    mean, scale = found.arrays["gate.mean"], found.arrays["gate.scale"]
+    images = [Images(s.atoms, s.types, spec.descriptor.reach) for s in samples]
+    rows, kinds = [], []
+    for around, element in (a for i in images for a in around_atoms(spec, i)):
+        phi = se_cluster.features(spec, weights_of(spec, found), around, element)
+        for n, kind in enumerate(element[0]):
+            norms = [np.sqrt(1.0 + (f[0, n] ** 2).sum(axis=0)) for f in phi[1:]]
+            rows.append(np.concatenate([phi[0][0, n, 0, 1:], *norms]))
+            kinds.append(kind)
+    for z in (0, 2):
+        mine = np.array(rows)[np.array(kinds) == z]
+        assert mean[z] == pytest.approx(mine.mean(axis=0), abs=1e-12)
+        assert scale[z] == pytest.approx(np.maximum(mine.std(axis=0), 1e-3), abs=1e-12)
+    assert scale.min() > 1e-2 and scale.max() > 1.0
+    assert not mean[1].any() and (scale[1] == 1.0).all()  # no Ge
+    one = Images(structure(1, "Si"), [0], spec.descriptor.reach)
+    alone = invariant_scales(spec, weights_of(spec, found), [one])
+    assert (alone["gate.scale"] == [[1e-3], [1.0], [1.0]]).all()
 
 
 # the ridge

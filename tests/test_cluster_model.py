@@ -18,6 +18,8 @@ from deepmd_charge import ChargeError
 from deepmd_charge.atoms.images import Images
 from deepmd_charge.backends.tf.frozen import read_model
 from deepmd_charge.backends.tf.graph import FrozenGraph
+from deepmd_charge.engine.engine import Engine
+from deepmd_charge.engine.se_cluster import Contributions
 from deepmd_charge.model import reference
 from deepmd_charge.model.equations import se_cluster
 from deepmd_charge.model.neighbors import around_atoms, neighbor_list, neighbors
@@ -43,6 +45,10 @@ ORDERS = {
     "chebyshev": {"order": 2, "radial": "chebyshev", "radial_env": "chebyshev", "core": 0.3},
     "longer surroundings": {"order": 1, "rcut": 2.0, "rcut_env": 5.5, "eps": 0.1, "lmax": 0},
     "longer products": {"order": 2, "rcut": 2.0, "rcut_env": 3.5, "rcut_product": 5.0},
+    "net": {"order": 2, "neuron": [6, 12, 12]},
+    "net without resnet": {"order": 1, "neuron": [8, 8], "resnet": False, "activation": "tanh"},
+    "net, exact": {"order": 3, "neuron": [5, 10], "electrons": "exact"},
+    "net, l = 0": {"order": 1, "neuron": [4], "lmax": 0},
 }  # fmt: skip
 ELEMENTS = {"one": (["Si", "X"], "Si4"), "two": (["X", "C", "Si"], "SiCSiC"),
             "three": (["C", "Ge", "X", "Si"], "SiCGeC")}  # fmt: skip
@@ -54,7 +60,7 @@ def points_of(atoms, n=6, seed=5):
     return np.concatenate([spread, atoms.positions[:1]])
 
 
-@pytest.fixture(params=["order 0", "order 1", "order 2", "order 3", "exact"])
+@pytest.fixture(params=["order 0", "order 1", "order 2", "order 3", "exact", "net", "net, exact"])
 def model(request):
     """A specification and random weights."""
     spec = specification(**ORDERS[request.param])
@@ -140,9 +146,10 @@ def test_features_are_as_many_as_are_said(order, elements):
 
 
 @pytest.mark.slow
-def test_exact_electrons_are_those_of_the_atoms():
+@pytest.mark.parametrize("neuron", [[], [6, 6]], ids=["linear", "net"])
+def test_exact_electrons_are_those_of_the_atoms(neuron):
     """Whatever passes between neighbours: by integration of the contributions of all atoms."""
-    spec = specification(order=2, electrons="exact")
+    spec = specification(order=2, electrons="exact", neuron=neuron)
     d = spec.descriptor
     arrays = dict(random_weights(spec))
     # what does not pass between neighbours holds no electrons
@@ -156,8 +163,33 @@ def test_exact_electrons_are_those_of_the_atoms():
     values = density(spec, weights, atoms, grid @ CELL)
     expected = sum(weights["contribution.electrons"][[0, 1, 0, 1]])
     assert values.mean() * atoms.get_volume() == pytest.approx(expected, abs=1e-3)
+    types = [spec.type_map.index(s) for s in atoms.get_chemical_symbols()]
+    images = Images(atoms, types, d.reach)
+    c = Contributions(spec, weights, images, "float64").all(images)
+    assert (c[:, 0] @ held).sum() == pytest.approx(expected, abs=1e-10)
     free = Weights(spec, {**arrays, "contribution.transfer": 0 * arrays["contribution.transfer"]})
     assert np.abs(values - density(spec, free, atoms, grid @ CELL)).max() > 1e-2
+
+
+def test_a_net_that_answers_zero_changes_no_bit(tmp_path):
+    """In the equations, the graph and the engine."""
+    spec = specification(order=2, electrons="exact", neuron=[5])
+    arrays = dict(random_weights(spec))
+    for name in arrays:
+        if "output" in name:
+            arrays[name] = np.zeros_like(arrays[name])
+    plain = {name: array for name, array in arrays.items() if not name.startswith("gate")}
+    atoms = structure(8)
+    points = points_of(atoms, 20)
+    types = [spec.type_map.index(s) for s in atoms.get_chemical_symbols()]
+    images = Images(atoms, types, spec.descriptor.reach)
+    found = []
+    for s, weights in ((spec, Weights(spec, arrays)), (spec.linear, Weights(spec.linear, plain))):
+        frozen = read_model(freeze_cluster(tmp_path / "charge.pb", s, weights))
+        graph = FrozenGraph(frozen).density(images, images.wrap(points))
+        engine = Engine(s, weights).density(images, images.wrap(points))
+        found.append([density(s, weights, atoms, points), graph, engine])
+    assert np.array_equal(*found) and np.ptp(found) > 0.1
 
 
 # symmetries
@@ -334,11 +366,11 @@ def test_density_and_coefficients_are_smooth_where_an_atom_crosses_a_cutoff(mode
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("order", [0, 3])
-def test_the_derivative_is_finite_and_that_of_the_values(order, tmp_path):
+@pytest.mark.parametrize("name", ["order 0", "order 3", "net"])
+def test_the_derivative_is_finite_and_that_of_the_values(name, tmp_path):
     """At points, on nuclei, and of the atoms, by TensorFlow's own differentiation."""
     pytest.importorskip("deepmd._vendors.ndtensorflow")
-    spec = specification(order=order)
+    spec = specification(**ORDERS[name])
     weights = random_weights(spec)
     atoms = structure(8, "SiC")
     points = np.concatenate([atoms.positions, points_of(atoms, 3)])
@@ -385,7 +417,8 @@ def test_other_namespaces(model, module):
 def test_float32_is_float64_within_the_bounds(model):
     spec, weights = model
     d = spec.descriptor
-    narrow = specification(order=d.order, electrons=d.electrons, precision="float32")
+    net = {"neuron": spec.fitting_net.neuron}
+    narrow = specification(order=d.order, electrons=d.electrons, precision="float32", **net)
     rounded = random_weights(narrow)
     for name in weights:
         if not name.startswith(("neighbor", "fitting")):
@@ -417,6 +450,7 @@ GRAPHS = {
     "exact": {"order": 3, "electrons": "exact"},
     "longer surroundings": {"order": 1, "rcut": 2.0, "rcut_env": 5.5},
     "longer products": {"order": 2, "rcut": 2.0, "rcut_env": 3.5, "rcut_product": 5.0},
+    "net": ORDERS["net, exact"],
 }
 BOUNDS = {"float32": 1e-5, "float64": 1e-9}
 
@@ -430,6 +464,7 @@ class Frozen:
         self.frozen = read_model(path)
         self.spec, self.weights = self.frozen.spec, self.frozen.weights
         assert self.spec.descriptor == spec.descriptor
+        assert self.spec.fitting_net.neuron == spec.fitting_net.neuron
         assert self.frozen.rcut == pytest.approx(max(spec.descriptor.reach, self.frozen.reach))
         self.bound = BOUNDS[precision]
         self.graph = FrozenGraph(self.frozen)

@@ -34,6 +34,7 @@ from deepmd_charge.cli.main import main
 from deepmd_charge.lammps import read_run, write_run
 from deepmd_charge.model.fit.cluster import Sample, fit_cluster
 from deepmd_charge.model.spec import ModelSpec
+from deepmd_charge.model.weights import Weights
 from deepmd_charge.predict.field import Field
 
 pytestmark = pytest.mark.training
@@ -61,15 +62,27 @@ def samples(spec, folder, seeds):
         yield Sample(atoms, np.array(types), points, density[len(atoms) :])
 
 
+@pytest.fixture(params=["linear", "net"])
+def either(request):
+    """A model without a net, and one with."""
+    folder = request.getfixturevalue("clustered" if request.param == "linear" else "netted")
+    return ChargeModel(folder / "charge.pb")
+
+
 def last_line(done):
     return [line for line in done.stderr.splitlines() if "implib" not in line and line][-1]
 
 
-def coefficients(checkpoint):
-    """Of the contributions of atoms, in a checkpoint."""
+def variable(checkpoint, name):
+    """Of a checkpoint."""
     import tensorflow.compat.v1 as tf
 
-    return tf.train.load_checkpoint(str(checkpoint)).get_tensor("se_cluster/coefficients")
+    return tf.train.load_checkpoint(str(checkpoint)).get_tensor(name)
+
+
+def coefficients(checkpoint):
+    """Of the contributions of atoms, in a checkpoint."""
+    return variable(checkpoint, "se_cluster/coefficients")
 
 
 # a run
@@ -110,8 +123,9 @@ def test_errors_without_a_step_are_those_of_the_frozen_model(clustered, model):
     assert curve["mae_val"][0] < 0.02
 
 
-def test_the_frozen_model_is_the_reference(model):
+def test_the_frozen_model_is_the_reference(either):
     """And remembers its data."""
+    model = either
     frozen, atoms = read_model(model.path), structure(8)
     points = np.random.default_rng(5).uniform(-1.5, 2.5, size=(40, 3)) @ CELL
     points = np.concatenate([points, atoms.positions])
@@ -123,11 +137,14 @@ def test_the_frozen_model_is_the_reference(model):
     assert model.memory.quantity in (None, "total")
 
 
-@pytest.mark.parametrize("ranks", [1, 2])
-def test_deeppot_and_lammps_see_the_same(model, ranks, programs, tmp_path):
+@pytest.mark.parametrize(
+    "either, ranks", [("linear", 1), ("linear", 2), ("net", 1)], indirect=["either"]
+)
+def test_deeppot_and_lammps_see_the_same(either, ranks, programs, tmp_path):
     """The real lmp on a cell smaller than the cutoffs, a slab, on one rank and on two."""
     from deepmd.infer import DeepPot
 
+    model = either
     atoms = structure(8)
     points = np.random.default_rng(5).uniform(size=(30, 3)) @ CELL
     if ranks == 1:
@@ -239,6 +256,87 @@ def test_one_structure_without_validation_data(tmp_path):
     assert list(curve) == ["step", "mae_trn", "rmse_trn", "lr"]
     assert len(curve["step"]) == 1
     assert curve["rmse_trn"][0] == pytest.approx(float(found[4]), rel=0.03)
+
+
+# with a net
+
+
+def test_a_net_learns_what_is_not_linear(netted):
+    """From the fit on, which stays as it is."""
+    log = (netted / "train.log").read_text()
+    assert re.search(LINE, log)[1] == "208"
+    spec = read_model(netted / "charge.pb").spec
+    fit = fit_cluster(spec, lambda: samples(spec, netted / "train", range(20, 60)))
+    names = {name for name in fit.arrays if not name.startswith("gate[")}
+    assert names == fit.arrays.keys() > {"gate.mean", "gate.scale"}
+    weights = read_model(netted / "charge.pb").weights
+    for name, array in fit.arrays.items():
+        scale = np.abs(array).max(initial=1e-9)
+        assert weights[name] == pytest.approx(array, abs=1e-6 * scale), name
+    linear = Weights(spec.linear, {n: weights[n] for n in fit.arrays if "gate" not in n})
+    parts = []
+    for s in samples(spec, netted / "valid", (8, 9)):
+        found = by_reference(spec, weights, s.atoms, s.points) - s.values
+        before = by_reference(spec.linear, linear, s.atoms, s.points) - s.values
+        parts.append(np.abs([before, found]).mean(axis=1))
+    before, after = np.mean(parts, axis=0)
+    curve = lcurve(netted)
+    assert curve["mae_val"][[0, -1]] == pytest.approx([before, after], rel=6e-3)
+    assert after < 0.8 * before
+    ends = curve["mae_trn"][:4].mean(), curve["mae_trn"][-4:].mean()
+    assert ends[1] < 0.8 * ends[0]
+
+
+@pytest.fixture
+def with_net(netted, tmp_path):
+    """A fresh folder with the results of that run and its data."""
+    for item in netted.iterdir():
+        if item.name not in ("lcurve.out", "input.json", "out.json"):
+            (tmp_path / item.name).symlink_to(item)
+    return tmp_path
+
+
+NET = "se_cluster_gate_0/output_matrix"
+
+
+@pytest.mark.parametrize("flags", [STARTS[0], STARTS[2]], ids=lambda flags: flags[0])
+def test_the_net_goes_on(with_net, netted, flags):
+    """As it was, beside the fit; then trained further."""
+    restarts = flags[0] == "--restart"
+    config = cluster_configuration(205 if restarts else 5, {"precision": "float64"}, neuron=[8])
+    config["training"] |= {"save_ckpt": "next.ckpt", "disp_freq": 1, "save_freq": 5}
+    (with_net / "next.json").write_text(json.dumps(config))
+    done = dp(with_net, "train", "next.json", *flags)
+    kept = "the least-squares fit of the model that training starts from is kept, and its net goes"
+    assert kept in done.stderr and not re.search(LINE, done.stderr)
+    curve, old = lcurve(with_net), lcurve(netted)
+    assert curve["step"][0] == (200 if restarts else 0)
+    assert curve["mae_val"][0] == pytest.approx(old["mae_val"][-1], rel=1e-2)
+    ends = netted / "model.ckpt", with_net / "next.ckpt"
+    assert np.array_equal(*map(coefficients, ends))
+    before, after = (variable(end, NET) for end in ends)
+    change = np.abs(after - before).max()
+    assert 0.0 < change < 0.5 * np.abs(before).max()
+
+
+def test_a_net_cannot_be_added_later(copy):
+    """To a checkpoint without one: said in one line."""
+    config = cluster_configuration(5, {"precision": "float64"}, neuron=[8])
+    (copy / "next.json").write_text(json.dumps(config))
+    done = dp(copy, "train", "next.json", "--init-model", "model.ckpt", check=False)
+    assert done.returncode != 0
+    assert "model.ckpt: has model/fitting_net/neuron [], not [8]; give the same" in last_line(done)
+
+
+def test_a_new_fit_has_a_new_net(with_net):
+    """That says nothing yet."""
+    config = cluster_configuration(0, {"precision": "float64", "refit": True}, neuron=[8])
+    config["training"]["save_ckpt"] = "next.ckpt"
+    (with_net / "next.json").write_text(json.dumps(config))
+    done = dp(with_net, "train", "next.json", "--init-model", "model.ckpt")
+    assert re.search(LINE, done.stderr) and "is kept" not in done.stderr
+    assert "the net of fitting_net/neuron is not trained" in done.stderr
+    assert not variable(with_net / "next.ckpt", NET).any()
 
 
 # other quantities
@@ -370,14 +468,19 @@ def test_ranks_give_the_same_bytes(folder):
     "change, complaint",
     [
         ({"training": {"numb_steps": 5}}, "nothing is trained with se_cluster and neuron []: set"),
+        (
+            {"training": {"numb_steps": 5}, "fitting_net": {"neuron": [4], "trainable": False}},
+            "nothing is trained with se_cluster and trainable false: set training/numb_steps",
+        ),
         ({"descriptor": {"rcut": 0.01}}, "no grid point of the training data has an atom within"),
         ({"descriptor": {"n_radial": 400, "order": 0}}, "300 points for 800 coefficients of model"),
     ],
-    ids=["steps", "no atom near", "few points"],
+    ids=["steps", "fixed net", "no atom near", "few points"],
 )
 def test_dp_ends_with_one_line_that_says_it(tmp_path, change, complaint):
     config = cluster_configuration(descriptor=change.get("descriptor"))
     config["training"].update(change.get("training", {}))
+    config["model"]["fitting_net"].update(change.get("fitting_net", {}))
     write_system(tmp_path / "train", [structure(0), structure(1)], 150, seed=1)
     del config["training"]["validation_data"]
     (tmp_path / "input.json").write_text(json.dumps(config))
@@ -390,8 +493,9 @@ def test_dp_ends_with_one_line_that_says_it(tmp_path, change, complaint):
 @pytest.mark.parametrize(
     "part, change, complaint",
     [
-        ("fitting_net", {"neuron": [64]}, r"neuron must be \[\] with the descriptor se_cluster"),
         ("descriptor", {"type": "se_charge"}, "a list of layers with se_charge"),
+        ("fitting_net", {"neuron": [0]}, "neuron .0. must be a list of positive numbers"),
+        ("fitting_net", {"neuron": [8], "trainable": [True]}, "trainable has 1 values"),
         ("descriptor", {"triples": []}, "descriptor: unknown triples; the keys are rcut, rcut_env"),
         ("descriptor", {"sel": 9}, "unknown sel"),
         ("descriptor", {"rcut": 0}, "rcut 0 must be positive"),
@@ -424,6 +528,12 @@ def test_settings_that_are_wrong_are_said_in_one_line(part, change, complaint):
     with pytest.raises(ChargeError, match=complaint) as error:
         ModelSpec.from_dict(config["model"])
     assert "\n" not in str(error.value)
+
+
+def test_a_net_without_neighbours_is_refused():
+    config = cluster_configuration(descriptor={"order": 0}, neuron=[8])
+    with pytest.raises(ChargeError, match=r"neuron must be \[\] with order 0 of se_cluster, which"):
+        ModelSpec.from_dict(config["model"])
 
 
 def test_an_element_without_atoms_is_told(tmp_path):

@@ -38,6 +38,21 @@ def true_density(atoms, points):
     return rho * (1 + 0.3 * np.sin(3 * crowd))
 
 
+def nonlinear_density(atoms, points):
+    """Gaussians on all periodic images, of electrons that depend sharply on neighbours."""
+    shifts = np.stack(np.meshgrid(*[[-2, -1, 0, 1, 2]] * 3, indexing="ij"), -1).reshape(-1, 3)
+    rho = np.zeros(len(points))
+    for symbol, position in zip(atoms.get_chemical_symbols(), atoms.positions, strict=True):
+        n, width = SHAPES[symbol]
+        images = position + shifts @ atoms.cell.array
+        around = (atoms.positions[:, None] + shifts @ atoms.cell.array - position).reshape(-1, 3)
+        crowd = np.exp(-((around**2).sum(-1)) / 2).sum()
+        n *= 1.0 + 0.4 * np.tanh(60.0 * (crowd - 1.1))
+        r2 = ((points[:, None, :] - images) ** 2).sum(-1)
+        rho += n / (2 * np.pi * width**2) ** 1.5 * np.exp(-r2 / (2 * width**2)).sum(1)
+    return rho
+
+
 def gaussian_table(**widths):
     """A RadialTable of Gaussian atoms: the electrons of SHAPES, widths in A."""
     from deepmd_charge.saed import RadialTable
@@ -53,7 +68,7 @@ def gaussian_table(**widths):
     return RadialTable(functions, "upf", valence, ecutrho=100.0)
 
 
-def write_system(folder, atoms_list, n_points, seed, saed=None):
+def write_system(folder, atoms_list, n_points, seed, saed=None, density=true_density):
     """Write a DP system, one frame a structure, points at random.
 
     With a RadialTable, its superposition stands beside the density.
@@ -66,7 +81,7 @@ def write_system(folder, atoms_list, n_points, seed, saed=None):
     for atoms in atoms_list:
         points = rng.uniform(size=(n_points, 3)) @ atoms.cell.array
         coord.append(np.concatenate([atoms.positions, points]).reshape(-1))
-        label.append(np.concatenate([np.zeros(len(atoms)), true_density(atoms, points)]))
+        label.append(np.concatenate([np.zeros(len(atoms)), density(atoms, points)]))
         if saed:
             subtracted.append(np.pad(saed.evaluate(atoms, points), (len(atoms), 0)))
     (Path(folder) / "type_map.raw").write_text("\n".join(TYPE_MAP) + "\n")
@@ -110,8 +125,8 @@ def configuration(steps, descriptor=None, fitting=None, training=None):
     }
 
 
-def cluster_configuration(steps=0, descriptor=None, training=None):
-    """An ``input.json`` of the family ``se_cluster``, fitted in an instant."""
+def cluster_configuration(steps=0, descriptor=None, training=None, neuron=()):
+    """An ``input.json`` of the family ``se_cluster``, fitted in an instant, and its net."""
     config = configuration(steps, training=training)
     small = {"rcut": RCUT, "rcut_env": RCUT, "n_radial": 8, "n_radial_env": 4}
     config["model"]["descriptor"] = {
@@ -122,7 +137,7 @@ def cluster_configuration(steps=0, descriptor=None, training=None):
         "order": 1,
         **(descriptor or {}),
     }
-    config["model"]["fitting_net"] = {"type": "charge", "neuron": []}
+    config["model"]["fitting_net"] = {"type": "charge", "neuron": list(neuron), "seed": 1}
     return config
 
 
@@ -139,10 +154,11 @@ def dp(folder, *arguments, check=True):
     return done
 
 
-def new_run(folder, config, saed=None):
+def new_run(folder, config, saed=None, density=true_density):
     """Write the data sets and the configuration of a run."""
-    write_system(folder / "train", [structure(k) for k in range(8)], 150, seed=1, saed=saed)
-    write_system(folder / "valid", [structure(k) for k in range(8, 10)], 150, seed=2, saed=saed)
+    more = {"saed": saed, "density": density}
+    write_system(folder / "train", [structure(k) for k in range(8)], 150, seed=1, **more)
+    write_system(folder / "valid", [structure(k) for k in range(8, 10)], 150, seed=2, **more)
     (folder / "input.json").write_text(json.dumps(config))
 
 

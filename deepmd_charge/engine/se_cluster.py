@@ -115,5 +115,6 @@ class Contributions:
         places = np.full(len(self._atoms) + 1, len(atoms))
         places[atoms] = np.arange(len(atoms))
         places[-1] = -1
-        found = coefficients(self._spec, self._weights, around, element, places[parents])
+        with np.errstate(over="ignore"):  # of activation functions, far from the training data
+            found = coefficients(self._spec, self._weights, around, element, places[parents])
         return found[0, :n]

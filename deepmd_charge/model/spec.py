@@ -9,7 +9,7 @@ settings, and what follows from them, from here.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
@@ -51,7 +51,8 @@ class FittingSpec(Precise, Spec):
     where: ClassVar[str] = "model/fitting_net"
 
     neuron: tuple[int, ...] = layers_key(
-        "The hidden layers of the fitting net: [] with se_cluster, which has no net.",
+        "The hidden layers of the fitting net. With se_cluster they are those of a net that scales "
+        "the features of each atom, and [] is none: a model without training.",
         (64, 64, 64),
         ["n_neuron"],
         empty=True,
@@ -167,11 +168,22 @@ class ModelSpec(Spec):
                 f"model/type_map {list(types)}: list each element once, and the grid type "
                 f'"{GRID_TYPE}" once'
             )
-        if isinstance(self.descriptor, SeClusterSpec) == bool(self.fitting_net.neuron):
+        neuron, d = self.fitting_net.neuron, self.descriptor
+        if not neuron and not isinstance(d, SeClusterSpec):
             raise ChargeError(
-                "model/fitting_net/neuron must be [] with the descriptor se_cluster, and a list of "
-                "layers with se_charge"
+                "model/fitting_net/neuron [] goes with the descriptor se_cluster alone; give a "
+                "list of layers with se_charge"
             )
+        if neuron and isinstance(d, SeClusterSpec) and d.order == 0:
+            raise ChargeError(
+                "model/fitting_net/neuron must be [] with order 0 of se_cluster, which tells a net "
+                "nothing of an atom's neighbours"
+            )
+
+    @property
+    def linear(self) -> ModelSpec:
+        """ModelSpec: Of ``se_cluster`` the same without a net."""
+        return replace(self, fitting_net=replace(self.fitting_net, neuron=(), trainable=True))
 
     @property
     def grid_type(self) -> int:

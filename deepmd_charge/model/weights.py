@@ -13,7 +13,7 @@ from .descriptors.se_cluster import SeClusterSpec
 from .kernels.arrays import Array
 from .spec import ModelSpec
 
-__all__ = ["COEFFICIENTS", "STEP", "Weights", "cluster_shapes", "shapes"]
+__all__ = ["COEFFICIENTS", "STEP", "Weights", "cluster_shapes", "gate_shapes", "shapes"]
 
 STEP, COEFFICIENTS = "superposition.step", "superposition.coefficients"
 
@@ -58,9 +58,13 @@ def shapes(spec: ModelSpec, superposed: bool = False) -> dict[str, Sizes]:
     ``contribution.electrons``                        (Z,) of an atom, where they are exact
     ``contribution.transfer``                         (Z, features of l = 0, n_transfer) what
                                                       passes between neighbours, electrons
+    ``gate.mean``, ``.scale``                         (Z, F - 1) of the invariants of features
+    ``gate[z].matrix[k]``, ``.bias[k]``               hidden layers of the net of each element
+    ``gate[z].output.matrix``, ``.bias``              the layer behind them, (..., F)
     ================================================  =====================================
 
-    beside ``neighbor_range.*``, ``fitting.residual`` and ``superposition.*``.
+    beside ``neighbor_range.*``, ``fitting.residual`` and ``superposition.*``; ``gate*`` with a
+    net only.
 
     Parameters
     ----------
@@ -81,6 +85,8 @@ def shapes(spec: ModelSpec, superposed: bool = False) -> dict[str, Sizes]:
     }
     if isinstance(spec.descriptor, SeClusterSpec):
         out |= cluster_shapes(spec.descriptor, n_elements)
+        if spec.fitting_net.neuron:
+            out |= gate_shapes(spec)
     else:
         out |= _se_charge(spec, n_elements)
     if superposed:
@@ -133,6 +139,17 @@ def cluster_shapes(d: SeClusterSpec, n_elements: int) -> dict[str, Sizes]:
     if d.exact:
         out["contribution.electrons"] = (n_elements,)
         out["contribution.transfer"] = (n_elements, sum(features[0]), d.n_transfer)
+    return out
+
+
+def gate_shapes(spec: ModelSpec) -> dict[str, Sizes]:
+    """Names and shapes of the arrays of the nets of ``se_cluster``: see :func:`shapes`."""
+    n_elements, neuron = len(spec.elements), spec.fitting_net.neuron
+    n = sum(map(sum, spec.family(SeClusterSpec).n_features(n_elements)))
+    out: dict[str, Sizes] = {f"gate.{name}": (n_elements, n - 1) for name in ("mean", "scale")}
+    for z in range(n_elements):
+        out |= _layers(f"gate[{z}]", [n - 1, *neuron])
+        out |= {f"gate[{z}].output.matrix": (neuron[-1], n), f"gate[{z}].output.bias": (n,)}
     return out
 
 

@@ -65,6 +65,11 @@ class GridDescriptor(Descriptor, Generic[S]):
             p.add(name, np.zeros(len(self.elements)), False)
 
     @property
+    def is_density(self) -> bool:
+        """Whether the descriptor is the density itself, and needs no fitting net behind it."""
+        return False
+
+    @property
     def dim_linear(self) -> int:
         """How many of the last features are pair-additive ones."""
         return 0

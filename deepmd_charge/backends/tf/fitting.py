@@ -63,7 +63,8 @@ class ChargeFitting(Fitting):
         self.dim_invariant = descrpt.get_dim_out() - self.dim_linear
         self.parameters = p = Parameters(self.dtype)
         p.add("fitting.residual", 1.0, False)
-        if not spec.neuron:  # the descriptor is the density
+        self._is_density = descrpt.is_density
+        if self._is_density:
             return
         p.add("fitting.mean", np.zeros(self.dim_invariant), False)
         p.add("fitting.scale", np.ones(self.dim_invariant), False)
@@ -115,7 +116,7 @@ class ChargeFitting(Fitting):
         Parameters
         ----------
         features : tf.Tensor
-            (n, dim_invariant + dim_linear), the descriptor; without a net the density itself.
+            (n, dim_invariant + dim_linear), the descriptor; or the density itself.
 
         Returns
         -------
@@ -127,7 +128,7 @@ class ChargeFitting(Fitting):
             tf.constant(0, name="daparam", dtype=tf.int32)
         p = self.parameters
         p.build(suffix)
-        if not self.spec.neuron:
+        if self._is_density:
             return tf.cast(features[:, 0], GLOBAL_TF_FLOAT_PRECISION)
         invariant, pair = tf.split(
             tf.cast(features, self.dtype), [self.dim_invariant, self.dim_linear], axis=1

@@ -37,6 +37,7 @@ from .frozen import Frozen
 from .loss import ChargeLoss
 from .saed import Superposition
 from .se_cluster import SeCluster
+from .se_cluster_gates import Gates
 from .starting import starting_point
 from .statistics import scale_and_fit, solve
 from .trainer import set_after_restoring, show_without_steps, trainer_at_work
@@ -104,6 +105,8 @@ class ChargeModelTF(Model):
             type_map=type_map,
             grid_type=type_map.index(GRID_TYPE),
         )
+        if isinstance(self.descrpt, SeCluster) and self.spec.fitting_net.neuron:
+            self.descrpt.gates = Gates(self.spec)
         self.fitting = Fitting(
             **fitting_net,
             descrpt=self.descrpt,
@@ -151,7 +154,8 @@ class ChargeModelTF(Model):
         ChargeError
             If the data hold no grid point, or too few.
         """
-        self._check_steps(trainer_at_work()[0])
+        trainer, _ = trainer_at_work()
+        self._check_steps(trainer)
         self._learn_of(data.system_dirs)
         names = [self.type_map[t] for t in self.spec.elements]
         if unseen := [name for name in names if name not in self.info["elements"]]:
@@ -159,10 +163,10 @@ class ChargeModelTF(Model):
                 "the training data have no atom of %s: the model will refuse structures with them",
                 ", ".join(unseen),
             )
-        saed = bool(self.saed)
         if isinstance(self.descrpt, SeCluster):
-            solve(data, self.spec, self.descrpt, self.fitting, saed, self._electrons())
+            self._solve(trainer, data)
         else:
+            saed = bool(self.saed)
             scale_and_fit(data, self.data_stat_nbatch, self.descrpt, self.fitting, saed)
 
     def _learn_of(self, system_dirs: Sequence[str], start: Frozen | None = None) -> None:
@@ -193,6 +197,7 @@ class ChargeModelTF(Model):
             return
         start, system_dirs = found
         self._check_types(start.type_map)
+        self._check_net(start)
         if self.superposition:
             self.superposition.check(start.array)
         elif start.saed:
@@ -210,10 +215,13 @@ class ChargeModelTF(Model):
 
     def _check_steps(self, trainer: Any) -> None:
         """Refuse steps of training where nothing is trained."""
-        fitted = isinstance(self.descrpt, SeCluster) and not self.spec.fitting_net.neuron
-        if fitted and trainer is not None and trainer.stop_batch > 0:
+        if not isinstance(self.descrpt, SeCluster) or trainer is None:
+            return
+        net = self.spec.fitting_net
+        if trainer.stop_batch > 0 and not (net.neuron and any(net.trained)):
+            what = "trainable false" if net.neuron else "neuron []"
             raise ChargeError(
-                "nothing is trained with se_cluster and neuron []: set training/numb_steps to 0"
+                f"nothing is trained with se_cluster and {what}: set training/numb_steps to 0"
             )
 
     def _keep_or_refit(self, trainer: Any, data: DeepmdDataSystem) -> None:
@@ -221,12 +229,23 @@ class ChargeModelTF(Model):
         if not isinstance(self.descrpt, SeCluster):
             return
         if not self.descrpt.spec.refit:
-            log.info("the least-squares fit of the model that training starts from is kept")
+            log.info(
+                "the least-squares fit of the model that training starts from is kept%s",
+                ", and its net goes on" if self.descrpt.gates else "",
+            )
             return
+        self._solve(trainer, data)
+        set_after_restoring(trainer, [*self.descrpt.parts, self.fitting.parameters])
+
+    def _solve(self, trainer: Any, data: DeepmdDataSystem) -> None:
+        """Fit to the data what is linear."""
         electrons = self._electrons()
         solve(data, self.spec, self.descrpt, self.fitting, bool(self.saed), electrons)
-        parts = self.descrpt.parameters, self.descrpt.atomic, self.fitting.parameters
-        set_after_restoring(trainer, parts)
+        if self.spec.fitting_net.neuron and trainer is not None and trainer.stop_batch == 0:
+            log.warning(
+                "training/numb_steps is 0: the net of fitting_net/neuron is not trained; give "
+                "steps, or neuron []"
+            )
 
     def _electrons(self) -> Floats | None:
         """What an atom of each element holds of what is learnt, where that is to be exact."""
@@ -240,6 +259,17 @@ class ChargeModelTF(Model):
             raise ChargeError(
                 f"the initial model has the type_map {type_map}; give model/type_map the same "
                 f"order, not {self.type_map}"
+            )
+
+    def _check_net(self, start: Frozen) -> None:
+        """Refuse another net of ``se_cluster`` than that of the model that goes on."""
+        if not isinstance(self.descrpt, SeCluster) or start.arguments is None:
+            return
+        found, here = start.arguments["fitting_net"].get("neuron"), self.spec.fitting_net.neuron
+        if found is not None and list(found) != list(here):
+            raise ChargeError(
+                f"{start.path}: has model/fitting_net/neuron {list(found)}, not {list(here)}; give "
+                "the same, or train from the beginning"
             )
 
     def build(

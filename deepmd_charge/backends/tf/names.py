@@ -23,6 +23,8 @@ _SCOPES = {
     "pair": "se_cluster_pair",
     "triple": "se_cluster_triple",
     "contribution": "se_cluster",
+    "gate": "se_cluster_gate",
+    "embedding": "se_charge_embedding",
     "fitting": "charge_fitting",
     "superposition": "saed",
 }
@@ -57,11 +59,12 @@ def graph_name(name: str, elements: Sequence[int], suffix: str = "") -> str:
     part, array = name.split(".", 1)
     if name in _NAMES:
         scope, array = _NAMES[name].split("/")
-    elif part.startswith("embedding["):  # z counts elements, the scope has the type
-        scope = f"se_charge_embedding_{elements[int(part[len('embedding[') : -1])]}"
+    elif part.endswith("]"):  # z counts elements, the scope has the type
+        of_element, z = part[:-1].split("[")
+        scope = f"{_SCOPES[of_element]}_{elements[int(z)]}"
     else:
         scope = _SCOPES[part]
-    return f"{scope}{suffix}/{array.replace('[', '_').replace(']', '')}"
+    return f"{scope}{suffix}/{array.replace('[', '_').replace(']', '').replace('.', '_')}"
 
 
 def graph_names(spec: ModelSpec, superposed: bool = False) -> dict[str, str]:

@@ -3,9 +3,9 @@ r"""The descriptor ``se_cluster``: a sum over atoms that is the density itself.
 
 .. math:: \rho = \sum_I \sum_{nlm} c_{I,nlm} \, R_n(r_I) \, Y_{lm}(\mathbf u_I)
 
-with coefficients that are linear in tensors of the surroundings of atom I: the equations are
-those of :mod:`deepmd_charge.model.equations.se_cluster`. The coefficients are made once for
-each atom that a grid point sees, and contracted atom by atom.
+with coefficients that are linear in tensors of the surroundings of atom I, or in these scaled
+by a net: the equations are those of :mod:`deepmd_charge.model.equations.se_cluster`. The
+coefficients are made once for each atom that a grid point sees, and contracted atom by atom.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from .neighbors import (
     pairs_where,
 )
 from .parameters import Parameters
+from .se_cluster_gates import Gates
 
 __all__ = ["SeCluster"]
 
@@ -58,7 +59,14 @@ class SeCluster(GridDescriptor[SeClusterSpec]):
         How far a table of atomic densities is looked up, A.
     **keys
         Those of :class:`deepmd_charge.model.descriptors.se_cluster.SeClusterSpec`.
+
+    Attributes
+    ----------
+    gates : Gates or None
+        The nets that scale features, where the model has some.
     """
+
+    gates: Gates | None = None
 
     def __init__(
         self,
@@ -76,14 +84,25 @@ class SeCluster(GridDescriptor[SeClusterSpec]):
         for name, size in cluster_shapes(spec, len(self.elements)).items():
             self.atomic.add(name, np.zeros([n or 0 for n in size]), False)
 
+    @property
+    def parts(self) -> list[Parameters]:
+        """All parameters."""
+        nets = [self.gates.parameters] if self.gates else []
+        return [self.parameters, self.atomic, *nets]
+
+    @property
+    def is_density(self) -> bool:
+        """It is: what there is of a net scales the features of atoms."""
+        return True
+
     def get_dim_out(self) -> int:
         """The density is the only feature."""
         return 1
 
     def init_variables(self, graph: tf.Graph, graph_def: tf.GraphDef, suffix: str = "") -> None:
         """Take the parameters of a frozen model."""
-        super().init_variables(graph, graph_def, suffix)
-        self.atomic.load(graph, suffix)
+        for part in self.parts:
+            part.load(graph, suffix)
 
     def build(
         self,
@@ -105,8 +124,8 @@ class SeCluster(GridDescriptor[SeClusterSpec]):
             ``center_index``, the pairs as ``pairs``.
         """
         self.build_constants(suffix, reuse)
-        self.parameters.build(suffix)
-        self.atomic.build(suffix)
+        for part in self.parts:
+            part.build(suffix)
         margin = max(self.sight, self.spec.rcut_env, self.spec.rcut_product)
         sources, atoms = self.locate(coord_, atype_, natoms, box_, mesh, margin)
         pairs = self.pairs
@@ -156,6 +175,8 @@ class SeCluster(GridDescriptor[SeClusterSpec]):
         known = _some(atoms, seen)
         element = tf.gather(tf.constant(self.places, dtype=tf.int64), known.type)
         phi = self._build_features(sources, known, element)
+        if self.gates:
+            phi = self.gates.build(phi, element)
         table = tf.gather(self.atomic["contribution.coefficients"], element[:n_seen])
         counts = [sum(of_l) for of_l in d.n_features(len(self.elements))]
         own = tf.split(table, counts, axis=1)

@@ -177,7 +177,7 @@ def solve(
 
     fit = fit_cluster(spec, samples, electrons, told, progress)
     for name, array in fit.arrays.items():
-        for parameters in (descriptor.parameters, descriptor.atomic, fitting.parameters):
+        for parameters in (*descriptor.parts, fitting.parameters):
             if name in parameters:
                 parameters.set(name, array)
     log.info("%s%s", _summary(fit), "; of weighted points" if descriptor.spec.relative else "")

@@ -9,7 +9,8 @@ After the Deep Density paper (arXiv 1912.00775), linear in its coefficients W: w
     \rho &= \sum_I \sum_{nlm} c_{I,nlm} \, R_n(r_I) \, Y_{lm}(\mathbf u_I) \\
     c_{I,nlm} &= \sum_k \Phi^l_{I,k,m} W^{z_I l}_{k,n}
 
-of :func:`features` :math:`\Phi` of the atoms around I. What follows the distances from the
+of :func:`features` :math:`\Phi` of the atoms around I, which a net scales if the model has one
+(:mod:`.gates`): all that is not linear. What follows the distances from the
 grid point is in the model's precision, the coefficients c of each atom always in float64.
 """
 
@@ -25,6 +26,7 @@ from ..kernels.arrays import Array, Namespace
 from ..neighbors import Neighbors, distances, of_neighbors
 from ..spec import ModelSpec
 from ..weights import Weights
+from .gates import gated
 from .moments import coupled, moments, of_directions
 
 __all__ = [
@@ -100,6 +102,8 @@ def coefficients(
     own = xp.reshape(own, (*element.shape, *table.shape[1:]))
     parts, start = [], 0
     phi = features(spec, weights, around, element)
+    if spec.fitting_net.neuron:
+        phi = gated(spec, weights, phi, element)
     for of_l in phi:
         stop = start + of_l.shape[-1]
         parts.append(xp.matmul(of_l, own[..., start:stop, :]))
@@ -133,7 +137,7 @@ def electrons(
     spec, weights, around, element, nlist
         As for :func:`density`.
     scalars : array
-        (frames, centres, features) the features of l = 0.
+        (frames, centres, features) the features of l = 0, scaled by the net if there is one.
 
     Returns
     -------

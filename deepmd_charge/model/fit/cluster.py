@@ -14,10 +14,11 @@ from ...threads import in_order, one_thread_of_blas
 from ...typing import Floats, Integers
 from ..descriptors.se_cluster import SeClusterSpec
 from ..spec import ModelSpec
-from ..weights import shapes
+from ..weights import Weights, shapes
 from .channels import set_channels
 from .columns import Columns
 from .doubts import doubts
+from .gates import invariant_scales
 from .iterative import solve_iteratively
 from .points import Part, Points, Sample, neighbor_range
 from .ridge import NormalEquations, Ridge, Solution, choose
@@ -44,7 +45,8 @@ class ClusterFit:
     Attributes
     ----------
     arrays : dict
-        The arrays of the model, by their names in :func:`deepmd_charge.model.weights.shapes`.
+        The arrays of the model, by their names in :func:`deepmd_charge.model.weights.shapes`;
+        of nets the scale of what they are fed with.
     solution : Solution
         Ridge, errors and condition of the fit.
     n_points, n_structures : int
@@ -102,7 +104,7 @@ def fit_cluster(
     ChargeError
         If there are too few points, no atom is near one, or the system cannot be solved.
     """
-    d = spec.family(SeClusterSpec)
+    d, net, spec = spec.family(SeClusterSpec), spec.fitting_net.neuron, spec.linear
     arrays: dict[str, Floats] = {name: np.zeros(s) for name, s in _sizes(spec).items()}
     if electrons is not None:
         arrays["contribution.electrons"] = electrons
@@ -141,6 +143,8 @@ def fit_cluster(
             solution = choose(equations, costs, many, d.ridge, tolerance, told)
         n_folds = len(equations.folds)
     arrays |= columns.arrays(solution.coefficients)
+    if net:
+        arrays |= invariant_scales(spec, Weights(spec, arrays), points.structures)
     arrays["fitting.residual"] = np.array(max(solution.rmse, 1e-12))
     return ClusterFit(
         arrays,
