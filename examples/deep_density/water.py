@@ -141,13 +141,20 @@ def start(n_molecules, seed):
     water = molecule("H2O")
     vectors = water.positions - water.positions[0]
     turns = Rotation.random(n_molecules, random_state=np.random.RandomState(seed))
-    positions = [site + turn.apply(vectors) for site, turn in zip(sites.positions, turns)]
+    positions = [
+        site + turn.apply(vectors) for site, turn in zip(sites.positions, turns, strict=True)
+    ]
     return Atoms(n_molecules * "OHH", np.concatenate(positions), cell=3 * [edge], pbc=True)
+
+
+def seed_of(n_molecules, number, use):
+    """The seed of a dynamics."""
+    return 1000 * n_molecules + number + (500 if use == "train" else 0)
 
 
 def snapshot(folder, n_molecules, number, use):
     """The end of a dynamics; the same one for the same arguments."""
-    seed = 1000 * n_molecules + number + (500 if use == "train" else 0)
+    seed = seed_of(n_molecules, number, use)
     atoms = start(n_molecules, seed)
     (folder / "md.data").write_text(lammps_data(atoms))
     run_program(folder, "md", LAMMPS.format(seed=seed, steps=STEPS), "lmp", "-in", "md.in")
@@ -167,7 +174,7 @@ def lammps_data(atoms):
     lines = [
         f"water\n\n{3 * n} atoms\n{2 * n} bonds\n{n} angles",
         "2 atom types\n1 bond types\n1 angle types",
-        *(f"0 {edge:.10f} {x}lo {x}hi" for x, edge in zip("xyz", atoms.cell.lengths())),
+        *(f"0 {atoms.cell[0, 0]:.10f} {x}lo {x}hi" for x in "xyz"),
         "\nMasses\n\n1 15.999\n2 1.008\n\nAtoms # full\n",
         *(
             f"{i + 1} {i // 3 + 1} {kinds[i]} {CHARGES[i % 3]} {x:.10f} {y:.10f} {z:.10f}"
