@@ -187,6 +187,26 @@ def test_configurations(family, system):
         assert max(spec.descriptor.rcut, model["descriptor"].get("rcut_env", 0.0)) <= 5.73
 
 
+@pytest.mark.parametrize("names", [["."], ["C2H6", "C3H8"]])
+def test_training_data_are_found(tmp_path, monkeypatch, names):
+    """One system is the folder itself, several lie in it; all of their elements are known."""
+    for name, elements in zip(names, (["X", "C"], ["C", "H", "X"]), strict=False):
+        folder = tmp_path / "dp" / name
+        (folder / "set.000").mkdir(parents=True)
+        (folder / "type_map.raw").write_text("\n".join(elements))
+    called = []
+    monkeypatch.setattr(table, "run_dp", lambda folder, *arguments: called.append(arguments[0]))
+    monkeypatch.setattr(table, "ChargeModel", lambda path: path)
+    run = tmp_path / "run"
+    config = EXAMPLE / "se_cluster" / "molecules.json"
+    assert table.trained(tmp_path, run, config) == run / "charge.pb"
+    assert called == ["train", "freeze"]
+    written = json.loads((run / "input.json").read_text())
+    found = [Path(path) for path in written["training"]["training_data"]["systems"]]
+    assert found == [tmp_path / "dp" / name for name in names]
+    assert written["model"]["type_map"] == (["C", "X"] if names == ["."] else ["C", "H", "X"])
+
+
 class Scaled:
     """A model that knows the densities of the test up to a factor."""
 

@@ -104,7 +104,7 @@ def predict(model, path, head):
 def trained(data, folder, config):
     """The model of a configuration on a system, trained if it is not there."""
     if not (folder / "charge.pb").exists():
-        systems = sorted((data / "dp").resolve().iterdir())
+        systems = sorted(path.parent for path in (data / "dp").resolve().rglob("type_map.raw"))
         text = json.loads(config.read_text())
         names = {name for s in systems for name in (s / "type_map.raw").read_text().split()}
         text["model"]["type_map"] = [*sorted(names - {"X"}), "X"]
