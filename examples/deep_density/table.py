@@ -64,7 +64,7 @@ def main():
 def test(model, folder, head):
     """Print a line for each kind of test density.
 
-    Returns the errors by the mean number of atoms, and the last density, true and predicted.
+    Returns (atoms, error) of each, and the last density, true and predicted.
     """
     groups = defaultdict(list)
     for path in sorted(folder.glob("*.cube")):
