@@ -91,13 +91,13 @@ def compute(path, system, chain):
     )
 
 
-def make_system(folder, *options):
+def make_system(folder, *options, unit=UNIT):
     """The training densities of a folder as DP systems, one for each composition."""
     if (folder / "dp").exists():
         return
     files = sorted((folder / "train").glob("*.cube"))
     command = ["convert", *map(str, files), "-o", str(folder / "dp"), "--seed", "1", "--quiet"]
-    command += ["--unit", *UNIT, *options]
+    command += [*(["--unit", *unit] if unit else []), *options]
     subprocess.run([Path(sys.executable).with_name("deepmd-charge"), *command], check=True)
 
 

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
-"""Train models on small chains and molecules, and print their errors on larger ones.
+"""Train models on small systems, and print their errors on larger ones.
 
     python examples/deep_density/table.py DATA -o RUN
 
-DATA is that of ``chains.py`` and ``molecules.py``. Each model family is trained on each system,
-in RUN/SYSTEM/FAMILY; a model that is there already is taken as it is, a run that was stopped
-goes on. The errors are relative in L2, sqrt(sum d^2 / sum rho^2), and, as a metal is nearly
-uniform, also in relation to the fluctuation about the mean, sqrt(sum d^2 / sum (rho - mean)^2).
-RUN/chains.png shows the longest chains.
+DATA is that of ``chains.py``, ``molecules.py``, ``water.py`` and ``aluminium.py``. Each model
+family is trained on each system, in RUN/SYSTEM/FAMILY; a model that is there already is taken as
+it is, a run that was stopped goes on. The errors are relative in L2, sqrt(sum d^2 / sum rho^2),
+and, as a metal is nearly uniform, also in relation to the fluctuation about the mean,
+sqrt(sum d^2 / sum (rho - mean)^2). Structures without a density, in DATA/SYSTEM/large, are
+predicted and timed. RUN/errors.png shows the errors by size, RUN/chains.png the longest chains.
 """
 
 import argparse
@@ -20,14 +21,15 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+from ase.io import read
 from chains import SYSTEMS, UNIT
 
 from deepmd_charge import ChargeModel, read_density
 from deepmd_charge.grid.metrics import Comparison
 
 HERE = Path(__file__).parent
-# FAMILY/chains.json and FAMILY/molecules.json; type_map and training data are filled in
-FAMILIES = ["se_charge"]
+# FAMILY/chains.json for chains, FAMILY/SYSTEM.json for others; type_map and data are filled in
+FAMILIES = ["se_charge", "se_cluster"]
 SHOWN = 200.0  # A of a chain in the picture
 
 
@@ -39,46 +41,70 @@ def main():
     parser.add_argument("--families", nargs="+", choices=FAMILIES, default=FAMILIES)
     parser.add_argument("--systems", nargs="+", help="folders of DATA (default: all)")
     args = parser.parse_args()
-    pictures = []
+    pictures, errors = [], {}
     print("system     model      test       densities  error / density  error / fluctuation")
     for system in args.systems or sorted(
         path.name for path in args.data.iterdir() if path.is_dir()
     ):
         for family in args.families:
-            kind = "chains" if system in SYSTEMS else "molecules"
-            config = HERE / family / f"{kind}.json"
-            model = trained(args.data / system, args.output / system / family, config)
-            longest = test(model, args.data / system / "test", f"{system:10} {family:10}")
+            kind = "chains" if system in SYSTEMS else system
+            folder, data = args.output / system / family, args.data / system
+            model = trained(data, folder, HERE / family / f"{kind}.json")
+            found, *longest = test(model, data / "test", f"{system:10} {family:10}")
+            errors[system, family] = found
             if system in SYSTEMS:
                 pictures.append((f"{system}, {family}", *longest))
+            for path in sorted((data / "large").glob("*.xyz")):
+                predict(model, path, f"{system:10} {family:10} {path.stem:10}")
+    draw_errors(errors, args.output / "errors.png")
     if pictures:
         draw(pictures, args.output / "chains.png")
 
 
 def test(model, folder, head):
-    """Print a line for each kind of test density; the last one as it is and as predicted."""
+    """Print a line for each kind of test density.
+
+    Returns (atoms, error) of each, and the last density, true and predicted.
+    """
     groups = defaultdict(list)
     for path in sorted(folder.glob("*.cube")):
-        groups[path.stem.rsplit("-", 1)[0]].append(read_density(path, unit=UNIT))
+        density = read_density(path, **({"unit": UNIT} if folder.parent.name in SYSTEMS else {}))
+        groups[path.stem.rsplit("-", 1)[0]].append(density)
+    found = []
     for name, densities in sorted(groups.items(), key=lambda item: len(item[1][0].atoms)):
         errors = Comparison()
         for true in densities:
             predicted = model.predict(true.atoms, true.shape)
-            volume = true.atoms.get_volume() / true.values.size
+            volume = true.grid.volume / true.values.size
             errors += Comparison.of(true.values, predicted.values, volume)
         to_density = (errors.sum_sq / errors.true_sq) ** 0.5
         to_fluctuation = (errors.sum_sq / errors.true_spread) ** 0.5
+        found.append((len(true.atoms), to_density))
         print(
             f"{head} {name:10} {len(densities):9} {to_density:16.1e} {to_fluctuation:20.1e}",
             flush=True,
         )
-    return true, predicted
+    return found, true, predicted
+
+
+def predict(model, path, head):
+    """Predict a structure that has no density, and print how long it takes and what it holds."""
+    atoms = read(path)
+    shape = tuple(np.ceil(atoms.cell.lengths() / model.info["grid_spacing"]).astype(int))
+    start = time.perf_counter()
+    density = model.predict(atoms, shape)
+    seconds = time.perf_counter() - start
+    print(
+        f"{head} predicted: {len(atoms)} atoms, {density.values.size} points in {seconds:.0f} s, "
+        f"{density.n_electrons:.2f} electrons",
+        flush=True,
+    )
 
 
 def trained(data, folder, config):
     """The model of a configuration on a system, trained if it is not there."""
     if not (folder / "charge.pb").exists():
-        systems = sorted((data / "dp").resolve().iterdir())
+        systems = sorted(path.parent for path in (data / "dp").resolve().rglob("type_map.raw"))
         text = json.loads(config.read_text())
         names = {name for s in systems for name in (s / "type_map.raw").read_text().split()}
         text["model"]["type_map"] = [*sorted(names - {"X"}), "X"]
@@ -101,6 +127,33 @@ def run_dp(folder, *arguments):
         command = [Path(sys.executable).with_name("dp"), *arguments]
         if subprocess.run(command, cwd=folder, stdout=log, stderr=log).returncode:
             sys.exit(f"dp {arguments[0]} failed: see {log.name}")
+
+
+def draw_errors(errors, path):
+    """The errors of each system by size, one line a family."""
+    systems = list(dict.fromkeys(system for system, _ in errors))
+    figure, axes = plt.subplots(
+        1,
+        len(systems),
+        figsize=(2.2 * len(systems) + 0.6, 3.2),
+        sharey=True,
+        squeeze=False,
+        layout="constrained",
+    )
+    for axis, system in zip(axes[0], systems, strict=True):
+        for k, family in enumerate(FAMILIES):
+            if (system, family) in errors:
+                atoms, found = zip(*errors[system, family], strict=True)
+                axis.plot(atoms, found, "os"[k] + "-", color=f"C{k}", label=family)
+        axis.set(title=system, xscale="log", yscale="log", xlabel="atoms")
+        sizes = sorted({n for of in errors for n, _ in errors[of] if of[0] == system})
+        axis.set_xticks(sizes, [f"{n}" for n in sizes], rotation=90.0)
+        axis.minorticks_off()
+        axis.grid(color="0.9")
+    axes[0, 0].set_ylabel("relative L2 error")
+    axes[0, -1].legend()
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
 
 
 def draw(pictures, path):
