@@ -159,7 +159,8 @@ def dft(args):
 
 
 def run_pw(args, folder, phase, atoms, electrons):
-    mesh, metal = k_mesh(atoms.cell.array), PHASES[phase].metal
+    metal = PHASES[phase].metal
+    mesh = k_mesh(atoms.cell.array, metal)
     return pw.run(folder, atoms, args.plan.ecutwfc, mesh, metal, electrons, args.pseudo)
 
 

@@ -31,7 +31,6 @@ CELL_PARAMETERS angstrom
 {cell}
 ATOMIC_POSITIONS angstrom
 {positions}
-K_POINTS automatic
 {k}
 """
 CONVERGE = "conv_thr=1d-8, mixing_beta=0.7"
@@ -74,7 +73,7 @@ def run(folder, atoms, ecutwfc, mesh, metal, electrons, pseudo, name="pw"):
     ecutwfc : float
         Ry
     mesh : list of int
-        Of k points, which are shifted by half of their distance.
+        Of k points, which are shifted by half of their distance unless there is one.
     metal : bool
         Whether occupations are smeared.
     electrons : str
@@ -87,6 +86,7 @@ def run(folder, atoms, ecutwfc, mesh, metal, electrons, pseudo, name="pw"):
     -------
     Result
     """
+    shifted = "K_POINTS automatic\n{} {} {} 1 1 1"
     text = INPUT.format(
         prefix=PREFIX,
         pseudo=pseudo.resolve(),
@@ -97,7 +97,8 @@ def run(folder, atoms, ecutwfc, mesh, metal, electrons, pseudo, name="pw"):
         potential=POTENTIAL,
         cell=rows(atoms.cell.array),
         positions=rows(atoms.positions, "Si "),
-        k="{} {} {} 1 1 1".format(*mesh),
+        # the Gamma point alone has a faster way
+        k="K_POINTS gamma" if mesh == [1, 1, 1] else shifted.format(*mesh),
     )
     (folder / f"{name}.in").write_text(text)
     for _ in range(ATTEMPTS):

@@ -42,6 +42,8 @@ class Sample:
         (n,) what is to be learnt, e/A^3.
     weights : np.ndarray, optional
         (n,) how much each point counts; one by default.
+    system : str
+        The DP system that it is from.
     """
 
     atoms: Atoms
@@ -49,6 +51,7 @@ class Sample:
     points: Floats
     values: Floats
     weights: Floats | None = None
+    system: str = ""
 
     @property
     def structure(self) -> bytes:
@@ -100,11 +103,13 @@ class Points:
         d = spec.family(SeClusterSpec)
         self._spec, self._samples = spec, samples
         self._places: dict[bytes, int] = {}
+        self._systems: dict[str, list[int]] = {}  # the places of their structures
         self.structures: list[Images] = []
         self.count = 0
         for sample in samples():
             if sample.structure not in self._places:
-                self._places[sample.structure] = len(self._places)
+                place = self._places[sample.structure] = len(self._places)
+                self._systems.setdefault(sample.system, []).append(place)
                 reach = max(d.rcut_env, d.rcut_product)
                 self.structures.append(Images(sample.atoms, sample.types, reach))
             self.count += len(sample.values)
@@ -115,8 +120,16 @@ class Points:
         return len(self._places) > 1
 
     @property
+    def by_system(self) -> bool:
+        """bool: Whether all structures of a system are in one fold."""
+        d = self._spec.family(SeClusterSpec)
+        return d.held_out == "systems" and len(self._systems) > 1
+
+    @property
     def most_folds(self) -> int:
-        """int: The number of structures, or of atoms of the only one."""
+        """int: The number of systems or structures, or of atoms of the only one."""
+        if self.by_system:
+            return len(self._systems)
         sizes = [len(images.originals) for images in self.structures]
         return len(sizes) if len(sizes) != 1 else sizes[0]
 
@@ -132,6 +145,11 @@ class Points:
         """
         d = self._spec.family(SeClusterSpec)
         known = Weights(self._spec, arrays)
+        groups = list(range(len(self._places)))
+        if self.by_system:
+            for number, places in enumerate(self._systems.values()):
+                for place in places:
+                    groups[place] = number
         for structure, some in groupby(self._samples(), key=lambda sample: sample.structure):
             first = next(some)
             images = Images(first.atoms, first.types, d.reach)
@@ -142,7 +160,7 @@ class Points:
                 for start in range(0, len(points), size):
                     part = slice(start, start + size)
                     if self.by_structure:
-                        fold = np.full(len(points[part]), self._places[structure] % n_folds)
+                        fold = np.full(len(points[part]), groups[self._places[structure]] % n_folds)
                     else:
                         # neighbours in different folds: a stride mixes the order of atoms
                         fold = surroundings.nearest(points[part]) % n_folds
