@@ -178,51 +178,47 @@ def models(plan, split):
 
 
 def train(args):
-    """Train what is not there yet."""
+    """Train what is not there yet; the points of each phase are a system."""
+    for phase in args.plan.learnt:
+        folder = args.output / "points" / phase.replace(" ", "-")
+        if not (folder / "saed.npz").exists():
+            convert(args, folder, phase)
     for split, learnt, _ in splits(args.plan):
-        folder = args.output / "models" / split.replace(" ", "-")
         for family, target in models(args.plan, split):
-            if not (folder / f"{family}-{target}" / "charge.pb").exists():
-                if not (folder / "train" / "saed.npz").exists():
-                    convert(args, folder / "train", learnt)
-                seconds = fit(args.plan, folder, family, target)
+            folder = model_folder(args, split, family, target)
+            if not (folder / "charge.pb").exists():
+                seconds = fit(args, folder, learnt, family, target)
                 print(f"{split}, {family}, {target}: {seconds:.0f} s", flush=True)
 
 
-def convert(args, folder, phases):
-    """Draw the training points, structures of all phases in turn."""
+def model_folder(args, split, family, target):
+    return args.output / "models" / split.replace(" ", "-") / f"{family}-{target}"
+
+
+def convert(args, folder, phase):
+    """Draw the training points of a phase."""
     files = [
-        str(place(args, phase, number) / pw.SAVE)
-        for number in range(1, args.plan.structures + 1)
-        for phase in phases
+        str(place(args, phase, number) / pw.SAVE) for number in range(1, args.plan.structures + 1)
     ]
-    flags = [
-        "--points",
-        str(args.plan.points),
-        "--points-per-frame",
-        "1000",
-        "--seed",
-        "1",
-        "--quiet",
-    ]
+    points = ["--points", str(args.plan.points), "--points-per-frame", "1000", "--seed", "1"]
     saed = ["--saed", f"upf:{args.pseudo}", "--saed-ecutrho", str(args.plan.ecutrho)]
     shutil.rmtree(folder, ignore_errors=True)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    if command(["convert", *files, "-o", str(folder), *flags, *saed]):
+    if command(["convert", *files, "-o", str(folder), *points, *saed, "--quiet"]):
         raise SystemExit(1)
 
 
-def fit(plan, folder, family, target):
+def fit(args, folder, phases, family, target):
     """Train one model; returns the seconds."""
     path, change = FAMILIES[family]
     config = merge(json.loads(path.read_text()), change)
-    config = merge(config, plan.change)
+    config = merge(config, args.plan.change)
+    systems = [f"../../../points/{phase.replace(' ', '-')}" for phase in phases]
     if target == "difference":
-        config["model"]["saed"] = "../train/saed.npz"
-    run = folder / f"{family}-{target}"
-    prepare(run, config, ["Si", "X"], system="../train")
-    seconds = run_dp(run, "train", "input.json")
-    run_dp(run, "freeze", "-o", "charge.pb")
+        config["model"]["saed"] = f"{systems[0]}/saed.npz"
+    prepare(folder, config, ["Si", "X"], *systems)
+    seconds = run_dp(folder, "train", "input.json")
+    run_dp(folder, "freeze", "-o", "charge.pb")
     return seconds
 
 
