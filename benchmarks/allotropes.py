@@ -37,7 +37,7 @@ TARGETS = ("total", "difference")
 FAMILIES = {
     "se_cluster": (
         CONFIGS / "cluster" / "c-si.json",
-        {"model": {"descriptor": {"held_out": "systems"}}},
+        {"model": {"descriptor": {"rcut": 3.25, "held_out": "systems"}}},
     ),
     "se_charge": (
         CONFIGS / "c-si.json",
@@ -94,7 +94,7 @@ class Plan:
         return [name for name in self.phases if not PHASES[name].learn]
 
 
-PLAN = Plan(list(PHASES), structures=6, diagonalised=3, points=3000, ecutwfc=20.0)
+PLAN = Plan(list(PHASES), structures=6, diagonalised=2, points=3000, ecutwfc=20.0)
 QUICK = Plan(
     ["diamond", "simple hexagonal"],
     structures=2,
