@@ -397,8 +397,9 @@ def draw(plan, records, path):
     for plot in axes:
         plot.axvline(len(plan.learnt) - 0.5, color="0.5", linestyle=":")
         plot.grid(axis="y", alpha=0.3)
-    axes[0].set_title("each phase left out once                    never seen", fontsize=10)
-    axes[0].legend(fontsize=8, ncols=3)
+    axes[0].set_title("left out once", loc="left", fontsize=10)
+    axes[0].set_title("never seen", loc="right", fontsize=10)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
     figure.savefig(path, dpi=120)
 
 
