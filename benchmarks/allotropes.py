@@ -399,7 +399,9 @@ def draw(plan, records, path):
         plot.grid(axis="y", alpha=0.3)
     axes[0].set_title("left out once", loc="left", fontsize=10)
     axes[0].set_title("never seen", loc="right", fontsize=10)
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
+    figure.legend(
+        *axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=5, fontsize=8
+    )
     figure.savefig(path, dpi=120)
 
 
