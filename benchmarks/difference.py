@@ -106,7 +106,7 @@ def run(args, folder, target, test, index, saed):
     type_map = (folder / "train" / "type_map.raw").read_text().split()
     type_map = [name for name in type_map if name != "X"] + ["X"]
     place = folder / target
-    prepare(place, config, type_map, system="../train")
+    prepare(place, config, type_map, "../train")
     run_dp(place, "train", "input.json")
     run_dp(place, "freeze", "-o", "charge.pb")
     model = ChargeModel(place / "charge.pb")

@@ -19,10 +19,10 @@ def merge(base, change):
     return base
 
 
-def prepare(folder, config, type_map, system="train", **training):
-    """Write ``input.json`` in a folder, for a system that lies there."""
+def prepare(folder, config, type_map, *systems, **training):
+    """Write ``input.json`` in a folder, for systems (by default "train") that lie there."""
     config = merge(config, {"model": {"type_map": type_map}, "training": training})
-    config["training"]["training_data"]["systems"] = [system]
+    config["training"]["training_data"]["systems"] = list(systems or ("train",))
     config["training"].pop("validation_data", None)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "input.json").write_text(json.dumps(config, indent=2))

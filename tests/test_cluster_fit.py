@@ -2,6 +2,7 @@
 """The least-squares fit of ``se_cluster``: its rows, ridge, folds, and what it refuses."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -445,6 +446,21 @@ def test_structures_are_held_out_in_turn(n_structures, n_folds):
     folds = [np.full(120, k % n_folds) for k in range(n_structures)]
     expected = held_out_by_hand(spec, found, samples, folds)
     assert found.solution.held_out == pytest.approx(expected, rel=1e-6)
+
+
+def test_systems_are_held_out_in_turn():
+    spec = specification(order=1, ridge=1e-4, held_out="systems", **COMPLETE)
+    samples = structures(spec, 5, 120)
+    systems = "acbca"
+    of_system = [replace(s, system=name) for s, name in zip(samples, systems, strict=True)]
+    found = fit(spec, of_system)
+    assert (found.by_structure, found.by_system, found.n_folds) == (True, True, 3)
+    folds = [np.full(120, "acb".index(name)) for name in systems]
+    expected = held_out_by_hand(spec, found, samples, folds)
+    assert found.solution.held_out == pytest.approx(expected, rel=1e-6)
+    # of one system its structures are
+    alone = fit(spec, samples)
+    assert (alone.by_system, alone.n_folds) == (False, 5)
 
 
 def test_of_one_structure_atoms_are_held_out_in_turn():

@@ -194,20 +194,27 @@ def _samples(data: DeepmdDataSystem, spec: ModelSpec, saed: bool) -> Iterator[Sa
     """Yield the grid points of every frame of the training data."""
     relative = spec.family(SeClusterSpec).relative
     labels = ("density", "saed") if saed else ("density",)
-    for frame in frames(data.system_dirs, spec.type_map, labels):
+    found = (
+        (path, frame)
+        for path in data.system_dirs
+        for frame in frames([path], spec.type_map, labels)
+    )
+    for path, frame in found:
         is_grid = frame["type"] == spec.grid_type
         density = frame["density"][is_grid]
         values = density - frame["saed"][is_grid] if saed else density
         weights = 1.0 / (1.0 + relative * np.abs(density))
         atoms = Atoms(positions=frame["coord"][~is_grid], cell=frame["box"], pbc=frame["periodic"])
         types, points = frame["type"][~is_grid], frame["coord"][is_grid]
-        yield Sample(atoms, types, points, values, weights)
+        yield Sample(atoms, types, points, values, weights, path)
 
 
 def _summary(fit: ClusterFit) -> str:
     """One line on a fit."""
     found = fit.solution
     parts = "structures" if fit.by_structure else "groups of atoms"
+    if fit.by_system:
+        parts = "systems"
     held_out = f"{found.held_out:.2e} of {parts} held out in turn ({fit.n_folds} parts)"
     if np.isnan(found.held_out):
         held_out = "nothing is held out"

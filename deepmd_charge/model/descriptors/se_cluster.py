@@ -137,6 +137,13 @@ class SeClusterSpec(DescriptorSpec):
         None,
         at_least(zero=True),
     )
+    held_out: str = key(
+        'What is held out in turn to choose the ridge: "structures", or "systems", all structures '
+        "of a DP system at once: then the ridge is the one that serves what is unlike all that is "
+        "learnt, such as another phase.",
+        "structures",
+        one_of("structures", "systems"),
+    )
     relative: float = key(
         "Points count 1 / (1 + relative times the density) in the fit, in A^3/e: with 0 all alike, "
         "and the densest count for most; 2 where the density is sharp at nuclei.",

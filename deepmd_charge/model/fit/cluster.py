@@ -54,6 +54,8 @@ class ClusterFit:
         Parts that are held out in turn; one where there is nothing to hold out.
     by_structure : bool
         Whether whole structures are held out in turn, and not the atoms of the only one.
+    by_system : bool
+        Whether all structures of a system are held out at once.
     iterative : bool
         Whether there are too many coefficients for a matrix.
     doubts : list of str
@@ -66,6 +68,7 @@ class ClusterFit:
     n_structures: int
     n_folds: int
     by_structure: bool
+    by_system: bool
     iterative: bool
     doubts: list[str]
 
@@ -81,7 +84,8 @@ def fit_cluster(
 
     The points are gone through twice, a block at a time: once for the neighbours of atoms,
     once for the sums of the fit. The ridge is that of the least error of structures that are
-    held out in turn, or, where there is one structure, of the points nearest to some atoms.
+    held out in turn (``held_out``: or of whole systems), or, where there is one structure, of the
+    points nearest to some atoms.
 
     Parameters
     ----------
@@ -153,6 +157,7 @@ def fit_cluster(
         len(points.structures),
         n_folds,
         points.by_structure,
+        points.by_system,
         iterative,
         doubts(spec, points.structures, points.image_distance),
     )

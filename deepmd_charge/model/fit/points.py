@@ -44,6 +44,8 @@ class Sample:
         (n,) what is to be learnt, e/A^3.
     weights : np.ndarray, optional
         (n,) how much each point counts; one by default.
+    system : str
+        The DP system that it is from.
     """
 
     atoms: Atoms
@@ -51,6 +53,7 @@ class Sample:
     points: Floats
     values: Floats
     weights: Floats | None = None
+    system: str = ""
 
     @property
     def structure(self) -> bytes:
@@ -72,8 +75,9 @@ class Part:
         (n,) what is to be learnt, e/A^3.
     weights : np.ndarray
         (n,) how much each point counts.
-    place : int or None
-        Of the structure among all; None where there is no other.
+    group : int or None
+        Number of the structure, or of its system, that is held out at once; None where there is
+        one structure.
     n_folds : int
     """
 
@@ -81,7 +85,7 @@ class Part:
     points: Floats
     labels: Floats
     weights: Floats
-    place: int | None
+    group: int | None
     n_folds: int
 
     @cached_property
@@ -100,8 +104,8 @@ class Part:
     @cached_property
     def fold(self) -> Integers:
         """np.ndarray: Which fold each point is in, (n,)."""
-        if self.place is not None:
-            return np.full(len(self.points), self.place % self.n_folds)
+        if self.group is not None:
+            return np.full(len(self.points), self.group % self.n_folds)
         # neighbours in different folds: a stride mixes the order of atoms
         return self.surroundings.nearest(self.points) % self.n_folds
 
@@ -134,6 +138,7 @@ class Points:
         d = spec.family(SeClusterSpec)
         self._spec, self._samples = spec, samples
         self._places: dict[bytes, int] = {}
+        self._systems: dict[str, list[int]] = {}  # the places of their structures
         self.structures: list[Images] = []
         self.count = 0
         self.image_distance = float("inf")
@@ -141,7 +146,8 @@ class Points:
             if sample.structure not in self._places:
                 apart = image_distance(sample.atoms.cell.array, sample.atoms.pbc)
                 self.image_distance = min(self.image_distance, apart)
-                self._places[sample.structure] = len(self._places)
+                place = self._places[sample.structure] = len(self._places)
+                self._systems.setdefault(sample.system, []).append(place)
                 reach = max(d.rcut_env, d.rcut_product)
                 self.structures.append(Images(sample.atoms, sample.types, reach))
             self.count += len(sample.values)
@@ -152,8 +158,16 @@ class Points:
         return len(self._places) > 1
 
     @property
+    def by_system(self) -> bool:
+        """bool: Whether all structures of a system are in one fold."""
+        d = self._spec.family(SeClusterSpec)
+        return d.held_out == "systems" and len(self._systems) > 1
+
+    @property
     def most_folds(self) -> int:
-        """int: The number of structures, or of atoms of the only one."""
+        """int: The number of systems or structures, or of atoms of the only one."""
+        if self.by_system:
+            return len(self._systems)
         sizes = [len(images.originals) for images in self.structures]
         return len(sizes) if len(sizes) != 1 else sizes[0]
 
@@ -169,13 +183,18 @@ class Points:
         """
         d = self._spec.family(SeClusterSpec)
         known = Weights(self._spec, arrays)
+        groups = list(range(len(self._places)))
+        if self.by_system:
+            for number, places in enumerate(self._systems.values()):
+                for place in places:
+                    groups[place] = number
         for structure, some in groupby(self._samples(), key=lambda sample: sample.structure):
             first = next(some)
             images = Images(first.atoms, first.types, d.reach)
             surroundings = Surroundings(self._spec, known, images)
-            place = self._places[structure] if self.by_structure else None
+            group = groups[self._places[structure]] if self.by_structure else None
             for points, labels, weights in _together(chain([first], some), size):
-                yield Part(surroundings, images.wrap(points), labels, weights, place, n_folds)
+                yield Part(surroundings, images.wrap(points), labels, weights, group, n_folds)
 
 
 def _together(samples: Iterable[Sample], size: int) -> Iterator[tuple[Floats, Floats, Floats]]:
