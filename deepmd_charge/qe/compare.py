@@ -1,0 +1,348 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""What a predicted density is worth in Quantum ESPRESSO: runs with it and without, compared."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import statistics
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import ChargeError
+from ..grid.metrics import Comparison
+from ..io.output import replacing
+from ..typing import PathLike
+from .input import PwInput
+from .kept import KeptRuns
+from .program import Program
+from .result import Result
+from .worth import ONE_STEP, Worth
+
+if TYPE_CHECKING:
+    from ..grid.density import Density
+
+__all__ = ["MIXINGS", "STARTS", "Compared", "Plan", "Scf", "compare"]
+
+STARTS = ("atoms", "prediction", "true")
+MIXINGS = ("plain", "local-TF")
+_DENSITIES = ("true", "prediction", "atoms")
+_NOTES = "prediction.json"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be run of each structure.
+
+    Attributes
+    ----------
+    mixings : sequence of str
+        As ``mixing_mode`` of pw.x has it; ":BETA" behind one sets ``mixing_beta``.
+    conv_thr : float
+        Of self-consistency, Ry.
+    n_empty : int
+        Empty bands at each k point that are compared, and added where a run has none.
+    repeat : int
+        Runs of each kind, of whose times the median counts.
+    """
+
+    mixings: Sequence[str] = MIXINGS
+    conv_thr: float = 1e-8
+    n_empty: int = 4
+    repeat: int = 1
+
+
+@dataclass(frozen=True)
+class Scf:
+    """Self-consistency from one start, with one mixing.
+
+    Attributes
+    ----------
+    iterations : int
+    cpu_seconds : float
+        Median over the runs; of the prediction without its own time.
+    runs : list of float
+        CPU seconds of each run.
+    accuracies : list of float
+        Estimated scf accuracy after each iteration, Ry.
+    """
+
+    iterations: int
+    cpu_seconds: float
+    runs: list[float]
+    accuracies: list[float]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What was found of one structure.
+
+    Attributes
+    ----------
+    name : str
+    input : str
+        File of the input.
+    models : list of str
+    n_atoms : int
+    is_metal : bool
+    densities : dict of str to dict
+        Errors of the prediction and of superposed atoms in e/A^3, on the run's grid.
+    one_step : dict of str to Worth
+        One diagonalisation at the true density, the prediction, and superposed atoms.
+    scf : dict of str to dict of str to Scf
+        Self-consistency by the start, and by the mixing.
+    prediction_seconds : float
+        CPU seconds of the prediction: models read, evaluated, the file written.
+    converged, found : Result
+        Self-consistency, and one diagonalisation at the true density.
+    predicted : Result
+        One diagonalisation at the prediction.
+    """
+
+    name: str
+    input: str
+    models: list[str]
+    n_atoms: int
+    is_metal: bool
+    densities: dict[str, dict[str, float]]
+    one_step: dict[str, Worth]
+    scf: dict[str, dict[str, Scf]]
+    prediction_seconds: float
+    exact: Result
+    predicted: Result
+
+    def fewest(self, start: str) -> tuple[str, int]:
+        """The mixing with the fewest iterations from a start, and their number."""
+        return min(((m, s.iterations) for m, s in self.scf[start].items()), key=lambda x: x[1])
+
+    def fastest(self, start: str) -> tuple[str, float]:
+        """The mixing with the least time from a start, and CPU seconds, prediction included."""
+        own = self.prediction_seconds if start == "prediction" else 0.0
+        times = ((m, s.cpu_seconds + own) for m, s in self.scf[start].items())
+        return min(times, key=lambda x: x[1])
+
+    def saved(self, start: str) -> tuple[float, float]:
+        """Share of the iterations and of the CPU time that a start saves, each at its best."""
+        pairs = ((self.fewest(s)[1], self.fastest(s)[1]) for s in (start, "atoms"))
+        (iterations, seconds), (from_atoms, seconds_from_atoms) = pairs
+        return 1 - iterations / from_atoms, 1 - seconds / seconds_from_atoms
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it but the bands, in types of JSON."""
+        return {
+            "name": self.name, "input": self.input, "models": self.models,
+            "n_atoms": self.n_atoms, "is_metal": self.is_metal, "densities": self.densities,
+            "gap_ev": self.exact.gap,
+            "one_step": {name: asdict(worth) for name, worth in self.one_step.items()},
+            "scf": {s: {m: asdict(scf) for m, scf in found.items()}
+                    for s, found in self.scf.items()},
+            "prediction_cpu_seconds": self.prediction_seconds,
+            "saved": {start: dict(zip(("iterations", "cpu_seconds"), self.saved(start),
+                                      strict=True)) for start in STARTS[1:]},
+        }  # fmt: skip
+
+
+def compare(
+    models: Sequence[PathLike],
+    input: PwInput,
+    folder: PathLike,
+    program: Program,
+    plan: Plan = Plan(),  # noqa: B008
+    report: Callable[[str], None] = lambda text: None,
+) -> Compared:
+    """Make all runs of one structure that are not there yet, and compare them.
+
+    Parameters
+    ----------
+    models : sequence of str
+        Frozen models; the mean of several counts.
+    input : PwInput
+        Of an scf calculation.
+    folder : str or os.PathLike
+        Of the runs, which are kept there; its name is that of the structure.
+    program : Program
+    plan : Plan
+    report : callable
+        Is told what is being done.
+
+    Returns
+    -------
+    Compared
+
+    Raises
+    ------
+    ChargeError
+        If a run fails, or the folder is of other models or settings.
+    """
+    if input.calculation != "scf":
+        raise ChargeError(f"{input.path}: calculation = '{input.calculation}': give an scf input")
+    folder = Path(folder)
+    kept = KeptRuns(folder, input, program, report)
+    return _Comparison(models, input, kept, plan, report).carry_out()
+
+
+class _Comparison:
+    def __init__(
+        self,
+        models: Sequence[PathLike],
+        input: PwInput,
+        kept: KeptRuns,
+        plan: Plan,
+        report: Callable[[str], None],
+    ) -> None:
+        self.models = [os.fspath(model) for model in models]
+        self.input, self.kept, self.plan, self.report = input, kept, plan, report
+
+    def carry_out(self) -> Compared:
+        plan = self.plan
+        self._dry_run()
+        seconds = self._predict()
+        scf: dict[str, dict[str, list[Result]]] = {start: {} for start in STARTS}
+        # in turns, so that what else the machine does falls upon all alike
+        for turn in range(1, plan.repeat + 1):
+            for start in STARTS:
+                for mixing in plan.mixings:
+                    scf[start].setdefault(mixing, []).append(self._scf(start, mixing, turn))
+        converged = scf["atoms"][plan.mixings[0]][0]
+        found = {name: self._one_step(name, converged) for name in _DENSITIES}
+        exact = found["true"]
+        worth = {name: Worth.of(r, converged, exact, plan.n_empty) for name, r in found.items()}
+        return Compared(
+            self.kept.folder.name,
+            self.input.path,
+            self.models,
+            converged.n_atoms,
+            exact.is_metal,
+            self._densities(),
+            worth,
+            {s: {m: _median(runs) for m, runs in by.items()} for s, by in scf.items()},
+            seconds,
+            exact,
+            found["prediction"],
+        )
+
+    # the densities
+
+    def _dry_run(self) -> None:
+        """Let pw.x write what it begins with: superposed atoms, and the waves it has."""
+        electrons = {"electron_maxstep": "0", "scf_must_converge": ".false."}
+        self.kept.ensure("superposition", {"electrons": electrons})
+
+    def _save(self, density: str) -> Path:
+        """The prefix.save folder that holds a density."""
+        names = {"atoms": "superposition", "true": f"atoms-{self.plan.mixings[0]}-1"}
+        return self.kept.save(names.get(density, "prediction"))
+
+    def _predict(self) -> float:
+        """Predict the density unless it is there; returns CPU seconds, the median of several."""
+        folder = self.kept.folder / "prediction"
+        notes = folder / _NOTES
+        about = [_digest(model) for model in self.models]
+        if notes.exists():
+            earlier = json.loads(notes.read_text())
+            if earlier["models"] != about:
+                raise ChargeError(f"{folder}: of other models: give another folder (-o)")
+            return float(earlier["cpu_seconds"])
+        self.report("prediction")
+        shutil.rmtree(folder, ignore_errors=True)
+        seconds = []
+        for _ in range(self.plan.repeat):
+            start = _cpu_seconds()
+            self._write_prediction()
+            seconds.append(_cpu_seconds() - start)
+        median = statistics.median(seconds)
+        with replacing(notes) as temporary:
+            Path(temporary).write_text(json.dumps({"models": about, "cpu_seconds": median}))
+        return median
+
+    def _write_prediction(self) -> None:
+        from ..io import read_density, write_density
+        from ..predict.charge_model import ChargeModel
+        from ..predict.evaluation import check_agree
+
+        save = self._save("prediction")
+        shutil.rmtree(save, ignore_errors=True)
+        shutil.copytree(self._save("atoms"), save)
+        there = read_density(save, "qe/save")
+        models = [ChargeModel(path) for path in self.models]
+        check_agree(models)
+        density = models[0].predict(there.atoms, there.shape)
+        for model in models[1:]:
+            density = density + model.predict(there.atoms, there.shape)
+        density = density * (_electrons(save) / density.n_electrons)
+        with warnings.catch_warnings():
+            # waves beyond those of the run: nothing that pw.x could use
+            warnings.filterwarnings("ignore", message=".*waves beyond those of the run")
+            write_density(save, density, "qe/save")
+
+    def _densities(self) -> dict[str, dict[str, float]]:
+        true = self._read("true")
+        volume = true.atoms.get_volume() / true.values.size
+        return {
+            name: Comparison.of(true.values, self._read(name).values, volume).summary()
+            for name in ("prediction", "atoms")
+        }
+
+    def _read(self, density: str) -> Density:
+        from ..io import read_density
+
+        return read_density(self._save(density), "qe/save", check=False)
+
+    # the runs
+
+    def _scf(self, start: str, mixing: str, turn: int) -> Result:
+        mode, _, beta = mixing.partition(":")
+        electrons = {"mixing_mode": f"'{mode}'", "conv_thr": f"{self.plan.conv_thr:.2e}"}
+        if beta:
+            electrons["mixing_beta"] = beta
+        name = f"{start}-{mixing.replace(':', '-')}-{turn}"
+        settings = {"control": _RESULTS, "electrons": electrons}
+        result = self.kept.run(name, settings, None if start == "atoms" else self._save(start))
+        if result.printed.accuracies[-1] > self.plan.conv_thr:
+            raise ChargeError(
+                f"{self.kept.folder / name}: self-consistency was not reached: allow more"
+                " iterations (electron_maxstep), or leave this mixing out (--mixing)"
+            )
+        return result
+
+    def _one_step(self, density: str, converged: Result) -> Result:
+        n_bands = converged.eigenvalues.shape[2]
+        if converged.occupied.all():
+            n_bands += self.plan.n_empty
+        settings = {
+            "control": _RESULTS,
+            "system": {"nbnd": str(n_bands)},
+            "electrons": ONE_STEP,
+        }
+        return self.kept.run(f"one-step-{density}", settings, self._save(density))
+
+
+_RESULTS = {"tprnfor": ".true.", "tstress": ".true."}
+
+
+def _median(runs: Sequence[Result]) -> Scf:
+    seconds = [run.printed.cpu_seconds for run in runs]
+    first = runs[0].printed
+    return Scf(first.iterations, statistics.median(seconds), seconds, first.accuracies)
+
+
+def _electrons(save: Path) -> float:
+    from ..io._qe_run import SCHEMA, read_run
+
+    return read_run(str(save / SCHEMA)).n_electrons
+
+
+def _digest(path: str) -> str:
+    try:
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    except OSError as error:
+        raise ChargeError(f"{path}: {error.strerror}") from None
+
+
+def _cpu_seconds() -> float:
+    return sum(os.times()[:4])
