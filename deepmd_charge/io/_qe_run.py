@@ -40,6 +40,8 @@ class Run:
     ----------
     atoms : ase.Atoms
         In A, periodic along all axes.
+    labels : list of str
+        What the run calls the atoms.
     types : list of str or None
         Names of their types, where the run tells atoms of one element apart.
     alat : float
@@ -59,6 +61,7 @@ class Run:
     """
 
     atoms: Atoms
+    labels: list[str]
     types: list[str] | None
     alat: float
     reciprocal: Floats
@@ -156,6 +159,7 @@ def _run_of(parts: dict[str, ElementTree.Element]) -> Run:
     nx, ny, nz = (int(_word(None if grid is None else grid.get(f"nr{k}"), "nr")) for k in (1, 2, 3))
     return Run(
         atoms,
+        labels,
         types_of_labels(labels),
         alat,
         reciprocal,

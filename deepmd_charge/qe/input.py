@@ -42,11 +42,14 @@ class Card:
     ----------
     header : str
         Its first line, in capitals.
+    line : int
+        Number of that line in the text.
     rows : list of tuple
         Numbers of the lines that follow, and their words.
     """
 
     header: str
+    line: int
     rows: list[tuple[int, list[str]]]
 
     def unit(self) -> str:
@@ -98,7 +101,7 @@ def _find_cards(text: str, start: int) -> dict[str, Card]:
         name = re.split(r"[\s({]", content.strip().upper(), maxsplit=1)[0]
         if name in CARDS:
             rows = []
-            cards.setdefault(name, Card(line.upper(), rows))
+            cards.setdefault(name, Card(line.upper(), number, rows))
         else:
             rows.append((number, content.split()))
     return cards
@@ -274,6 +277,11 @@ class PwInput:
                 message if message.startswith(self.path) else f"{self.path}: {message}"
             ) from None
 
+    @property
+    def alat(self) -> float:
+        """float: Unit of lengths, bohr: celldm(1), A, or the length of the first cell vector."""
+        return self._cell_and_alat[1]
+
     @cached_property
     def atoms(self) -> Atoms:
         """ase.Atoms: The structure, periodic; labels that tell atoms apart name their types.
@@ -296,8 +304,7 @@ class PwInput:
         labels = [words[0] for _, words in rows]
         symbols = self._elements(labels)
         places = np.array([self._position(line, words) for line, words in rows]).reshape(-1, 3)
-        alat = self._cell_and_alat[1]
-        unit = {"bohr": BOHR, "angstrom": 1.0}.get(card.unit(), alat * BOHR)
+        unit = {"bohr": BOHR, "angstrom": 1.0}.get(card.unit(), self.alat * BOHR)
         positions = places @ cell if card.unit() == "crystal" else places * unit
         atoms = Atoms(symbols, positions=positions, cell=cell, pbc=True)
         types = types_of_labels(labels)

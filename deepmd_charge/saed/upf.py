@@ -102,6 +102,17 @@ def read_upf(path: PathLike) -> AtomicDensity:
     return atom
 
 
+def element_and_valence(text: str, path: Path) -> tuple[str, float, str]:
+    """Element, valence electrons and head of the text of a UPF file.
+
+    Raises
+    ------
+    ChargeError
+        If it is none.
+    """
+    return _element(text, path), _valence(text, path), _header(text)
+
+
 def _check_mesh(r: Floats, path: Path) -> None:
     """Refuse radii in which a number is damaged."""
     if not (r[0] >= 0.0 and (np.diff(r) > 0).all()):
