@@ -5,16 +5,16 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from ..errors import ChargeError
 from ..io.output import replacing
 from ..qe.compare import MIXINGS, STARTS, Compared, Plan, compare
-from ..qe.input import PwInput, read_input
+from ..qe.input import read_input
 from ..qe.program import Program
 from ..qe.worth import Spread, Worth
-from ._flags import add_model_argument
+from ._flags import add_magnetization, add_model_argument, add_program
 from ._verbosity import add_verbosity, note
 from .plot import without_backend
 
@@ -34,8 +34,16 @@ def add_compare(parser: argparse.ArgumentParser) -> None:
     add_model_argument(
         parser, nargs="+", help="frozen model of the density (charge.pb); of several the mean"
     )
+    add_magnetization(parser)
     parser.add_argument(
-        "-i", "--input", nargs="+", required=True, metavar="FILE", help="scf inputs of pw.x"
+        "-i",
+        "-in",
+        "--in",
+        dest="input",
+        nargs="+",
+        required=True,
+        metavar="FILE",
+        help="scf inputs of pw.x; their paths are relative to their own folders",
     )
     parser.add_argument(
         "-o", "--output", required=True, metavar="DIR", help="folder of the runs, kept or new"
@@ -72,14 +80,8 @@ def add_compare(parser: argparse.ArgumentParser) -> None:
         help="self-consistent runs of each kind, taking turns; the median of their times counts"
         " (default: 1)",
     )
-    parser.add_argument(
-        "--no-plots", action="store_true", help="draw no pictures beside the runs"
-    )
-    parser.add_argument(
-        "--pw",
-        metavar="COMMAND",
-        help="pw.x, or a command that runs it (default: the pw.x that is found)",
-    )
+    parser.add_argument("--no-plots", action="store_true", help="draw no pictures beside the runs")
+    add_program(parser)
     add_verbosity(parser)
     parser.set_defaults(run=run)
 
@@ -95,7 +97,9 @@ def run(args: argparse.Namespace) -> None:
     found = []
     for name, pw in inputs.items():
         folder = output / name
-        compared = compare(args.model, pw, folder, program, plan, _progress(name))
+        compared = compare(
+            args.model, pw, folder, program, plan, args.magnetization, _progress(name)
+        )
         if not args.no_plots:
             _draw(compared, folder, plan)
         _print(compared)
@@ -130,7 +134,9 @@ def _names(paths: Sequence[str]) -> dict[str, str]:
     """Inputs by names that tell them apart: of the files, with their folders if need be."""
     depth = 1
     while True:
-        names = ["-".join([*p.parts[-depth:-1], p.stem]) for p in (Path(p).resolve() for p in paths)]
+        names = [
+            "-".join([*p.parts[-depth:-1], p.stem]) for p in (Path(p).resolve() for p in paths)
+        ]
         if len(set(names)) == len(names):
             return dict(zip(names, paths, strict=True))
         if depth > max(len(Path(path).resolve().parts) for path in paths):
@@ -138,7 +144,7 @@ def _names(paths: Sequence[str]) -> dict[str, str]:
         depth += 1
 
 
-def _progress(name: str):  # noqa: ANN202
+def _progress(name: str) -> Callable[[str], None]:
     return lambda text: note(f"{name}: {text} ...")
 
 

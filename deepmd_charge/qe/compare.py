@@ -6,9 +6,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 import statistics
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,12 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import ChargeError
 from ..grid.metrics import Comparison
+from ..io import read_density
 from ..io.output import replacing
+from ..predict.charge_model import ChargeModel
 from ..typing import PathLike
-from .input import PwInput
-from .kept import KeptRuns
+from .input import PwInput, parse_input
+from .kept import KeptRuns, Settings
 from .program import Program
 from .result import Result
+from .start import settings_for, start
 from .worth import ONE_STEP, Worth
 
 if TYPE_CHECKING:
@@ -152,7 +153,8 @@ def compare(
     input: PwInput,
     folder: PathLike,
     program: Program,
-    plan: Plan = Plan(),  # noqa: B008
+    plan: Plan = Plan(),
+    magnetization: Sequence[PathLike] = (),
     report: Callable[[str], None] = lambda text: None,
 ) -> Compared:
     """Make all runs of one structure that are not there yet, and compare them.
@@ -167,6 +169,8 @@ def compare(
         Of the runs, which are kept there; its name is that of the structure.
     program : Program
     plan : Plan
+    magnetization : sequence of str
+        Models of the magnetisation, for a run with ``nspin = 2``.
     report : callable
         Is told what is being done.
 
@@ -183,31 +187,32 @@ def compare(
         raise ChargeError(f"{input.path}: calculation = '{input.calculation}': give an scf input")
     folder = Path(folder)
     kept = KeptRuns(folder, input, program, report)
-    return _Comparison(models, input, kept, plan, report).carry_out()
+    return _Comparison(models, magnetization, input, kept, plan).carry_out()
 
 
 class _Comparison:
     def __init__(
         self,
         models: Sequence[PathLike],
+        magnetization: Sequence[PathLike],
         input: PwInput,
         kept: KeptRuns,
         plan: Plan,
-        report: Callable[[str], None],
     ) -> None:
         self.models = [os.fspath(model) for model in models]
-        self.input, self.kept, self.plan, self.report = input, kept, plan, report
+        self.magnetization = [os.fspath(model) for model in magnetization]
+        self.input, self.kept, self.plan = input, kept, plan
 
     def carry_out(self) -> Compared:
         plan = self.plan
         self._dry_run()
         seconds = self._predict()
-        scf: dict[str, dict[str, list[Result]]] = {start: {} for start in STARTS}
+        scf: dict[str, dict[str, list[Result]]] = {begin: {} for begin in STARTS}
         # in turns, so that what else the machine does falls upon all alike
         for turn in range(1, plan.repeat + 1):
-            for start in STARTS:
+            for begin in STARTS:
                 for mixing in plan.mixings:
-                    scf[start].setdefault(mixing, []).append(self._scf(start, mixing, turn))
+                    scf[begin].setdefault(mixing, []).append(self._scf(begin, mixing, turn))
         converged = scf["atoms"][plan.mixings[0]][0]
         found = {name: self._one_step(name, converged) for name in _DENSITIES}
         exact = found["true"]
@@ -242,14 +247,13 @@ class _Comparison:
         """Predict the density unless it is there; returns CPU seconds, the median of several."""
         folder = self.kept.folder / "prediction"
         notes = folder / _NOTES
-        about = [_digest(model) for model in self.models]
+        about = [_digest(model) for model in (*self.models, *self.magnetization)]
         if notes.exists():
             earlier = json.loads(notes.read_text())
             if earlier["models"] != about:
                 raise ChargeError(f"{folder}: of other models: give another folder (-o)")
             return float(earlier["cpu_seconds"])
-        self.report("prediction")
-        shutil.rmtree(folder, ignore_errors=True)
+        self.kept.report("prediction")
         seconds = []
         for _ in range(self.plan.repeat):
             start = _cpu_seconds()
@@ -261,24 +265,14 @@ class _Comparison:
         return median
 
     def _write_prediction(self) -> None:
-        from ..io import read_density, write_density
-        from ..predict.charge_model import ChargeModel
-        from ..predict.evaluation import check_agree
-
-        save = self._save("prediction")
-        shutil.rmtree(save, ignore_errors=True)
-        shutil.copytree(self._save("atoms"), save)
-        there = read_density(save, "qe/save")
-        models = [ChargeModel(path) for path in self.models]
-        check_agree(models)
-        density = models[0].predict(there.atoms, there.shape)
-        for model in models[1:]:
-            density = density + model.predict(there.atoms, there.shape)
-        density = density * (_electrons(save) / density.n_electrons)
-        with warnings.catch_warnings():
-            # waves beyond those of the run: nothing that pw.x could use
-            warnings.filterwarnings("ignore", message=".*waves beyond those of the run")
-            write_density(save, density, "qe/save")
+        models, magnetization = (
+            [ChargeModel(path, quantity=quantity) for path in paths]
+            for paths, quantity in ((self.models, "total"), (self.magnetization, "magnetization"))
+        )
+        outdir = self._save("prediction").parent
+        text = self.kept.text({"control": {"outdir": f"'{outdir}'"}})
+        pw = parse_input(text, self.input.path)
+        start(pw, models, magnetization, self.kept.program, force=True)
 
     def _densities(self) -> dict[str, dict[str, float]]:
         true = self._read("true")
@@ -289,20 +283,19 @@ class _Comparison:
         }
 
     def _read(self, density: str) -> Density:
-        from ..io import read_density
-
         return read_density(self._save(density), "qe/save", check=False)
 
     # the runs
 
-    def _scf(self, start: str, mixing: str, turn: int) -> Result:
+    def _scf(self, begin: str, mixing: str, turn: int) -> Result:
         mode, _, beta = mixing.partition(":")
-        electrons = {"mixing_mode": f"'{mode}'", "conv_thr": f"{self.plan.conv_thr:.2e}"}
+        electrons = {} if begin == "atoms" else settings_for(self.input)["electrons"]
+        electrons |= {"mixing_mode": f"'{mode}'", "conv_thr": f"{self.plan.conv_thr:.2e}"}
         if beta:
             electrons["mixing_beta"] = beta
-        name = f"{start}-{mixing.replace(':', '-')}-{turn}"
-        settings = {"control": _RESULTS, "electrons": electrons}
-        result = self.kept.run(name, settings, None if start == "atoms" else self._save(start))
+        name = f"{begin}-{mixing.replace(':', '-')}-{turn}"
+        settings: Settings = {"control": _RESULTS, "electrons": electrons}
+        result = self.kept.run(name, settings, None if begin == "atoms" else self._save(begin))
         if result.printed.accuracies[-1] > self.plan.conv_thr:
             raise ChargeError(
                 f"{self.kept.folder / name}: self-consistency was not reached: allow more"
@@ -314,7 +307,7 @@ class _Comparison:
         n_bands = converged.eigenvalues.shape[2]
         if converged.occupied.all():
             n_bands += self.plan.n_empty
-        settings = {
+        settings: Settings = {
             "control": _RESULTS,
             "system": {"nbnd": str(n_bands)},
             "electrons": ONE_STEP,
@@ -329,12 +322,6 @@ def _median(runs: Sequence[Result]) -> Scf:
     seconds = [run.printed.cpu_seconds for run in runs]
     first = runs[0].printed
     return Scf(first.iterations, statistics.median(seconds), seconds, first.accuracies)
-
-
-def _electrons(save: Path) -> float:
-    from ..io._qe_run import SCHEMA, read_run
-
-    return read_run(str(save / SCHEMA)).n_electrons
 
 
 def _digest(path: str) -> str:

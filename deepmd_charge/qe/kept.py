@@ -46,7 +46,7 @@ class KeptRuns:
         report: Callable[[str], None] = lambda name: None,
     ) -> None:
         self.folder = Path(folder)
-        self._input, self._program, self._report = input, program, report
+        self._input, self.program, self.report = input, program, report
         base = Path(input.path).resolve().parent
         self._common = {
             "calculation": "'scf'", "restart_mode": None, "prefix": f"'{PREFIX}'",
@@ -58,6 +58,14 @@ class KeptRuns:
     def save(self, name: str) -> Path:
         """The prefix.save folder of a run."""
         return self.folder / name / f"{PREFIX}.save"
+
+    def text(self, settings: Settings, startingpot: str = "'atomic'") -> str:
+        """The input with settings, and with those that all runs have."""
+        settings = {key: dict(values) for key, values in settings.items()}
+        settings["control"] = {**self._common, **settings.get("control", {})}
+        electrons = {"startingpot": startingpot, "startingwfc": None}
+        settings["electrons"] = {**electrons, **settings.get("electrons", {})}
+        return self._input.with_settings(settings)
 
     def run(self, name: str, settings: Settings, start: PathLike | None = None) -> Result:
         """What a run finds; it is made unless it is there.
@@ -85,22 +93,18 @@ class KeptRuns:
 
     def ensure(self, name: str, settings: Settings, start: PathLike | None = None) -> None:
         """Make a run unless it is there; see :meth:`run`."""
-        settings = {key: dict(values) for key, values in settings.items()}
-        settings["control"] = {**self._common, **settings.get("control", {})}
-        electrons = {"startingpot": "'file'" if start else "'atomic'", "startingwfc": None}
-        settings["electrons"] = {**electrons, **settings.get("electrons", {})}
-        text = self._input.with_settings(settings)
+        text = self.text(settings, "'file'" if start else "'atomic'")
         folder = self.folder / name
         if self._is_finished(folder, text):
             return
-        self._report(name)
+        self.report(name)
         shutil.rmtree(folder, ignore_errors=True)
         save = self.save(name)
         save.mkdir(parents=True)
         if start is not None:
             for file in Path(start).iterdir():
                 shutil.copy(file, save)
-        self._program.run(text, folder, folder / _OUTPUT)
+        self.program.run(text, folder, folder / _OUTPUT)
         for pattern in _WAVE_FUNCTIONS:
             for place in (folder, save):
                 for file in place.glob(pattern):

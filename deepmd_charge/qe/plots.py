@@ -6,6 +6,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from .compare import Compared
 from .result import Result
@@ -33,8 +34,8 @@ def plot_bands(compared: Compared) -> Figure:
     figure = Figure(figsize=(11.0, 5.0), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1.0, 1.2))
     zero = _zero(exact)
-    _levels(left, exact, zero, color="0.6", linewidth=2.4, label="true density")
-    _levels(left, predicted, zero, color="tab:red", linewidth=0.9, label="prediction")
+    _levels(left, exact, zero, "true density", "0.6", 2.4)
+    _levels(left, predicted, zero, "prediction", "tab:red", 0.9)
     left.set(xlabel="k point", ylabel=_energy(exact), title="bands")
     left.set_xticks(_ticks(exact.eigenvalues.shape[1]))
     left.legend(loc="best", fontsize="small")
@@ -83,7 +84,7 @@ def plot_iterations(compared: Compared, conv_thr: float) -> Figure:
             )
     axes.axhline(conv_thr, color="0.6", linewidth=0.8, zorder=0)
     axes.set(xlabel="iteration", ylabel="estimated scf accuracy (Ry)", title=_heading(compared))
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(loc="best", fontsize="small")
     return figure
 
@@ -98,7 +99,9 @@ def _energy(result: Result) -> str:
     return f"energy above the {highest} (eV)"
 
 
-def _levels(axes: Axes, result: Result, zero: float, label: str, **style: object) -> None:
+def _levels(
+    axes: Axes, result: Result, zero: float, label: str, color: str, linewidth: float
+) -> None:
     """Draw each level of each k point as a short line."""
     n_k = result.eigenvalues.shape[1]
     places = np.arange(1, n_k + 1)[None, :, None] + np.zeros_like(result.eigenvalues)
@@ -107,7 +110,8 @@ def _levels(axes: Axes, result: Result, zero: float, label: str, **style: object
         places.ravel() - _HALF,
         places.ravel() + _HALF,
         label=label,
-        **style,
+        color=color,
+        linewidth=linewidth,
     )
 
 

@@ -16,6 +16,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from ..errors import ChargeError
+from ..io.quantum_espresso import SCHEMA, find_schema
 from ..io.text.reader import opened
 from ..typing import Floats, PathLike
 from ..units import BOHR
@@ -130,8 +131,6 @@ def read_result(folder: PathLike, output: PathLike) -> Result:
     ChargeError
         If files are missing or damaged, or the run has not come to its end.
     """
-    from ..io._qe_run import SCHEMA, find_schema
-
     folder = os.fspath(folder)
     path = find_schema(folder) if os.path.isdir(folder) else folder
     if path is None:
