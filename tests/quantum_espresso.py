@@ -48,9 +48,19 @@ MORE_RUNS = {
 
 def run(folder, name, electrons="conv_thr = 1d-8", control="calculation = 'scf'"):
     """Run pw.x in a folder, and return what it prints; its files are in FOLDER/NAME.save."""
+    return run_pw(folder, input_text(name, electrons, control))
+
+
+def run_pw(folder, text):
+    """Run pw.x in a folder with a text as its input, and return what it prints."""
+    return _run(PW, folder, text)
+
+
+def input_text(name, electrons="conv_thr = 1d-8", control="calculation = 'scf'"):
+    """The input of one of the runs."""
     cell, label, potential, positions, system, k_points = {**RUNS, **MORE_RUNS}[name]
     rows = [f"{label} {x:.15f} {y:.15f} {z:.15f}" for x, y, z in positions]
-    text = f"""&control
+    return f"""&control
  {control}, prefix = '{name}', outdir = '.', pseudo_dir = '{POTENTIALS}'
 /
 &system
@@ -66,7 +76,6 @@ CELL_PARAMETERS angstrom
 {chr(10).join(rows)}
 {k_points}
 """
-    return _run(PW, folder, text)
 
 
 def density_of(folder, name, plot_num=0):

@@ -132,7 +132,13 @@ def _parse(text: str, path: str, name: str, place: int) -> Namelist:
             if not values:
                 start = token.start()
             end = place
-            values.extend(_values(token[0]))
+            try:
+                values.extend(_values(token[0]))
+            except ValueError:
+                raise ChargeError(
+                    f"{path}: line {line_of(text, token.start())}: {token[0][:40]!r} in &{name} is"
+                    " no value: put texts in quotes, and a / at the end of the namelist"
+                ) from None
     if place < len(text):
         raise ChargeError(
             f"{path}: line {line_of(text, place)}: {text[place : place + 20].split()[0]!r} in"
@@ -154,9 +160,9 @@ def _value(word: str) -> Value:
     if number is not None:
         return number
     letters = word.lower().lstrip(".")
-    if letters[:1] in ("t", "f"):
-        return letters[0] == "t"
-    return word
+    if letters[:1] not in ("t", "f"):
+        raise ValueError(word)
+    return letters[0] == "t"
 
 
 def to_number(word: str) -> int | float | None:
