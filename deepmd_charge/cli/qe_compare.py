@@ -89,7 +89,7 @@ def add_compare(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Carry out ``deepmd-charge qe compare``."""
     plan = _plan(args)
-    inputs = {name: read_input(path) for name, path in _names(args.input).items()}
+    inputs = {name: read_input(path) for name, path in names_of(args.input).items()}
     program = Program(args.pw)
     program.find()
     output = Path(args.output)
@@ -130,7 +130,7 @@ def _plan(args: argparse.Namespace) -> Plan:
     return Plan(tuple(dict.fromkeys(args.mixing)), args.conv_thr, args.empty, args.repeat)
 
 
-def _names(paths: Sequence[str]) -> dict[str, str]:
+def names_of(paths: Sequence[str]) -> dict[str, str]:
     """Inputs by names that tell them apart: of the files, with their folders if need be."""
     depth = 1
     while True:

@@ -12,11 +12,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .. import predict as prediction
 from ..errors import ChargeError
 from ..grid.metrics import Comparison
 from ..io import read_density
 from ..io.output import replacing
-from ..predict.charge_model import ChargeModel
 from ..typing import PathLike
 from .input import PwInput, parse_input
 from .kept import KeptRuns, Settings
@@ -34,6 +34,7 @@ STARTS = ("atoms", "prediction", "true")
 MIXINGS = ("plain", "local-TF")
 _DENSITIES = ("true", "prediction", "atoms")
 _NOTES = "prediction.json"
+_TIGHT = 1e-2  # of conv_thr: a threshold with which pw.x recognises a density that has converged
 
 
 @dataclass(frozen=True)
@@ -266,7 +267,7 @@ class _Comparison:
 
     def _write_prediction(self) -> None:
         models, magnetization = (
-            [ChargeModel(path, quantity=quantity) for path in paths]
+            [prediction.ChargeModel(path, quantity=quantity) for path in paths]
             for paths, quantity in ((self.models, "total"), (self.magnetization, "magnetization"))
         )
         outdir = self._save("prediction").parent
@@ -290,6 +291,9 @@ class _Comparison:
     def _scf(self, begin: str, mixing: str, turn: int) -> Result:
         mode, _, beta = mixing.partition(":")
         electrons = {} if begin == "atoms" else settings_for(self.input)["electrons"]
+        if begin == "true":
+            # else states that are not converged would make another density of it
+            electrons["diago_thr_init"] = f"{_TIGHT * self.plan.conv_thr:.1e}"
         electrons |= {"mixing_mode": f"'{mode}'", "conv_thr": f"{self.plan.conv_thr:.2e}"}
         if beta:
             electrons["mixing_beta"] = beta
