@@ -201,7 +201,7 @@ def test_labels_that_tell_atoms_apart():
         ("ecutwfc=3.d0", "ecut wfc=3", "line 6: 'ecut' in &system is no value"),
         ("ecutwfc=3.d0", "ecutwfc='3", "line 6: .* in &system is no key = value"),
         ("/\n&electrons\n/", "", "line 9: 'ATOMIC_SPECIES' .* a / at the end"),
-        ("&electrons\n/", "&electrons", "line 9: 'ATOMIC_SPECIES' in &electrons is no key"),
+        ("&electrons\n/", "&electrons", "'ATOMIC_SPECIES' in &electrons is no key"),
     ],
 )  # fmt: skip
 def test_inputs_that_are_wrong(old, new, message):

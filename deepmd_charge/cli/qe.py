@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import argparse
 import os
-from pathlib import Path
 
 from .. import predict as prediction
 from ..errors import ChargeError
@@ -14,7 +13,7 @@ from ..predict.parallel.blocks import available_cores
 from ..qe.input import PwInput, read_input
 from ..qe.place import check_place
 from ..qe.program import Program
-from ..qe.start import Started, settings_for, start
+from ..qe.start import Settings, Started, settings_for, start
 from ._flags import Subparsers, add_magnetization, add_model_argument, add_program
 from ._verbosity import add_verbosity, note
 from .qe_compare import add_compare
@@ -94,13 +93,14 @@ def run_start(args: argparse.Namespace) -> None:
         for paths, quantity in ((args.model, "total"), (args.magnetization, "magnetization"))
     )
     needed = pw, models, magnetization, program if program.is_there else None, args.force
+    settings = settings_for(pw)
+    text = pw.with_settings(settings)
+    _show(start(*needed))
     if not args.output:
-        _show(start(*needed))
-        _print_settings(pw)
+        _print_settings(pw, settings)
         return
     with replacing(args.output) as new:
-        Path(new).write_text(pw.with_settings(settings_for(pw)))
-        _show(start(*needed))
+        new.write_text(text)
     note(f"{args.output}: {os.path.basename(args.input)}, to begin with this density")
 
 
@@ -122,9 +122,9 @@ def _show(started: Started) -> None:
         note(f"{started.save}: {text}")
 
 
-def _print_settings(pw: PwInput) -> None:
+def _print_settings(pw: PwInput, settings: Settings) -> None:
     """Print the lines that an input needs."""
-    for namelist, settings in settings_for(pw).items():
+    for namelist, keys in settings.items():
         note(f"{pw.path}: put into &{namelist.upper()}:")
-        for key, value in settings.items():
+        for key, value in keys.items():
             print(f"  {key} = {value}")

@@ -19,10 +19,10 @@ from ..io import read_density
 from ..io.output import replacing
 from ..typing import PathLike
 from .input import PwInput, parse_input
-from .kept import KeptRuns, Settings
+from .kept import KeptRuns
 from .program import Program
 from .result import Result
-from .start import settings_for, start
+from .start import Settings, settings_for, start
 from .worth import ONE_STEP, Worth
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ STARTS = ("atoms", "prediction", "true")
 MIXINGS = ("plain", "local-TF")
 _DENSITIES = ("true", "prediction", "atoms")
 _NOTES = "prediction.json"
+_RESULTS: dict[str, str | None] = {"tprnfor": ".true.", "tstress": ".true."}
 _TIGHT = 1e-2  # of conv_thr: a threshold with which pw.x recognises a density that has converged
 
 
@@ -317,9 +318,6 @@ class _Comparison:
             "electrons": ONE_STEP,
         }
         return self.kept.run(f"one-step-{density}", settings, self._save(density))
-
-
-_RESULTS = {"tprnfor": ".true.", "tstress": ".true."}
 
 
 def _median(runs: Sequence[Result]) -> Scf:

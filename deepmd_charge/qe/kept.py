@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 from ..errors import ChargeError
@@ -13,10 +13,9 @@ from ..typing import PathLike
 from .input import PwInput
 from .program import Program
 from .result import Result, read_printed, read_result
+from .start import Settings
 
-__all__ = ["KeptRuns", "Settings"]
-
-Settings = Mapping[str, Mapping[str, str | None]]
+__all__ = ["KeptRuns"]
 
 PREFIX = "pwscf"
 _OUTPUT = "pw.out"
@@ -48,7 +47,7 @@ class KeptRuns:
         self.folder = Path(folder)
         self._input, self.program, self.report = input, program, report
         base = Path(input.path).resolve().parent
-        self._common = {
+        self._common: dict[str, str | None] = {
             "calculation": "'scf'", "restart_mode": None, "prefix": f"'{PREFIX}'",
             "outdir": "'.'", "wfcdir": None, "disk_io": "'low'", "max_seconds": None,
             "pseudo_dir": f"'{(base / input.pseudo_dir).resolve()}'",
@@ -63,7 +62,7 @@ class KeptRuns:
         """The input with settings, and with those that all runs have."""
         settings = {key: dict(values) for key, values in settings.items()}
         settings["control"] = {**self._common, **settings.get("control", {})}
-        electrons = {"startingpot": startingpot, "startingwfc": None}
+        electrons: dict[str, str | None] = {"startingpot": startingpot, "startingwfc": None}
         settings["electrons"] = {**electrons, **settings.get("electrons", {})}
         return self._input.with_settings(settings)
 

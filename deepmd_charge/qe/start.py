@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -39,7 +39,10 @@ if TYPE_CHECKING:
 
     from ..predict.charge_model import ChargeModel
 
-__all__ = ["SETTINGS", "Started", "predicted", "settings_for", "start"]
+__all__ = ["SETTINGS", "Settings", "Started", "predicted", "settings_for", "start"]
+
+# Of each namelist keys and values.
+Settings: TypeAlias = dict[str, dict[str, str | None]]
 
 # What serves a run that begins with a predicted density, for &ELECTRONS.
 SETTINGS = {
@@ -75,7 +78,7 @@ class Started:
     shape: Shape
     predicted: float
     electrons: float
-    settings: dict[str, dict[str, str | None]]
+    settings: Settings
     moment: float | None = None
     deviation: float | None = None
     notes: list[str] = field(default_factory=list)
@@ -86,7 +89,7 @@ class Started:
         return self.electrons / self.predicted
 
 
-def settings_for(pw: PwInput) -> dict[str, dict[str, str | None]]:
+def settings_for(pw: PwInput) -> Settings:
     """Settings of an input that is to start from the density that is there.
 
     Parameters
@@ -103,7 +106,7 @@ def settings_for(pw: PwInput) -> dict[str, dict[str, str | None]]:
         is_metal = pw.word("system", "occupations", "fixed") not in ("fixed", "from_input")
         serving = SETTINGS["metal" if is_metal else "insulator"]
         electrons.update({k: v for k, v in serving.items() if pw.get("electrons", k) is None})
-    settings = {"electrons": electrons}
+    settings: Settings = {"electrons": electrons}
     if pw.word("control", "restart_mode", "from_scratch") != "from_scratch":
         settings["control"] = {"restart_mode": "'from_scratch'"}
     return settings
@@ -244,6 +247,10 @@ def _notes(pw: PwInput, folder: Path, program: Program | None) -> list[str]:
     notes = []
     if (folder / "paw.txt").exists():
         notes.append("PAW: the occupancies (becsum) are those of free atoms, in paw.txt")
+    if pw.calculation in COMPLETE and program is not None:
+        notes.append(
+            f"the Fermi energy in {SCHEMA} is none yet: nscf computes it, bands leaves it zero"
+        )
     if pw.calculation.endswith("relax"):
         notes.append("the density is that of the first step of the relaxation")
     if program is None:

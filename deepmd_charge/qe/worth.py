@@ -25,7 +25,7 @@ _GPA = 160.2176634  # of an eV/A^3
 # out is mixed to it; the energy of the first is, therefore, that of Harris and Foulkes. Of the
 # last iteration, converged or not, pw.x keeps the density that came out: its energy, and forces
 # with the correction of first order for the potential.
-ONE_STEP = {
+ONE_STEP: dict[str, str | None] = {
     "electron_maxstep": "2", "scf_must_converge": ".false.", "adaptive_thr": None,
     "mixing_mode": "'plain'", "mixing_beta": "1.0d-8", "mixing_ndim": None, "conv_thr": "1.0d-20",
     "diago_thr_init": "1.0d-8", "diago_full_acc": ".true.",
