@@ -127,7 +127,9 @@ def _plan(args: argparse.Namespace) -> Plan:
     for name in ("empty", "repeat"):
         if getattr(args, name) < 1:
             raise ChargeError(f"--{name} {getattr(args, name)}: give a number of at least 1")
-    return Plan(tuple(dict.fromkeys(args.mixing)), args.conv_thr, args.empty, args.repeat)
+    starts = STARTS[:1] if args.one_step else STARTS
+    mixings = tuple(dict.fromkeys(args.mixing))
+    return Plan(mixings, args.conv_thr, args.empty, args.repeat, starts)
 
 
 def names_of(paths: Sequence[str]) -> dict[str, str]:
@@ -181,7 +183,7 @@ def _print(compared: Compared) -> None:
     _table(
         ["start", *mixings, "best", "", "saved", ""],
         [""] * (len(mixings) + 1) + ["iter.", "CPU s", "iter.", "CPU"],
-        [_scf_row(compared, start, mixings) for start in STARTS],
+        [_scf_row(compared, start, mixings) for start in compared.scf],
     )
 
 

@@ -52,12 +52,15 @@ class Plan:
         Empty bands at each k point that are compared, and added where a run has none.
     repeat : int
         Runs of each kind, of whose times the median counts.
+    starts : sequence of str
+        What self-consistency begins with, "atoms" first.
     """
 
     mixings: Sequence[str] = MIXINGS
     conv_thr: float = 1e-8
     n_empty: int = 4
     repeat: int = 1
+    starts: Sequence[str] = STARTS
 
 
 @dataclass(frozen=True)
@@ -146,7 +149,7 @@ class Compared:
                     for s, found in self.scf.items()},
             "prediction_cpu_seconds": self.prediction_seconds,
             "saved": {start: dict(zip(("iterations", "cpu_seconds"), self.saved(start),
-                                      strict=True)) for start in STARTS[1:]},
+                                      strict=True)) for start in self.scf if start != "atoms"},
         }  # fmt: skip
 
 
@@ -209,10 +212,10 @@ class _Comparison:
         plan = self.plan
         self._dry_run()
         seconds = self._predict()
-        scf: dict[str, dict[str, list[Result]]] = {begin: {} for begin in STARTS}
+        scf: dict[str, dict[str, list[Result]]] = {begin: {} for begin in plan.starts}
         # in turns, so that what else the machine does falls upon all alike
         for turn in range(1, plan.repeat + 1):
-            for begin in STARTS:
+            for begin in plan.starts:
                 for mixing in plan.mixings:
                     scf[begin].setdefault(mixing, []).append(self._scf(begin, mixing, turn))
         converged = scf["atoms"][plan.mixings[0]][0]
@@ -237,8 +240,10 @@ class _Comparison:
 
     def _dry_run(self) -> None:
         """Let pw.x write what it begins with: superposed atoms, and the waves it has."""
-        electrons = {"electron_maxstep": "0", "scf_must_converge": ".false."}
-        self.kept.ensure("superposition", {"electrons": electrons})
+        settings: Settings = {
+            "electrons": {"electron_maxstep": "0", "scf_must_converge": ".false."}
+        }
+        self.kept.ensure("superposition", settings)
 
     def _save(self, density: str) -> Path:
         """The prefix.save folder that holds a density."""
