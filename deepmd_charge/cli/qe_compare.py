@@ -80,6 +80,12 @@ def add_compare(parser: argparse.ArgumentParser) -> None:
         help="self-consistent runs of each kind, taking turns; the median of their times counts"
         " (default: 1)",
     )
+    parser.add_argument(
+        "--one-step",
+        action="store_true",
+        help="bring to self-consistency from atoms alone, with which one diagonalisation is"
+        " compared",
+    )
     parser.add_argument("--no-plots", action="store_true", help="draw no pictures beside the runs")
     add_program(parser)
     add_verbosity(parser)
