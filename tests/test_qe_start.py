@@ -452,12 +452,14 @@ def potential(ready):
         ({"functional": "PBE"}, {"functional": "SLA PZ NOGX NOGC"}, "is PBE, that of .* is LDA"),
         ({"functional": "SLA PW TPSS TPSS"}, {}, "meta-GGA SLA PW TPSS TPSS"),
         ({}, {"functional": "pbe"}, "is LDA, that of charge.pb is PBE"),
+        ({"valence": None}, {"valence": {"Si": 3.0}}, r"pw\.in: 8 valence el.* learnt are 6"),
         ({}, {"elements": ["C"]}, "has not seen Si, only C"),
     ],
 )
 def test_potentials_of_others(potential, options, facts, message, monkeypatch, capsys):
     potential.write_text(upf(**options))
-    monkeypatch.setattr(DensityModel, "facts", {"charge.pb": facts})
+    known = {"valence_error": dict.fromkeys(facts.get("valence", {}), 0.0), **facts}
+    monkeypatch.setattr(DensityModel, "facts", {"charge.pb": known})
     if "elements" in facts:
         monkeypatch.setattr(DensityModel, "elements", property(lambda s: ["C"], lambda s, v: None))
     assert start("--pw", "bin/pw.x") == 1

@@ -27,6 +27,7 @@ from .place import check_place, preparing
 from .program import Program
 from .support import (
     COMPLETE,
+    check_electrons,
     check_functional,
     check_quantities,
     check_supported,
@@ -172,6 +173,7 @@ def start(
         atoms = _named(atoms, labels, everyone)
         check_structure(pw.path, atoms, everyone)
         check_valences(species_of(atoms), labels, potentials, everyone)
+        check_electrons(pw.path, electrons + pw.tot_charge, atoms, models)
         values, deviation = predicted(models, atoms, shape, pw.path)
         density = Density(atoms, values, kind="qe/save", extra=extra)
         found = density.n_electrons

@@ -10,13 +10,17 @@ from typing import TYPE_CHECKING
 from ..atoms.species import element_of_label
 from ..errors import ChargeError
 from ..model.info import SAME_VALENCE
+from ..predict.electrons import electrons_in_doubt, expected_electrons
 from .input import PwInput
 from .potentials import Potential, functional_name, is_hybrid, is_meta, read_potential
 
 if TYPE_CHECKING:
+    from ase import Atoms
+
     from ..predict.charge_model import ChargeModel
 
 __all__ = [
+    "check_electrons",
     "check_functional",
     "check_quantities",
     "check_supported",
@@ -111,6 +115,35 @@ def check_functional(path: str, functional: str, models: Sequence[ChargeModel]) 
             raise ChargeError(
                 f"{path}: the functional is {name}, that of {model.path} is {learnt}: train on"
                 " densities of this functional, or take a model of it"
+            )
+
+
+def check_electrons(
+    path: str, electrons: float, atoms: Atoms, models: Sequence[ChargeModel]
+) -> None:
+    """Refuse a run whose neutral cell has other electrons than the models' valences make.
+
+    Potentials that cannot be read here are found out by this.
+
+    Parameters
+    ----------
+    path : str
+        The input, for complaints.
+    electrons : float
+        Of the neutral cell.
+    atoms : ase.Atoms
+    models : list of ChargeModel
+        Of the total density.
+    """
+    for model in models:
+        expected = expected_electrons(model.memory, atoms)
+        if expected is None:
+            continue
+        allowed = electrons_in_doubt(model.memory, atoms) + SAME_VALENCE * len(atoms)
+        if abs(expected - electrons) > allowed:
+            raise ChargeError(
+                f"{path}: {electrons:.10g} valence electrons, where those that {model.path} learnt"
+                f" are {expected:.10g}: take the potentials of the training data"
             )
 
 
