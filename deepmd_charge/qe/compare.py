@@ -263,9 +263,9 @@ class _Comparison:
         self.kept.report("prediction")
         seconds = []
         for _ in range(self.plan.repeat):
-            start = _cpu_seconds()
+            before = _cpu_seconds()
             self._write_prediction()
-            seconds.append(_cpu_seconds() - start)
+            seconds.append(_cpu_seconds() - before)
         median = statistics.median(seconds)
         with replacing(notes) as temporary:
             Path(temporary).write_text(json.dumps({"models": about, "cpu_seconds": median}))

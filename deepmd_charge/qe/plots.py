@@ -17,6 +17,8 @@ _COLOURS = {"atoms": "0.45", "prediction": "tab:red", "true": "tab:blue"}
 _NAMES = {"atoms": "from atoms", "prediction": "from the prediction", "true": "from the true one"}
 _LINES = ("-", "--", ":", "-.")
 _HALF = 0.36  # of the width of a k point that a level takes
+_WIDTH = 2.4  # of the line of a level, points
+_FEW = 60  # bands whose lines may be so thick
 
 
 def plot_bands(compared: Compared) -> Figure:
@@ -34,11 +36,12 @@ def plot_bands(compared: Compared) -> Figure:
     figure = Figure(figsize=(11.0, 5.0), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1.0, 1.2))
     zero = _zero(exact)
-    _levels(left, exact, zero, "true density", "0.6", 2.4)
-    _levels(left, predicted, zero, "prediction", "tab:red", 0.9)
-    left.set(xlabel="k point", ylabel=_energy(exact), title="bands")
+    width = min(_WIDTH, _WIDTH * _FEW / exact.eigenvalues.shape[2])
+    _levels(left, exact, zero, "true density", "0.6", width)
+    _levels(left, predicted, zero, "prediction", "tab:red", 0.35 * width)
+    left.set(xlabel="k point", ylabel=_energy(exact))
     left.set_xticks(_ticks(exact.eigenvalues.shape[1]))
-    left.legend(loc="best", fontsize="small")
+    left.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, fontsize="small")
     errors = 1000.0 * (predicted.eigenvalues - exact.eigenvalues)
     for chosen, colour, name in (
         (exact.occupied, "tab:red", "occupied"),
@@ -48,10 +51,8 @@ def plot_bands(compared: Compared) -> Figure:
             energies = exact.eigenvalues[chosen] - zero
             right.plot(energies, errors[chosen], ".", color=colour, markersize=4, label=name)
     right.axhline(0.0, color="0.6", linewidth=0.8, zorder=0)
-    right.set(
-        xlabel=_energy(exact), ylabel="prediction \N{MINUS SIGN} true (meV)", title="differences"
-    )
-    right.legend(loc="best", fontsize="small")
+    right.set(xlabel=_energy(exact), ylabel="prediction \N{MINUS SIGN} true (meV)")
+    right.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, fontsize="small")
     figure.suptitle(_heading(compared))
     return figure
 
