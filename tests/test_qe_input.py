@@ -6,7 +6,7 @@ import stat
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from quantum_espresso import POTENTIALS, PW
 
@@ -227,6 +227,24 @@ def test_other_cards_that_are_wrong():
         _ = parse_input(text_of("ibrav=1").replace("ecutwfc=3.d0", ""), "pw.in").ecutrho
     with pytest.raises(ChargeError, match=r"no-such\.in"):
         read_input("no-such.in")
+
+
+@settings(max_examples=400)
+@given(st.integers(0, 10**6), st.text("/&!'\"=(),\t\n 1.dex-*\0", max_size=4), st.integers(0, 3))
+def test_damaged_inputs(place, text, lost):
+    """Whatever the letters: another input, or one line that says what is wrong."""
+    whole = text_of("ibrav=0, starting_magnetization(1)=.5", cell=f"CELL_PARAMETERS bohr\n{ROWS}")
+    place %= len(whole)
+    message = "pw.in: "
+    try:
+        pw = parse_input(whole[:place] + text + whole[place + lost :], "pw.in")
+        for name in ("save", "pseudo_dir", "potentials", "ecutrho", "nr", "n_spin", "gamma_only"):
+            getattr(pw, name)
+        assert len(pw.atoms) and pw.alat > 0
+        pw.with_settings({"system": {"nat": "2", "nbnd": None}, "control": {"prefix": None}})
+    except ChargeError as error:
+        message = str(error)
+    assert message.startswith("pw.in: ") and "\n" not in message
 
 
 # settings

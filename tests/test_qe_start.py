@@ -9,6 +9,8 @@ import gzip
 import os
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -478,6 +480,18 @@ def test_potentials_that_fit(potential, functional, monkeypatch):
     assert start("--pw", "bin/pw.x") == 0
 
 
+def test_functional_of_the_input(potential, monkeypatch, capsys):
+    """It goes before that of the potentials, as in pw.x."""
+    text = Path("pw.in").read_text().replace("ecutwfc", "input_dft = 'PZ', ecutwfc")
+    Path("pw.in").write_text(text)
+    potential.write_text(upf(functional="SLA PW TPSS TPSS"))
+    monkeypatch.setattr(DensityModel, "facts", {"charge.pb": {"functional": "lda"}})
+    assert start("--pw", "bin/pw.x") == 0
+    monkeypatch.setattr(DensityModel, "facts", {"charge.pb": {"functional": "PBE"}})
+    assert start("--pw", "bin/pw.x", "--force") == 1
+    assert "pw.in: the functional is LDA, that of charge.pb is PBE" in capsys.readouterr().err
+
+
 def change_xml(change):
     """Let what stands for pw.x write another XML file."""
     path = Path("bin/pw.x")
@@ -567,3 +581,33 @@ def test_inputs_of_the_tests_are_understood(name):
     np.testing.assert_allclose(pw.atoms.cell.array, cell, atol=1e-9)
     np.testing.assert_allclose(pw.atoms.get_scaled_positions(wrap=False), positions, atol=1e-9)
     assert list(pw.potentials.values()) == [potential]
+
+
+# documentation and example
+
+
+def test_the_python_of_the_page_runs(ready, monkeypatch, capsys):
+    monkeypatch.setenv("PATH", f"{ready}/bin:{os.environ['PATH']}")
+    monkeypatch.setattr("deepmd_charge.ChargeModel", DensityModel, raising=False)
+    page = Path(__file__).parents[1] / "docs" / "quantum-espresso.md"
+    (block,) = re.findall(r"```python\n(.*?)```", page.read_text(), re.S)
+    exec(compile(block, str(page), "exec"), {})
+    assert capsys.readouterr().out.startswith("1.0")
+    assert (ready / "si.save" / DAT).exists()
+
+
+@needs_pw
+@pytest.mark.slow
+@pytest.mark.training
+def test_example(tmp_path):
+    """Its short form: fewer iterations to the same energy."""
+    script = Path(__file__).parents[1] / "examples" / "quantum_espresso" / "run.sh"
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    done = subprocess.run(
+        [str(script), "--quick", "demo"], cwd=tmp_path, capture_output=True, text=True,
+        env={**os.environ, "PATH": path, "ESPRESSO_PSEUDO": str(POTENTIALS)},
+    )  # fmt: skip
+    assert not done.returncode, done.stdout + done.stderr
+    found = re.findall(r"^from .*: +(\d+), energy (\S+) Ry", done.stdout, re.M)
+    (from_atoms, energy), (from_prediction, same) = ((int(n), float(e)) for n, e in found)
+    assert from_prediction < from_atoms and same == pytest.approx(energy, abs=1e-6)

@@ -54,13 +54,23 @@ def dry_run(pw: PwInput, program: Program, outdir: Path, output: PathLike) -> Ru
     ChargeError
         If pw.x fails, or understands the structure otherwise than this package does.
     """
-    printed = program.run(_input_of(pw, outdir), outdir, output)
-    for file in (printed, printed.with_name(f"{printed.name}.in")):
-        file.unlink()
+    try:
+        program.run(_input_of(pw, outdir), outdir, output)
+    except ChargeError:
+        raise
+    except BaseException:
+        _remove_log(Path(output))
+        raise
+    _remove_log(Path(output))
     run = read_run(str(outdir / f"{pw.prefix}.save" / SCHEMA))
     if pw.cards["ATOMIC_POSITIONS"].unit() != "crystal_sg":
         check_same_structure(pw, run)
     return run
+
+
+def _remove_log(output: Path) -> None:
+    for file in (output, output.with_name(f"{output.name}.in")):
+        file.unlink(missing_ok=True)
 
 
 def _input_of(pw: PwInput, outdir: Path) -> str:

@@ -22,8 +22,7 @@ _TOKEN = re.compile(
     r"""(?P<string>'(?:[^']|'')*'|"(?:[^"]|"")*")
     | (?P<comment>![^\n]*)
     | (?P<end>/|&end\b)
-    | (?P<key>[A-Za-z_]\w*\s*(?:%\s*\w+\s*)?(?:\([\s\d,:]*\)\s*)?(?==))
-    | (?P<equals>=)
+    | (?P<key>[A-Za-z_]\w*\s*(?:%\s*\w+\s*)?(?:\([\s\d,:]*\)\s*)?=)
     | (?P<space>[\s,;]+)
     | (?P<word>[^\s,;=!/'"]+)
     """,
@@ -35,10 +34,11 @@ _REPEATED = re.compile(r"(\d+)\*(.+)")
 
 @dataclass(frozen=True)
 class _Entry:
-    """A key as it was written, its values, and where these stand in the text."""
+    """A key without blanks, its values, and where it and these stand in the text."""
 
     key: str
     values: tuple[Value, ...]
+    place: int
     start: int
     end: int
 
@@ -106,12 +106,12 @@ def find_namelists(text: str, path: str) -> dict[str, Namelist]:
 
 def _parse(text: str, path: str, name: str, place: int) -> Namelist:
     entries: list[_Entry] = []
-    key, start, end = "", 0, 0
+    key, key_place, start, end = "", 0, 0, 0
     values: list[Value] = []
 
     def close() -> None:
         if key:
-            entries.append(_Entry(key, tuple(values), start, end))
+            entries.append(_Entry(key, tuple(values), key_place, start, end))
 
     while token := _TOKEN.match(text, place):
         kind, place = token.lastgroup, token.end()
@@ -120,9 +120,8 @@ def _parse(text: str, path: str, name: str, place: int) -> Namelist:
             return Namelist(name, tuple(entries), token.start())
         if kind == "key":
             close()
-            key, values = re.sub(r"\s", "", token[0]).lower(), []
-        elif kind == "equals":
-            start = end = place
+            key, values = re.sub(r"[\s=]", "", token[0]).lower(), []
+            key_place, start, end = token.start(), place, place
         elif kind in ("string", "word"):
             if not key:
                 raise ChargeError(
@@ -228,10 +227,8 @@ def changed(text: str, path: str, settings: Mapping[str, Mapping[str, str | None
 
 def _removal(text: str, entry: _Entry) -> tuple[int, int, str]:
     """What takes an entry away, with the comma that follows it."""
-    start = text.rindex("=", 0, entry.start)
-    start = re.search(r"\w+\s*(\([^()]*\)\s*)?\Z", text[:start]).start()  # type: ignore[union-attr]
     comma = re.compile(r"[ \t]*,?").match(text, entry.end)
-    return start, comma.end() if comma else entry.end, ""
+    return entry.place, comma.end() if comma else entry.end, ""
 
 
 def _insertion(text: str, end: int, lines: str) -> tuple[int, int, str]:

@@ -155,8 +155,11 @@ def start(
     check_quantities(magnetization, "magnetization")
     everyone = [*models, *magnetization]
     potentials = read_potentials(pw)
-    for potential in potentials.values():
-        check_functional(potential.path, potential.functional, everyone)
+    if functional := pw.word("system", "input_dft"):
+        check_functional(pw.path, functional, everyone)
+    else:
+        for potential in potentials.values():
+            check_functional(potential.path, potential.functional, everyone)
     if program is None:
         electrons = electrons_of(pw, potentials)
     output = os.path.join(pw.outdir, f"{pw.prefix}.start.out")

@@ -61,7 +61,6 @@ def check_supported(pw: PwInput, has_magnetization: bool) -> None:
         raise ChargeError(
             f"{pw.path}: DFT+U begins with occupation matrices, too (occup.txt): {_DENSITY}"
         )
-    check_functional(pw.path, pw.word("system", "input_dft"), ())
     if pw.n_spin == 2 and not has_magnetization:
         raise ChargeError(
             f"{pw.path}: nspin = 2 needs the magnetisation, too, of a second model"
