@@ -362,6 +362,10 @@ def test_what_is_there_is_not_run_again(work, capsys):
     assert [x for x in capsys.readouterr().out.splitlines() if x.endswith("...")] == [
         "pw: prediction-plain-1 ..."
     ]
+    assert compare("--mixing", "plain:0.5", "--one-step", "--no-plots") == 0
+    made = [x for x in capsys.readouterr().out.splitlines() if x.endswith("...")]
+    assert made == ["pw: atoms-plain-0.5-1 ..."]  # its density is as good a true one
+    assert list(json.loads((work / "out" / "compare.json").read_text())[0]["scf"]) == ["atoms"]
     assert compare("--mixing", "plain", repeat="2") == 0
     assert [x for x in capsys.readouterr().out.splitlines() if x.endswith("...")] == [
         f"pw: {start}-plain-2 ..." for start in ("atoms", "prediction", "true")

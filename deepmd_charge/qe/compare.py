@@ -247,7 +247,7 @@ class _Comparison:
 
     def _save(self, density: str) -> Path:
         """The prefix.save folder that holds a density."""
-        names = {"atoms": "superposition", "true": f"atoms-{self.plan.mixings[0]}-1"}
+        names = {"atoms": "superposition", "true": _name("atoms", self.plan.mixings[0], 1)}
         return self.kept.save(names.get(density, "prediction"))
 
     def _predict(self) -> float:
@@ -303,7 +303,7 @@ class _Comparison:
         electrons |= {"mixing_mode": f"'{mode}'", "conv_thr": f"{self.plan.conv_thr:.2e}"}
         if beta:
             electrons["mixing_beta"] = beta
-        name = f"{begin}-{mixing.replace(':', '-')}-{turn}"
+        name = _name(begin, mixing, turn)
         settings: Settings = {"control": _RESULTS, "electrons": electrons}
         result = self.kept.run(name, settings, None if begin == "atoms" else self._save(begin))
         if result.printed.accuracies[-1] > self.plan.conv_thr:
@@ -323,6 +323,11 @@ class _Comparison:
             "electrons": ONE_STEP,
         }
         return self.kept.run(f"one-step-{density}", settings, self._save(density))
+
+
+def _name(begin: str, mixing: str, turn: int) -> str:
+    """The folder of a self-consistent run."""
+    return f"{begin}-{mixing.replace(':', '-')}-{turn}"
 
 
 def _median(runs: Sequence[Result]) -> Scf:
