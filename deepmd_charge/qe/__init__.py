@@ -3,6 +3,5 @@
 
 from .input import PwInput, read_input
 from .program import Program
-from .start import Started, start
 
-__all__ = ["Program", "PwInput", "Started", "read_input", "start"]
+__all__ = ["Program", "PwInput", "read_input"]

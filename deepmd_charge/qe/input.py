@@ -4,9 +4,6 @@
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,44 +14,17 @@ from ..atoms.species import ARRAY, element_of_label, types_of_labels
 from ..errors import ChargeError
 from ..typing import Floats, PathLike
 from ..units import BOHR
+from .cards import InputText, find_cards
 from .expressions import evaluate
 from .lattices import celldm_of, lattice
-from .namelists import Namelist, Value, changed, find_namelists, line_of
+from .namelists import find_namelists
 
 if TYPE_CHECKING:
     from ase import Atoms
 
 __all__ = ["PwInput", "parse_input", "read_input"]
 
-CARDS = (
-    "ATOMIC_SPECIES", "ATOMIC_POSITIONS", "K_POINTS", "ADDITIONAL_K_POINTS", "CELL_PARAMETERS",
-    "CONSTRAINTS", "OCCUPATIONS", "ATOMIC_VELOCITIES", "ATOMIC_FORCES", "SOLVENTS", "HUBBARD",
-)  # fmt: skip
-_UNITS = ("CRYSTAL_SG", "CRYSTAL", "BOHR", "ANGSTROM", "ALAT")  # in the order of pw.x's search
 _LENGTHS, _COSINES = ("a", "b", "c"), ("cosab", "cosac", "cosbc")
-
-
-@dataclass(frozen=True)
-class Card:
-    """A card of an input.
-
-    Attributes
-    ----------
-    header : str
-        Its first line, in capitals.
-    line : int
-        Number of that line in the text.
-    rows : list of tuple
-        Numbers of the lines that follow, and their words.
-    """
-
-    header: str
-    line: int
-    rows: list[tuple[int, list[str]]]
-
-    def unit(self) -> str:
-        """The unit that its first line names, in small letters; "none" where it names none."""
-        return next((unit.lower() for unit in _UNITS if unit in self.header), "none")
 
 
 def read_input(path: PathLike) -> PwInput:
@@ -81,111 +51,18 @@ def read_input(path: PathLike) -> PwInput:
 
 
 def parse_input(text: str, path: str) -> PwInput:
-    """Make the input of its text; see :func:`read_input`."""
+    """Make the input of its text; see ``read_input``."""
     text = text.replace("\r\n", "\n")
     namelists = find_namelists(text, path)
     missing = [f"&{name.upper()}" for name in ("control", "system") if name not in namelists]
     if missing:
         raise ChargeError(f"{path}: there is no {missing[0]}: give an input of pw.x")
     last = max(namelists.values(), key=lambda namelist: namelist.end)
-    return PwInput(path, text, namelists, _find_cards(text, last.end))
+    return PwInput(path, text, namelists, find_cards(text, last.end))
 
 
-def _find_cards(text: str, start: int) -> dict[str, Card]:
-    cards: dict[str, Card] = {}
-    rows: list[tuple[int, list[str]]] = []
-    for number, line in enumerate(text[start:].split("\n")[1:], line_of(text, start) + 1):
-        content = line.partition("!")[0].replace("\t", " ")
-        if not content.strip() or line.startswith("#"):
-            continue
-        name = re.split(r"[\s({]", content.strip().upper(), maxsplit=1)[0]
-        if name in CARDS:
-            rows = []
-            cards.setdefault(name, Card(line.upper(), number, rows))
-        else:
-            rows.append((number, content.split()))
-    return cards
-
-
-@dataclass(frozen=True)
-class PwInput:
-    """An input of pw.x.
-
-    Attributes
-    ----------
-    path : str
-        Its file.
-    text : str
-    namelists : dict of str to Namelist
-        By their names in small letters.
-    cards : dict of str to Card
-        By their names in capitals.
-    """
-
-    path: str
-    text: str
-    namelists: dict[str, Namelist]
-    cards: dict[str, Card]
-
-    def with_settings(self, settings: Mapping[str, Mapping[str, str | None]]) -> str:
-        """The text with other settings, its comments and layout as they are.
-
-        Parameters
-        ----------
-        settings : dict of dict
-            Such as ``{"electrons": {"startingpot": "'file'"}}``; None takes a key away.
-
-        Returns
-        -------
-        str
-
-        Raises
-        ------
-        ChargeError
-            If there is no such namelist.
-        """
-        return changed(self.text, self.path, settings)
-
-    def get(self, namelist: str, key: str) -> Value | None:
-        """The value of a key, None where the input does not say it."""
-        found = self.namelists.get(namelist)
-        entry = found.find(key) if found else None
-        return entry.values[0] if entry and entry.values else None
-
-    def word(self, namelist: str, key: str, default: str = "") -> str:
-        """The text of a key, without blanks around it."""
-        value = self.get(namelist, key)
-        if value is None:
-            return default
-        if not isinstance(value, str):
-            raise self._wrong(namelist, key, value, "a text in quotes")
-        return value.strip()
-
-    def number(self, namelist: str, key: str, default: float = 0.0) -> float:
-        """The number of a key."""
-        value = self.get(namelist, key)
-        if value is None:
-            return default
-        if isinstance(value, (str, bool)):
-            raise self._wrong(namelist, key, value, "a number")
-        return float(value)
-
-    def integer(self, namelist: str, key: str, default: int = 0) -> int:
-        """The whole number of a key."""
-        number = self.number(namelist, key, default)
-        if number != int(number):
-            raise self._wrong(namelist, key, number, "a whole number")
-        return int(number)
-
-    def flag(self, namelist: str, key: str) -> bool:
-        """Whether a key is .true."""
-        value = self.get(namelist, key)
-        if value is not None and not isinstance(value, bool):
-            raise self._wrong(namelist, key, value, ".true. or .false.")
-        return bool(value)
-
-    def _wrong(self, namelist: str, key: str, value: Value, due: str) -> ChargeError:
-        return ChargeError(f"{self.path}: {key} = {value!r} in &{namelist.upper()}: give {due}")
+class PwInput(InputText):
+    """An input of pw.x, and what it says of the run; see :class:`.InputText`."""
 
     # the run
 
@@ -256,7 +133,7 @@ class PwInput:
     def potentials(self) -> dict[str, str]:
         """Files of the potentials by the labels of the atoms, a dict."""
         n_types = self.integer("system", "ntyp")
-        rows = self._rows("ATOMIC_SPECIES", n_types, 3)
+        rows = self.rows("ATOMIC_SPECIES", n_types, 3)
         return {words[0]: words[2] for _, words in rows}
 
     # the structure
@@ -264,7 +141,7 @@ class PwInput:
     @property
     def labels(self) -> list[str]:
         """Labels of the atoms, as they stand in ATOMIC_POSITIONS."""
-        return [words[0] for _, words in self._rows("ATOMIC_POSITIONS", self._n_atoms, 4)]
+        return [words[0] for _, words in self.rows("ATOMIC_POSITIONS", self._n_atoms, 4)]
 
     @cached_property
     def cell(self) -> Floats:
@@ -293,14 +170,14 @@ class PwInput:
         """
         from ase import Atoms
 
-        card = self._card("ATOMIC_POSITIONS")
+        card = self.card("ATOMIC_POSITIONS")
         if card.unit() == "crystal_sg":
             raise ChargeError(
                 f"{self.path}: positions of a space group (crystal_sg) are completed by pw.x alone:"
                 " give the command of pw.x, or all positions (crystal)"
             )
         cell = self.cell
-        rows = self._rows("ATOMIC_POSITIONS", self._n_atoms, 4)
+        rows = self.rows("ATOMIC_POSITIONS", self._n_atoms, 4)
         labels = [words[0] for _, words in rows]
         symbols = self._elements(labels)
         places = np.array([self._position(line, words) for line, words in rows]).reshape(-1, 3)
@@ -343,8 +220,8 @@ class PwInput:
         celldm = self._celldm(self.integer("system", "ibrav"))
         if self.integer("system", "ibrav"):
             return lattice(self.integer("system", "ibrav"), celldm), celldm[0]
-        card = self._card("CELL_PARAMETERS")
-        rows = self._rows("CELL_PARAMETERS", 3, 3)
+        card = self.card("CELL_PARAMETERS")
+        rows = self.rows("CELL_PARAMETERS", 3, 3)
         try:
             vectors = np.array([[evaluate(word) for word in words[:3]] for _, words in rows])
         except ValueError as error:
@@ -380,24 +257,3 @@ class PwInput:
                 f"{self.path}: celldm in &SYSTEM: give numbers, celldm(1) to celldm(6)"
             )
         return [float(given.get(k, 0.0)) for k in range(1, 7)]
-
-    def _card(self, name: str) -> Card:
-        if name not in self.cards:
-            raise ChargeError(f"{self.path}: there is no card {name}: add it")
-        return self.cards[name]
-
-    def _rows(self, name: str, count: int, n_words: int) -> list[tuple[int, list[str]]]:
-        """The first so many lines of a card."""
-        rows = self._card(name).rows[:count]
-        if count < 1 or len(rows) < count:
-            raise ChargeError(
-                f"{self.path}: {name} has {len(rows)} lines, where {count} are due: correct them,"
-                " or nat and ntyp in &SYSTEM"
-            )
-        for line, words in rows:
-            if len(words) < n_words:
-                raise ChargeError(
-                    f"{self.path}: line {line}: {name} needs {n_words} words here, not"
-                    f" {' '.join(words)[:60]!r}"
-                )
-        return rows
