@@ -284,7 +284,8 @@ def test_the_true_density_is_worth_all_of_it(work, name, capsys):
         assert scf["prediction"]["iterations"] < scf["atoms"]["iterations"]
         assert scf["true"]["iterations"] <= 6
         for each in scf.values():
-            assert len(each["accuracies"]) == each["iterations"]
+            assert len(each["accuracies"]) == len(each["energies"]) == each["iterations"]
+            assert each["energies"][-1] == 0.0
             assert each["accuracies"][-1] < 1e-8
     assert found["saved"]["true"]["iterations"] > 0.3
     for picture in ("bands.png", "iterations.png"):

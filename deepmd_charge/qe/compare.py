@@ -76,12 +76,15 @@ class Scf:
         CPU seconds of each run.
     accuracies : list of float
         Estimated scf accuracy after each iteration, Ry.
+    energies : list of float
+        After each iteration, meV/atom above the last one.
     """
 
     iterations: int
     cpu_seconds: float
     runs: list[float]
     accuracies: list[float]
+    energies: list[float]
 
 
 @dataclass(frozen=True)
@@ -333,7 +336,10 @@ def _name(begin: str, mixing: str, turn: int) -> str:
 def _median(runs: Sequence[Result]) -> Scf:
     seconds = [run.printed.cpu_seconds for run in runs]
     first = runs[0].printed
-    return Scf(first.iterations, statistics.median(seconds), seconds, first.accuracies)
+    unit = 1000.0 / runs[0].n_atoms
+    energies = [unit * (energy - first.energies[-1]) for energy in first.energies]
+    median = statistics.median(seconds)
+    return Scf(first.iterations, median, seconds, first.accuracies, energies)
 
 
 def _digest(path: str) -> str:
