@@ -45,6 +45,10 @@ MORE_RUNS = {
                       "noncolin = .true., starting_magnetization(1) = 0.5, angle1(1) = 40", K),
 }  # fmt: skip
 
+# Runs of which what they find and print is kept, too, and what they have besides.
+PRINTED = {"si": ("ecutwfc = 5", "ecutwfc = 5, nbnd = 7"), "al": ("", ""), "fe": ("", "")}
+EVERYTHING = "calculation = 'scf', tprnfor = .true., tstress = .true., verbosity = 'high'"
+
 
 def run(folder, name, electrons="conv_thr = 1d-8", control="calculation = 'scf'"):
     """Run pw.x in a folder, and return what it prints; its files are in FOLDER/NAME.save."""
@@ -123,6 +127,15 @@ def main():
             for file in ("charge-density.dat", "data-file-schema.xml"):
                 pack(folder / f"{name}.save" / file, target / f"{file}.gz")
             pack(folder / "plot", DATA / f"{name}.plot.gz")
+    for name, change in PRINTED.items():
+        with tempfile.TemporaryDirectory() as folder:
+            folder = Path(folder)
+            text = input_text(name, control=EVERYTHING).replace(*change)
+            (folder / "pw.out").write_text(run_pw(folder, text))
+            target = DATA / f"{name}.result"
+            target.mkdir(parents=True, exist_ok=True)
+            for file in (folder / "pw.out", folder / f"{name}.save" / "data-file-schema.xml"):
+                pack(file, target / f"{file.name}.gz")
 
 
 def pack(source, target):

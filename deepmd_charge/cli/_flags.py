@@ -215,3 +215,23 @@ def choose_grid(
             "the number of grid points is not known; give --grid, --like or --spacing"
         )
     return Grid.spaced(atoms, spacing, origin)
+
+
+def add_magnetization(parser: argparse.ArgumentParser) -> None:
+    """Declare ``--magnetization``."""
+    parser.add_argument(
+        "--magnetization",
+        nargs="+",
+        default=[],
+        metavar="MODEL",
+        help="frozen model of the magnetisation, or several, for a run with nspin = 2",
+    )
+
+
+def add_program(parser: argparse.ArgumentParser) -> None:
+    """Declare ``--pw``."""
+    parser.add_argument(
+        "--pw",
+        metavar="COMMAND",
+        help="pw.x, or a command that runs it (default: the pw.x that is found)",
+    )

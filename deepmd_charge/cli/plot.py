@@ -68,7 +68,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Carry out ``deepmd-charge plot``."""
-    with _matplotlib():
+    with without_backend():
         from ..grid import plots
 
     check_output(args.output)
@@ -93,7 +93,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 @contextmanager
-def _matplotlib() -> Iterator[None]:
+def without_backend() -> Iterator[None]:
     """Load matplotlib whatever backend the environment names, and without complaints.
 
     No backend draws here, but matplotlib does not even load with one that is not installed,

@@ -14,8 +14,9 @@ from ..qe.input import PwInput, read_input
 from ..qe.place import check_place
 from ..qe.program import Program
 from ..qe.start import Settings, Started, settings_for, start
-from ._flags import Subparsers, add_model_argument
+from ._flags import Subparsers, add_magnetization, add_model_argument, add_program
 from ._verbosity import add_verbosity, note
+from .qe_compare import add_compare
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -24,11 +25,12 @@ def add_parser(subparsers: Subparsers) -> None:
         "qe",
         help="start runs of Quantum ESPRESSO from predicted densities",
         description="`start` predicts the density of an input of pw.x and puts it where the run"
-        " will look for it.",
+        " will look for it; `compare` tells what predicted densities are worth in such runs.",
     )
     add_verbosity(parser)
     parts = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_start(parts.add_parser("start", help="begin a run of pw.x with a predicted density"))
+    add_compare(parts.add_parser("compare", help="tell what predicted densities are worth in pw.x"))
 
 
 def _add_start(parser: argparse.ArgumentParser) -> None:
@@ -42,13 +44,7 @@ def _add_start(parser: argparse.ArgumentParser) -> None:
         parser, nargs="+", help="frozen model of the density (charge.pb), or several"
     )
     add_input(parser)
-    parser.add_argument(
-        "--magnetization",
-        nargs="+",
-        default=[],
-        metavar="MODEL",
-        help="frozen model of the magnetisation, or several, for a run with nspin = 2",
-    )
+    add_magnetization(parser)
     parser.add_argument(
         "-o",
         "--output",
@@ -76,15 +72,6 @@ def add_input(parser: argparse.ArgumentParser) -> None:
         required=True,
         metavar="FILE",
         help="input of pw.x: scf, nscf, bands, relax or vc-relax",
-    )
-
-
-def add_program(parser: argparse.ArgumentParser) -> None:
-    """Declare ``--pw``."""
-    parser.add_argument(
-        "--pw",
-        metavar="COMMAND",
-        help="pw.x, or a command that runs it (default: the pw.x that is found)",
     )
 
 

@@ -48,7 +48,9 @@ from .verdict.declared import UNDECLARED, Declared
 if TYPE_CHECKING:
     from ase import Atoms
 
-__all__ = ["SCHEMA", "Cutoff", "Run", "check", "output_file", "read", "read_run", "write"]
+__all__ = [
+    "SCHEMA", "Cutoff", "Run", "check", "find_schema", "output_file", "read", "read_run", "write",
+]  # fmt: skip
 
 _PP = "write it on a grid by pp.x (plot_num = 0, output_format = 6 for a cube)"
 _LOST = 1e-5  # e/A^3, root mean square of what a file leaves out
