@@ -2,8 +2,11 @@
 """The compiled engine of se_cluster against its equations, and against itself."""
 
 import gc
+import gzip
+import warnings
 import weakref
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +15,7 @@ from ase.build import bulk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from deepmd_charge import ChargeModel
 from deepmd_charge.atoms.images import Images
 from deepmd_charge.engine import se_cluster
 from deepmd_charge.engine.compiler import Machine, Program
@@ -452,3 +456,21 @@ def test_functions_are_exact_to_the_last_digits(name, precision):
     expected = getattr(np, name)(x.astype(np.longdouble))
     scale = np.abs(expected) if name == "log1p" else 1.0
     assert np.all(np.abs(found - expected) <= 2 * np.finfo(precision).eps * scale)
+
+
+# models made before
+
+
+def test_a_model_of_a_former_version_is_compiled(tmp_path):
+    """Without keys that have come since: the densities and charges that version gave."""
+    data = Path(__file__).parent / "data" / "frozen"
+    path = tmp_path / "charge.pb"
+    path.write_bytes(gzip.decompress((data / "cluster.pb.gz").read_bytes()))
+    before = np.load(data / "cluster.npz")
+    atoms = Atoms(before["symbols"], before["positions"], cell=before["cell"], pbc=True)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*graph is used")
+        model = ChargeModel(path)
+        found = model.predict_points(atoms, before["points"])
+    assert_equal(found, before["density"], "float32")
+    assert model.atomic_charges(atoms) == pytest.approx(before["charges"], abs=1e-6)

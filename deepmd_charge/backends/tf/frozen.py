@@ -41,7 +41,7 @@ _NOTHING = memoryview(b"")
 _GRAPH_OF_META = 2
 # Keys that change a training and no model: former versions may not have them. What has no
 # default is not in the arguments where it is not given.
-_TRAINING_KEYS = {"trainable", "seed", "refit", "relative"}
+_TRAINING_KEYS = {"trainable", "seed", "refit", "held_out", "relative"}
 # What comes of reading another file.
 _DAMAGED = (ValueError, KeyError, TypeError, OverflowError)
 
