@@ -291,8 +291,9 @@ def test_settings(ready, capsys):
     assert start("--pw", "bin/pw.x") == 0
     said = capsys.readouterr().out
     assert said.endswith(
-        "put into &ELECTRONS:\n  startingpot = 'file'\n  mixing_mode = 'plain'\n"
-        "  mixing_beta = 0.7\n  diago_thr_init = 1.0d-6\n"
+        "put into &ELECTRONS:\n  startingpot = 'file'\n  diago_thr_init = 1.0d-6\n"
+        "  diago_david_ndim = 4\n  mixing_mode = 'plain'\n"
+        "  mixing_beta = 0.7\n"
     )
     assert start("--pw", "bin/pw.x", "--force", "-q") == 0
     assert capsys.readouterr().out.startswith("  startingpot = 'file'\n")
@@ -303,9 +304,9 @@ def test_settings(ready, capsys):
     assert "first step of the relaxation" in capsys.readouterr().out
     new = parse_input((ready / "new.in").read_text(), "new.in")
     values = [new.get("electrons", key) for key in ("startingpot", "mixing_beta", "mixing_mode")]
-    assert values == ["file", 0.2, "local-TF"]
+    assert values == ["file", 0.2, "TF"]
     assert new.get("control", "restart_mode") == "from_scratch"
-    assert SETTINGS["metal"]["mixing_mode"] == "'local-TF'"
+    assert SETTINGS["metal"]["mixing_mode"] == "'TF'"
 
 
 def test_place(ready, monkeypatch, capsys):

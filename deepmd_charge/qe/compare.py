@@ -304,6 +304,7 @@ class _Comparison:
             # else states that are not converged would make another density of it
             electrons["diago_thr_init"] = f"{_TIGHT * self.plan.conv_thr:.1e}"
         electrons |= {"mixing_mode": f"'{mode}'", "conv_thr": f"{self.plan.conv_thr:.2e}"}
+        electrons.pop("mixing_beta", None)  # as from atoms: that of the input
         if beta:
             electrons["mixing_beta"] = beta
         name = _name(begin, mixing, turn)

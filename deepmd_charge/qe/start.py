@@ -45,10 +45,12 @@ __all__ = ["SETTINGS", "Settings", "Started", "predicted", "settings_for", "star
 # Of each namelist keys and values.
 Settings: TypeAlias = dict[str, dict[str, str | None]]
 
-# What serves a run that begins with a predicted density, for &ELECTRONS.
+# What serves a run that begins with a predicted density, for &ELECTRONS: tables of iterations in
+# benchmarks/README.md.
 SETTINGS = {
-    "insulator": {"mixing_mode": "'plain'", "mixing_beta": "0.7", "diago_thr_init": "1.0d-6"},
-    "metal": {"mixing_mode": "'local-TF'", "mixing_beta": "0.7", "diago_thr_init": "1.0d-6"},
+    "any": {"diago_thr_init": "1.0d-6", "diago_david_ndim": "4"},
+    "metal": {"mixing_mode": "'TF'", "mixing_beta": "0.7"},
+    "insulator": {"mixing_mode": "'plain'", "mixing_beta": "0.7"},
 }
 _FAR = 0.01  # share of the electrons by which no good prediction misses
 
@@ -105,7 +107,7 @@ def settings_for(pw: PwInput) -> Settings:
     electrons: dict[str, str | None] = {"startingpot": "'file'"}
     if pw.calculation not in COMPLETE:
         is_metal = pw.word("system", "occupations", "fixed") not in ("fixed", "from_input")
-        serving = SETTINGS["metal" if is_metal else "insulator"]
+        serving = SETTINGS["any"] | SETTINGS["metal" if is_metal else "insulator"]
         electrons.update({k: v for k, v in serving.items() if pw.get("electrons", k) is None})
     settings: Settings = {"electrons": electrons}
     if pw.word("control", "restart_mode", "from_scratch") != "from_scratch":
