@@ -300,7 +300,7 @@ def test_a_model_remembers_the_functional_of_its_data(data):
         check_functional("pw.in", "PBE", [learnt])
     told = configuration(1)
     told["model"]["info"] = {"functional": "PBE"}
-    with pytest.raises(ChargeError, match="model/info: functional PBE, but the .* are of LDA"):
+    with pytest.raises(ChargeError, match=r"model/info: functional PBE, but the .* are of LDA"):
         Model(**normalize(told)["model"])._learn_of([str(data / "train")])
 
 
