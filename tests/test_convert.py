@@ -7,11 +7,13 @@ import time
 import dpdata
 import numpy as np
 import pytest
+from quantum_espresso import DATA
 from test_dpdata import assert_true_to, make
 
-from deepmd_charge import ChargeError, read_density
+from deepmd_charge import ChargeError, read_density, write_density
 from deepmd_charge.cli.main import main
 from deepmd_charge.data import systems
+from deepmd_charge.data.dataset import dataset_info
 
 
 def load(folder):
@@ -44,6 +46,25 @@ def test_one_composition(tmp_path, capsys):
         "dp",
         "same",
     ]
+
+
+def test_the_functional_goes_along(tmp_path):
+    """Of Quantum ESPRESSO's own densities; others of their composition do not tell."""
+    save = DATA / "si.save"
+    write_density(tmp_path / "CHGCAR", read_density(save))
+    options = "--points", 20, "--points-per-frame", 10, "-o"
+    assert convert(save, *options, tmp_path / "qe") == 0
+    stored = np.load(tmp_path / "qe/set.000/functional.npy").ravel()
+    assert stored.tolist() == [b"PZ", b"PZ"]
+    assert dataset_info([str(tmp_path / "qe")])["functional"] == "LDA"
+    assert convert(tmp_path / "CHGCAR", *options, tmp_path / "vasp") == 0
+    assert not (tmp_path / "vasp/set.000/functional.npy").exists()
+    assert "functional" not in dataset_info([str(tmp_path / "vasp")])
+    for one, other in ((save, tmp_path / "CHGCAR"), (tmp_path / "CHGCAR", save)):
+        both = tmp_path / f"{one.name} first"
+        assert convert(one, other, *options, both) == 0
+        stored = np.load(both / "set.000/functional.npy").ravel().tolist()
+        assert stored == ([b"PZ"] * 2 + [b""] * 2)[:: 1 if one == save else -1]
 
 
 def test_files_get_different_points(tmp_path):

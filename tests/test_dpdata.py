@@ -194,6 +194,19 @@ def test_mixed_kinds(folder):
         dataset_info(systems)
 
 
+def test_functionals(folder):
+    """Compared by their usual names; a system that does not tell fits any."""
+    said = {"a": b"PBE", "b": b"SLA PW PBX PBC", "c": b"unheard  of", "d": b"PZ"}
+    paths = {name: folder(name, ["Li"], 1) for name in (*said, "e")}
+    for name, functional in said.items():
+        np.save(f"{paths[name]}/set.000/functional.npy", [[functional]] * 2)
+    assert dataset_info([paths[name] for name in "abe"])["functional"] == "PBE"
+    assert dataset_info([paths["c"]])["functional"] == "UNHEARD OF"
+    for name, found in (("c", "UNHEARD OF"), ("d", "LDA")):
+        with pytest.raises(ChargeError, match=rf"PBE in .*/a, {found} in .*/{name}; keep one$"):
+            dataset_info([paths["a"], paths[name]])
+
+
 def test_dataset_without_facts(folder):
     facts = ("n_electrons", "grid_shape", "grid_spacing", "density_kind", "periodic")
     systems = [folder("a", ["Li"], 1, remove=facts)]

@@ -18,6 +18,7 @@ from deepmd_charge.grid.grid import Grid
 from deepmd_charge.grid.quantity import QUANTITIES
 from deepmd_charge.model.info import ModelInfo
 from deepmd_charge.predict.evaluation import Job, ModelsOnGrid
+from deepmd_charge.qe.support import check_functional
 from deepmd_charge.saed import RadialTable
 
 SAED = {"source": "upf", "ecutrho": 100.0, "valence": {"Si": 4.0}}
@@ -162,6 +163,17 @@ def test_what_the_user_notes():
         info().noting(ModelInfo.from_json({"quantity": "x"}))
 
 
+def test_the_functional_of_the_data():
+    """The user may spell it otherwise, but not contradict it."""
+    for note in ({}, {"functional": "SLA PW PBX PBC"}, {"functional": None}):
+        memory = info().noting(ModelInfo.from_json({**note, "note": "first"}))
+        assert memory.notes == {"functional": "PBE", "note": "first"}
+    with pytest.raises(ChargeError, match=r"^model/info: functional lda, but the .* are of PBE; c"):
+        info().noting(ModelInfo.from_json({"functional": "lda"}))
+    silent = ModelInfo.from_json({k: v for k, v in WHOLE.items() if k != "functional"})
+    assert silent.noting(ModelInfo()).after(info(), "model.ckpt").notes["functional"] == "PBE"
+
+
 # training that goes on: what DeePMD-kit's trainer does, with the model in it
 
 
@@ -271,6 +283,25 @@ def test_a_new_model_remembers_its_data(data):
     note(data, "density_kind", b"cube")
     with pytest.raises(ChargeError, match="model/info: of up, but the training data are of total"):
         Model(**section)._learn_of([str(data / "train")])
+
+
+def test_a_model_remembers_the_functional_of_its_data(data):
+    """So that a run of another one is refused without a word of the user's."""
+    from deepmd.tf.model.model import Model
+    from deepmd.utils.argcheck import normalize
+
+    note(data, "functional", b"PZ")
+    model = Model(**normalize(configuration(1))["model"])
+    model._learn_of([str(data / "train")])
+    assert model.info["functional"] == "LDA"
+    learnt = SimpleNamespace(info=model.info, path="charge.pb")
+    check_functional("pw.in", "SLA PZ NOGX NOGC", [learnt])
+    with pytest.raises(ChargeError, match=r"pw.in: the functional is PBE, that of .* is LDA"):
+        check_functional("pw.in", "PBE", [learnt])
+    told = configuration(1)
+    told["model"]["info"] = {"functional": "PBE"}
+    with pytest.raises(ChargeError, match=r"model/info: functional PBE, but the .* are of LDA"):
+        Model(**normalize(told)["model"])._learn_of([str(data / "train")])
 
 
 @pytest.mark.slow

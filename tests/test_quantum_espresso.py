@@ -111,6 +111,13 @@ def test_read_as_by_pp(name, save):
     cutoff = density.extra["cutoff"]
     assert (cutoff.gamma_only, cutoff.n_waves) == (name == "si", N_WAVES[name])
     assert density.extra["notes"] == density.extra["doubts"] == []
+    assert density.extra["functional"] == "PZ"
+
+
+def test_a_run_that_does_not_tell_its_functional(any_save):
+    text = (any_save / XML).read_text()
+    (any_save / XML).write_text(text.replace("functional>", "other>"))
+    assert "functional" not in quietly(any_save).extra
 
 
 @pytest.mark.parametrize("name, electrons", [("si", 8), ("al", 6), ("fe", 8)])

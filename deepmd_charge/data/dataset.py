@@ -12,6 +12,7 @@ from ..atoms import valences
 from ..atoms.open_axes import gaps
 from ..atoms.species import GRID_TYPE
 from ..errors import ChargeError
+from ..io.functionals import spelled
 from ..typing import Floats
 from .stored import StoredSet, StoredSystem
 
@@ -23,7 +24,7 @@ def dataset_info(
     type_map: Sequence[str] | None = None,
     given: Mapping[str, float] | None = None,
 ) -> dict[str, Any]:
-    """Gather elements, valences, grid spacing and file kind of a training set.
+    """Gather elements, valences, grid spacing, file kind and functional of a training set.
 
     The valences are those that :func:`deepmd_charge.atoms.valences.fit` finds for the
     electrons of all frames; an element whose valence these leave open is left out.
@@ -32,10 +33,10 @@ def dataset_info(
     ----------
     system_dirs : list of str
         DP systems (``deepmd/npy``, mixed or not, or ``FILE.hdf5#/GROUP``). The
-        facts come from ``n_electrons.npy``, ``grid_spacing.npy`` and
-        ``density_kind.npy`` of each set, as ``deepmd-charge convert`` and
-        dpdata write them; a system without them says nothing about valences,
-        spacing or kind.
+        facts come from ``n_electrons.npy``, ``grid_spacing.npy``,
+        ``density_kind.npy`` and ``functional.npy`` of each set, as
+        ``deepmd-charge convert`` and dpdata write them; a system without them
+        says nothing about valences, spacing, kind or functional.
     type_map : list of str, optional
         Names of the types of systems that have no ``type_map.raw``.
     given : dict of str to float, optional
@@ -51,20 +52,22 @@ def dataset_info(
         "grid_spacing": mean over frames and axes of ``|cell vector| / n`` in A, or
         None; "kind": str such as "vasp/chgcar", or None; "saed": str, where the
         superposed atomic densities come from that stand beside the densities,
-        such as "upf", or None.
+        such as "upf", or None; "functional", where a file tells it: str, its
+        usual name, such as "PBE".
 
     Raises
     ------
     ChargeError
         If a system cannot be read, or the systems were made with different
-        valences, from different kinds of file, or with different sources of
-        superposed atomic densities.
+        valences or functionals, from different kinds of file, or with different
+        sources of superposed atomic densities.
     """
     elements: list[str] = []
     facts: list[valences.Facts] = []
     spacings: list[float] = []
     kinds: dict[str, str] = {}
     sources: dict[str, str] = {}
+    functionals: dict[str, str] = {}
     for system in _opened(system_dirs, type_map):
         folder = str(system.folder)
         for part in system.sets():
@@ -79,6 +82,9 @@ def dataset_info(
             spacings.extend(_grid_spacings(part))
             if (kind := part.find("density_kind")) is not None:
                 kinds.update((str(name), folder) for name in np.unique(kind.astype(str)))
+            if (functional := part.find("functional")) is not None:
+                names = filter(None, np.unique(functional.astype(str)))
+                functionals.update((spelled(str(name)), folder) for name in names)
             source = part.find("saed_source")
             names_of = [""] if source is None else np.unique(source.astype(str))
             sources.update((str(name), folder) for name in names_of)
@@ -91,6 +97,11 @@ def dataset_info(
     if len(kinds) > 1:
         found = ", ".join(f"{kind or 'unknown'} in {folder}" for kind, folder in kinds.items())
         raise ChargeError(f"densities of different kinds in one training set: {found}; keep one")
+    if len(functionals) > 1:
+        found = ", ".join(f"{name} in {folder}" for name, folder in functionals.items())
+        raise ChargeError(
+            f"densities of different functionals in one training set: {found}; keep one"
+        )
     valence, error = valences.fit(elements, facts, dict(given or {}))
     return {
         "elements": elements,
@@ -99,6 +110,7 @@ def dataset_info(
         "grid_spacing": float(np.mean(spacings)) if spacings else None,
         "kind": next(iter(kinds), None) or None,
         "saed": next(iter(sources), None) or None,
+        **({"functional": next(iter(functionals))} if functionals else {}),
     }
 
 

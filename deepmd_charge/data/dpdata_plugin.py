@@ -43,6 +43,7 @@ DATA_TYPES = (
     DataType("grid_shape", np.ndarray, (Axis.NFRAMES, 3), required=False),
     DataType("grid_spacing", np.ndarray, (Axis.NFRAMES, 3), required=False),  # A
     DataType("density_kind", np.ndarray, (Axis.NFRAMES,), required=False),
+    DataType("functional", np.ndarray, (Axis.NFRAMES,), required=False),  # where the file tells it
     # whether its structure is periodic along the axes of the cell
     DataType("periodic", np.ndarray, (Axis.NFRAMES, 3), required=False),
     # superposed atomic densities at the points, e/A^3, and what they were made from
@@ -136,6 +137,8 @@ def system_data(
     }
     if density.quantity.is_total:
         data["n_electrons"] = np.full(n_frames, density.n_electrons)
+    if functional := density.extra.get("functional"):
+        data["functional"] = np.full(n_frames, functional.encode("ascii", "replace"))
     if saed is not None:
         subtracted = saed.at(density.atoms, density.grid, index.reshape(-1)).reshape(index.shape)
         data["saed"] = np.pad(subtracted, ((0, 0), (len(atoms), 0)))

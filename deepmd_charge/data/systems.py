@@ -163,6 +163,9 @@ def _add(systems: dict[str, System], data: dict[str, Any]) -> None:
     system.rot_lower_triangular()
     first = systems.setdefault(system.uniq_formula, system)
     if first is not system:
+        for one, other in ((first, system), (system, first)):
+            if "functional" in other.data:  # dpdata joins what both have
+                one.data.setdefault("functional", np.full(len(one), b""))
         names = first["atom_names"]
         first.append(system)
         first.apply_type_map(names)  # dpdata may have sorted them

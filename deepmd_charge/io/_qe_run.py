@@ -58,6 +58,8 @@ class Run:
     n_spin : int
         1; 2 with a collinear and 4 with a non-collinear magnetisation.
     n_electrons : float
+    functional : str
+        Of exchange and correlation, as pw.x calls it; empty where the file does not say.
     """
 
     atoms: Atoms
@@ -71,6 +73,7 @@ class Run:
     shape: Shape
     n_spin: int
     n_electrons: float
+    functional: str
 
 
 def find_schema(folder: str) -> str | None:
@@ -169,7 +172,13 @@ def _run_of(parts: dict[str, ElementTree.Element]) -> Run:
         (nx, ny, nz),
         _n_spin(parts),
         _number(parts["band_structure/nelec"].text),
+        _functional(parts),
     )
+
+
+def _functional(parts: dict[str, ElementTree.Element]) -> str:
+    dft = parts.get("dft")
+    return "" if dft is None else " ".join((dft.findtext("functional") or "").split())
 
 
 def _n_spin(parts: dict[str, ElementTree.Element]) -> int:

@@ -74,7 +74,7 @@ def read(path: PathLike, kind: str = "qe/save", declared: Declared = UNDECLARED)
     -------
     Density
         In e/A^3, on the run's grid. ``extra`` holds "spin", as for a CHGCAR, "cutoff" (a
-        :class:`Cutoff`), "notes" and "doubts".
+        :class:`Cutoff`), "functional" (str, where the run tells it), "notes" and "doubts".
 
     Raises
     ------
@@ -110,6 +110,8 @@ def read(path: PathLike, kind: str = "qe/save", declared: Declared = UNDECLARED)
         blocks.append(block)
     cutoff = Cutoff(run.ecutrho, waves.gamma_only, run.alat, len(waves.miller))
     extra = {"spin": blocks[1:], "cutoff": cutoff, "notes": _notes(run, declared), "doubts": []}
+    if run.functional:
+        extra["functional"] = run.functional
     density = Density(atoms, blocks[0], kind=compose_kind(kind, quantity), extra=extra)
     if quantity.is_total and abs(density.n_electrons - run.n_electrons) > _ELECTRONS:
         density.extra["doubts"].append(

@@ -11,6 +11,7 @@ from typing import Any
 from ..atoms.valences import ATOM_TOLERANCE, settled
 from ..errors import ChargeError
 from ..grid.quantity import QUANTITIES, compose_kind, find_quantity, split_kind
+from ..io.functionals import spelled
 
 __all__ = ["FILE", "SAME_VALENCE", "ModelInfo"]
 
@@ -58,7 +59,8 @@ class ModelInfo:
         "source", "ecutrho" and "valence" of superposed atomic densities, if the
         difference to them was learnt.
     notes : dict
-        What else the user noted.
+        What else is known: the "functional", where the data or the user tell it, and what
+        else the user noted.
     """
 
     elements: list[str] = field(default_factory=list)
@@ -172,12 +174,20 @@ class ModelInfo:
             self._check_quantity(said, "model/info", remedy)
         if said.saed:
             self._check_saed(said, "model/info", remedy)
+        notes = {**self.notes, **said.notes}
+        if mine := self.notes.get("functional"):
+            its = str(said.notes.get("functional") or mine)
+            if spelled(its) != spelled(mine):
+                raise ChargeError(
+                    f"model/info: functional {its}, but the training data are of {mine}; {remedy}"
+                )
+            notes["functional"] = mine
         return replace(
             self,
             grid_spacing=self.grid_spacing or said.grid_spacing,
             kind=self.kind or said.kind,
             stated=said.stated,
-            notes=said.notes,
+            notes=notes,
         )
 
     def after(self, earlier: ModelInfo, path: str) -> ModelInfo:

@@ -146,7 +146,7 @@ class ModelSpec(Spec):
     info: dict = key(
         "Notes that go into the model. Elements, valences, grid spacing and file kind of the "
         "training data are added to it; what these leave open can be said here (valence, quantity, "
-        "kind, grid_spacing), and must not contradict them.",
+        "kind, grid_spacing, functional), and must not contradict them.",
         factory=dict,
     )
 

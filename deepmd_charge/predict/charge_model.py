@@ -68,7 +68,8 @@ class ChargeModel:
         densities.
     info : dict
         What the model remembers of its training data: "elements", "valence",
-        "grid_spacing" (A), "kind"; "saed" where a difference was learnt.
+        "grid_spacing" (A), "kind"; "functional" where the files told it; "saed" where a
+        difference was learnt.
 
     Raises
     ------

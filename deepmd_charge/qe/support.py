@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 from ..atoms.species import element_of_label
 from ..errors import ChargeError
+from ..io.functionals import functional_name, is_hybrid, is_meta
 from ..model.info import SAME_VALENCE
 from ..predict.electrons import electrons_in_doubt, expected_electrons
 from .input import PwInput
-from .potentials import Potential, functional_name, is_hybrid, is_meta, read_potential
+from .potentials import Potential, read_potential
 
 if TYPE_CHECKING:
     from ase import Atoms
