@@ -668,7 +668,7 @@ def test_what_cannot_be_fitted_is_said_in_one_line(settings, samples, complaint)
     "settings, complaints",
     [
         ({"order": 0, "rcut": 3.4}, []),
-        ({"order": 0, "rcut": 3.6}, ["images of an atom are 7 A apart.*descriptor/rcut 3.6:"]),
+        ({"order": 0, "rcut": 3.6}, ["images of an atom are 5.25 A apart.*descriptor/rcut 3.6:"]),
         ({"order": 1, "rcut": 2.0, "rcut_env": 3.4, "rcut_product": 0.1}, []),
         ({"order": 1, "rcut": 2.0, "rcut_env": 3.6}, ["apart.*descriptor/rcut_env 3.6:"]),
         ({"order": 2, "rcut": 3.6, "rcut_env": 3.4, "rcut_product": 4.0}, ["rcut_product 4:"]),
@@ -683,7 +683,7 @@ def test_what_may_be_wrong_is_said_in_one_line(settings, complaints):
     """Of cells in which atoms move with their images, and of cutoffs that reach nobody."""
     spec = specification(**settings)
     images = [Images(structure(k), types_of(spec, structure(k)), 4.0) for k in range(2)]
-    found = doubts(spec, images, 7.0)
+    found = doubts(spec, images, 5.25)
     assert len(found) == len(complaints)
     for text, complaint in zip(found, complaints, strict=True):
         assert re.search(complaint, text) and "\n" not in text

@@ -543,7 +543,10 @@ def test_an_element_without_atoms_is_told(tmp_path):
     new_run(tmp_path, config)
     done = dp(tmp_path, "train", "input.json")
     assert "the training data have no atom of Ge: the model will refuse" in done.stderr
-    assert "images of an atom are 4.342 A apart, less than twice model/descriptor/rc" in done.stderr
+    assert (
+        "images of an atom are 4.342 A apart, less than 1.5 times model/descriptor/rc"
+        in done.stderr
+    )
     dp(tmp_path, "freeze", "-o", "charge.pb")
     with pytest.raises(ChargeError, match="has not seen Ge"):
         ChargeModel(tmp_path / "charge.pb").predict_points(structure(1, "SiGe"), [[0.0, 0, 0]])

@@ -222,7 +222,7 @@ def test_names_of_inputs(tmp_path):
     "flags, message",
     [
         (["--mixing", "none"], "--mixing none: give plain, TF or local-TF"),
-        (["--mixing", "plain:2"], "--mixing plain:2: give plain"),
+        (["--mixing", "plain:0"], "--mixing plain:0: give plain"),
         (["--mixing", "plain:x"], "--mixing plain:x: give plain"),
         (["--conv-thr", "0"], "--conv-thr 0: give a positive number"),
         (["--empty", "0"], "--empty 0: give a number of at least 1"),

@@ -120,13 +120,13 @@ def _plan(args: argparse.Namespace) -> Plan:
     for mixing in args.mixing:
         mode, colon, beta = mixing.partition(":")
         try:
-            wrong = mode not in (*MIXINGS, "TF") or (colon and not 0.0 < float(beta) <= 1.0)
+            wrong = mode not in (*MIXINGS, "TF") or (colon and not 0.0 < float(beta) < 10.0)
         except ValueError:
             wrong = True
         if wrong:
             raise ChargeError(
                 f"--mixing {mixing}: give plain, TF or local-TF, or one of them and a mixing_beta"
-                " from 0 to 1, such as local-TF:0.5"
+                " above 0 (TF in a semiconductor: 1.5), such as local-TF:0.5"
             )
     if not args.conv_thr > 0.0:
         raise ChargeError(f"--conv-thr {args.conv_thr:g}: give a positive number")
