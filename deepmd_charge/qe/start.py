@@ -49,7 +49,7 @@ Settings: TypeAlias = dict[str, dict[str, str | None]]
 # benchmarks/README.md.
 SETTINGS = {
     "any": {"diago_thr_init": "1.0d-6", "diago_david_ndim": "4"},
-    "metal": {"mixing_mode": "'TF'", "mixing_beta": "0.7"},
+    "metal": {"mixing_mode": "'TF'", "mixing_beta": "1.0"},
     "insulator": {"mixing_mode": "'plain'", "mixing_beta": "0.7"},
 }
 _FAR = 0.01  # share of the electrons by which no good prediction misses
