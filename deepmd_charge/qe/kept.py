@@ -74,7 +74,7 @@ class KeptRuns:
         name : str
             Of its folder.
         settings : dict of dict
-            As for :meth:`.PwInput.with_settings`.
+            As for ``PwInput.with_settings``.
         start : str or os.PathLike, optional
             A prefix.save folder whose density it begins with; by default superposed atoms.
 

@@ -84,7 +84,7 @@ class Worth:
         Parameters
         ----------
         found : Result
-            Of one diagonalisation with the settings :data:`ONE_STEP`.
+            Of one diagonalisation with the settings ``ONE_STEP``.
         converged : Result
             The self-consistent one.
         exact : Result
