@@ -25,7 +25,7 @@ from .input import PwInput, parse_input
 from .potentials import Potential
 from .program import Program
 
-__all__ = ["check_same_structure", "dry_run", "electrons_of", "functional_of", "waves_without_pw"]
+__all__ = ["check_method", "check_same_structure", "dry_run", "electrons_of", "waves_without_pw"]
 
 _SAME = 1e-6  # A, between what is read from an input and what pw.x made of it
 _TAKEN_AWAY = dict.fromkeys(
@@ -140,8 +140,8 @@ def check_same_structure(pw: PwInput, run: Run) -> None:
             )
 
 
-def functional_of(schema: PathLike, path: str) -> str:
-    """The functional that stands in a data-file-schema.xml.
+def check_method(schema: PathLike, path: str) -> None:
+    """Refuse a run of which a density does not tell all, by its data-file-schema.xml.
 
     Parameters
     ----------
@@ -156,13 +156,12 @@ def functional_of(schema: PathLike, path: str) -> str:
     """
     dft = ElementTree.parse(schema).getroot().find("output/dft")
     if dft is None:
-        return ""
+        return
     for part, name in (("dftU", "DFT+U"), ("hybrid", "hybrid functional")):
         if dft.find(part) is not None:
             raise ChargeError(
                 f"{path}: a run with {name}: the density is not all that decides such a run"
             )
-    return (dft.findtext("functional") or "").strip()
 
 
 def waves_without_pw(pw: PwInput) -> tuple[Cutoff, Shape]:

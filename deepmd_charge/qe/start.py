@@ -21,7 +21,7 @@ from ..predict.electrons import rescale
 from ..predict.evaluation import Job, ModelsOnGrid, check_agree, check_structure
 from ..predict.parallel.blocks import evaluate_blocks
 from ..typing import Floats, Shape
-from .dry_run import dry_run, electrons_of, functional_of, waves_without_pw
+from .dry_run import check_method, dry_run, electrons_of, waves_without_pw
 from .input import PwInput
 from .place import check_place, preparing
 from .program import Program
@@ -173,7 +173,8 @@ def start(
             extra["cutoff"], shape = waves_without_pw(pw)
         else:
             run = dry_run(pw, program, outdir, output)
-            check_functional(pw.path, functional_of(folder / SCHEMA, pw.path), everyone)
+            check_method(folder / SCHEMA, pw.path)
+            check_functional(pw.path, run.functional, everyone)
             atoms, labels, shape, electrons = run.atoms, run.labels, run.shape, run.n_electrons
         atoms = _named(atoms, labels, everyone)
         check_structure(pw.path, atoms, everyone)
