@@ -98,6 +98,7 @@ def frames(
     type_map: Sequence[str],
     labels: Iterable[str],
     most: int | None = None,
+    known: Sequence[str] | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Read frames of every set of a training set.
 
@@ -111,6 +112,8 @@ def frames(
         Atomic labels to read.
     most : int, optional
         Frames of each set, evenly spread; all by default.
+    known : sequence of str, optional
+        Types by whose places types are numbered, -1 for others; by default those of the model.
 
     Yields
     ------
@@ -123,9 +126,10 @@ def frames(
     ChargeError
         If a file is missing or cannot be read.
     """
+    places = {name: place for place, name in enumerate(known or type_map)}
     for path in system_dirs:
         system = StoredSystem(path, type_map)
-        number = np.array([type_map.index(name) for name in system.names or type_map])
+        number = np.array([places.get(name, -1) for name in system.names or type_map])
         for part in system.sets():
             types = part.types()
             arrays = {name: part.read(name) for name in ("coord", *labels)}

@@ -91,7 +91,6 @@ class SeCharge(GridDescriptor[SeChargeSpec]):
             (ncenters, dim_out) features; the (frame, atom) indices of the
             centres are kept as ``center_index``, the pairs as ``pairs``.
         """
-        self.build_constants(suffix, reuse)
         moments = self.build_moments(coord_, atype_, natoms, box_, mesh, suffix)
         return self.moments.build_features(moments)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -45,7 +45,12 @@ _STAT_POINTS = 20000
 
 
 def scale_and_fit(
-    data: DeepmdDataSystem, nbatch: int, descriptor: SeCharge, fitting: ChargeFitting, saed: bool
+    data: DeepmdDataSystem,
+    nbatch: int,
+    descriptor: SeCharge,
+    fitting: ChargeFitting,
+    saed: bool,
+    types: Callable[[tf.Tensor], tf.Tensor],
 ) -> None:
     """Whiten, standardise and fit the pair-additive term of ``se_charge`` on a sample.
 
@@ -58,13 +63,15 @@ def scale_and_fit(
     fitting : ChargeFitting
     saed : bool
         Whether the density is learnt without the superposed atomic densities.
+    types : callable
+        Gives the types of the data as the model counts them.
 
     Raises
     ------
     ChargeError
         If the data hold no grid point, or no atom is within the cutoff of one.
     """
-    points = data.get_batch()["natoms_vec"][2 + descriptor.grid_type]
+    points = data.get_batch()["natoms_vec"][2 + list(data.type_map).index(GRID_TYPE)]
     per_batch = max(1, points * data.get_batch_size()[0])
     nbatch = max(nbatch, -(-_STAT_POINTS // (per_batch * data.get_nsystems())))
     sample = make_stat_input(data, nbatch, merge_sys=False)
@@ -77,11 +84,11 @@ def scale_and_fit(
         built = descriptor.build(coord, atype, natoms, box, mesh, {})
         return [built, descriptor.build_neighbor_count()]
 
-    found, density = _on_sample(sample, moments, descriptor, saed)
+    found, density = _on_sample(sample, moments, descriptor, saed, types)
     if len(density) == 0:
         raise ChargeError(f"the training data hold no grid point: no atom is of type {GRID_TYPE}")
     descriptor.set_statistics(found, len(density))
-    found, count, density = _on_sample(sample, features, descriptor, saed)
+    found, count, density = _on_sample(sample, features, descriptor, saed, types)
     if not count.any():
         raise ChargeError(
             f"no grid point of the training data has an atom within rcut "
@@ -103,13 +110,14 @@ def _on_sample(
     build: Callable[..., list[tf.Tensor]],
     descriptor: SeCharge,
     saed: bool,
+    types: Callable[[tf.Tensor], tf.Tensor],
 ) -> list[Floats]:
     """Evaluate the tensors of ``build``, and what is to be learnt, on the sample's batches."""
     with tf.Graph().as_default():
         coord, box = (tf.placeholder(GLOBAL_TF_FLOAT_PRECISION, [None]) for _ in "12")
         atype, mesh = (tf.placeholder(tf.int32, [None]) for _ in "12")
-        natoms = tf.placeholder(tf.int32, [2 + descriptor.get_ntypes()])
-        tensors = [*build(coord, atype, natoms, box, mesh), descriptor.center_index]
+        natoms = tf.placeholder(tf.int32, [None])
+        tensors = [*build(coord, types(atype), natoms, box, mesh), descriptor.center_index]
         found = []
         with tf.Session() as session:
             session.run(tf.global_variables_initializer())
@@ -134,6 +142,7 @@ def _on_sample(
 
 def solve(
     data: DeepmdDataSystem,
+    type_map: Sequence[str],
     spec: ModelSpec,
     descriptor: SeCluster,
     fitting: ChargeFitting,
@@ -145,6 +154,8 @@ def solve(
     Parameters
     ----------
     data : deepmd.tf.utils.data_system.DeepmdDataSystem
+    type_map : sequence of str
+        That of the data, of which the model may know a part.
     spec : ModelSpec
     descriptor : SeCluster
     fitting : ChargeFitting
@@ -160,7 +171,7 @@ def solve(
     """
 
     def samples() -> Iterator[Sample]:
-        return _samples(data, spec, saed)
+        return _samples(data, type_map, spec, saed)
 
     def told(ridge: Ridge, error: float) -> None:
         log.debug(
@@ -190,14 +201,16 @@ def solve(
         )
 
 
-def _samples(data: DeepmdDataSystem, spec: ModelSpec, saed: bool) -> Iterator[Sample]:
+def _samples(
+    data: DeepmdDataSystem, type_map: Sequence[str], spec: ModelSpec, saed: bool
+) -> Iterator[Sample]:
     """Yield the grid points of every frame of the training data."""
     relative = spec.family(SeClusterSpec).relative
     labels = ("density", "saed") if saed else ("density",)
     found = (
         (path, frame)
         for path in data.system_dirs
-        for frame in frames([path], spec.type_map, labels)
+        for frame in frames([path], type_map, labels, known=spec.type_map)
     )
     for path, frame in found:
         is_grid = frame["type"] == spec.grid_type
