@@ -13,6 +13,9 @@ from typing import NamedTuple, TypeAlias
 
 from deepmd.tf.env import tf
 
+from ...model.kernels.harmonics import harmonics
+from ...model.kernels.radial import inverse_distance
+
 __all__ = [
     "Centers",
     "Environment",
@@ -24,6 +27,7 @@ __all__ = [
     "neighbor_pairs",
     "padded",
     "pairs_where",
+    "rows",
     "sources_and_centers",
 ]
 
@@ -272,6 +276,13 @@ class Environment:
             self._rcut,
         )
 
+    def surroundings(self, itype: int, eps: float, lmax: int) -> Surroundings:
+        """Distances, 1 / sqrt(r^2 + eps^2) and harmonics of the neighbours of one type."""
+        x, y, z = self.of_type(itype)
+        r = tf.sqrt(x * x + y * y + z * z)
+        inverse = inverse_distance(tf, r, eps)
+        return r, inverse, harmonics(tf, x * inverse, y * inverse, z * inverse, lmax)
+
 
 def padded(
     vector: tf.Tensor, which: tf.Tensor, n_centers: tf.Tensor, rcut: float
@@ -285,9 +296,22 @@ def padded(
     """
     padding = tf.constant([[rcut, 0.0, 0.0]], dtype=vector.dtype)
     vector = tf.transpose(tf.concat([vector, padding], axis=0))
+    index = rows(which, n_centers)
+    x, y, z = (tf.gather(vector[k], index) for k in range(3))
+    return x, y, z
+
+
+def rows(which: tf.Tensor, n_centers: tf.Tensor) -> tf.Tensor:
+    """Places of the pairs of each centre, (n_centers, nmax), padded with the number of pairs.
+
+    Parameters
+    ----------
+    which : tf.Tensor
+        (npairs,) their centres, in ascending order.
+    n_centers : tf.Tensor
+        Scalar.
+    """
     count = tf.math.bincount(which, minlength=n_centers, maxlength=n_centers)
     slot = tf.range(tf.reduce_max(tf.concat([count, [0]], 0)))
     index = tf.cumsum(count, exclusive=True)[:, None] + slot[None, :]
-    index = tf.where(slot[None, :] < count[:, None], index, tf.size(which) + 0 * index)
-    x, y, z = (tf.gather(vector[k], index) for k in range(3))
-    return x, y, z
+    return tf.where(slot[None, :] < count[:, None], index, tf.size(which) + 0 * index)

@@ -18,13 +18,13 @@ from deepmd.tf.descriptor.descriptor import Descriptor
 from deepmd.tf.env import tf
 
 from ...model.descriptors.se_charge import SeChargeSpec
-from ...model.kernels.harmonics import harmonics
-from ...model.kernels.radial import inverse_distance
 from ...typing import Floats
+from .by_atom import ByAtom
 from .descriptor import GridDescriptor
 from .embedded import Embedded
 from .mixed import Mixed
-from .neighbors import Environment, Surroundings, closer_pairs
+from .neighbors import Pairs, RealAtoms, Sources, closer_pairs
+from .response import Response
 
 __all__ = ["SeCharge"]
 
@@ -59,9 +59,18 @@ class SeCharge(GridDescriptor[SeChargeSpec]):
     ) -> None:
         spec = SeChargeSpec.from_dict(keys)
         super().__init__(spec, ntypes, grid_type, reach)
-        kind: type[Embedded | Mixed] = Embedded if spec.embedded else Mixed
         rng = np.random.default_rng(spec.seed)
-        self.moments = kind(spec, self.parameters, len(self.elements), rng)
+        self.moments: Embedded | Mixed
+        self.response: Response | None = None
+        self._by_atom: ByAtom | None = None
+        if spec.embedded:
+            self.moments = Embedded(spec, self.parameters, self.elements, rng)
+            return
+        self.moments = Mixed(spec, self.parameters, self.elements, rng)
+        if spec.by_atom(len(self.elements)):
+            self._by_atom = ByAtom(self.moments)
+        if spec.rcut_env:
+            self.response = Response(spec, self.parameters, self.elements, rng)
 
     @property
     def dim_linear(self) -> int:
@@ -91,8 +100,18 @@ class SeCharge(GridDescriptor[SeChargeSpec]):
             (ncenters, dim_out) features; the (frame, atom) indices of the
             centres are kept as ``center_index``, the pairs as ``pairs``.
         """
-        moments = self.build_moments(coord_, atype_, natoms, box_, mesh, suffix)
-        return self.moments.build_features(moments)
+        if self._by_atom is None or not isinstance(self.moments, Mixed):
+            moments = self.build_moments(coord_, atype_, natoms, box_, mesh, suffix)
+            return self.moments.build_features(moments)
+        pairs, sources, atoms = self._build_pairs(coord_, atype_, natoms, box_, mesh, suffix)
+        scales = None
+        if self.response:
+            # only of the atoms that a grid point sees
+            seen, place = tf.unique(tf.gather(sources.atom, pairs.source), out_idx=tf.int32)
+            known = RealAtoms(*(tf.gather(part, seen) for part in atoms))
+            scales = tf.gather(self.response.build(sources, known), place)
+        element = self.moments.build_places(tf.gather(sources.type, pairs.source))
+        return self._by_atom.build_features(pairs, element, self.n_centers, scales, self.dtype)
 
     # the equations
 
@@ -106,25 +125,42 @@ class SeCharge(GridDescriptor[SeChargeSpec]):
         suffix: str = "",
     ) -> tf.Tensor:
         """Build the moments, (ncenters, (lmax + 1)^2, ...)."""
-        self.parameters.build(suffix)
-        sources, _ = self.locate(coord_, atype_, natoms, box_, mesh, self.sight)
-        pairs = self.pairs
-        if self.sight > self.rcut:
-            pairs = closer_pairs(pairs, self.rcut)
+        pairs, sources, _ = self._build_pairs(coord_, atype_, natoms, box_, mesh, suffix)
         types = tf.gather(sources.type, pairs.source)
-        environment = Environment(pairs, types, self.n_centers, self.rcut, self.dtype)
-        atoms = [self._build_atoms(t, environment) for t in self.elements]
-        return self.moments.build_moments(atoms)
+        return self.moments.build_moments(pairs, types, self.n_centers, self.dtype)
 
     def build_sample(self, moments: tf.Tensor) -> tf.Tensor:
         """Build what :meth:`set_statistics` takes, after :meth:`build_moments`."""
         return self.moments.build_sample(moments)
 
-    def _build_atoms(self, itype: int, environment: Environment) -> Surroundings:
-        x, y, z = environment.of_type(itype)
-        r = tf.sqrt(x * x + y * y + z * z)
-        inverse = inverse_distance(tf, r, self.spec.eps)
-        return r, inverse, harmonics(tf, x * inverse, y * inverse, z * inverse, self.spec.lmax)
+    def _build_pairs(
+        self,
+        coord_: tf.Tensor,
+        atype_: tf.Tensor,
+        natoms: tf.Tensor,
+        box_: tf.Tensor,
+        mesh: tf.Tensor,
+        suffix: str,
+    ) -> tuple[Pairs, Sources, RealAtoms]:
+        """Build the pairs of grid points and atoms within the cutoff."""
+        self.parameters.build(suffix)
+        margin = max(self.sight, self.spec.rcut_env)
+        sources, atoms = self.locate(coord_, atype_, natoms, box_, mesh, margin)
+        pairs = self.pairs
+        if self.sight > self.rcut:
+            pairs = closer_pairs(pairs, self.rcut)
+        return pairs, sources, atoms
+
+    def build_atoms(
+        self,
+        coord_: tf.Tensor,
+        atype_: tf.Tensor,
+        natoms: tf.Tensor,
+        box_: tf.Tensor,
+        mesh: tf.Tensor,
+    ) -> tuple[Sources, RealAtoms]:
+        """Build the atoms, and all that they see."""
+        return self.locate(coord_, atype_, natoms, box_, mesh, max(self.sight, self.spec.rcut_env))
 
     # statistics
 

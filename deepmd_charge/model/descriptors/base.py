@@ -79,6 +79,11 @@ class DescriptorSpec(Precise, Spec):
     eps: float
 
     @property
+    def rcut_atoms(self) -> float:
+        """float: How far atoms must see other atoms, A; 0 where they need not."""
+        return 0.0
+
+    @property
     def reach(self) -> float:
         """float: How far the density at a grid point depends on atoms, A."""
-        return self.rcut
+        return self.rcut + self.rcut_atoms
