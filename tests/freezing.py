@@ -53,7 +53,10 @@ def freeze(path, descriptor=None, fitting=None, type_map=TYPE_MAP, saed=None):
         descriptor, fitting = model.descrpt, model.fitting
         label = np.concatenate(labels)
         label = label[label != 0.0]
-        descriptor.set_statistics(on_sample(descriptor.build_sample(moments[0])), len(label))
+        if moments:
+            descriptor.set_statistics(on_sample(descriptor.build_sample(moments[0])), len(label))
+        if descriptor.response:
+            randomise(descriptor.parameters)
         count = on_sample(descriptor.build_neighbor_count())
         descriptor.set_neighbor_range(count.min(axis=0), count.max(axis=0))
         descriptor.parameters.assign(session)
@@ -66,6 +69,14 @@ def freeze(path, descriptor=None, fitting=None, type_map=TYPE_MAP, saed=None):
 
     script = {"type_map": type_map, "descriptor": descriptor, "fitting_net": fitting}
     return _write(path, script, saed, keep_moments, set_statistics)
+
+
+def randomise(parameters):
+    """Give what responds to the surroundings of atoms values that count."""
+    rng = np.random.default_rng(7)
+    for name in ("output.matrix", "output.bias", "mean", "invariant_mean"):
+        shape = np.shape(parameters.value(f"response.{name}"))
+        parameters.set(f"response.{name}", 0.3 * rng.normal(size=shape))
 
 
 def freeze_cluster(path, spec, weights, saed=None):

@@ -130,6 +130,7 @@ class Frozen:
             keys = keys_of(families[given["type"]])
             known = {k.name for k in keys}
             left_out = _TRAINING_KEYS | {k.name for k in keys if k.default is None}
+            left_out |= families[given["type"]].later
             for names, what in (
                 (given.keys() - known - {"type"}, "unknown"),
                 (known - given.keys() - left_out, "missing"),

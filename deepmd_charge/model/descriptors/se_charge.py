@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from ...errors import ChargeError
 from ..kernels.arrays import Array, Namespace
@@ -23,6 +24,10 @@ _SETS = 8
 @dataclass(frozen=True)
 class SeChargeSpec(DescriptorSpec):
     """The descriptor ``se_charge``: moments of the atoms around grid points, their invariants."""
+
+    later: ClassVar[frozenset[str]] = frozenset(
+        ("n_species", "rcut_env", "n_radial_env", "lmax_env", "n_channel_env", "neuron_env")
+    )
 
     rcut: float = key("The cutoff radius in angstrom.", check=at_least())
     radial: str = key(
