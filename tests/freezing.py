@@ -44,20 +44,31 @@ def freeze(path, descriptor=None, fitting=None, type_map=TYPE_MAP, saed=None):
         model.descrpt.build_moments = lambda *a: moments.append(build_moments(*a)) or moments[0]
 
     def set_statistics(model, session):
-        """What statistics.scale_and_fit does, in one graph."""
+        """What statistics.scale_and_fit does, in one graph, with a plain fit."""
+        from deepmd_charge.model.fit.sums import Spread
+
         feeds, labels = zip(*sample(type_map), strict=True)
 
         def on_sample(tensor):
             return np.concatenate([session.run(tensor, feed) for feed in feeds])
 
         descriptor, fitting = model.descrpt, model.fitting
+        kind = descriptor.moments
         label = np.concatenate(labels)
         label = label[label != 0.0]
-        descriptor.set_statistics(on_sample(descriptor.build_sample(moments[0])), len(label))
+        sums, features = kind.new_sums(), Spread()
+        sums.add(on_sample(kind.build_sample(moments[0])), len(label))
+        kind.set_statistics(sums)
         count = on_sample(descriptor.build_neighbor_count())
         descriptor.set_neighbor_range(count.min(axis=0), count.max(axis=0))
         descriptor.parameters.assign(session)
-        fitting.set_statistics(on_sample("o_descriptor:0"), label)
+        found = on_sample("o_descriptor:0")
+        features.add(found)
+        pair = np.column_stack([found[:, fitting.dim_invariant :], np.ones(len(label))])
+        linear = np.linalg.lstsq(pair, label, rcond=1e-3)[0]
+        fitting.set_statistics(features, (label - pair @ linear).std(), linear[-1])
+        if len(linear) > 1:
+            fitting.parameters.set("fitting.linear", linear[:-1])
         # an output that counts
         p = fitting.parameters
         p.set("fitting.output.matrix", 10.0 * p.value("fitting.output.matrix"))

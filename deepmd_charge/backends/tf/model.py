@@ -166,8 +166,7 @@ class ChargeModelTF(Model):
         if isinstance(self.descrpt, SeCluster):
             self._solve(trainer, data)
         else:
-            saed = bool(self.saed)
-            scale_and_fit(data, self.data_stat_nbatch, self.descrpt, self.fitting, saed)
+            scale_and_fit(data, self.spec, self.descrpt, self.fitting, bool(self.saed))
 
     def _learn_of(self, system_dirs: Sequence[str], start: Frozen | None = None) -> None:
         """Note what the training data say, and the model that training goes on from."""

@@ -20,7 +20,6 @@ from deepmd.tf.env import tf
 from ...model.descriptors.se_charge import SeChargeSpec
 from ...model.kernels.harmonics import harmonics
 from ...model.kernels.radial import inverse_distance
-from ...typing import Floats
 from .descriptor import GridDescriptor
 from .embedded import Embedded
 from .mixed import Mixed
@@ -117,18 +116,8 @@ class SeCharge(GridDescriptor[SeChargeSpec]):
         atoms = [self._build_atoms(t, environment) for t in self.elements]
         return self.moments.build_moments(atoms)
 
-    def build_sample(self, moments: tf.Tensor) -> tf.Tensor:
-        """Build what :meth:`set_statistics` takes, after :meth:`build_moments`."""
-        return self.moments.build_sample(moments)
-
     def _build_atoms(self, itype: int, environment: Environment) -> Surroundings:
         x, y, z = environment.of_type(itype)
         r = tf.sqrt(x * x + y * y + z * z)
         inverse = inverse_distance(tf, r, self.spec.eps)
         return r, inverse, harmonics(tf, x * inverse, y * inverse, z * inverse, self.spec.lmax)
-
-    # statistics
-
-    def set_statistics(self, sample: Floats, n_centers: int) -> None:
-        """Scale the features by a sample of ``n_centers`` grid points."""
-        self.moments.set_statistics(sample, n_centers)
