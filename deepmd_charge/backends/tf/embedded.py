@@ -19,8 +19,8 @@ from deepmd.tf.common import get_activation_func
 from deepmd.tf.env import tf
 
 from ...model.descriptors.se_charge import SeChargeSpec
+from ...model.fit.sums import EmbeddingSums
 from ...model.kernels.radial import switch
-from ...typing import Floats
 from .neighbors import Environment, Pairs
 from .parameters import Parameters, network, new_network
 
@@ -85,12 +85,15 @@ class Embedded:
         return tf.reshape(gram, [-1, self.spec.dim_invariant])
 
     def build_sample(self, moments: tf.Tensor) -> tf.Tensor:
-        """Build what :meth:`set_statistics` takes, after :meth:`build_moments`."""
+        """Build what the sums of :meth:`new_sums` add up, after :meth:`build_moments`."""
         return tf.concat([tf.reshape(s, [-1]) for s in self._weights], 0)
 
-    def set_statistics(self, s: Floats, n_centers: int) -> None:
-        """Standardise s on those of a sample of grid points, zero where padded."""
-        s = s[s > 0]
-        self.parameters.set("embedding.mean", s.mean())
-        self.parameters.set("embedding.scale", s.std())
-        self.parameters.set("embedding.neighbors", max(1.0, len(s) / n_centers))
+    def new_sums(self) -> EmbeddingSums:
+        """Sums over points that :meth:`set_statistics` takes."""
+        return EmbeddingSums()
+
+    def set_statistics(self, sums: EmbeddingSums) -> None:
+        """Standardise s."""
+        self.parameters.set("embedding.mean", sums.mean)
+        self.parameters.set("embedding.scale", sums.std)
+        self.parameters.set("embedding.neighbors", sums.neighbors)

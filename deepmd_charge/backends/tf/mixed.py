@@ -22,6 +22,7 @@ import numpy as np
 from deepmd.tf.env import tf
 
 from ...model.descriptors.se_charge import SeChargeSpec
+from ...model.fit.sums import MomentSums
 from ...model.kernels.coupling import coupling
 from ...model.kernels.harmonics import harmonics
 from ...model.kernels.radial import inverse_distance
@@ -182,23 +183,35 @@ class Mixed:
         return tf.reshape(tf.matmul(coupled, axes[l3]), [-1, k * self.spec.axis_neuron])
 
     def build_sample(self, moments: tf.Tensor) -> tf.Tensor:
-        """Build what :meth:`set_statistics` takes."""
+        """Build what the sums of :meth:`new_sums` add up."""
         return moments
 
-    def set_statistics(self, moments: Floats, n_centers: int) -> None:
-        """Whiten the moments A (n, (lmax + 1)^2, dim_linear) of a sample of grid points."""
-        moments = np.asarray(moments, dtype=np.float64)
-        mean = moments[:, 0].mean(axis=0)
-        self.parameters.set(f"{self.part}.mean", mean)
+    def new_sums(self) -> MomentSums:
+        """Sums over points that :meth:`set_statistics` takes."""
+        return MomentSums(self.spec.lmax, self.n_sets * self.spec.n_radial)
+
+    def set_statistics(self, sums: MomentSums) -> None:
+        """Whiten the moments."""
+        self.parameters.set(f"{self.part}.mean", sums.mean)
         for l in range(self.spec.lmax + 1):
-            a = moments[:, l * l : (l + 1) ** 2].reshape(-1, len(mean))
-            a = a - mean if l == 0 else a
-            self.parameters.set(f"{self.part}.whiten[{l}]", _whitening(a))
+            self.parameters.set(f"{self.part}.whiten[{l}]", _whitening(sums.covariance(l)))
+
+    def whitened(self, coefficients: Floats) -> tuple[Floats, float]:
+        """Weights (dim_linear,) of the pair-additive features, and an offset, that equal some sum.
+
+        Parameters
+        ----------
+        coefficients : np.ndarray
+            (dim_linear,) of the moments of l = 0.
+        """
+        p, part = self.parameters, self.part
+        offset = float(p.value(f"{part}.mean") @ coefficients)
+        return np.linalg.solve(p.value(f"{part}.whiten[0]"), coefficients), offset
 
 
-def _whitening(a: Floats) -> Floats:
-    """Symmetric-eigenvalue whitening T of samples a (n, k): a T has unit variance."""
-    variance, vectors = np.linalg.eigh(a.T @ a / len(a))
+def _whitening(covariance: Floats) -> Floats:
+    """Whitening T by symmetric eigenvalues: a T has unit variance, of a of this covariance."""
+    variance, vectors = np.linalg.eigh(covariance)
     variance = np.maximum(variance, 0.0)
     floor = _WHITEN_FLOOR * variance.max() + np.finfo(np.float64).tiny
     return vectors / np.sqrt(variance + floor)

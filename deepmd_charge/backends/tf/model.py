@@ -36,7 +36,6 @@ from .facts import training_facts
 from .frozen import Frozen, known_types
 from .loss import ChargeLoss
 from .names import graph_name
-from .response_statistics import scale_response
 from .saed import Superposition
 from .se_cluster import SeCluster
 from .se_cluster_gates import Gates
@@ -176,12 +175,9 @@ class ChargeModelTF(Model):
         if isinstance(self.descrpt, SeCluster):
             self._solve(trainer, data)
         else:
-            saed = bool(self.saed)
-            if response := self.descrpt.response:
-                dirs = data.system_dirs
-                scale_response(dirs, self.type_map, self.spec, self.descrpt, response)
-            nbatch, types = self.data_stat_nbatch, self._build_types
-            scale_and_fit(data, nbatch, self.descrpt, self.fitting, saed, types)
+            scale_and_fit(
+                data, self.type_map, self.spec, self.descrpt, self.fitting, bool(self.saed)
+            )
 
     def _learn_of(self, system_dirs: Sequence[str], start: Frozen | None = None) -> None:
         """Note what the training data say, and the model that training goes on from."""

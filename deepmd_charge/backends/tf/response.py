@@ -13,7 +13,7 @@ from deepmd.tf.common import get_activation_func
 from deepmd.tf.env import tf
 
 from ...model.descriptors.se_charge import SeChargeSpec
-from ...typing import Floats
+from ...model.fit.sums import Spread
 from .mixed import Mixed
 from .neighbors import Centers, RealAtoms, Sources, neighbor_pairs, pairs_where
 from .parameters import Parameters, network, new_network
@@ -61,27 +61,6 @@ class Response:
         p.add("response.output.matrix", np.zeros((neuron[-1], spec.n_scales)), trained)
         p.add("response.output.bias", np.zeros((n_elements, spec.n_scales)), trained)
 
-    def build(self, sources: Sources, atoms: RealAtoms) -> tf.Tensor:
-        """Build by how much the radial channels of atoms are scaled, (natoms, n_scales).
-
-        Parameters
-        ----------
-        sources : Sources
-            With those that the atoms see.
-        atoms : RealAtoms
-        """
-        p = self.parameters
-        element = self.mixed.build_places(atoms.type)
-        d = self.build_invariants(self.build_moments(sources, atoms))
-        x = (d - p["response.invariant_mean"]) / p["response.invariant_scale"]
-        x = self._activation(
-            tf.matmul(x, p["response.first"]) + tf.gather(p["response.element"], element)
-        )
-        n_layers = len(self.spec.neuron_env) - 1
-        x = network(p, "response", x, n_layers, self._activation, True)
-        bias = tf.gather(p["response.output.bias"], element)
-        return 1.0 + tf.matmul(x, p["response.output.matrix"]) + bias
-
     def build_moments(self, sources: Sources, atoms: RealAtoms) -> tf.Tensor:
         """Build the moments of the other atoms around atoms, as :class:`.Mixed` does."""
         pairs = neighbor_pairs(sources, Centers(atoms.position, atoms.frame), self.spec.rcut_env)
@@ -95,9 +74,29 @@ class Response:
         """Build the invariants of moments, (natoms, dim_invariant)."""
         return self.mixed.build_invariants(self.mixed.build_channels(moments))
 
-    def set_statistics(self, invariants: Floats) -> None:
-        """Standardise the invariants of a sample of atoms, (natoms, dim_invariant)."""
-        scale = invariants.std(axis=0)
-        self.parameters.set("response.invariant_mean", invariants.mean(axis=0))
+    def build_scales(self, invariants: tf.Tensor, types: tf.Tensor) -> tf.Tensor:
+        """Build by how much the radial channels of atoms are scaled, (natoms, n_scales).
+
+        Parameters
+        ----------
+        invariants : tf.Tensor
+            (natoms, dim_invariant)
+        types : tf.Tensor
+            (natoms,) of the atoms.
+        """
+        p, element = self.parameters, self.mixed.build_places(types)
+        x = (invariants - p["response.invariant_mean"]) / p["response.invariant_scale"]
+        x = self._activation(
+            tf.matmul(x, p["response.first"]) + tf.gather(p["response.element"], element)
+        )
+        n_layers = len(self.spec.neuron_env) - 1
+        x = network(p, "response", x, n_layers, self._activation, True)
+        bias = tf.gather(p["response.output.bias"], element)
+        return 1.0 + tf.matmul(x, p["response.output.matrix"]) + bias
+
+    def set_statistics(self, invariants: Spread) -> None:
+        """Standardise the invariants."""
+        mean, scale = invariants.mean, invariants.std
+        self.parameters.set("response.invariant_mean", mean)
         floor = 1e-3 * scale.max(initial=0.0) + 1e-12
         self.parameters.set("response.invariant_scale", np.maximum(scale, floor))

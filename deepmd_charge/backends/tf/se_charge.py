@@ -18,7 +18,6 @@ from deepmd.tf.descriptor.descriptor import Descriptor
 from deepmd.tf.env import tf
 
 from ...model.descriptors.se_charge import SeChargeSpec
-from ...typing import Floats
 from .by_atom import ByAtom
 from .descriptor import GridDescriptor
 from .embedded import Embedded
@@ -100,22 +99,9 @@ class SeCharge(GridDescriptor[SeChargeSpec]):
             (ncenters, dim_out) features; the (frame, atom) indices of the
             centres are kept as ``center_index``, the pairs as ``pairs``.
         """
-        if self._by_atom is None or not isinstance(self.moments, Mixed):
-            moments = self.build_moments(coord_, atype_, natoms, box_, mesh, suffix)
-            return self.moments.build_features(moments)
-        pairs, sources, atoms = self._build_pairs(coord_, atype_, natoms, box_, mesh, suffix)
-        scales = None
-        if self.response:
-            # only of the atoms that a grid point sees
-            seen, place = tf.unique(tf.gather(sources.atom, pairs.source), out_idx=tf.int32)
-            known = RealAtoms(*(tf.gather(part, seen) for part in atoms))
-            scales = tf.gather(self.response.build(sources, known), place)
-        element = self.moments.build_places(tf.gather(sources.type, pairs.source))
-        return self._by_atom.build_features(pairs, element, self.n_centers, scales, self.dtype)
+        return self.build_statistics(coord_, atype_, natoms, box_, mesh, suffix)["features"]
 
-    # the equations
-
-    def build_moments(
+    def build_statistics(
         self,
         coord_: tf.Tensor,
         atype_: tf.Tensor,
@@ -123,15 +109,43 @@ class SeCharge(GridDescriptor[SeChargeSpec]):
         box_: tf.Tensor,
         mesh: tf.Tensor,
         suffix: str = "",
-    ) -> tf.Tensor:
-        """Build the moments, (ncenters, (lmax + 1)^2, ...)."""
-        pairs, sources, _ = self._build_pairs(coord_, atype_, natoms, box_, mesh, suffix)
-        types = tf.gather(sources.type, pairs.source)
-        return self.moments.build_moments(pairs, types, self.n_centers, self.dtype)
+    ) -> dict[str, tf.Tensor]:
+        """Build the features of grid points, and all that is scaled on the way to them.
 
-    def build_sample(self, moments: tf.Tensor) -> tf.Tensor:
-        """Build what :meth:`set_statistics` takes, after :meth:`build_moments`."""
-        return self.moments.build_sample(moments)
+        Returns
+        -------
+        dict of str to tf.Tensor
+            "features" (ncenters, dim_out); "moments", what the sums of :attr:`moments` add up;
+            and where atoms respond to their surroundings their moments, "surroundings", and the
+            invariants of these, "invariants".
+        """
+        pairs, sources, atoms = self._build_pairs(coord_, atype_, natoms, box_, mesh, suffix)
+        types = tf.gather(sources.type, pairs.source)
+        built: dict[str, tf.Tensor] = {}
+        if self._by_atom is None or not isinstance(self.moments, Mixed):
+            moments = self.build_moments(pairs, types)
+            built["features"] = self.moments.build_features(moments)
+        else:
+            scales = None
+            if self.response:
+                # only of the atoms that a grid point sees
+                seen, place = tf.unique(tf.gather(sources.atom, pairs.source), out_idx=tf.int32)
+                known = RealAtoms(*(tf.gather(part, seen) for part in atoms))
+                around = self.response.build_moments(sources, known)
+                built["surroundings"] = around
+                built["invariants"] = self.response.build_invariants(around)
+                scales = self.response.build_scales(built["invariants"], known.type)
+                scales = tf.gather(scales, place)
+            moments = self.build_moments(pairs, types)
+            element = self.moments.build_places(types)
+            built["features"] = self._by_atom.build_features(
+                pairs, element, self.n_centers, scales, self.dtype
+            )
+        return {**built, "moments": self.moments.build_sample(moments)}
+
+    def build_moments(self, pairs: Pairs, types: tf.Tensor) -> tf.Tensor:
+        """Build the moments of pairs with atoms of types, (ncenters, (lmax + 1)^2, ...)."""
+        return self.moments.build_moments(pairs, types, self.n_centers, self.dtype)
 
     def _build_pairs(
         self,
@@ -150,20 +164,3 @@ class SeCharge(GridDescriptor[SeChargeSpec]):
         if self.sight > self.rcut:
             pairs = closer_pairs(pairs, self.rcut)
         return pairs, sources, atoms
-
-    def build_atoms(
-        self,
-        coord_: tf.Tensor,
-        atype_: tf.Tensor,
-        natoms: tf.Tensor,
-        box_: tf.Tensor,
-        mesh: tf.Tensor,
-    ) -> tuple[Sources, RealAtoms]:
-        """Build the atoms, and all that they see."""
-        return self.locate(coord_, atype_, natoms, box_, mesh, max(self.sight, self.spec.rcut_env))
-
-    # statistics
-
-    def set_statistics(self, sample: Floats, n_centers: int) -> None:
-        """Scale the features by a sample of ``n_centers`` grid points."""
-        self.moments.set_statistics(sample, n_centers)

@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+r"""The pair-additive density of ``se_charge``, by least squares before training starts.
+
+.. math::
+    \rho(\mathbf r) &\approx \rho_0 + \sum_j f_{z_j}(|\mathbf r - \mathbf r_j|), \qquad
+        f_z(r) = \sum_n c_{zn} R_n(r) \\
+    &\min_{\rho_0, c} \; \frac1N \sum_p d_p^2 + \lambda \sum_z \int
+        \Big( \frac{d^2 f_z}{du^2} \Big)^2 du, \qquad u = \ln(1 + r^2/a^2)
+
+d are the errors at the N points. Nothing trains what this gives, so it must be sound where the
+data have no points, too: near the nuclei of a rare element. On the axis u, which opens up at
+the nucleus as the structure of a density does, a function that nothing is known of goes on as
+a straight line. How much smoothness costs, :math:`\lambda`, is chosen: structures are held out
+in turn, or, where there is one, the points nearest to some atoms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...atoms.images import Images
+from ...typing import Floats
+from ..descriptors.se_charge import SeChargeSpec
+from ..spec import ModelSpec
+from .points import Sample
+from .ridge import NormalEquations
+
+__all__ = ["PairAdditive", "fit_pair_additive", "pair_columns", "roughness"]
+
+# The length a, A, and the steps of u on which the roughness is summed.
+_CORE, _STEPS = 0.5, 4000
+# Lambdas that are tried, and that where nothing can be held out. The strongest is taken whose
+# error is larger than the least by no more than a share: what is held out is more like the rest
+# than what a model will meet.
+_TRIED = [10.0**-k for k in range(4, 15)]
+_UNTRIED, _TOLERANCE = 1e-8, 0.01
+_FOLDS = 5
+# Numbers in the columns of points that are worked out together.
+_BLOCK = 1 << 21
+
+
+@dataclass(frozen=True)
+class PairAdditive:
+    r"""The fit.
+
+    Attributes
+    ----------
+    coefficients : np.ndarray
+        (elements, n_radial) c, e/A^3.
+    offset : float
+        :math:`\rho_0`, e/A^3.
+    smoothness : float
+        What was chosen, :math:`\lambda`.
+    held_out : float
+        Root mean square error of what was held out, e/A^3; NaN where there is nothing to hold out.
+    """
+
+    coefficients: Floats
+    offset: float
+    smoothness: float
+    held_out: float
+
+    def residuals(self, spec: ModelSpec, sample: Sample) -> Floats:
+        """What the fit leaves of the points of a sample, (n,) e/A^3."""
+        images = Images(sample.atoms, sample.types, spec.descriptor.rcut)
+        columns = pair_columns(spec, images, images.wrap(sample.points))
+        return sample.values - self.offset - np.tensordot(columns, self.coefficients, 2)
+
+
+def fit_pair_additive(
+    spec: ModelSpec,
+    samples: Sequence[Sample],
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> PairAdditive:
+    """Fit the pair-additive density to points.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    samples : sequence of Sample
+        Those of each structure. All points count alike, whatever their weights.
+    progress : callable
+        Is told how many points of how many have been added.
+    """
+    d = spec.family(SeChargeSpec)
+    # what is absent costs nothing
+    active = np.unique(np.concatenate([spec.places[sample.types] for sample in samples]))
+    smooth = _of_unit_roughness(d)
+    n_columns = len(active) * d.n_radial + 1
+    fold_of = _folds(spec, samples)
+    equations = NormalEquations(n_columns, _FOLDS + 1)
+    total = sum(len(sample.points) for sample in samples)
+    size = max(1, _BLOCK // n_columns)
+    for sample, number in zip(samples, fold_of, strict=True):
+        images = Images(sample.atoms, sample.types, d.rcut)
+        for start in range(0, len(sample.points), size):
+            points = images.wrap(sample.points[start : start + size])
+            values = sample.values[start : start + size]
+            rows = pair_columns(spec, images, points)[:, active] @ smooth
+            # the offset, which costs nothing, stands last
+            rows = np.column_stack([rows.reshape(len(rows), -1), np.ones(len(rows))])
+            folds = np.full(len(rows), number)
+            if len(samples) == 1:
+                folds = images.parents[images.nearest(points)] % _FOLDS
+            for fold in np.unique(folds):
+                mine = folds == fold
+                equations.add(int(fold), rows[mine], values[mine])
+            progress(int(equations.count.sum()), total)
+    smoothness, held_out = _chosen(equations)
+    found, _ = equations.solve(_penalty(equations, smoothness))
+    coefficients = np.zeros((len(spec.elements), d.n_radial))
+    coefficients[active] = found[:-1].reshape(len(active), -1) @ smooth.T
+    return PairAdditive(coefficients, float(found[-1]), smoothness, held_out)
+
+
+def _folds(spec: ModelSpec, samples: Sequence[Sample]) -> list[int]:
+    """The fold of each structure; the last one, never held out, where others lack an element."""
+    folds = [number % _FOLDS for number in range(len(samples))]
+    elements = [set(spec.places[sample.types].tolist()) for sample in samples]
+    places: dict[int, set[int]] = {}
+    for fold, those in zip(folds, elements, strict=True):
+        for element in those:
+            places.setdefault(element, set()).add(fold)
+    alone = {element for element, where in places.items() if len(where) == 1}
+    return [_FOLDS if those & alone else f for f, those in zip(folds, elements, strict=True)]
+
+
+def _chosen(equations: NormalEquations) -> tuple[float, float]:
+    """Lambda, and the root mean square error of what is held out; NaN where nothing can be."""
+    folds = [fold for fold in equations.folds if fold < _FOLDS]
+    if len(equations.folds) < 2:
+        return _UNTRIED, np.nan
+    errors: dict[float, float] = {}
+
+    def attempt(smoothness: float) -> None:
+        penalty = _penalty(equations, smoothness)
+        squares = 0.0
+        for fold in folds:
+            found, _ = equations.solve(penalty, without=fold)
+            squares += equations.squares(found, fold)
+        errors[smoothness] = float(np.sqrt(squares / equations.count[folds].sum()))
+
+    for smoothness in _TRIED:
+        attempt(smoothness)
+    best = min(errors, key=lambda s: (np.nan_to_num(errors[s], nan=np.inf), -s))
+    for factor in (10.0**-0.5, 10.0**0.5):
+        attempt(best * factor)
+    best = min(errors.values())
+    chosen = max(s for s, error in errors.items() if error <= (1.0 + _TOLERANCE) * best)
+    return chosen, errors[chosen]
+
+
+def _penalty(equations: NormalEquations, smoothness: float) -> Floats:
+    """What each squared coefficient costs: the offset nothing."""
+    penalty = np.full(equations.moment.shape[1], smoothness)
+    penalty[-1] = 0.0
+    return penalty
+
+
+def pair_columns(spec: ModelSpec, images: Images, points: Floats) -> Floats:
+    """The sums of the radial functions over the atoms around wrapped points (n, 3), A.
+
+    Returns
+    -------
+    np.ndarray
+        (n, elements, n_radial)
+    """
+    d = spec.family(SeChargeSpec)
+    point, atom, r = images.pairs(points, d.rcut)
+    which = point * len(spec.elements) + spec.places[images.types[atom]]
+    sums = np.zeros((len(points) * len(spec.elements), d.n_radial))
+    order = np.argsort(which, kind="stable")
+    which = which[order]
+    starts = np.flatnonzero(np.diff(which, prepend=-1))
+    if len(starts):
+        basis = np.stack(d.basis(np, r[order]), axis=-1)
+        sums[which[starts]] = np.add.reduceat(basis, starts, axis=0)
+    return sums.reshape(len(points), len(spec.elements), d.n_radial)
+
+
+def _of_unit_roughness(d: SeChargeSpec) -> Floats:
+    """Combinations (n_radial, n_radial) of the radial functions whose roughness is a unit matrix.
+
+    A column holds what one of them has of each function.
+    """
+    matrix = roughness(d)
+    scale = 1.0 / np.sqrt(np.diag(matrix))
+    value, vector = np.linalg.eigh(matrix * scale * scale[:, None])
+    # rounding may leave the smoothest ones without any
+    value = np.maximum(value, np.finfo(float).eps * value[-1])
+    return scale[:, None] * vector / np.sqrt(value)
+
+
+def roughness(d: SeChargeSpec) -> Floats:
+    r"""The integrals (n_radial, n_radial) of :math:`R_n'' R_m''` over u, the derivatives by u."""
+    u = np.linspace(0.0, np.log1p((d.rcut / _CORE) ** 2), _STEPS)
+    functions = np.stack(d.basis(np, _CORE * np.sqrt(np.expm1(u))), axis=-1)
+    step = u[1] - u[0]
+    second = np.diff(functions, 2, axis=0) / step**2
+    return second.T @ second * step
