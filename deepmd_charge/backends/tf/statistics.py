@@ -64,8 +64,8 @@ def scale_and_fit(
     ChargeError
         If the data hold no grid point, or no atom is within the cutoff of one.
     """
-    points = data.get_batch()["natoms_vec"][2 + descriptor.grid_type]
-    per_batch = max(1, points * data.get_batch_size()[0])
+    points = np.count_nonzero(data.get_batch()["type"] == descriptor.grid_type)
+    per_batch = max(1, points)
     nbatch = max(nbatch, -(-_STAT_POINTS // (per_batch * data.get_nsystems())))
     sample = make_stat_input(data, nbatch, merge_sys=False)
 
