@@ -224,13 +224,15 @@ def _looks(system: StoredSystem) -> Iterator[_Look]:
         coord = part.read("coord")
         coord = coord.reshape(len(coord), -1, 3)
         cells, periodic = _cells(part, len(coord), system.is_open)
-        structures = []
+        structures: dict[bytes, Atoms] = {}  # frames of one density have the same
         most = _MOST_MIXED if system.is_mixed else _MOST_STRUCTURES
         for k in np.unique(np.linspace(0, len(coord) - 1, most).astype(int)):
             positions = coord[k, is_real[k % len(types)]]
             # which elements they are does not matter here
             symbols = f"H{len(positions)}"
-            structures.append(Atoms(symbols, positions, cell=cells[k], pbc=periodic[k]))
+            structures[positions.tobytes()] = Atoms(
+                symbols, positions, cell=cells[k], pbc=periodic[k]
+            )
         distinct = {
             (c.tobytes(), p.tobytes()): (c, p) for c, p in zip(cells, periodic, strict=True)
         }
@@ -241,7 +243,7 @@ def _looks(system: StoredSystem) -> Iterator[_Look]:
             most=int(points.max()),
             peak=float(np.abs(part.read("density")).max()),
             image_distance=min(starmap(image_distance, distinct.values())),
-            structures=structures,
+            structures=[*structures.values()],
         )
 
 
