@@ -8,6 +8,7 @@ and input checks in every backend.
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import MISSING
 from types import GenericAlias, NoneType
 from typing import Any, get_args, get_origin
@@ -22,6 +23,7 @@ from deepmd.utils.argcheck import (
     model_args_plugin,
 )
 
+from ..data.together import check_together
 from ..model.descriptors.se_charge import SeChargeSpec
 from ..model.descriptors.se_cluster import SeClusterSpec
 from ..model.keys import Key, Spec, keys_of
@@ -86,12 +88,30 @@ def charge_loss_args() -> list[Argument]:
     return [*_arguments(LossSpec).values()]
 
 
+def _data_go_together(_: object) -> bool:
+    """Check the training data of an ``input.json`` that ``dp train`` is about to normalise.
+
+    DeePMD-kit opens them before it asks the model for anything, and asserts what it needs
+    without naming a file; the arguments of a model are not told of them. So they are looked
+    for among the callers.
+    """
+    frame = inspect.currentframe()
+    while frame is not None:
+        is_train = frame.f_globals.get("__name__") == "deepmd.tf.entrypoints.train"
+        if is_train and isinstance(config := frame.f_locals.get("jdata"), dict):
+            check_together(config.get("training", {}))
+            break
+        frame = frame.f_back
+    return True
+
+
 @model_args_plugin.register("charge", doc=_TF)
 def charge_model_args() -> Argument:
     """Arguments of the model type ``charge``."""
     arguments = _arguments(ModelSpec)
     del arguments["type_map"]  # DeePMD-kit's own
     arguments["descriptor"].extend_subvariants([descrpt_variant_type_args()])
+    arguments["descriptor"].extra_check = _data_go_together
     arguments["fitting_net"].extend_subvariants([fitting_variant_type_args()])
     doc = _TF + "The electron density at grid points, which are atoms of type X."
     return Argument("charge", dict, [*arguments.values()], doc=doc)

@@ -30,7 +30,7 @@ from ...model.info import ModelInfo
 from ...model.spec import ModelSpec
 from ...saed.table import RadialTable
 from ...typing import Floats
-from . import fitting as _fitting  # noqa: F401  (registers charge)
+from . import mixed_systems as _mixed_systems  # noqa: F401  (registers charge, for mixed types too)
 from .electrons import exact_electrons
 from .facts import training_facts
 from .frozen import Frozen, known_types

@@ -67,9 +67,9 @@ class Pairs(NamedTuple):
 # Of one element r and 1 / sqrt(r^2 + eps^2), both (ncenters, pairs), and harmonics of that shape.
 Surroundings: TypeAlias = tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]
 
-# DeePMD-kit's mesh sizes: 0 = no periodicity; 6, and 1 or 7 for mixed types =
-# periodic without ghosts; 16 and more = ghosts are among the coordinates.
-_MESH_OPEN = 0
+# DeePMD-kit's mesh sizes: 0, and 1 of mixed_type systems = no periodicity; 6, and 7 of
+# those = periodic without ghosts; 16 and more = ghosts are among the coordinates.
+_MESH_PERIODIC = 6
 _MESH_GHOSTS = 16
 # Bins of half the cutoff: a point searches 5 x 5 columns of bins, 3.7 times
 # the volume of the sphere.
@@ -122,7 +122,7 @@ def sources_and_centers(
     stype = tf.gather_nd(atype, source_index)
     frame = source_index[:, 0]
     size = tf.size(mesh)
-    periodic = tf.logical_and(size > _MESH_OPEN, size < _MESH_GHOSTS)
+    periodic = tf.logical_and(size >= _MESH_PERIODIC, size < _MESH_GHOSTS)
 
     def with_images() -> tuple[tf.Tensor, ...]:
         inverse = tf.linalg.inv(box)
