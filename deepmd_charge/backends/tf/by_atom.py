@@ -16,7 +16,7 @@ from deepmd.tf.env import tf
 from ...model.kernels.harmonics import harmonics
 from ...model.kernels.radial import inverse_distance
 from .mixed import Mixed
-from .neighbors import Pairs, rows
+from .neighbors import Pairs, rows, slots
 
 __all__ = ["ByAtom"]
 
@@ -65,20 +65,23 @@ class ByAtom:
         vector = tf.cast(pairs.vector, dtype)
         r = tf.norm(vector, axis=1)
         basis = tf.stack(d.basis(tf, r), axis=1)
-        channels = self._build_mixed(basis, element)
-        if scales is not None:
-            channels *= scales
         inverse = inverse_distance(tf, r, d.eps)
         x, y, z = tf.unstack(vector * inverse[:, None], axis=1)
         ylm = tf.stack(harmonics(tf, x, y, z, d.lmax), axis=1)
+        # channels are made in the order of the elements, and go to the rows of their centres
+        order = tf.argsort(element, stable=True)
+        channels = self._build_mixed(tf.gather(basis, order), tf.gather(element, order))
+        if scales is not None:
+            channels *= tf.gather(scales, order)
+        places, shape = slots(pairs.center, n_centers)
+        places = tf.gather(places, order)[:, None]
+        # scattered, not gathered: the gradient of that is many times slower
+        table = tf.scatter_nd(places, channels, [shape[0] * shape[1], d.n_scales])
+        table = tf.reshape(table, [*tf.unstack(shape), d.n_scales])
+        of_l = tf.split(table, [d.channels] * (d.lmax + 1), axis=2)
         index = rows(pairs.center, n_centers)
-
-        def of_centers(values: tf.Tensor) -> tf.Tensor:
-            none = tf.zeros([1, values.shape[1]], dtype)
-            return tf.gather(tf.concat([values, none], 0), index)
-
-        of_l = tf.split(of_centers(channels), [d.channels] * (d.lmax + 1), axis=2)
-        harmonic = tf.split(of_centers(ylm), [2 * l + 1 for l in range(d.lmax + 1)], axis=2)
+        ylm = tf.gather(tf.concat([ylm, tf.zeros([1, ylm.shape[1]], dtype)], 0), index)
+        harmonic = tf.split(ylm, [2 * l + 1 for l in range(d.lmax + 1)], axis=2)
         sums = [tf.matmul(y, g, transpose_a=True) for y, g in zip(harmonic, of_l, strict=True)]
         sums[0] -= self._build_start()
         n = len(mixed.elements)
@@ -94,7 +97,7 @@ class ByAtom:
         return tf.tensordot(mean, mixed.build_mixtures()[0], 1)
 
     def _build_mixed(self, basis: tf.Tensor, element: tf.Tensor) -> tf.Tensor:
-        """Build g of radial functions (npairs, n_radial), (npairs, n_scales)."""
+        """Build g of radial functions (npairs, n_radial), by elements, (npairs, n_scales)."""
         mixed, d = self._mixed, self._mixed.spec
         n = len(mixed.elements)
         shape = [mixed.n_sets, d.n_radial, d.channels]
@@ -102,12 +105,9 @@ class ByAtom:
         if mixed.shares:
             species = mixed.parameters[f"{mixed.part}.species"]
             mixtures = tf.tensordot(species, mixtures, 1)
-        of_element = tf.unstack(mixtures, n)
-        if n == 1:
-            return tf.matmul(basis, of_element[0])
         # one multiplication for each element, of its pairs alone
-        order = tf.argsort(element, stable=True)
         counts = tf.math.bincount(element, minlength=n, maxlength=n)
-        parts = tf.split(tf.gather(basis, order), counts, axis=0, num=n)
-        found = tf.concat([tf.matmul(*part) for part in zip(parts, of_element, strict=True)], 0)
-        return tf.gather(found, tf.math.invert_permutation(order))
+        parts = tf.split(basis, counts, axis=0, num=n)
+        return tf.concat(
+            [tf.matmul(*p) for p in zip(parts, tf.unstack(mixtures, n), strict=True)], 0
+        )

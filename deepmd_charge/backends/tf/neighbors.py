@@ -28,6 +28,7 @@ __all__ = [
     "padded",
     "pairs_where",
     "rows",
+    "slots",
     "sources_and_centers",
 ]
 
@@ -299,6 +300,29 @@ def padded(
     index = rows(which, n_centers)
     x, y, z = (tf.gather(vector[k], index) for k in range(3))
     return x, y, z
+
+
+def slots(which: tf.Tensor, n_centers: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """The place of each pair in a table with a row for each centre.
+
+    Parameters
+    ----------
+    which : tf.Tensor
+        (npairs,) their centres, in ascending order.
+    n_centers : tf.Tensor
+        Scalar.
+
+    Returns
+    -------
+    places : tf.Tensor
+        (npairs,) in the table, row after row.
+    shape : tf.Tensor
+        (2,) of the table, n_centers and the most pairs of one.
+    """
+    count = tf.math.bincount(which, minlength=n_centers, maxlength=n_centers)
+    most = tf.reduce_max(tf.concat([count, [0]], 0))
+    slot = tf.range(tf.size(which)) - tf.gather(tf.cumsum(count, exclusive=True), which)
+    return tf.cast(which, tf.int32) * most + slot, tf.stack([tf.size(count), most])
 
 
 def rows(which: tf.Tensor, n_centers: tf.Tensor) -> tf.Tensor:
