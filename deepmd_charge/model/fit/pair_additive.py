@@ -4,14 +4,16 @@ r"""The pair-additive density of ``se_charge``, by least squares before training
 .. math::
     \rho(\mathbf r) &\approx \rho_0 + \sum_j f_{z_j}(|\mathbf r - \mathbf r_j|), \qquad
         f_z(r) = \sum_n c_{zn} R_n(r) \\
-    &\min_{\rho_0, c} \; \frac1N \sum_p d_p^2 + \lambda \sum_z \int
+    &\min_{\rho_0, c} \; \frac1N \sum_p w_p d_p^2 + \lambda \sum_z \int
         \Big( \frac{d^2 f_z}{du^2} \Big)^2 du, \qquad u = \ln(1 + r^2/a^2)
 
-d are the errors at the N points. Nothing trains what this gives, so it must be sound where the
-data have no points, too: near the nuclei of a rare element. On the axis u, which opens up at
-the nucleus as the structure of a density does, a function that nothing is known of goes on as
-a straight line. How much smoothness costs, :math:`\lambda`, is chosen: structures are held out
-in turn, or, where there is one, the points nearest to some atoms.
+d are the errors at the N points, w is one for those that were drawn from all alike and small for
+those that are there because they are near an atom: enough where there are no others. Nothing
+trains what this gives, so it must be sound where the data have no points, too: near the nuclei
+of a rare element. On the axis u, which opens up at the nucleus as the structure of a density
+does, a function that nothing is known of goes on as a straight line. How much smoothness costs,
+:math:`\lambda`, is chosen: structures are held out in turn, or, where there is one, the points
+nearest to some atoms.
 """
 
 from __future__ import annotations
@@ -32,12 +34,15 @@ __all__ = ["PairAdditive", "fit_pair_additive", "pair_columns", "roughness"]
 
 # The length a, A, and the steps of u on which the roughness is summed.
 _CORE, _STEPS = 0.5, 4000
-# Lambdas that are tried, and that where nothing can be held out. The strongest is taken whose
-# error is larger than the least by no more than a share: what is held out is more like the rest
-# than what a model will meet.
+# Lambdas that are tried, and that where nothing can be held out. Of those whose errors are larger
+# than the least by no more than a share the strongest is taken. What it adds to the error is the
+# root of twice the share, and the net has to learn it.
 _TRIED = [10.0**-k for k in range(4, 15)]
-_UNTRIED, _TOLERANCE = 1e-8, 0.01
+_UNTRIED, _TOLERANCE = 1e-8, 1e-4
 _FOLDS = 5
+# What points near atoms count that are there for that. More, and what is left of the others is
+# larger by a multiple of what is gained near the atoms.
+_NEAR = 0.03
 # Numbers in the columns of points that are worked out together.
 _BLOCK = 1 << 21
 
@@ -81,7 +86,8 @@ def fit_pair_additive(
     ----------
     spec : ModelSpec
     samples : sequence of Sample
-        Those of each structure. All points count alike, whatever their weights.
+        Those of each structure, as :func:`.choose_points` weights them; all alike where they have
+        no weights.
     progress : callable
         Is told how many points of how many have been added.
     """
@@ -102,6 +108,10 @@ def fit_pair_additive(
             rows = pair_columns(spec, images, points)[:, active] @ smooth
             # the offset, which costs nothing, stands last
             rows = np.column_stack([rows.reshape(len(rows), -1), np.ones(len(rows))])
+            if sample.weights is not None:
+                alike = sample.weights[start : start + size] > 0.0
+                root = np.sqrt(np.where(alike, 1.0, _NEAR))
+                rows, values = rows * root[:, None], values * root
             folds = np.full(len(rows), number)
             if len(samples) == 1:
                 folds = images.parents[images.nearest(points)] % _FOLDS
