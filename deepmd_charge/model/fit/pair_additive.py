@@ -7,8 +7,9 @@ r"""The pair-additive density of ``se_charge``, by least squares before training
     &\min_{\rho_0, c} \; \frac1N \sum_p w_p d_p^2 + \lambda \sum_z \int
         \Big( \frac{d^2 f_z}{du^2} \Big)^2 du, \qquad u = \ln(1 + r^2/a^2)
 
-d are the errors at the N points, w is one for those that were drawn from all alike and small for
-those that are there because they are near an atom: enough where there are no others. Nothing
+d are the errors at the N points. w falls with the density, as the errors of a sum of pairs rise
+with it, and is small for points that are there because they are near an atom: enough where there
+are no others. Nothing
 trains what this gives, so it must be sound where the data have no points, too: near the nuclei
 of a rare element. On the axis u, which opens up at the nucleus as the structure of a density
 does, a function that nothing is known of goes on as a straight line. How much smoothness costs,
@@ -40,6 +41,9 @@ _CORE, _STEPS = 0.5, 4000
 _TRIED = [10.0**-k for k in range(4, 15)]
 _UNTRIED, _TOLERANCE = 1e-8, 1e-4
 _FOLDS = 5
+# Below this share of the mean density, points count alike, above it less by as much as there is
+# more: what pairs cannot say of a bond or a core must not be paid for where there is little.
+_SMALL = 0.1
 # What points near atoms count that are there for that. More, and what is left of the others is
 # larger by a multiple of what is gained near the atoms.
 _NEAR = 0.03
@@ -99,6 +103,8 @@ def fit_pair_additive(
     fold_of = _folds(spec, samples)
     equations = NormalEquations(n_columns, _FOLDS + 1)
     total = sum(len(sample.points) for sample in samples)
+    magnitude = sum(np.abs(sample.values).sum() for sample in samples) / total
+    small = max(_SMALL * magnitude, np.finfo(float).tiny)
     size = max(1, _BLOCK // n_columns)
     for sample, number in zip(samples, fold_of, strict=True):
         images = Images(sample.atoms, sample.types, d.rcut)
@@ -109,9 +115,11 @@ def fit_pair_additive(
             # the offset, which costs nothing, stands last
             rows = np.column_stack([rows.reshape(len(rows), -1), np.ones(len(rows))])
             if sample.weights is not None:
-                alike = sample.weights[start : start + size] > 0.0
-                root = np.sqrt(np.where(alike, 1.0, _NEAR))
-                rows, values = rows * root[:, None], values * root
+                counted = np.where(sample.weights[start : start + size] > 0.0, 1.0, _NEAR)
+            else:
+                counted = np.ones(len(rows))
+            root = np.sqrt(counted / (1.0 + np.abs(values) / small))
+            rows, values = rows * root[:, None], values * root
             folds = np.full(len(rows), number)
             if len(samples) == 1:
                 folds = images.parents[images.nearest(points)] % _FOLDS
