@@ -31,7 +31,7 @@ def statistics(folders, descriptor=None, most=None, monkeypatch=None):
     info = {"elements": ["Si", "C"]}
     model = ChargeModelTF(parts["descriptor"], parts["fitting_net"], TYPE_MAP, info)
     data = SimpleNamespace(system_dirs=[str(folder) for folder in folders])
-    scale_and_fit(data, model.spec, model.descrpt, model.fitting, False)
+    scale_and_fit(data, TYPE_MAP, model.spec, model.descrpt, model.fitting, False)
     both = model.descrpt.parameters._arrays | model.fitting.parameters._arrays
     learnt = ("mixing", "matrix", "bias")
     return {name: value for name, value in both.items() if not any(n in name for n in learnt)}

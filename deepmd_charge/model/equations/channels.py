@@ -18,7 +18,7 @@ from ..weights import Weights
 from .layers import hidden
 from .moments import coupled, moments, of_directions
 
-__all__ = ["channels", "charge_moments", "invariants", "mixtures", "start"]
+__all__ = ["channels", "charge_moments", "gram", "invariants", "mixtures", "start"]
 
 
 def charge_moments(d: SeChargeSpec, weights: Weights, around: Neighbors, n_elements: int) -> Array:
