@@ -280,6 +280,9 @@ def test_what_cannot_be_trained_on_together(data, tmp_path):
     for good in (plain, mixed, [plain, crystals]):
         check_together(training(good))
     check_together(training(plain, "mixed:4"))
+    check_together(training([plain, crystals]), ["X", "O", "H", "C", "Si"])
+    with pytest.raises(ChargeError, match=r"periodic_.*: its type_map.raw has Si, which model/"):
+        check_together(training([mixed, str(data / "periodic_mixed")]), ["C", "O", "H", "X"])
     for bad, complaint in (
         (training([plain, mixed]), r"open_plain/.* is a plain DP system and .*open_mixed a mixed"),
         (training([plain, crystals], "mixed:4"), "cannot hold both .*periodic_plain"),

@@ -99,7 +99,7 @@ def _data_go_together(_: object) -> bool:
     while frame is not None:
         is_train = frame.f_globals.get("__name__") == "deepmd.tf.entrypoints.train"
         if is_train and isinstance(config := frame.f_locals.get("jdata"), dict):
-            check_together(config.get("training", {}))
+            check_together(config.get("training", {}), config["model"].get("type_map"))
             break
         frame = frame.f_back
     return True

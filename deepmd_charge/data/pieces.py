@@ -26,7 +26,7 @@ from ..io.frames import split_frames
 from ..io.output import replacing
 from ..typing import PathLike
 
-__all__ = ["Piece", "Pieces"]
+__all__ = ["Done", "Piece", "Pieces"]
 
 _ABOUT = "about.json"
 
@@ -87,10 +87,22 @@ class Piece:
 
 
 @dataclass
-class _Done:
-    """A file whose densities are all done."""
+class Done:
+    """A file whose densities are all done.
+
+    Attributes
+    ----------
+    identity : list
+        What tells that it is the same file.
+    first : int
+        Place of its first density among those of all files.
+    pieces : list of Piece
+    warnings : list of tuple of str
+        Categories and texts.
+    """
 
     identity: list[Any]
+    first: int
     pieces: list[Piece] = field(default_factory=list)
     warnings: list[tuple[str, str]] = field(default_factory=list)
 
@@ -132,7 +144,7 @@ class Pieces:
         self.folder = output.with_name(f".{output.name}.partial")
         self.entropy = entropy
         self._identities = [_identity(file) for file in files]
-        self._done: dict[int, _Done] = {}
+        self._done: dict[int, Done] = {}
         self._lock: IO[str] | None = None
         about = {key: json.loads(json.dumps(value)) for key, value in settings.items()}
         earlier = self._read(_ABOUT)
@@ -181,10 +193,10 @@ class Pieces:
             message = str(error)
             raise type(error)(f"{message}; {kept}" if message else kept) from None
 
-    def get(self, place: int) -> tuple[list[Piece], list[tuple[str, str]]] | None:
-        """The densities of the file at a place, and what was warned of; None if not done."""
+    def get(self, place: int, first: int) -> Done | None:
+        """What is done of the file at a place, if all of it and with this place of its first."""
         done = self._done.get(place)
-        return None if done is None else (done.pieces, done.warnings)
+        return done if done is not None and done.first == first else None
 
     def all(self) -> list[Piece]:
         """All densities, in the order of their files."""
@@ -193,21 +205,24 @@ class Pieces:
     def put(
         self,
         place: int,
+        first: int,
         densities: Iterator[tuple[Piece, dict[str, NDArray[Any]]]],
         warnings: list[tuple[str, str]],
-    ) -> None:
+    ) -> Done:
         """Keep the densities of a file.
 
         Parameters
         ----------
         place : int
             Of the file.
+        first : int
+            Place of its first density among those of all files.
         densities : iterator of tuple
             Each, without a path, and its arrays.
         warnings : list of tuple of str
             Categories and texts; may grow while the densities are made.
         """
-        done = _Done(self._identities[place])
+        done = Done(self._identities[place], first)
         for k, (piece, arrays) in enumerate(densities):
             piece.path = str(self.folder / f"{place:06d}.{k}.npz")
             piece.columns = {name: (a.dtype.str, a.shape[1]) for name, a in arrays.items()}
@@ -217,6 +232,7 @@ class Pieces:
         done.warnings = warnings
         self._write(f"{place:06d}.json", asdict(done))
         self._done[place] = done
+        return done
 
     def _find_done(self) -> None:
         for place, identity in enumerate(self._identities):
@@ -228,7 +244,7 @@ class Pieces:
                 piece.path = str(self.folder / f"{place:06d}.{k}.npz")
             if all(os.path.exists(piece.path) for piece in pieces):
                 warnings = [(category, text) for category, text in found["warnings"]]
-                self._done[place] = _Done(identity, pieces, warnings)
+                self._done[place] = Done(identity, found["first"], pieces, warnings)
 
     def _take_lock(self) -> None:
         """Keep a second run away."""

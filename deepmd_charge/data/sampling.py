@@ -74,6 +74,22 @@ def sample_frames(
     return np.resize(chosen, (n_frames, points_per_frame))
 
 
+def entropy_of(seed: int | np.random.Generator | None) -> int:
+    """What all random numbers of a seed come from: the seed itself, or a number that is drawn."""
+    if isinstance(seed, np.random.Generator):
+        return int(seed.integers(1 << 62))
+    random_generator(seed)  # complains
+    entropy = np.random.SeedSequence(seed).entropy
+    assert isinstance(entropy, int)
+    return entropy
+
+
+def generator_at(entropy: int, place: int) -> np.random.Generator:
+    """Make the numpy Generator of the density at a place: those of the first are the seed's own."""
+    spawned = (place,) if place else ()
+    return np.random.default_rng(np.random.SeedSequence(entropy, spawn_key=spawned))
+
+
 def random_generator(seed: int | np.random.Generator | None) -> np.random.Generator:
     """Make a numpy Generator of a seed, or ChargeError of a negative one."""
     try:

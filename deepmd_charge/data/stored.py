@@ -95,16 +95,17 @@ class StoredSet:
         types = self.find(_TYPES)
         if types is None:
             return _load(self._system.folder / "type.raw", dtype=int, ndmin=1)[None]
-        return types.astype(int)
+        return np.atleast_2d(types if types.dtype.kind == "i" else types.astype(int))
 
     def counts(self) -> Integers:
         """Atoms of each of the system's types in each frame, (n_frames, n_types)."""
         types = self.types()
         n = len(self._system.names)
         # one place more for what fills up
-        counts = np.array([np.bincount(row + 1, minlength=n + 1)[1 : n + 1] for row in types])
+        counts = [np.bincount(row + 1, minlength=n + 1)[1 : n + 1] for row in types]
         is_mixed = (self.path / f"{_TYPES}.npy").is_file()
-        return counts if is_mixed else np.tile(counts, (len(self.read("coord")), 1))
+        found = np.reshape(counts, (len(types), n)).astype(int)
+        return found if is_mixed else np.tile(found, (len(self.read("coord")), 1))
 
 
 def frames(

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -22,7 +22,7 @@ from ..saed.table import RadialTable
 from ..typing import PathLike
 from .gathered import GatheredWarnings
 from .pieces import Piece, Pieces
-from .sampling import N_POINTS, POINTS_PER_FRAME, random_generator
+from .sampling import N_POINTS, POINTS_PER_FRAME, entropy_of, generator_at
 from .superpositions import Reader, Superpositions
 from .writing import Written, hill_formula, write_mixed_system, write_system
 
@@ -110,9 +110,8 @@ def convert(
     n_points, points_per_frame, by_gradient
         For each density; see :func:`deepmd_charge.data.sampling.sample_frames`.
     seed : int or numpy.random.Generator, optional
-        A number gives the same points every time; by default they differ. Each file has random
-        numbers of its own, by its place among the files, those of the first being those of the
-        seed itself.
+        A number gives the same points every time; by default they differ. Each density has
+        random numbers of its own, by its place among all.
     saed : str, os.PathLike or RadialTable, optional
         Superposed atomic densities to note beside the densities; see
         :mod:`deepmd_charge.saed.sources`. Their table goes to ``saed.npz`` in the folder.
@@ -175,7 +174,7 @@ def convert(
         **({"files": list(files)} if saed == FIT else {}),
     }
     gathered = GatheredWarnings()
-    with gathered, Pieces(output, list(files), settings, _entropy(seed), resume) as pieces:
+    with gathered, Pieces(output, list(files), settings, entropy_of(seed), resume) as pieces:
         superpositions = None
         if saed is not None:
             table = pieces.folder / TABLE
@@ -186,41 +185,28 @@ def convert(
                 superpositions.table.save(table)
         # a delay, however short: no bar before the first file is done
         bar = tqdm(desc="convert", unit="file", delay=1e-6, disable=not progress, total=len(files))
+        n_densities = 0
         with bar:
             for place, file in enumerate(files):
-                if (found := pieces.get(place)) is not None:
-                    gathered.recall(found[1])
-                    for piece in found[0]:
+                if (found := pieces.get(place, n_densities)) is not None:
+                    gathered.recall(found.warnings)
+                    for piece in found.pieces:
                         if superpositions and piece.superposed:
                             superpositions.recall(piece.name, piece.types, *piece.superposed)
                 else:
-                    generator = np.random.default_rng(_sequence(pieces.entropy, place))
                     with gathered.of_file(file) as warned:
-                        frames = _frames(read(file), superpositions, seed=generator, **draw)
-                        pieces.put(place, frames, warned)
+                        numbered = enumerate(read(file), n_densities)
+                        frames = _frames(numbered, pieces.entropy, superpositions, draw)
+                        found = pieces.put(place, n_densities, frames, warned)
+                n_densities += len(found.pieces)
                 bar.update()
         done = Conversion(Path(output), superpositions=superpositions)
         for piece in pieces.all():
             if piece.notes:
                 done.notes.setdefault(piece.notes, []).append(piece.name)
-        order = np.random.default_rng(_sequence(pieces.entropy, len(files)))
+        order = generator_at(pieces.entropy, n_densities)
         _write(done, pieces.all(), order if mixed_type else None)
     return done
-
-
-def _entropy(seed: int | np.random.Generator | None) -> int:
-    """What all random numbers of a run come from."""
-    if isinstance(seed, np.random.Generator):
-        return int(seed.integers(1 << 62))
-    random_generator(seed)  # complains
-    entropy = np.random.SeedSequence(seed).entropy
-    assert isinstance(entropy, int)
-    return entropy
-
-
-def _sequence(entropy: int, place: int) -> np.random.SeedSequence:
-    """The random numbers of the file at a place: those of the first are the seed's own."""
-    return np.random.SeedSequence(entropy, spawn_key=(place,) if place else ())
 
 
 def _listed(value: Any) -> Any:
@@ -231,17 +217,21 @@ def _listed(value: Any) -> Any:
 
 
 def _frames(
-    densities: Iterator[tuple[str, Density]], superpositions: Superpositions | None, **draw: Any
+    densities: Iterable[tuple[int, tuple[str, Density]]],
+    entropy: int,
+    superpositions: Superpositions | None,
+    draw: dict[str, Any],
 ) -> Iterator[tuple[Piece, dict[str, NDArray[Any]]]]:
-    """Draw the frames of the densities of a file, and what is known of them."""
+    """Draw the frames of numbered densities, and tell what is known of them."""
     from dpdata import System
 
     from .dpdata_plugin import DATA_TYPES, system_data
 
     columns = {"coords": "coord", "cells": "box", **{t.name: t.name for t in DATA_TYPES}}
-    for name, density in densities:
+    for number, (name, density) in densities:
         source = superpositions.of(name) if superpositions else None
-        data = system_data(density, path=name, saed=source, **draw)
+        generator = generator_at(entropy, number)
+        data = system_data(density, path=name, saed=source, seed=generator, **draw)
         system = System(data=data)
         system.rot_lower_triangular()
         names, n_frames = system["atom_names"], len(system)

@@ -4,29 +4,32 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..atoms.species import GRID_TYPE
 from ..errors import ChargeError
 from .stored import StoredSystem
 
 __all__ = ["check_together"]
 
 
-def check_together(training: Mapping[str, Any]) -> None:
+def check_together(training: Mapping[str, Any], type_map: Sequence[str] | None = None) -> None:
     """Refuse systems that DeePMD-kit would stumble over, or pass over without a word.
 
     Parameters
     ----------
     training : dict
         ``training`` of an ``input.json``, as the user wrote it.
+    type_map : list of str, optional
+        ``model/type_map`` there.
 
     Raises
     ------
     ChargeError
-        If there is no system where one is named, plain and mixed systems (DeePMD-kit's
-        ``mixed_type``) are to be trained on together, or batches over several systems
-        (``batch_size`` "mixed:N") would have open and periodic structures.
+        If there is no system where one is named, or one has other types; if plain and mixed
+        systems (DeePMD-kit's ``mixed_type``) are to be trained on together, or batches over
+        several systems (``batch_size`` "mixed:N") would have open and periodic structures.
     """
     for name in ("training_data", "validation_data"):
         data = training.get(name)
@@ -39,6 +42,13 @@ def check_together(training: Mapping[str, Any]) -> None:
             f"{key}: {{}} is a plain DP system and {{}} a mixed one, which cannot meet in one "
             "training: convert all files together, with --mixed-type or without",
         )
+        for path, system in systems.items():
+            others = [name for name in system.names if name not in type_map] if type_map else []
+            if others and GRID_TYPE not in others:  # DeePMD-kit's to tell of
+                raise ChargeError(
+                    f"{path}: its type_map.raw has {', '.join(others)}, which model/type_map "
+                    "lacks; make them agree"
+                )
         batch_size = data.get("batch_size", "auto")
         if isinstance(batch_size, str) and batch_size.startswith("mixed"):
             _one_of_each(
