@@ -129,6 +129,16 @@ def test_an_element_that_is_absent_has_nothing():
     assert fit.coefficients[:2].any(axis=1).all()
 
 
+def test_the_only_atom_of_an_element_in_the_only_structure():
+    """It is not held out, and does not decide how smooth the others are."""
+    spec = specification()
+    atoms = molecule("CHCHFHCHC", 4)
+    fit = fit_pair_additive(spec, [sample(atoms, n=3000)])
+    # of one structure the density is pair-additive
+    assert fit.held_out < 1e-3
+    assert error_near(spec, fit, atoms, "F") < 0.1
+
+
 @pytest.mark.parametrize("n", [1, 7, 400])
 def test_one_atom_and_few_points(n):
     """There is nothing to hold out, and less to know than there are functions."""

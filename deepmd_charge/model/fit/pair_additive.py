@@ -18,13 +18,13 @@ nearest to some atoms.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from ...atoms.images import Images
-from ...typing import Floats
+from ...typing import Floats, Integers
 from ..descriptors.se_charge import SeChargeSpec
 from ..spec import ModelSpec
 from .points import Sample
@@ -75,11 +75,7 @@ class PairAdditive:
         return sample.values - self.offset - np.tensordot(columns, self.coefficients, 2)
 
 
-def fit_pair_additive(
-    spec: ModelSpec,
-    samples: Sequence[Sample],
-    progress: Callable[[int, int], None] = lambda done, total: None,
-) -> PairAdditive:
+def fit_pair_additive(spec: ModelSpec, samples: Sequence[Sample]) -> PairAdditive:
     """Fit the pair-additive density to points.
 
     Parameters
@@ -88,8 +84,6 @@ def fit_pair_additive(
     samples : sequence of Sample
         Those of each structure, as :func:`.choose_points` weights them; all alike where they have
         no weights.
-    progress : callable
-        Is told how many points of how many have been added.
     """
     d = spec.family(SeChargeSpec)
     # what is absent costs nothing
@@ -98,7 +92,6 @@ def fit_pair_additive(
     n_columns = len(active) * d.n_radial + 1
     fold_of = _folds(spec, samples)
     equations = NormalEquations(n_columns, _FOLDS + 1)
-    total = sum(len(sample.points) for sample in samples)
     size = max(1, _BLOCK // n_columns)
     for sample, number in zip(samples, fold_of, strict=True):
         images = Images(sample.atoms, sample.types, d.rcut)
@@ -114,11 +107,10 @@ def fit_pair_additive(
                 rows, values = rows * root[:, None], values * root
             folds = np.full(len(rows), number)
             if len(samples) == 1:
-                folds = images.parents[images.nearest(points)] % _FOLDS
+                folds = _of_atoms(sample.types)[images.parents[images.nearest(points)]]
             for fold in np.unique(folds):
                 mine = folds == fold
                 equations.add(int(fold), rows[mine], values[mine])
-            progress(int(equations.count.sum()), total)
     smoothness, held_out = _chosen(equations)
     found, _ = equations.solve(_penalty(equations, smoothness))
     coefficients = np.zeros((len(spec.elements), d.n_radial))
@@ -138,6 +130,16 @@ def _folds(spec: ModelSpec, samples: Sequence[Sample]) -> list[int]:
     return [_FOLDS if those & alone else f for f, those in zip(folds, elements, strict=True)]
 
 
+def _of_atoms(types: Integers) -> Integers:
+    """The fold of each atom of the only structure; the last one for the only atom of an element."""
+    folds = np.full(len(types), _FOLDS)
+    for kind in set(types.tolist()):
+        mine = np.flatnonzero(types == kind)
+        if len(mine) > 1:
+            folds[mine] = np.arange(len(mine)) % _FOLDS
+    return folds
+
+
 def _chosen(equations: NormalEquations) -> tuple[float, float]:
     """Lambda, and the root mean square error of what is held out; NaN where nothing can be."""
     folds = [fold for fold in equations.folds if fold < _FOLDS]
@@ -155,11 +157,11 @@ def _chosen(equations: NormalEquations) -> tuple[float, float]:
 
     for smoothness in _TRIED:
         attempt(smoothness)
-    best = min(errors, key=lambda s: (np.nan_to_num(errors[s], nan=np.inf), -s))
+    least = min(errors, key=lambda s: np.nan_to_num(errors[s], nan=np.inf))
     for factor in (10.0**-0.5, 10.0**0.5):
-        attempt(best * factor)
-    best = min(errors.values())
-    chosen = max(s for s, error in errors.items() if error <= (1.0 + _TOLERANCE) * best)
+        attempt(least * factor)
+    enough = (1.0 + _TOLERANCE) * np.nanmin(list(errors.values()))
+    chosen = max(s for s, error in errors.items() if error <= enough)
     return chosen, errors[chosen]
 
 
