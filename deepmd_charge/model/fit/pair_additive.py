@@ -13,7 +13,8 @@ trains what this gives, so it must be sound where the data have no points, too: 
 of a rare element. On the axis u, which opens up at the nucleus as the structure of a density
 does, a function that nothing is known of goes on as a straight line. How much smoothness costs,
 :math:`\lambda`, is chosen: structures are held out in turn, or, where there is one, the points
-nearest to some atoms.
+nearest to some atoms. The functions of elements of few atoms are made as smooth as their points
+let them.
 """
 
 from __future__ import annotations
@@ -40,6 +41,9 @@ _CORE, _STEPS = 0.5, 4000
 _TRIED = [10.0**-k for k in range(4, 15)]
 _UNTRIED, _TOLERANCE = 1e-8, 1e-4
 _FOLDS = 5
+# Of an element of one atom the functions are so smooth that the squared errors rise by this share,
+# of n by the n-th part; of more than so many it does not matter.
+_RISE, _MANY = 2e-3, 100
 # What points near atoms count that are there for that. More, and what is left of the others is
 # larger by a multiple of what is gained near the atoms.
 _NEAR = 0.03
@@ -58,7 +62,7 @@ class PairAdditive:
     offset : float
         :math:`\rho_0`, e/A^3.
     smoothness : float
-        What was chosen, :math:`\lambda`.
+        What was chosen, :math:`\lambda`; it is larger of elements of few atoms.
     held_out : float
         Root mean square error of what was held out, e/A^3; NaN where there is nothing to hold out.
     """
@@ -87,7 +91,8 @@ def fit_pair_additive(spec: ModelSpec, samples: Sequence[Sample]) -> PairAdditiv
     """
     d = spec.family(SeChargeSpec)
     # what is absent costs nothing
-    active = np.unique(np.concatenate([spec.places[sample.types] for sample in samples]))
+    places = np.concatenate([spec.places[sample.types] for sample in samples])
+    active, n_atoms = np.unique(places, return_counts=True)
     smooth = _of_unit_roughness(d)
     n_columns = len(active) * d.n_radial + 1
     fold_of = _folds(spec, samples)
@@ -112,7 +117,8 @@ def fit_pair_additive(spec: ModelSpec, samples: Sequence[Sample]) -> PairAdditiv
                 mine = folds == fold
                 equations.add(int(fold), rows[mine], values[mine])
     smoothness, held_out = _chosen(equations)
-    found, _ = equations.solve(_penalty(equations, smoothness))
+    penalty = _stiffened(equations, _penalty(equations, smoothness), n_atoms.tolist())
+    found, _ = equations.solve(penalty)
     coefficients = np.zeros((len(spec.elements), d.n_radial))
     coefficients[active] = found[:-1].reshape(len(active), -1) @ smooth.T
     return PairAdditive(coefficients, float(found[-1]), smoothness, held_out)
@@ -170,6 +176,40 @@ def _penalty(equations: NormalEquations, smoothness: float) -> Floats:
     penalty = np.full(equations.moment.shape[1], smoothness)
     penalty[-1] = 0.0
     return penalty
+
+
+def _stiffened(equations: NormalEquations, penalty: Floats, n_atoms: list[int]) -> Floats:
+    r"""Raise what the functions of elements of few atoms cost, as far as their points let them.
+
+    How smooth those are cannot be told from the error of other atoms, and of many common ones
+    it is hardly a part.
+
+    Parameters
+    ----------
+    equations : NormalEquations
+    penalty : np.ndarray
+        (columns,) of the common :math:`\lambda`.
+    n_atoms : list of int
+        Of each element.
+    """
+
+    def squares(penalty: Floats) -> float:
+        found, _ = equations.solve(penalty)
+        return sum(equations.squares(found, fold) for fold in equations.folds)
+
+    least = squares(penalty)
+    found = penalty.copy()
+    size = (len(penalty) - 1) // len(n_atoms)
+    for place, n in enumerate(n_atoms):
+        mine = slice(place * size, (place + 1) * size)
+        tried = penalty.copy()
+        while n <= _MANY and tried[mine.start] < _TRIED[0]:
+            tried[mine] *= 10.0
+            # the atoms tell, not the points: the errors near one are much alike
+            if not squares(tried) <= (1.0 + _RISE / n) * least:
+                break
+            found[mine] = tried[mine]
+    return found
 
 
 def pair_columns(spec: ModelSpec, images: Images, points: Floats) -> Floats:
