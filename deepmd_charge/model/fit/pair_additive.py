@@ -14,18 +14,19 @@ trains what this gives, so it must be sound where the data have no points, too: 
 of a rare element. On the axis u, which opens up at the nucleus as the structure of a density
 does, a function that nothing is known of goes on as a straight line. How much smoothness costs,
 :math:`\lambda`, is chosen: structures are held out in turn, or, where there is one, the points
-nearest to some atoms.
+nearest to some atoms. The functions of elements of few atoms are made as smooth as their points
+let them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from ...atoms.images import Images
-from ...typing import Floats
+from ...typing import Floats, Integers
 from ..descriptors.se_charge import SeChargeSpec
 from ..spec import ModelSpec
 from .points import Sample
@@ -44,6 +45,9 @@ _FOLDS = 5
 # Below this share of the mean density, points count alike, above it less by as much as there is
 # more: what pairs cannot say of a bond or a core must not be paid for where there is little.
 _SMALL = 0.1
+# Of an element of one atom the functions are so smooth that the squared errors rise by this share,
+# of n by the n-th part; of more than so many it does not matter.
+_RISE, _MANY = 2e-3, 100
 # What points near atoms count that are there for that. More, and what is left of the others is
 # larger by a multiple of what is gained near the atoms.
 _NEAR = 0.03
@@ -62,7 +66,7 @@ class PairAdditive:
     offset : float
         :math:`\rho_0`, e/A^3.
     smoothness : float
-        What was chosen, :math:`\lambda`.
+        What was chosen, :math:`\lambda`; it is larger of elements of few atoms.
     held_out : float
         Root mean square error of what was held out, e/A^3; NaN where there is nothing to hold out.
     """
@@ -79,11 +83,7 @@ class PairAdditive:
         return sample.values - self.offset - np.tensordot(columns, self.coefficients, 2)
 
 
-def fit_pair_additive(
-    spec: ModelSpec,
-    samples: Sequence[Sample],
-    progress: Callable[[int, int], None] = lambda done, total: None,
-) -> PairAdditive:
+def fit_pair_additive(spec: ModelSpec, samples: Sequence[Sample]) -> PairAdditive:
     """Fit the pair-additive density to points.
 
     Parameters
@@ -92,12 +92,11 @@ def fit_pair_additive(
     samples : sequence of Sample
         Those of each structure, as :func:`.choose_points` weights them; all alike where they have
         no weights.
-    progress : callable
-        Is told how many points of how many have been added.
     """
     d = spec.family(SeChargeSpec)
     # what is absent costs nothing
-    active = np.unique(np.concatenate([spec.places[sample.types] for sample in samples]))
+    places = np.concatenate([spec.places[sample.types] for sample in samples])
+    active, n_atoms = np.unique(places, return_counts=True)
     smooth = _of_unit_roughness(d)
     n_columns = len(active) * d.n_radial + 1
     fold_of = _folds(spec, samples)
@@ -122,13 +121,13 @@ def fit_pair_additive(
             rows, values = rows * root[:, None], values * root
             folds = np.full(len(rows), number)
             if len(samples) == 1:
-                folds = images.parents[images.nearest(points)] % _FOLDS
+                folds = _of_atoms(sample.types)[images.parents[images.nearest(points)]]
             for fold in np.unique(folds):
                 mine = folds == fold
                 equations.add(int(fold), rows[mine], values[mine])
-            progress(int(equations.count.sum()), total)
     smoothness, held_out = _chosen(equations)
-    found, _ = equations.solve(_penalty(equations, smoothness))
+    penalty = _stiffened(equations, _penalty(equations, smoothness), n_atoms.tolist())
+    found, _ = equations.solve(penalty)
     coefficients = np.zeros((len(spec.elements), d.n_radial))
     coefficients[active] = found[:-1].reshape(len(active), -1) @ smooth.T
     return PairAdditive(coefficients, float(found[-1]), smoothness, held_out)
@@ -144,6 +143,16 @@ def _folds(spec: ModelSpec, samples: Sequence[Sample]) -> list[int]:
             places.setdefault(element, set()).add(fold)
     alone = {element for element, where in places.items() if len(where) == 1}
     return [_FOLDS if those & alone else f for f, those in zip(folds, elements, strict=True)]
+
+
+def _of_atoms(types: Integers) -> Integers:
+    """The fold of each atom of the only structure; the last one for the only atom of an element."""
+    folds = np.full(len(types), _FOLDS)
+    for kind in set(types.tolist()):
+        mine = np.flatnonzero(types == kind)
+        if len(mine) > 1:
+            folds[mine] = np.arange(len(mine)) % _FOLDS
+    return folds
 
 
 def _chosen(equations: NormalEquations) -> tuple[float, float]:
@@ -163,11 +172,11 @@ def _chosen(equations: NormalEquations) -> tuple[float, float]:
 
     for smoothness in _TRIED:
         attempt(smoothness)
-    best = min(errors, key=lambda s: (np.nan_to_num(errors[s], nan=np.inf), -s))
+    least = min(errors, key=lambda s: np.nan_to_num(errors[s], nan=np.inf))
     for factor in (10.0**-0.5, 10.0**0.5):
-        attempt(best * factor)
-    best = min(errors.values())
-    chosen = max(s for s, error in errors.items() if error <= (1.0 + _TOLERANCE) * best)
+        attempt(least * factor)
+    enough = (1.0 + _TOLERANCE) * np.nanmin(list(errors.values()))
+    chosen = max(s for s, error in errors.items() if error <= enough)
     return chosen, errors[chosen]
 
 
@@ -176,6 +185,40 @@ def _penalty(equations: NormalEquations, smoothness: float) -> Floats:
     penalty = np.full(equations.moment.shape[1], smoothness)
     penalty[-1] = 0.0
     return penalty
+
+
+def _stiffened(equations: NormalEquations, penalty: Floats, n_atoms: list[int]) -> Floats:
+    r"""Raise what the functions of elements of few atoms cost, as far as their points let them.
+
+    How smooth those are cannot be told from the error of other atoms, and of many common ones
+    it is hardly a part.
+
+    Parameters
+    ----------
+    equations : NormalEquations
+    penalty : np.ndarray
+        (columns,) of the common :math:`\lambda`.
+    n_atoms : list of int
+        Of each element.
+    """
+
+    def squares(penalty: Floats) -> float:
+        found, _ = equations.solve(penalty)
+        return sum(equations.squares(found, fold) for fold in equations.folds)
+
+    least = squares(penalty)
+    found = penalty.copy()
+    size = (len(penalty) - 1) // len(n_atoms)
+    for place, n in enumerate(n_atoms):
+        mine = slice(place * size, (place + 1) * size)
+        tried = penalty.copy()
+        while n <= _MANY and tried[mine.start] < _TRIED[0]:
+            tried[mine] *= 10.0
+            # the atoms tell, not the points: the errors near one are much alike
+            if not squares(tried) <= (1.0 + _RISE / n) * least:
+                break
+            found[mine] = tried[mine]
+    return found
 
 
 def pair_columns(spec: ModelSpec, images: Images, points: Floats) -> Floats:
