@@ -82,13 +82,7 @@ def charge_fitting_args() -> list[Argument]:
     return [*_arguments(FittingSpec).values()]
 
 
-@loss_args_plugin.register("charge", doc=_TF)
-def charge_loss_args() -> list[Argument]:
-    """Arguments of the loss ``charge``."""
-    return [*_arguments(LossSpec).values()]
-
-
-def _data_go_together(_: object) -> bool:
+def _data_go_together() -> bool:
     """Check the training data of an ``input.json`` that ``dp train`` is about to normalise.
 
     DeePMD-kit opens them before it asks the model for anything, and asserts what it needs
@@ -105,13 +99,22 @@ def _data_go_together(_: object) -> bool:
     return True
 
 
+@loss_args_plugin.register("charge", doc=_TF)
+def charge_loss_args() -> list[Argument]:
+    """Arguments of the loss ``charge``."""
+    *others, last = _arguments(LossSpec).values()
+    holds = last.extra_check
+    # the last of what is checked here: wrong keys of model and loss are told of first
+    last.extra_check = lambda value: (holds is None or holds(value)) and _data_go_together()
+    return [*others, last]
+
+
 @model_args_plugin.register("charge", doc=_TF)
 def charge_model_args() -> Argument:
     """Arguments of the model type ``charge``."""
     arguments = _arguments(ModelSpec)
     del arguments["type_map"]  # DeePMD-kit's own
     arguments["descriptor"].extend_subvariants([descrpt_variant_type_args()])
-    arguments["descriptor"].extra_check = _data_go_together
     arguments["fitting_net"].extend_subvariants([fitting_variant_type_args()])
     doc = _TF + "The electron density at grid points, which are atoms of type X."
     return Argument("charge", dict, [*arguments.values()], doc=doc)
