@@ -86,25 +86,34 @@ def scale_and_fit(
     chosen = choose_points(spec, looked_at, _STAT_POINTS)
     if not chosen.samples:
         raise ChargeError(f"the training data hold no grid point: no atom is of type {GRID_TYPE}")
-    counts = np.concatenate([_counts(spec, sample) for sample in chosen.samples])
-    if not counts.any():
-        raise ChargeError(
-            f"no grid point of the training data has an atom within rcut "
-            f"{descriptor.rcut} A; raise model/descriptor/rcut"
-        )
-    descriptor.set_neighbor_range(counts.min(axis=0), counts.max(axis=0))
+    _set_neighbor_range(spec, descriptor, chosen)
     if few := _too_few(spec, chosen):
         log.warning(
             "too few grid points near atoms to learn %s: give more points or structures", few
         )
     alike = chosen.alike
     density = np.concatenate([sample.values for sample in alike])
+    features = _scaled(descriptor, alike)
     offset, residual = density.mean(), density - density.mean()
-    if descriptor.dim_linear:
+    if isinstance(descriptor.moments, Mixed):
         fit = fit_pair_additive(spec, chosen.samples)
         log.debug("smoothness %.0e, held out %.4f e/A^3", fit.smoothness, fit.held_out)
         residual = np.concatenate([fit.residuals(spec, sample) for sample in alike])
+        linear, shift = descriptor.moments.whitened(fit.coefficients.ravel())
+        fitting.parameters.set("fitting.linear", linear)
+        offset = fit.offset + shift
+    fitting.set_statistics(features, residual.std(), offset)
+    log.info(
+        "density statistics on %d points: mean |rho| %.4f e/A^3, "
+        "mean |residual| of the pair-additive fit %.4f e/A^3",
+        len(density),
+        np.abs(density).mean(),
+        np.abs(residual).mean(),
+    )
 
+
+def _scaled(descriptor: SeCharge, samples: list[Sample]) -> Spread:
+    """Whiten the moments of a descriptor by points; returns the spread of its features there."""
     moments = descriptor.moments
 
     def build(*inputs: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -117,25 +126,25 @@ def scale_and_fit(
     shape = descriptor.get_ntypes(), descriptor.grid_type
     with Evaluation(build, descriptor.parameters, *shape) as evaluation:
         sums: Any = moments.new_sums()
-        features = Spread()
-        for found, n in _shown("moments of", evaluation.run("moments", alike, most), _second):
+        for found, n in _shown("moments of", evaluation.run("moments", samples, most), _second):
             sums.add(found, n)
         moments.set_statistics(sums)
         evaluation.assign()
-        for found, _ in _shown("features of", evaluation.run("features", alike, most), _second):
+        features = Spread()
+        for found, _ in _shown("features of", evaluation.run("features", samples, most), _second):
             features.add(found)
-    if isinstance(moments, Mixed):
-        linear, shift = moments.whitened(fit.coefficients.ravel())
-        fitting.parameters.set("fitting.linear", linear)
-        offset = fit.offset + shift
-    fitting.set_statistics(features, residual.std(), offset)
-    log.info(
-        "density statistics on %d points: mean |rho| %.4f e/A^3, "
-        "mean |residual| of the pair-additive fit %.4f e/A^3",
-        len(density),
-        np.abs(density).mean(),
-        np.abs(residual).mean(),
-    )
+    return features
+
+
+def _set_neighbor_range(spec: ModelSpec, descriptor: SeCharge, chosen: Chosen) -> None:
+    """Note the range of the neighbour counts of points, or ChargeError where there are none."""
+    counts = np.concatenate([_counts(spec, sample) for sample in chosen.samples])
+    if not counts.any():
+        raise ChargeError(
+            f"no grid point of the training data has an atom within rcut "
+            f"{descriptor.rcut} A; raise model/descriptor/rcut"
+        )
+    descriptor.set_neighbor_range(counts.min(axis=0), counts.max(axis=0))
 
 
 def _second(item: tuple[Any, int]) -> int:
