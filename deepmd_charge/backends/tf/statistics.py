@@ -50,7 +50,7 @@ log = logging.getLogger("deepmd.charge")
 _QUIET = 5.0
 # Grid points that the statistics of se_charge are made of, and from about how many points and
 # frames these are chosen: more than either are shared among the systems.
-_STAT_POINTS, _LOOKED_AT, _FRAMES = 20_000, 2_000_000, 4000
+_STAT_POINTS, _LOOKED_AT, _FRAMES = 20_000, 2_000_000, 2000
 # Numbers in the moments of a block.
 _NUMBERS = 1 << 23
 # Points within 1 A of an element's atoms below which it is not learnt.
