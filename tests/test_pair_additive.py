@@ -126,6 +126,15 @@ def test_a_rare_element_leaves_the_others_as_they_are():
         assert np.abs(change).max() < 0.1 * SHAPES[symbol][0]
 
 
+def test_the_unit_of_the_density_does_not_matter():
+    spec = specification()
+    one = fit_pair_additive(spec, COMMON)
+    two = fit_pair_additive(spec, [replace(s, values=1e3 * s.values) for s in COMMON])
+    assert two.smoothness == one.smoothness
+    scale = np.abs(one.coefficients).max()
+    assert two.coefficients == pytest.approx(1e3 * one.coefficients, abs=1e-2 * scale)
+
+
 def test_an_element_that_is_absent_has_nothing():
     fit = fit_pair_additive(specification(), COMMON)
     assert not fit.coefficients[2:].any()

@@ -28,10 +28,13 @@ class ByAtom:
     ----------
     mixed : Mixed
         What has the parameters.
+    raw : bool
+        Whether the pair-additive features are sums of radial functions as they are; else they
+        are whitened.
     """
 
-    def __init__(self, mixed: Mixed) -> None:
-        self._mixed = mixed
+    def __init__(self, mixed: Mixed, raw: bool) -> None:
+        self._mixed, self._raw = mixed, raw
 
     def build_features(
         self,
@@ -41,7 +44,7 @@ class ByAtom:
         scales: tf.Tensor | None,
         dtype: tf.DType,
     ) -> tf.Tensor:
-        """Build D and, behind it, the sums of radial functions over each element.
+        """Build D and, behind it, the pair-additive features.
 
         Parameters
         ----------
@@ -88,6 +91,8 @@ class ByAtom:
         which = tf.cast(pairs.center, tf.int32) * n + element
         linear = tf.math.unsorted_segment_sum(basis, which, tf.cast(n_centers, tf.int32) * n)
         linear = tf.reshape(linear, [-1, n * d.n_radial])
+        if not self._raw:
+            linear = mixed.build_whitened(linear)
         return tf.concat([mixed.build_invariants(sums), linear], axis=1)
 
     def _build_start(self) -> tf.Tensor:

@@ -27,6 +27,10 @@ from .response import Response
 
 __all__ = ["SeCharge"]
 
+# Elements from which on it is faster to mix the radial functions of each neighbour than to sum
+# those of each element.
+_SEVERAL = 3
+
 
 @Descriptor.register("se_charge")
 class SeCharge(GridDescriptor[SeChargeSpec]):
@@ -66,10 +70,15 @@ class SeCharge(GridDescriptor[SeChargeSpec]):
             self.moments = Embedded(spec, self.parameters, self.elements, rng)
             return
         self.moments = Mixed(spec, self.parameters, self.elements, rng)
-        if spec.by_atom(len(self.elements)):
-            self._by_atom = ByAtom(self.moments)
+        if self.is_raw or len(self.elements) >= _SEVERAL:
+            self._by_atom = ByAtom(self.moments, self.is_raw)
         if spec.rcut_env:
             self.response = Response(spec, self.parameters, self.elements, rng)
+
+    @property
+    def is_raw(self) -> bool:
+        """Whether the pair-additive features are the moments of l = 0, not whitened."""
+        return self.spec.by_atom(len(self.elements))
 
     @property
     def dim_linear(self) -> int:

@@ -50,7 +50,7 @@ log = logging.getLogger("deepmd.charge")
 _QUIET = 5.0
 # Grid points that the statistics of se_charge are made of, and from about how many points and
 # frames these are chosen: more than either are shared among the systems.
-_STAT_POINTS, _LOOKED_AT, _FRAMES = 20_000, 2_000_000, 4000
+_STAT_POINTS, _LOOKED_AT, _FRAMES = 20_000, 2_000_000, 2000
 # Numbers in the moments of a block.
 _NUMBERS = 1 << 23
 # Points within 1 A of an element's atoms below which it is not learnt.
@@ -91,45 +91,22 @@ def scale_and_fit(
     chosen = choose_points(spec, looked_at, _STAT_POINTS)
     if not chosen.samples:
         raise ChargeError(f"the training data hold no grid point: no atom is of type {GRID_TYPE}")
-    counts = np.concatenate([_counts(spec, sample) for sample in chosen.samples])
-    if not counts.any():
-        raise ChargeError(
-            f"no grid point of the training data has an atom within rcut "
-            f"{descriptor.rcut} A; raise model/descriptor/rcut"
-        )
-    descriptor.set_neighbor_range(counts.min(axis=0), counts.max(axis=0))
+    _set_neighbor_range(spec, descriptor, chosen)
     if few := _too_few(spec, chosen):
         log.warning(
             "too few grid points near atoms to learn %s: give more points or structures", few
         )
     alike = chosen.alike
     density = np.concatenate([sample.values for sample in alike])
+    features = _scaled(descriptor, alike)
     offset, residual = density.mean(), density - density.mean()
-    if descriptor.dim_linear:
+    if isinstance(descriptor.moments, Mixed):
         fit = fit_pair_additive(spec, chosen.samples)
         log.debug("smoothness %.0e, held out %.4f e/A^3", fit.smoothness, fit.held_out)
         residual = np.concatenate([fit.residuals(spec, sample) for sample in alike])
-
-    moments = descriptor.moments
-
-    columns = (descriptor.spec.lmax + 1) ** 2 * max(descriptor.dim_linear, 1)
-    most = max(1, _NUMBERS // columns)
-    shape = descriptor.get_ntypes(), descriptor.grid_type
-    with Evaluation(descriptor.build_statistics, descriptor.parameters, *shape) as evaluation:
-        sums: Any = moments.new_sums()
-        features = Spread()
-        for found, n in _shown("moments of", evaluation.run("moments", alike, most), _second):
-            sums.add(found, n)
-        moments.set_statistics(sums)
-        evaluation.assign()
-        if descriptor.response:
-            _scale_response(evaluation, descriptor.response, alike)
-        for found, _ in _shown("features of", evaluation.run("features", alike, most), _second):
-            features.add(found)
-    if isinstance(moments, Mixed):
         linear, offset = fit.coefficients.ravel(), fit.offset
-        if not descriptor.spec.by_atom(len(descriptor.elements)):
-            linear, shift = moments.whitened(linear)
+        if not descriptor.is_raw:
+            linear, shift = descriptor.moments.whitened(linear)
             offset += shift
         fitting.parameters.set("fitting.linear", linear)
     fitting.set_statistics(features, residual.std(), offset)
@@ -140,6 +117,38 @@ def scale_and_fit(
         np.abs(density).mean(),
         np.abs(residual).mean(),
     )
+
+
+def _scaled(descriptor: SeCharge, samples: list[Sample]) -> Spread:
+    """Whiten the moments of a descriptor by points; returns the spread of its features there."""
+    moments = descriptor.moments
+
+    columns = (descriptor.spec.lmax + 1) ** 2 * max(descriptor.dim_linear, 1)
+    most = max(1, _NUMBERS // columns)
+    shape = descriptor.get_ntypes(), descriptor.grid_type
+    with Evaluation(descriptor.build_statistics, descriptor.parameters, *shape) as evaluation:
+        sums: Any = moments.new_sums()
+        for found, n in _shown("moments of", evaluation.run("moments", samples, most), _second):
+            sums.add(found, n)
+        moments.set_statistics(sums)
+        evaluation.assign()
+        if descriptor.response:
+            _scale_response(evaluation, descriptor.response, samples)
+        features = Spread()
+        for found, _ in _shown("features of", evaluation.run("features", samples, most), _second):
+            features.add(found)
+    return features
+
+
+def _set_neighbor_range(spec: ModelSpec, descriptor: SeCharge, chosen: Chosen) -> None:
+    """Note the range of the neighbour counts of points, or ChargeError where there are none."""
+    counts = np.concatenate([_counts(spec, sample) for sample in chosen.samples])
+    if not counts.any():
+        raise ChargeError(
+            f"no grid point of the training data has an atom within rcut "
+            f"{descriptor.rcut} A; raise model/descriptor/rcut"
+        )
+    descriptor.set_neighbor_range(counts.min(axis=0), counts.max(axis=0))
 
 
 def _scale_response(evaluation: Evaluation, response: Response, samples: list[Sample]) -> None:

@@ -5,11 +5,12 @@ r"""The pair-additive density of ``se_charge``, by least squares before training
     \rho(\mathbf r) &\approx \rho_0 + \sum_j f_{z_j}(|\mathbf r - \mathbf r_j|), \qquad
         f_z(r) = \sum_n c_{zn} R_n(r) \\
     &\min_{\rho_0, c} \; \frac1N \sum_p w_p d_p^2 + \lambda \sum_z \int
-        \Big( \frac{d^2 f_z}{du^2} \Big)^2 du, \qquad u = \ln(1 + r^2/a^2)
+        \Big( \frac{1}{h_z} \frac{d^2 f_z}{du^2} \Big)^2 du, \qquad u = \ln(1 + r^2/a^2)
 
 d are the errors at the N points. w falls with the density, as the errors of a sum of pairs rise
 with it, and is small for points that are there because they are near an atom: enough where there
-are no others. Nothing
+are no others. h is the largest size of a value at the points that are nearest to an atom of an
+element, over that of any. Nothing
 trains what this gives, so it must be sound where the data have no points, too: near the nuclei
 of a rare element. On the axis u, which opens up at the nucleus as the structure of a density
 does, a function that nothing is known of goes on as a straight line. How much smoothness costs,
@@ -39,7 +40,7 @@ _CORE, _STEPS = 0.5, 4000
 # Lambdas that are tried, and that where nothing can be held out. Of those whose errors are larger
 # than the least by no more than a share the strongest is taken. What it adds to the error is the
 # root of twice the share, and the net has to learn it.
-_TRIED = [10.0**-k for k in range(4, 15)]
+_TRIED = [10.0**-k for k in range(3, 15)]
 _UNTRIED, _TOLERANCE = 1e-8, 1e-4
 _FOLDS = 5
 # Below this share of the mean density, points count alike, above it less by as much as there is
@@ -47,7 +48,7 @@ _FOLDS = 5
 _SMALL = 0.1
 # Of an element of one atom the functions are so smooth that the squared errors rise by this share,
 # of n by the n-th part; of more than so many it does not matter.
-_RISE, _MANY = 2e-3, 100
+_RISE, _MANY, _DECADES = 2e-3, 100, 10
 # What points near atoms count that are there for that. More, and what is left of the others is
 # larger by a multiple of what is gained near the atoms.
 _NEAR = 0.03
@@ -105,13 +106,16 @@ def fit_pair_additive(spec: ModelSpec, samples: Sequence[Sample]) -> PairAdditiv
     magnitude = sum(np.abs(sample.values).sum() for sample in samples) / total
     small = max(_SMALL * magnitude, np.finfo(float).tiny)
     size = max(1, _BLOCK // n_columns)
+    heights = np.zeros(len(spec.elements))
     for sample, number in zip(samples, fold_of, strict=True):
         images = Images(sample.atoms, sample.types, d.rcut)
         for start in range(0, len(sample.points), size):
             points = images.wrap(sample.points[start : start + size])
             values = sample.values[start : start + size]
+            nearest = images.nearest(points)
+            np.maximum.at(heights, spec.places[images.types[nearest]], np.abs(values))
             rows = pair_columns(spec, images, points)[:, active] @ smooth
-            # the offset, which costs nothing, stands last
+            # the offset stands last
             rows = np.column_stack([rows.reshape(len(rows), -1), np.ones(len(rows))])
             if sample.weights is not None:
                 counted = np.where(sample.weights[start : start + size] > 0.0, 1.0, _NEAR)
@@ -121,12 +125,15 @@ def fit_pair_additive(spec: ModelSpec, samples: Sequence[Sample]) -> PairAdditiv
             rows, values = rows * root[:, None], values * root
             folds = np.full(len(rows), number)
             if len(samples) == 1:
-                folds = _of_atoms(sample.types)[images.parents[images.nearest(points)]]
+                folds = _of_atoms(sample.types)[images.parents[nearest]]
             for fold in np.unique(folds):
                 mine = folds == fold
                 equations.add(int(fold), rows[mine], values[mine])
-    smoothness, held_out = _chosen(equations)
-    penalty = _stiffened(equations, _penalty(equations, smoothness), n_atoms.tolist())
+    # the offset costs nothing, and an element that has no density of its own is not held to that
+    heights = np.maximum(heights[active] / max(heights.max(), np.finfo(float).tiny), 1e-3)
+    costs = np.append(np.repeat(heights**-2.0, d.n_radial), 0.0)
+    smoothness, held_out = _chosen(equations, costs)
+    penalty = _stiffened(equations, smoothness * costs, n_atoms.tolist())
     found, _ = equations.solve(penalty)
     coefficients = np.zeros((len(spec.elements), d.n_radial))
     coefficients[active] = found[:-1].reshape(len(active), -1) @ smooth.T
@@ -155,18 +162,20 @@ def _of_atoms(types: Integers) -> Integers:
     return folds
 
 
-def _chosen(equations: NormalEquations) -> tuple[float, float]:
-    """Lambda, and the root mean square error of what is held out; NaN where nothing can be."""
+def _chosen(equations: NormalEquations, costs: Floats) -> tuple[float, float]:
+    """Lambda, and the root mean square error of what is held out; NaN where nothing can be.
+
+    Lambda times the costs (columns,) is what squared coefficients cost.
+    """
     folds = [fold for fold in equations.folds if fold < _FOLDS]
     if len(equations.folds) < 2:
         return _UNTRIED, np.nan
     errors: dict[float, float] = {}
 
     def attempt(smoothness: float) -> None:
-        penalty = _penalty(equations, smoothness)
         squares = 0.0
         for fold in folds:
-            found, _ = equations.solve(penalty, without=fold)
+            found, _ = equations.solve(smoothness * costs, without=fold)
             squares += equations.squares(found, fold)
         errors[smoothness] = float(np.sqrt(squares / equations.count[folds].sum()))
 
@@ -178,13 +187,6 @@ def _chosen(equations: NormalEquations) -> tuple[float, float]:
     enough = (1.0 + _TOLERANCE) * np.nanmin(list(errors.values()))
     chosen = max(s for s, error in errors.items() if error <= enough)
     return chosen, errors[chosen]
-
-
-def _penalty(equations: NormalEquations, smoothness: float) -> Floats:
-    """What each squared coefficient costs: the offset nothing."""
-    penalty = np.full(equations.moment.shape[1], smoothness)
-    penalty[-1] = 0.0
-    return penalty
 
 
 def _stiffened(equations: NormalEquations, penalty: Floats, n_atoms: list[int]) -> Floats:
@@ -212,7 +214,7 @@ def _stiffened(equations: NormalEquations, penalty: Floats, n_atoms: list[int]) 
     for place, n in enumerate(n_atoms):
         mine = slice(place * size, (place + 1) * size)
         tried = penalty.copy()
-        while n <= _MANY and tried[mine.start] < _TRIED[0]:
+        for _ in range(_DECADES if n <= _MANY else 0):
             tried[mine] *= 10.0
             # the atoms tell, not the points: the errors near one are much alike
             if not squares(tried) <= (1.0 + _RISE / n) * least:
