@@ -43,7 +43,7 @@ def main():
     """Train, freeze, evaluate and print the errors of each split and molecule."""
     args = arguments()
     os.environ.update(ONE_CORE)
-    os.sched_setaffinity(0, {args.core if args.core is not None else min(os.sched_getaffinity(0))})
+    os.sched_setaffinity(0, {args.core})
     config = merge(json.loads(args.config.read_text()), json.loads(args.override))
     config["model"]["descriptor"]["seed"] = config["model"]["fitting_net"]["seed"] = args.seed
     config["training"]["seed"] = args.seed
@@ -91,7 +91,7 @@ def arguments():
     parser.add_argument(
         "--cpu-seconds", type=float, help="train for so long, in place of numb_steps"
     )
-    parser.add_argument("--core", type=int, help="the core to run on (the first)")
+    parser.add_argument("--core", type=int, default=0, help="the core to run on (the first)")
     parser.add_argument("--test-points", type=int, help="test on so many points of a molecule")
     parser.add_argument("--grids", action="store_true", help="test on whole grids where there are")
     parser.add_argument("--by-molecule", action="store_true", help="a row for each molecule")
