@@ -13,12 +13,11 @@ import argparse
 import json
 import os
 import resource
-import time
 from pathlib import Path
 
 import numpy as np
 from ase import Atoms
-from runs import CONFIGS, merge, prepare, run_dp, step_time
+from runs import CONFIGS, merge, prepare, run_dp
 from scipy.spatial import KDTree
 
 from deepmd_charge import ChargeModel
@@ -31,8 +30,8 @@ FIFTH = 5
 APART = 12.0
 # "Near" nuclei is closer than this, in A.
 NEAR = 0.5
-# Steps from which the length of a run of given processor time is worked out.
-PROBE = 100
+# Steps of two runs from which the length of one of given processor time is worked out.
+PROBES = (50, 250)
 ONE_CORE = {
     f"{prefix}_THREADS": "1"
     for prefix in ("OMP_NUM", "TF_NUM_INTRAOP", "TF_NUM_INTEROP", "OPENBLAS_NUM")
@@ -53,7 +52,7 @@ def main():
     type_map = write_system(args.output / "train", args, names)
     if args.cpu_seconds:
         config["training"]["numb_steps"] = steps_of(args, config, type_map)
-    prepare(args.output, config, type_map, disp_freq=PROBE, save_freq=10**9)
+    prepare(args.output, config, type_map, disp_freq=100, save_freq=10**9)
     seconds = train(args.output)
     run_dp(args.output, "freeze", "-o", "charge.pb")
     steps = config["training"]["numb_steps"]
@@ -178,22 +177,22 @@ def write_system(folder, args, names):
 
 
 def steps_of(args, config, type_map):
-    """How many steps fit the processor time, from a short run."""
-    folder = args.output / "probe"
-    prepare(
-        folder,
-        json.loads(json.dumps(config)),
-        type_map,
-        "../train",
-        numb_steps=PROBE,
-        disp_freq=PROBE // 4,
-        save_freq=10**9,
-    )
-    wall = time.perf_counter()
-    seconds = train(folder)
-    # what dp says is by the clock, on cores that other work may share
-    step = step_time(folder) * seconds / (time.perf_counter() - wall)
-    return max(PROBE, round((args.cpu_seconds - seconds) / step) + PROBE)
+    """How many steps fit the processor time, from two short runs."""
+    seconds = []
+    for k, steps in enumerate(PROBES):
+        folder = args.output / f"probe-{k}"
+        prepare(
+            folder,
+            json.loads(json.dumps(config)),
+            type_map,
+            "../train",
+            numb_steps=steps,
+            disp_freq=steps,
+            save_freq=10**9,
+        )
+        seconds.append(train(folder))
+    step = (seconds[1] - seconds[0]) / (PROBES[1] - PROBES[0])
+    return max(PROBES[0], round((args.cpu_seconds - seconds[0]) / step) + PROBES[0])
 
 
 def train(folder):
