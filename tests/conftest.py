@@ -36,6 +36,7 @@ NEEDS = {
     "clustered": "training",
     "netted": "training",
     "clustered_difference": "training",
+    "responding": "training",
     "pair": "training",  # of test_engine.py
     "programs": "lammps",
 }
@@ -184,6 +185,18 @@ def clustered_difference(tmp_path_factory):
         table.save(folder / "saed.npz")
 
     return run_once(tmp_path_factory, "clustered_difference", prepare)
+
+
+@pytest.fixture(scope="session")
+def responding(tmp_path_factory):
+    """Folder of a short run whose atoms respond to their surroundings, in float64."""
+
+    def prepare(folder):
+        keys = {"rcut_env": training.RCUT, "n_species": 1, "lmax": 2, "n_radial": 8, "triples": []}
+        config = training.configuration(30, {**PRECISE, **keys}, PRECISE)
+        training.new_run(folder, config)
+
+    return run_once(tmp_path_factory, "responding", prepare)
 
 
 @pytest.fixture(scope="session")

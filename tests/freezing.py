@@ -37,27 +37,40 @@ def freeze(path, descriptor=None, fitting=None, type_map=TYPE_MAP, saed=None):
     descriptor = {"seed": 1, "rcut": RCUT, **(descriptor or {})}
     descriptor = _complete("se_charge", argcheck.se_charge_args(), descriptor)
     fitting = _complete("charge", argcheck.charge_fitting_args(), {"seed": 1, **(fitting or {})})
-    moments = []
+    built = {}
 
-    def keep_moments(model):
-        build_moments = model.descrpt.build_moments
-        model.descrpt.build_moments = lambda *a: moments.append(build_moments(*a)) or moments[0]
+    def keep(model):
+        build = model.descrpt.build_statistics
+        model.descrpt.build_statistics = lambda *a: built.update(build(*a)) or built
 
     def set_statistics(model, session):
-        """What statistics.scale_and_fit does, in one graph."""
+        """What statistics.scale_and_fit does, in one graph, with a plain fit."""
+        from deepmd_charge.model.fit.sums import Spread
+
         feeds, labels = zip(*sample(type_map), strict=True)
 
         def on_sample(tensor):
             return np.concatenate([session.run(tensor, feed) for feed in feeds])
 
         descriptor, fitting = model.descrpt, model.fitting
+        kind = descriptor.moments
         label = np.concatenate(labels)
         label = label[label != 0.0]
-        descriptor.set_statistics(on_sample(descriptor.build_sample(moments[0])), len(label))
+        sums, features = kind.new_sums(), Spread()
+        sums.add(on_sample(built["moments"]), len(label))
+        kind.set_statistics(sums)
+        if descriptor.response:
+            randomise(descriptor.parameters)
         count = on_sample(descriptor.build_neighbor_count())
         descriptor.set_neighbor_range(count.min(axis=0), count.max(axis=0))
         descriptor.parameters.assign(session)
-        fitting.set_statistics(on_sample("o_descriptor:0"), label)
+        found = on_sample("o_descriptor:0")
+        features.add(found)
+        pair = np.column_stack([found[:, fitting.dim_invariant :], np.ones(len(label))])
+        linear = np.linalg.lstsq(pair, label, rcond=1e-3)[0]
+        fitting.set_statistics(features, (label - pair @ linear).std(), linear[-1])
+        if len(linear) > 1:
+            fitting.parameters.set("fitting.linear", linear[:-1])
         # an output that counts
         p = fitting.parameters
         p.set("fitting.output.matrix", 10.0 * p.value("fitting.output.matrix"))
@@ -65,7 +78,15 @@ def freeze(path, descriptor=None, fitting=None, type_map=TYPE_MAP, saed=None):
         p.assign(session)
 
     script = {"type_map": type_map, "descriptor": descriptor, "fitting_net": fitting}
-    return _write(path, script, saed, keep_moments, set_statistics)
+    return _write(path, script, saed, keep, set_statistics)
+
+
+def randomise(parameters):
+    """Give what responds to the surroundings of atoms values that count."""
+    rng = np.random.default_rng(7)
+    for name in ("output.matrix", "output.bias", "mean", "invariant_mean"):
+        shape = np.shape(parameters.value(f"response.{name}"))
+        parameters.set(f"response.{name}", 0.3 * rng.normal(size=shape))
 
 
 def freeze_cluster(path, spec, weights, saed=None):

@@ -19,7 +19,7 @@ from deepmd_charge.atoms.images import Images
 from deepmd_charge.backends.tf.frozen import read_model
 from deepmd_charge.backends.tf.graph import FrozenGraph
 from deepmd_charge.engine.engine import Engine
-from deepmd_charge.engine.se_cluster import Contributions
+from deepmd_charge.engine.se_cluster import contributions
 from deepmd_charge.model import reference
 from deepmd_charge.model.equations import se_cluster
 from deepmd_charge.model.neighbors import around_atoms, neighbor_list, neighbors
@@ -165,7 +165,7 @@ def test_exact_electrons_are_those_of_the_atoms(neuron):
     assert values.mean() * atoms.get_volume() == pytest.approx(expected, abs=1e-3)
     types = [spec.type_map.index(s) for s in atoms.get_chemical_symbols()]
     images = Images(atoms, types, d.reach)
-    c = Contributions(spec, weights, images, "float64").all(images)
+    c = contributions(spec, weights, images, "float64").all(images)
     assert (c[:, 0] @ held).sum() == pytest.approx(expected, abs=1e-10)
     free = Weights(spec, {**arrays, "contribution.transfer": 0 * arrays["contribution.transfer"]})
     assert np.abs(values - density(spec, free, atoms, grid @ CELL)).max() > 1e-2

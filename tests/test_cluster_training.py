@@ -62,11 +62,14 @@ def samples(spec, folder, seeds):
         yield Sample(atoms, np.array(types), points, density[len(atoms) :])
 
 
-@pytest.fixture(params=["linear", "net"])
+# Models in which atoms ask about other atoms: without a net, with one, and of se_charge.
+FOLDERS = {"linear": "clustered", "net": "netted", "response": "responding"}
+
+
+@pytest.fixture(params=FOLDERS)
 def either(request):
-    """A model without a net, and one with."""
-    folder = request.getfixturevalue("clustered" if request.param == "linear" else "netted")
-    return ChargeModel(folder / "charge.pb")
+    """A model of each kind."""
+    return ChargeModel(request.getfixturevalue(FOLDERS[request.param]) / "charge.pb")
 
 
 def last_line(done):
@@ -138,7 +141,9 @@ def test_the_frozen_model_is_the_reference(either):
 
 
 @pytest.mark.parametrize(
-    "either, ranks", [("linear", 1), ("linear", 2), ("net", 1)], indirect=["either"]
+    "either, ranks",
+    [("linear", 1), ("linear", 2), ("net", 1), ("response", 1), ("response", 2)],
+    indirect=["either"],
 )
 def test_deeppot_and_lammps_see_the_same(either, ranks, programs, tmp_path):
     """The real lmp on a cell smaller than the cutoffs, a slab, on one rank and on two."""

@@ -107,12 +107,12 @@ def test_into_an_empty_folder(tmp_path):
 
 
 def test_failure_while_writing(tmp_path, monkeypatch, capsys):
-    def fail(system, fmt, folder, **options):
-        (tmp_path / folder).mkdir()
+    def fail(folder, pieces):
+        folder.mkdir()
         raise OSError(28, "No space left on device", folder)
 
     path = make(tmp_path / "CHGCAR", ["Si"], 4)
-    monkeypatch.setattr(dpdata.System, "to", fail)
+    monkeypatch.setattr(systems, "write_system", fail)
     assert convert(path, "-o", tmp_path / "dp") == 1
     assert f"{tmp_path / 'dp'}: cannot be written: No space left" in capsys.readouterr().err
     assert [p.name for p in tmp_path.iterdir()] == ["CHGCAR"]

@@ -308,7 +308,7 @@ def test_data_of_like_molecules_is_of_one_kind(tmp_path, capsys):
     """However thin the density on their faces; one line tells what they were taken for."""
     files = [molecule(tmp_path / f"{name}.cube", name, 2.2, 0.2) for name in MOLECULES]
     assert convert(*files, "-o", tmp_path / "dp") == 0
-    assert sorted(p.parent.name for p in tmp_path.glob("dp/*/nopbc")) == ["C1H1O1", "C1O2", "S1H2"]
+    assert sorted(p.parent.name for p in tmp_path.glob("dp/*/nopbc")) == ["C1H1O1", "C1O2", "H2S1"]
     files = [molecule(tmp_path / f"{k}.cube", "SH2", 1.8, comment=MOLECULAR[0]) for k in range(3)]
     capsys.readouterr()
     assert convert(*files, "-o", tmp_path / "dp2") == 0

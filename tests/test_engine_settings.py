@@ -75,9 +75,10 @@ def models(draw):
     # of the large ones few at a time: they take LLVM seconds
     lmax, n_channel = one_of((0, 33), (1, 17), (2, 8), (3, 16), (4, 1), (4, 5), (6, 2), (6, 6))
     rcut = one_of(1.2, 2.0, 3.5, 5.0, 6.5)
+    radial = one_of(*RADIAL_BASES, "embedding")
     descriptor = {
         "rcut": rcut,
-        "radial": one_of(*RADIAL_BASES, "embedding"),
+        "radial": radial,
         "n_radial": one_of(1, 2, 3, 7, 24, 48, 100),
         "core": one_of(1e-3, 1e-2, 0.1, 0.15, 0.5, 2.0, 10.0, 1e4),
         "lmax": lmax,
@@ -88,6 +89,12 @@ def models(draw):
         "neuron": one_of([1], [5], [5, 10], [4, 8, 8], [3, 3, 6], [20, 40, 80], [7, 3]),
         "activation_function": one_of(*SMOOTH, *KINKED),
         "precision": one_of("default", "float32", "float64"),
+        "n_species": one_of(0, 1, 2),
+        "rcut_env": one_of(0.0, 0.0, 1.2, 3.5, 6.0) if radial != "embedding" else 0.0,
+        "n_radial_env": one_of(1, 5, 24),
+        "lmax_env": one_of(0, 1, 6),
+        "n_channel_env": one_of(1, 4, 9),
+        "neuron_env": one_of([1], [8], [5, 10, 10]),
         "seed": draw(st.integers(0, 99)),
     }
     n = descriptor["neuron"][-1] if descriptor["radial"] == "embedding" else n_channel

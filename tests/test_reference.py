@@ -75,6 +75,20 @@ SETTINGS = {
     ),
     "float32": ({"n_radial": 8, "n_channel": 5, "triples": [[1, 2, 3]], "n_triple": 5}, {}),
     "embedding, float32": ({"radial": "embedding", "lmax": 1, "axis_neuron": 16}, {}),
+    "response": (
+        {"n_radial": 6, "n_channel": 7, "lmax": 2, "rcut_env": 3.0, **WIDE},
+        {"neuron": [9, 18], **WIDE},
+    ),
+    "response, lmax 0": (
+        {"n_radial": 5, "n_channel": 4, "lmax": 0, "rcut_env": 4.0, "lmax_env": 3}
+        | {"neuron_env": [6, 12, 5], "n_channel_env": 3, "n_species": 1, **WIDE},
+        {"neuron": [9], **WIDE},
+    ),
+    "response, float32": ({"rcut_env": 2.5, "n_radial": 8}, {}),
+    "shared by elements": (
+        {"n_radial": 6, "n_channel": 5, "lmax": 3, "n_species": 1, **WIDE},
+        {"neuron": [9, 18], **WIDE},
+    ),
     "mixed precision": ({"n_radial": 6, "lmax": 2, "n_channel": 8, **WIDE}, {"neuron": [30, 30]}),
 }
 
@@ -115,7 +129,8 @@ def inputs(before):
 def density(model, atoms, points, weights=None):
     """The reference at points, (n,), in float64 unless other weights are given."""
     arrays = neighbor_list(model.spec, atoms, points, model.frozen.reach)
-    return reference.evaluate(model.spec, weights or wide(model.weights), *arrays)[0]
+    weights = weights or wide(model.weights)
+    return reference.evaluate(model.spec, weights, *arrays, len(points))[0]
 
 
 # against graph and engine
@@ -151,7 +166,7 @@ def test_reference_is_the_graph(tmp_path, name):
     scale = np.maximum(1.0, np.abs(expected))
     assert np.max(np.abs(found - expected) / scale) < same["float64" if precise else "float32"]
     arrays = neighbor_list(model.spec, atoms, points, model.frozen.reach)
-    around = neighbors(model.spec, *arrays[:3])
+    around = neighbors(model.spec, *arrays[:3]).first(len(points))
     found = reference.novelty(model.spec, model.weights, around)[0]
     assert found == pytest.approx(graph.novelty(images, images.wrap(points)), abs=1e-5)
 

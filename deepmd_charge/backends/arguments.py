@@ -8,6 +8,7 @@ and input checks in every backend.
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import MISSING
 from types import GenericAlias, NoneType
 from typing import Any, get_args, get_origin
@@ -22,6 +23,7 @@ from deepmd.utils.argcheck import (
     model_args_plugin,
 )
 
+from ..data.together import check_together
 from ..model.descriptors.se_charge import SeChargeSpec
 from ..model.descriptors.se_cluster import SeClusterSpec
 from ..model.keys import Key, Spec, keys_of
@@ -80,10 +82,31 @@ def charge_fitting_args() -> list[Argument]:
     return [*_arguments(FittingSpec).values()]
 
 
+def _data_go_together() -> bool:
+    """Check the training data of an ``input.json`` that ``dp train`` is about to normalise.
+
+    DeePMD-kit opens them before it asks the model for anything, and asserts what it needs
+    without naming a file; the arguments of a model are not told of them. So they are looked
+    for among the callers.
+    """
+    frame = inspect.currentframe()
+    while frame is not None:
+        is_train = frame.f_globals.get("__name__") == "deepmd.tf.entrypoints.train"
+        if is_train and isinstance(config := frame.f_locals.get("jdata"), dict):
+            check_together(config.get("training", {}), config["model"].get("type_map"))
+            break
+        frame = frame.f_back
+    return True
+
+
 @loss_args_plugin.register("charge", doc=_TF)
 def charge_loss_args() -> list[Argument]:
     """Arguments of the loss ``charge``."""
-    return [*_arguments(LossSpec).values()]
+    *others, last = _arguments(LossSpec).values()
+    holds = last.extra_check
+    # the last of what is checked here: wrong keys of model and loss are told of first
+    last.extra_check = lambda value: (holds is None or holds(value)) and _data_go_together()
+    return [*others, last]
 
 
 @model_args_plugin.register("charge", doc=_TF)

@@ -6,12 +6,12 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from ..atoms.species import GRID_TYPE
 from ..data.sampling import N_POINTS, POINTS_PER_FRAME
 from ..data.superpositions import Superpositions
-from ..data.systems import TABLE, convert
-from ..grid.quantity import split_kind
+from ..data.systems import TABLE, Conversion, convert
+from ..data.writing import Written
 from ._flags import (
     Subparsers,
     add_declarations,
@@ -23,8 +23,8 @@ from ._flags import (
 )
 from ._verbosity import add_verbosity, is_quiet, note
 
-if TYPE_CHECKING:
-    from dpdata import System
+# Lines on systems, above which all share one.
+MOST_LINES = 20
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -34,7 +34,8 @@ def add_parser(subparsers: Subparsers) -> None:
         help="make DP systems for `dp train` from charge densities",
         description="Draw grid points from charge densities and write them as DP systems "
         "(deepmd/npy, float64) in which a grid point is an atom of type X. Files of one "
-        "composition go in one system: DIR itself, or DIR/FORMULA where there are several.",
+        "composition go in one system: DIR itself, or DIR/FORMULA where there are several; with "
+        "--mixed-type all go in one.",
     )
     parser.add_argument(
         "files", nargs="+", metavar="FILE", help="density file, plain or .gz or .xz"
@@ -62,6 +63,15 @@ def add_parser(subparsers: Subparsers) -> None:
         metavar="SHARE",
         help="share of the points, 0 to 1, to draw in proportion to the gradient of the density; "
         "all others are equally likely (default: auto, the more the sharper a density is)",
+    )
+    parser.add_argument(
+        "--mixed-type",
+        action="store_true",
+        help="write one system with all compositions (deepmd/npy/mixed), so that a step of dp "
+        "train can take frames of several",
+    )
+    parser.add_argument(
+        "--resume", action="store_true", help="go on with a run that was interrupted or killed"
     )
     add_saed(parser)
     add_quantity(parser)
@@ -112,27 +122,45 @@ def run(args: argparse.Namespace) -> None:
         format=args.format,
         species=args.species,
         check=not args.unchecked,
+        mixed_type=args.mixed_type,
+        resume=args.resume,
         **declarations(args),
     )
     for text, names in done.notes.items():
         several = f" and {len(names) - 1} more" if len(names) > 1 else ""
         note(f"{names[0]}{several}: {text}")
-    for system in done.systems:
-        note(summary(system, done.folder(system)))
+    if len(done.written) > MOST_LINES:
+        note(f"{summary(joined(done))}, in {len(done.written)} systems")
+    else:
+        note(*map(summary, done.written), sep="\n")
     if done.superpositions:
         note(*subtracted(done.superpositions, done.output / TABLE), sep="\n")
 
 
-def summary(system: System, folder: Path) -> str:
+def joined(done: Conversion) -> Written:
+    """What all systems hold together."""
+    electrons = [n for written in done.written for n in written.electrons or ()]
+    return Written(
+        folder=done.output,
+        names=list(dict.fromkeys(name for written in done.written for name in written.names[:-1])),
+        n_frames=sum(written.n_frames for written in done.written),
+        n_points=sum(written.n_points for written in done.written),
+        n_compositions=len(done.written),
+        electrons=(min(electrons), max(electrons)) if electrons else None,
+        kind=done.written[0].kind,
+    )
+
+
+def summary(written: Written) -> str:
     """One line on a system."""
-    kind = split_kind(system["density_kind"][0].decode())[1]
-    held = kind.description
-    if "n_electrons" in system.data:
-        electrons = sorted({f"{n:.3f}" for n in system["n_electrons"]}, key=float)
-        held = " to ".join(dict.fromkeys([electrons[0], electrons[-1]])) + " electrons"
-    elements = " ".join(system["atom_names"][:-1])
-    n_points = len(system) * system["atom_numbs"][-1]
-    return f"{folder}: {len(system)} frames, {n_points} points, {held}, {elements}"
+    held = written.kind
+    if written.electrons:
+        electrons = dict.fromkeys(f"{n:.3f}" for n in written.electrons)
+        held = " to ".join(electrons) + " electrons"
+    several = f"{written.n_compositions} compositions, " if written.n_compositions > 1 else ""
+    names = [name for name in written.names if name != GRID_TYPE]
+    counts = f"{written.n_frames} frames, {written.n_points} points"
+    return f"{written.folder}: {several}{counts}, {held}, {' '.join(names)}"
 
 
 def subtracted(superpositions: Superpositions, path: Path) -> Iterator[str]:

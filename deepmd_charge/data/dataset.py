@@ -125,12 +125,20 @@ def check_systems(system_dirs: Iterable[str], type_map: Sequence[str] | None = N
     Raises
     ------
     ChargeError
-        If a frame has no grid point, or a position, cell or density is not a
-        finite number; names the file and the frame.
+        If a frame has no grid point or a type without a name, or a position, cell or
+        density is not a finite number; names the file and the frame.
     """
     for system in _opened(system_dirs, type_map):
         is_grid = [name == GRID_TYPE for name in system.names]
         for part in system.sets():
+            types = part.types()
+            unnamed = types[(types < -1) | (types >= len(system.names))]
+            if system.names and len(unnamed):  # DeePMD-kit would take some of them for no atoms
+                raise ChargeError(
+                    f"{part.path}: holds the type {unnamed[0]}, and type_map.raw of its system "
+                    f"names 0 to {len(system.names) - 1}; give the type map that these types were "
+                    "counted by"
+                )
             points = part.counts()[:, is_grid]
             if system.names and not points.any(axis=1).all():
                 raise ChargeError(
@@ -184,7 +192,12 @@ def check_open_axes(system_dirs: Iterable[str], reach: float) -> None:
             if is_open or periodic.all():
                 continue
             coord, box = part.read("coord"), part.read("box")
-            apart = gaps(coord.reshape(len(coord), -1, 3), box.reshape(-1, 3, 3), periodic)
+            coord = coord.reshape(len(coord), -1, 3)
+            if system.is_mixed:  # what fills up stands where an atom is
+                there = part.types() >= 0
+                first = coord[np.arange(len(coord)), np.argmax(there, axis=1)]
+                coord = np.where(there[:, :, None], coord, first[:, None])
+            apart = gaps(coord, box.reshape(-1, 3, 3), periodic)
             if not (apart >= reach).all():
                 frame = np.argmin(apart >= reach)
                 raise ChargeError(

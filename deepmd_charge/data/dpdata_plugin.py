@@ -33,7 +33,7 @@ from ..io import LEARN, iterate_densities
 from ..saed.sources import Source, beside, is_density_file, open_source
 from ..saed.table import RadialTable
 from ..typing import PathLike
-from .sampling import N_POINTS, POINTS_PER_FRAME, random_generator, sample_frames
+from .sampling import N_POINTS, POINTS_PER_FRAME, entropy_of, generator_at, sample_frames
 
 DATA_TYPES = (
     # e/A^3, zero on the real atoms
@@ -230,13 +230,15 @@ class DensityFormat(Format):
         densities = iterate_densities(
             file_name, self.format, species, check and LEARN, pbc=pbc, unit=unit, holds=holds
         )
-        options = n_points, points_per_frame, random_generator(seed), quantity
+        entropy = entropy_of(seed)
         source: Source | None = None
         parts: list[dict[str, Any]] = []
         for name, density in densities:
             if saed is not None and not parts:  # a density that cannot be read is told of first
                 source = _open_saed(file_name, saed, saed_ecutrho, species)
-            parts.append(system_data(density, *options, name, source, by_gradient))
+            generator = generator_at(entropy, len(parts))
+            options = n_points, points_per_frame, generator, quantity, name, source, by_gradient
+            parts.append(system_data(density, *options))
         return _joined(parts)
 
 

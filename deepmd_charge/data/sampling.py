@@ -118,6 +118,22 @@ def gradient_share(density: Density) -> float:
     return _SHARE * max(0.0, 1.0 - part / _WIDE)
 
 
+def entropy_of(seed: int | np.random.Generator | None) -> int:
+    """What all random numbers of a seed come from: the seed itself, or a number that is drawn."""
+    if isinstance(seed, np.random.Generator):
+        return int(seed.integers(1 << 62))
+    random_generator(seed)  # complains
+    entropy = np.random.SeedSequence(seed).entropy
+    assert isinstance(entropy, int)
+    return entropy
+
+
+def generator_at(entropy: int, place: int) -> np.random.Generator:
+    """Make the numpy Generator of the density at a place: those of the first are the seed's own."""
+    spawned = (place,) if place else ()
+    return np.random.default_rng(np.random.SeedSequence(entropy, spawn_key=spawned))
+
+
 def random_generator(seed: int | np.random.Generator | None) -> np.random.Generator:
     """Make a numpy Generator of a seed, or ChargeError of a negative one."""
     try:

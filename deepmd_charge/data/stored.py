@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from deepmd.utils.path import DPPath
 
 __all__ = ["StoredSet", "StoredSystem", "frames"]
+
+# The types of each frame, where they differ.
+_TYPES = "real_atom_types"
 
 
 class StoredSystem:
@@ -58,6 +62,11 @@ class StoredSystem:
         """bool: Whether DeePMD-kit takes it for periodic along no axis."""
         return (self.folder / "nopbc").is_file()
 
+    @property
+    def is_mixed(self) -> bool:
+        """bool: Whether its frames have types of their own."""
+        return any((path / f"{_TYPES}.npy").is_file() for path in self.folder.glob("set.*"))
+
     def sets(self) -> list[StoredSet]:
         """Return its sets, ``set.000`` and so on, as :class:`StoredSet`."""
         return [StoredSet(self, path) for path in sorted(self.folder.glob("set.*"))]
@@ -79,18 +88,24 @@ class StoredSet:
         return self.read(name) if (self.path / f"{name}.npy").is_file() else None
 
     def types(self) -> Integers:
-        """Types of the atoms, (n_frames, natoms), or (1, natoms) where all frames have the same."""
-        types = self.find("real_atom_types")
+        """Types of the atoms, (n_frames, natoms), or (1, natoms) where all frames have the same.
+
+        In a system of mixed types -1 fills up frames of fewer atoms.
+        """
+        types = self.find(_TYPES)
         if types is None:
-            types = _load(self._system.folder / "type.raw", dtype=int, ndmin=1)[None]
-        return types
+            return _load(self._system.folder / "type.raw", dtype=int, ndmin=1)[None]
+        return np.atleast_2d(types if types.dtype.kind == "i" else types.astype(int))
 
     def counts(self) -> Integers:
         """Atoms of each of the system's types in each frame, (n_frames, n_types)."""
         types = self.types()
-        counts = (types[:, :, None] == np.arange(len(self._system.names))).sum(axis=1)
-        is_mixed = (self.path / "real_atom_types.npy").is_file()
-        return counts if is_mixed else np.tile(counts, (len(self.read("coord")), 1))
+        n = len(self._system.names)
+        # one place more for what fills up
+        counts = [np.bincount(row + 1, minlength=n + 1)[1 : n + 1] for row in types]
+        is_mixed = (self.path / f"{_TYPES}.npy").is_file()
+        found = np.reshape(counts, (len(types), n)).astype(int)
+        return found if is_mixed else np.tile(found, (len(self.read("coord")), 1))
 
 
 def frames(
@@ -98,6 +113,7 @@ def frames(
     type_map: Sequence[str],
     labels: Iterable[str],
     most: int | None = None,
+    known: Sequence[str] | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Read frames of every set of a training set.
 
@@ -111,21 +127,29 @@ def frames(
         Atomic labels to read.
     most : int, optional
         Frames of each set, evenly spread; all by default.
+    known : sequence of str, optional
+        Types by whose places types are numbered, -1 for others; by default those of the model.
 
     Yields
     ------
     dict
         "coord" (natoms, 3), "box" (3, 3), "type" (natoms,), "periodic" (bool),
-        "set" (DPPath), and the labels (natoms,).
+        "set" (DPPath), and the labels (natoms,). What fills up a frame of a system of mixed
+        types is left out.
 
     Raises
     ------
     ChargeError
-        If a file is missing or cannot be read.
+        If a file is missing or cannot be read, or a type is not in the type map.
     """
+    places = {name: place for place, name in enumerate(known or type_map)}
     for path in system_dirs:
         system = StoredSystem(path, type_map)
-        number = np.array([type_map.index(name) for name in system.names or type_map])
+        if missing := [name for name in system.names if name not in type_map]:
+            raise ChargeError(
+                f"{path}: has the type {missing[0]}, which the model's type_map lacks; add it there"
+            )
+        number = np.array([places.get(name, -1) for name in system.names])
         for part in system.sets():
             types = part.types()
             arrays = {name: part.read(name) for name in ("coord", *labels)}
@@ -133,11 +157,13 @@ def frames(
             box = part.find("box")
             box = np.zeros((n, 9)) if box is None else box
             for k in np.unique(np.linspace(0, n - 1, n if most is None else most).astype(int)):
+                row = types[k % len(types)]
+                is_there = row >= 0
                 yield {
-                    **{name: arrays[name][k] for name in labels},
-                    "coord": arrays["coord"][k].reshape(-1, 3),
+                    **{name: arrays[name][k].reshape(-1)[is_there] for name in labels},
+                    "coord": arrays["coord"][k].reshape(-1, 3)[is_there],
                     "box": box[k].reshape(3, 3),
-                    "type": number[types[k % len(types)]],
+                    "type": number[row[is_there]],
                     "periodic": not system.is_open,
                     "set": part.path,
                 }
@@ -146,7 +172,11 @@ def frames(
 def _load(path: DPPath, **options: Any) -> NDArray[Any]:
     """Load a text file where there are options, or else an array."""
     try:
-        return path.load_txt(**options) if options else path.load_numpy()
+        if options:
+            return path.load_txt(**options)
+        if os.path.isfile(str(path)):  # mapped: who wants a few frames reads no others
+            return np.asarray(np.load(str(path), mmap_mode="r"))
+        return path.load_numpy()
     except (OSError, ValueError, KeyError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ChargeError(f"{path}: cannot be read as part of a DP system: {reason}") from None

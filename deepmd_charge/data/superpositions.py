@@ -6,10 +6,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
+from ..atoms.species import GRID_TYPE, element_of
 from ..errors import ChargeError
 from ..grid.density import Density
 from ..saed.fit import RadialFit
-from ..saed.sources import FIT, Source, beside, is_density_file, open_source
+from ..saed.sources import FIT, AtomSource, Source, beside, is_density_file, open_source
 from ..saed.table import Cost, RadialTable
 from ..typing import PathLike
 
@@ -102,6 +103,17 @@ class Superpositions:
     def count(self, name: str, atoms: Atoms, n_electrons: float) -> None:
         """Note the electrons of the superposition, and of its density."""
         self.electrons.append((name, self._current.electrons(atoms), n_electrons))
+
+    def recall(
+        self, name: str, types: Sequence[str], superposed: float, n_electrons: float
+    ) -> None:
+        """Note what an earlier run has counted of a density with atoms of these types."""
+        if self._opened is None:
+            self.of(name)
+        if isinstance(self._opened, AtomSource):
+            elements = (element_of(name) for name in types if name != GRID_TYPE)
+            self._opened.tabulate(filter(None, elements))
+        self.electrons.append((name, superposed, n_electrons))
 
 
 def _fit_table(files: Iterable[str], read: Reader, progress: bool) -> RadialTable:

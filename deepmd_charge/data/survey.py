@@ -27,8 +27,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Survey", "find_systems", "find_table", "survey"]
 
-# Structures of a set that are looked at; those of one run are much alike.
+# Structures of a set that are looked at: those of one run are much alike, those of mixed
+# types are not.
 _MOST_STRUCTURES = 8
+_MOST_MIXED = 64
 
 
 @dataclass(frozen=True)
@@ -216,16 +218,21 @@ def _looks(system: StoredSystem) -> Iterator[_Look]:
 
     is_x = np.array([name == GRID_TYPE for name in system.names])
     for part in system.sets():
-        is_grid = is_x[part.types()]
+        types = part.types()
+        is_grid = is_x[types] & (types >= 0)
+        is_real = ~is_grid & (types >= 0)
         coord = part.read("coord")
         coord = coord.reshape(len(coord), -1, 3)
         cells, periodic = _cells(part, len(coord), system.is_open)
-        structures = []
-        for k in np.unique(np.linspace(0, len(coord) - 1, _MOST_STRUCTURES).astype(int)):
-            positions = coord[k, ~is_grid[k % len(is_grid)]]
+        structures: dict[bytes, Atoms] = {}  # frames of one density have the same
+        most = _MOST_MIXED if system.is_mixed else _MOST_STRUCTURES
+        for k in np.unique(np.linspace(0, len(coord) - 1, most).astype(int)):
+            positions = coord[k, is_real[k % len(types)]]
             # which elements they are does not matter here
             symbols = f"H{len(positions)}"
-            structures.append(Atoms(symbols, positions, cell=cells[k], pbc=periodic[k]))
+            structures[positions.tobytes()] = Atoms(
+                symbols, positions, cell=cells[k], pbc=periodic[k]
+            )
         distinct = {
             (c.tobytes(), p.tobytes()): (c, p) for c, p in zip(cells, periodic, strict=True)
         }
@@ -236,7 +243,7 @@ def _looks(system: StoredSystem) -> Iterator[_Look]:
             most=int(points.max()),
             peak=float(np.abs(part.read("density")).max()),
             image_distance=min(starmap(image_distance, distinct.values())),
-            structures=structures,
+            structures=[*structures.values()],
         )
 
 

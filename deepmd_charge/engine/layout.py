@@ -37,6 +37,8 @@ class Moments:
         of its own.
     linear : bool
         Whether there is a pair-additive term.
+    scaled : bool
+        Whether each atom scales its radial functions, but for the pair-additive one.
     """
 
     lmax: int
@@ -48,6 +50,7 @@ class Moments:
     rcut: float
     separate: bool
     linear: bool
+    scaled: bool = False
 
     @property
     def n_harmonics(self) -> int:
@@ -73,18 +76,18 @@ class Columns:
         counts = [moments.n_functions(g) for g in range(len(moments.groups))]
         self.vectors = [round_up(n, width) // width for n in counts]
         self.first: list[int] = np.concatenate([[0], np.cumsum(self.vectors)]).tolist()
-        self._width = width
+        self.width = width
         self._counts = counts
 
     def pack(self, table: Floats, real: str) -> Floats:
         """Order coefficients (..., degree + 1, functions) as the kernel reads them."""
         *lead, terms, _ = table.shape
-        out = np.zeros([*lead, self.first[-1], terms, self._width], real)
+        out = np.zeros([*lead, self.first[-1], terms, self.width], real)
         at = 0
         for first, vectors, count in zip(self.first[:-1], self.vectors, self._counts, strict=True):
-            padded = np.zeros([*lead, terms, vectors * self._width])
+            padded = np.zeros([*lead, terms, vectors * self.width])
             padded[..., :count] = table[..., at : at + count]
-            padded = padded.reshape(*lead, terms, vectors, self._width)
+            padded = padded.reshape(*lead, terms, vectors, self.width)
             out[..., first : first + vectors, :, :] = np.moveaxis(padded, -2, -3)
             at += count
         return out

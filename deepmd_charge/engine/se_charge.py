@@ -5,14 +5,19 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..atoms.images import Images
 from ..model.descriptors.se_charge import SeChargeSpec
+from ..model.equations.channels import mixtures, start
+from ..model.equations.response import scales
 from ..model.kernels.network import activation, skips
 from ..model.kernels.radial import inverse_distance, switch
+from ..model.neighbors import Neighbors
 from ..model.spec import ModelSpec
 from ..model.weights import Weights
-from ..typing import Floats
+from ..typing import Floats, Integers
 from .family import Family, Function, Unsupported
 from .layout import Layer, Moments
+from .of_atoms import OfAtoms, OfStructures
 from .tables import Functions, Unresolved, tabulate
 
 __all__ = ["SeCharge"]
@@ -37,7 +42,7 @@ class SeCharge(Family):
     def compile(self, real: str) -> Function:
         """See :meth:`.Family.compile`; tables may be too long to be made."""
         moments = self._moments()
-        functions, start = self._mixed() if moments.linear else self._embedding()
+        functions, begin = self._mixed() if moments.linear else self._embedding()
         # derivatives of the embedding's weight jump where it begins to fall
         smooth = self._d.rcut_smth
         breaks = [smooth] if smooth > 0.0 and not moments.linear else []
@@ -45,10 +50,29 @@ class SeCharge(Family):
             table = tabulate(functions, self._d.rcut, *_TABLES[real], breaks)
         except Unresolved as unresolved:
             raise Unsupported(str(unresolved)) from None
-        from .se_charge_writer import build
+        from .se_charge_writer import build, packed_scales
 
-        kernel = build(moments, table, self.spec.places, start, self._layers(moments), real)
-        return lambda images, points: kernel(points, images.bins)
+        kernel = build(moments, table, self.spec.places, begin, self._layers(moments), real)
+        if not moments.scaled:
+            return lambda images, points: kernel(points, images.bins)
+        pack, width = packed_scales(moments, real)
+        weights = self.weights.map(lambda array: np.asarray(array, np.float64))
+
+        def compute(around: Neighbors, element: Integers, places: Integers) -> Floats:
+            found = scales(self._d, weights, around, element, len(self.spec.elements))
+            return pack(found)
+
+        structures = OfStructures(
+            lambda images: OfAtoms(self.spec, images, compute, (width,), real)
+        )
+
+        def difference(images: Images, points: Floats) -> Floats:
+            of_atoms = structures(images)
+            types = images.types[images.originals][of_atoms.atoms].astype(np.int32)
+            types = types if len(types) else np.zeros(1, np.int32)
+            return kernel(points, of_atoms.bins, types, of_atoms.near(images, points))
+
+        return difference
 
     def _check_activations(self) -> None:
         """Refuse functions that the kernels do not have, though DeePMD-kit may."""
@@ -72,29 +96,28 @@ class SeCharge(Family):
             rcut=d.rcut,
             separate=not d.embedded,
             linear=not d.embedded,
+            scaled=d.rcut_env > 0.0,
         )
 
     def _mixed(self) -> tuple[Functions, Floats]:
         """The mixed radial functions of all elements, and what their sums start from."""
-        d = self._d
-        mean = self.value("descriptor.mean")
-        mixes = []
-        for l in range(d.lmax + 1):
-            whiten = self.value(f"descriptor.whiten[{l}]")
-            mixes.append(whiten @ self.value(f"descriptor.mixing[{l}]"))
-            if l == 0:
-                mixes.append(whiten @ self.value("fitting.linear"))
-        start = -mean @ np.concatenate(mixes[:2], axis=1)
-        start[-1] += self.value("fitting.offset")
+        d, n = self._d, len(self.spec.elements)
+        weights = self.weights.map(lambda array: np.asarray(array, np.float64))
+        mixes = mixtures(d, weights, n, "descriptor")
+        begin = -start(weights, "descriptor")
+        linear, offset = self.value("fitting.linear"), self.value("fitting.offset")
+        if not d.by_atom(n):
+            linear = self.value("descriptor.whiten[0]") @ linear
+            offset = offset - self.value("descriptor.mean") @ linear
+        mixes.insert(1, linear.reshape(n, d.n_radial, 1))
         # (elements, radial functions, mixed functions)
-        mix = np.concatenate(mixes, axis=1)
-        mix = mix.reshape(len(self.spec.elements), d.n_radial, -1)
+        mix = np.concatenate(mixes, axis=2)
 
         def functions(r: Floats) -> Floats:
             basis = d.basis(np, r)
             return np.concatenate(np.stack(basis, axis=1) @ mix, axis=1)
 
-        return functions, start
+        return functions, np.append(begin, offset)
 
     def _embedding(self) -> tuple[Functions, Floats]:
         """The embedding nets' functions, and what their sums start from."""

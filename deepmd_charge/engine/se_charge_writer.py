@@ -8,12 +8,15 @@ all distances:
 .. math:: B_{c,lm} = \sum_j g^{z_j}_{lc}(r_j) \, Y_{lm}(\mathbf u_j), \qquad
           g^z_{lc}(r) = \sum_n R_n(r) M^l_{zn,c}
 
-with g in tables. The pair-additive term is one more function beside l = 0.
+with g in tables; where atoms respond to their surroundings each scales its own functions. The
+pair-additive term is one more function beside l = 0.
 Standardisation is folded into the first layer of the net, and of the products
 :math:`B_c \cdot B_{c'}` that occur twice one is taken.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 
@@ -22,12 +25,13 @@ from ..model.kernels.harmonics import harmonics
 from ..model.kernels.network import activation
 from ..model.kernels.radial import inverse_distance
 from ..typing import Floats, Integers
+from .compiler import Machine
 from .kernel import Kernel, Writer
 from .layout import Columns, Invariants, Layer, Moments, Net
 from .symbols import Array, Value, Variable
 from .tables import Table
 
-__all__ = ["SeChargeWriter", "build"]
+__all__ = ["SeChargeWriter", "build", "packed_scales"]
 
 # Points that go through the net together: a multiple of the rows of a block (:class:`Net`).
 _BATCH = 48
@@ -75,11 +79,33 @@ def build(
     return writer.compile([cells, pack(functions, real), pack(sums, real), writer.net.packed])
 
 
+def packed_scales(moments: Moments, real: str) -> tuple[Callable[[Floats], Floats], int]:
+    """How the kernel reads what atoms scale their radial functions by, and how long a row is.
+
+    Returns
+    -------
+    pack : callable
+        Of (..., n_scales), l by l, (..., width).
+    width : int
+    """
+    columns = Columns(moments, Machine().vector_bytes // np.dtype(real).itemsize)
+    n = moments.n_channel
+
+    def pack(scales: Floats) -> Floats:
+        parts = [scales[..., :n], *([np.ones((*scales.shape[:-1], 1))] if moments.linear else [])]
+        every = np.concatenate([*parts, scales[..., n:]], axis=-1)
+        packed = columns.pack(every[..., None, :], real)
+        return packed.reshape(*scales.shape[:-1], -1)
+
+    return pack, columns.first[-1] * columns.width
+
+
 class SeChargeWriter(Writer):
     """Writes the instructions: one method a stage, ``write`` the whole in its order."""
 
     def __init__(self, moments: Moments, table: Table, layers: list[Layer], real: str) -> None:
         names = ["cells", "table", "first", "weights"]
+        names += ["types", "scales"] if moments.scaled else []
         super().__init__("se_charge", names, moments.rcut, real)
         p, s = self.p, self.scratch
         self.moments = moments
@@ -95,6 +121,7 @@ class SeChargeWriter(Writer):
         # neighbours: rows, places in the blocks
         self.near_row = s.array(p.int64, 0, 1)
         self.near_at = s.array(p.int64, 0, 1)
+        self.near_scales = s.array(p.int64, 0, 1) if moments.scaled else None
         self.b_stride = max(columns.vectors) * p.width
         self.b = s.array(p.real, moments.n_harmonics * self.b_stride)
         self.features = s.array(p.real, _BATCH * self.invariants.size)
@@ -129,7 +156,10 @@ class SeChargeWriter(Writer):
             place = (place - cell.to(p.double)) * counts.gather(cell * 2)
             interval = place.to(p.int32)
             row = interval + first.gather(cell * 2).to(p.int32)
-            row = (self.label.vector(j, width) * self.intervals + row) * self.row
+            label = self.label.vector(j, width)
+            if m.scaled:  # it is the row of an atom
+                label = p.array("types", p.int32).gather(label)
+            row = (label * self.intervals + row) * self.row
             self.rows[j] = p.where(r < m.rcut, row, p.constant(-1, row.type))
             block = self.blocks.at(j * m.n_harmonics)
             block[0] = (place - interval.to(p.double) - 0.5).to(p.real)
@@ -145,6 +175,9 @@ class SeChargeWriter(Writer):
             lane = j & (width - 1)
             self.near_row[at] = row
             self.near_at[at] = (j - lane) * m.n_harmonics + lane
+            if self.near_scales is not None:
+                length = self.columns.first[-1] * width
+                self.near_scales[at] = self.label[j].to(p.int64) * length
             count.value = at + p.where(row >= 0, 1, p.constant(0, p.int64))
         return count.value
 
@@ -162,11 +195,15 @@ class SeChargeWriter(Writer):
                 row = table.at(self.near_row[k])
                 block = self.blocks.at(self.near_at[k])
                 t = p.spread(block[0], width)
+                if self.near_scales is not None:
+                    scales = p.array("scales", p.real).at(self.near_scales[k])
                 for g, v in dict.fromkeys((g, v) for g, v, _ in work):
                     at = (self.columns.first[g] + v) * self.terms * width
                     value = p.polynomial(
                         t, [row.vector(at + c * width, width) for c in range(self.terms)]
                     )
+                    if self.near_scales is not None:
+                        value = value * scales.vector((self.columns.first[g] + v) * width, width)
                     for harmonic in (h for gg, vv, h in work if (gg, vv) == (g, v)):
                         total = sums[g, v, harmonic]
                         if harmonic == 0:

@@ -125,10 +125,13 @@ class Spec:
         Path of the keys in ``input.json``, for complaints.
     foreign : tuple of str
         Keys beside ours that are DeePMD-kit's.
+    later : set of str
+        Keys that models of former versions do not have; theirs are the defaults.
     """
 
     where: ClassVar[str]
     foreign: ClassVar[tuple[str, ...]] = ("type",)
+    later: ClassVar[frozenset[str]] = frozenset()
 
     @classmethod
     def from_dict(cls, given: Mapping[str, Any]) -> Self:

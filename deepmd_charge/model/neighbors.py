@@ -12,7 +12,6 @@ from array_api_compat import array_namespace, device
 from ..atoms.images import Images
 from ..atoms.species import species_of
 from ..typing import Floats, Integers
-from .descriptors.se_cluster import SeClusterSpec
 from .kernels.arrays import Array
 from .kernels.radial import cutoff
 from .spec import ModelSpec
@@ -61,7 +60,8 @@ def neighbor_list(
         (1, n + m) their types.
     nlist : np.ndarray
         (1, centres, most) places among them of the neighbours of each centre, then -1. The
-        centres are the points, and of ``se_cluster`` the atoms within the cutoff of one.
+        centres are the points, and where :attr:`.DescriptorSpec.atoms_are_centres` the atoms
+        within the cutoff of one.
     """
     types = [spec.type_map.index(name) for name in species_of(atoms)]
     images = Images(atoms, types, max(reach, spec.descriptor.reach))
@@ -76,17 +76,18 @@ def list_of_images(
     centres, positions, types = points, images.positions, images.types
     places = np.arange(len(positions))
     seen = reach
-    if isinstance(d := spec.descriptor, SeClusterSpec):
+    d = spec.descriptor
+    if d.atoms_are_centres:
         # the atoms that points see come first, for they are centres, too
         first = np.zeros(len(positions), dtype=bool)
         first[images.pairs(points, d.rcut)[1]] = True
         if d.exact:  # and those that these see
-            first[images.pairs(positions[first], d.rcut_env)[1]] = True
+            first[images.pairs(positions[first], d.rcut_atoms)[1]] = True
         order = np.argsort(~first, kind="stable")
         places = np.argsort(order)
         positions, types = positions[order], types[order]
         centres = np.concatenate([points, positions[: first.sum()]])
-        seen = max(reach, d.rcut_env, d.rcut_product)
+        seen = max(reach, d.rcut_atoms)
     centre, atom, _ = images.pairs(centres, seen)
     place = n + places[atom]
     centre, place = centre[place != centre], place[place != centre]
@@ -151,7 +152,7 @@ def neighbors(spec: ModelSpec, coord: Array, atype: Array, nlist: Array) -> Neig
 
 
 def around_atoms(spec: ModelSpec, images: Images) -> Iterator[tuple[Neighbors, Integers]]:
-    """Yield the other atoms around each atom of ``se_cluster``, in blocks of atoms.
+    """Yield the other atoms around each atom, in blocks of atoms.
 
     Parameters
     ----------
@@ -175,7 +176,7 @@ def around_atoms(spec: ModelSpec, images: Images) -> Iterator[tuple[Neighbors, I
 def around_some(
     spec: ModelSpec, images: Images, atoms: Integers
 ) -> tuple[Neighbors, Integers, Integers]:
-    """Find the other atoms around some atoms (n,) of ``se_cluster``.
+    """Find the other atoms around some atoms (n,), where atoms are centres.
 
     Parameters
     ----------
@@ -192,9 +193,8 @@ def around_some(
         (1, n, neighbours) which atom of the structure each neighbour is, or is an image of; -1
         where there is none.
     """
-    d = spec.family(SeClusterSpec)
     own = images.originals[atoms]
-    atom, other, _ = images.pairs(images.positions[own], max(d.rcut_env, d.rcut_product))
+    atom, other, _ = images.pairs(images.positions[own], spec.descriptor.rcut_atoms)
     apart = other != own[atom]
     atom, other = atom[apart], other[apart]
     count = np.bincount(atom, minlength=len(own))

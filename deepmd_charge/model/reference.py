@@ -50,8 +50,8 @@ def evaluate(
     nlist : array
         (frames, centres, neighbours) int64: for each centre the places of all atoms
         within its reach, in any order, and -1. Farther atoms and grid points may
-        be among them and do not count. Of ``se_cluster`` the atoms in reach of a grid point
-        are centres, too.
+        be among them and do not count. Where :attr:`.DescriptorSpec.atoms_are_centres`
+        those in the cutoff of a grid point are centres, too.
     n : int, optional
         How many of the centres, the first, are wanted; by default all.
 
@@ -63,11 +63,9 @@ def evaluate(
     """
     xp = array_namespace(coord)
     around = neighbors(spec, coord, atype, nlist)
-    if isinstance(spec.descriptor, SeClusterSpec):
-        element = elements(spec, atype[:, : nlist.shape[1]])
-        density = se_cluster.density(spec, weights, around, element, nlist, n)
-    else:
-        density = se_charge.density(spec, weights, around.first(n))
+    element = elements(spec, atype[:, : nlist.shape[1]])
+    family = se_cluster if isinstance(spec.descriptor, SeClusterSpec) else se_charge
+    density = family.density(spec, weights, around, element, nlist, n)
     density = xp.astype(density, coord.dtype)
     if weights.superposed:
         added = superposition(spec, weights, around.first(n))

@@ -31,11 +31,20 @@ def shapes(spec: ModelSpec, superposed: bool = False) -> dict[str, Sizes]:
                                                       of each element in the training data
     ``descriptor.mean``                               (n,) of the moments of l = 0
     ``descriptor.whiten[l]``, ``.mixing[l]``          (n, n) and (n, C), for l = 0 ... lmax
+    ``descriptor.species``                            (Z, K) what each element has of the K
+                                                      sets that elements share; n is then
+                                                      the number of radial functions times K
+    ``response.mean``, ``.whiten[l]``, ...            the same of an atom's surroundings
+    ``response.invariant_mean``, ``.invariant_scale`` (D',) of their invariants
+    ``response.first``, ``.element``                  (D', width) and (Z, width), the first layer
+    ``response.matrix[k]``, ``.bias[k]``              the layers behind it
+    ``response.output.matrix``, ``.bias``             (width, C of all l) and (Z, C of all l)
     ``embedding.mean``, ``.scale``                    () of s(r)
     ``embedding.neighbors``                           () their mean number N
     ``embedding[z].matrix[k]``, ``.bias[k]``          layers of the network of each element
     ``fitting.mean``, ``.scale``                      (D,) of the invariants
-    ``fitting.linear``                                (n, 1) weights of the pair-additive features
+    ``fitting.linear``                                (Z times radial functions, 1) weights of the
+                                                      pair-additive features
     ``fitting.offset``, ``.residual``                 () e/A^3, added, and the unit of the network
     ``fitting.matrix[k]``, ``.bias[k]``               hidden layers
     ``fitting.output.matrix``, ``.bias``              the layer behind them
@@ -96,22 +105,40 @@ def shapes(spec: ModelSpec, superposed: bool = False) -> dict[str, Sizes]:
 
 def _se_charge(spec: ModelSpec, n_elements: int) -> dict[str, Sizes]:
     d, out = spec.family(SeChargeSpec), dict[str, Sizes]()
-    n = d.dim_linear(n_elements)
     if d.embedded:
         out |= {f"embedding.{name}": () for name in ("mean", "scale", "neighbors")}
         for z in range(n_elements):
             out |= _layers(f"embedding[{z}]", [1, *d.neuron])
     else:
-        out["descriptor.mean"] = (n,)
-        for l in range(d.lmax + 1):
-            out[f"descriptor.whiten[{l}]"] = (n, n)
-            out[f"descriptor.mixing[{l}]"] = (n, d.channels)
-        out["fitting.linear"] = (n, 1)
+        out |= _mixed(d, n_elements, "descriptor")
+        out["fitting.linear"] = (d.dim_linear(n_elements), 1)
+    if d.rcut_env:
+        out |= _response(d, n_elements)
     neuron = spec.fitting_net.neuron
     out |= {"fitting.mean": (d.dim_invariant,), "fitting.scale": (d.dim_invariant,)}
     out["fitting.offset"] = ()
     out |= _layers("fitting", [d.dim_invariant, *neuron])
     return out | {"fitting.output.matrix": (neuron[-1], 1), "fitting.output.bias": (1,)}
+
+
+def _mixed(d: SeChargeSpec, n_elements: int, part: str) -> dict[str, Sizes]:
+    n = d.sets(n_elements) * d.n_radial
+    out: dict[str, Sizes] = {f"{part}.mean": (n,)}
+    if d.shares(n_elements):
+        out[f"{part}.species"] = (n_elements, d.sets(n_elements))
+    for l in range(d.lmax + 1):
+        out |= {f"{part}.whiten[{l}]": (n, n), f"{part}.mixing[{l}]": (n, d.channels)}
+    return out
+
+
+def _response(d: SeChargeSpec, n_elements: int) -> dict[str, Sizes]:
+    out = _mixed(d.env, n_elements, "response")
+    n_in, first, last = d.env.dim_invariant, d.neuron_env[0], d.neuron_env[-1]
+    out |= {f"response.invariant_{name}": (n_in,) for name in ("mean", "scale")}
+    out |= {"response.first": (n_in, first), "response.element": (n_elements, first)}
+    out |= _layers("response", d.neuron_env)
+    out["response.output.matrix"] = (last, d.n_scales)
+    return out | {"response.output.bias": (n_elements, d.n_scales)}
 
 
 def cluster_shapes(d: SeClusterSpec, n_elements: int) -> dict[str, Sizes]:

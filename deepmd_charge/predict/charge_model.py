@@ -358,7 +358,8 @@ class ChargeModel:
         """
         check_known(self.path, self.info)
         self.check(atoms)
-        types = np.array([self.type_map.index(name) for name in species_of(atoms)], dtype=int)
+        known = self._frozen.known_types
+        types = np.array([known.index(name) for name in species_of(atoms)], dtype=int)
         return Field(self._backend, atoms, Images(atoms, types, self.rcut))
 
 

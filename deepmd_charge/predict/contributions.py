@@ -10,7 +10,7 @@ import numpy as np
 from ..atoms.images import Images
 from ..atoms.species import GRID_TYPE, species_of
 from ..backends.tf.frozen import Frozen
-from ..engine.se_cluster import Contributions
+from ..engine.se_cluster import contributions
 from ..errors import ChargeError
 from ..model.descriptors.se_cluster import SeClusterSpec
 from ..model.info import ModelInfo
@@ -61,14 +61,14 @@ def charges_and_dipoles(frozen: Frozen, atoms: Atoms) -> tuple[Floats, Floats]:
             "descriptor se_cluster"
         )
     names = species_of(atoms)
-    types = np.array([frozen.type_map.index(name) for name in names], dtype=int)
+    types = np.array([frozen.known_types.index(name) for name in names], dtype=int)
     weights = frozen.weights.map(lambda array: np.asarray(array, np.float64))
     images = Images(atoms, types, d.reach)
-    c = Contributions(frozen.spec, weights, images, "float64").all(images)
+    c = contributions(frozen.spec, weights, images, "float64").all(images)
     charges = c[:, 0] @ d.integrals()
     if frozen.saed is not None:
         step, coefficients = frozen.saed
-        elements = [name for name in frozen.type_map if name != GRID_TYPE]
+        elements = [name for name in frozen.known_types if name != GRID_TYPE]
         table = RadialTable(dict(zip(elements, coefficients, strict=True)), "", step=step)
         charges += [table.electrons(name) for name in names]
     dipoles = c[:, _XYZ] @ d.dipoles() if d.lmax else np.zeros((len(c), 3))

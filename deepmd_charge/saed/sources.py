@@ -14,7 +14,7 @@ a density file         the superposition on the grid of the density, of the
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -72,13 +72,17 @@ class AtomSource:
 
     def at(self, atoms: Atoms, grid: Grid, index: Integers) -> Floats:
         """Superposition at points of a grid, (n,) e/A^3, from the table."""
-        for element in dict.fromkeys(atoms.get_chemical_symbols()):
+        self.tabulate(atoms.get_chemical_symbols())
+        return self.table.evaluate(atoms, grid.points(index))
+
+    def tabulate(self, elements: Iterable[str]) -> None:
+        """Add elements to the table, those that it lacks."""
+        for element in dict.fromkeys(elements):
             if element not in self.table.functions:
                 atom = self._density(element)
                 function, self.costs[element] = band_limited(atom, self._q_max(atom))
                 self.table.functions[element] = function
                 self.table.valence[element] = atom.valence
-        return self.table.evaluate(atoms, grid.points(index))
 
     def electrons(self, atoms: Atoms) -> float:
         """Electrons of the superposition that :meth:`at` gives."""

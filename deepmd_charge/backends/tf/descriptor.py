@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 import numpy as np
 from deepmd.tf.common import get_precision
 from deepmd.tf.descriptor.descriptor import Descriptor
-from deepmd.tf.env import GLOBAL_TF_FLOAT_PRECISION, tf
+from deepmd.tf.env import tf
 
 from ...model.descriptors.base import DescriptorSpec
 from ...model.kernels.radial import cutoff
@@ -155,12 +155,6 @@ class GridDescriptor(Descriptor, Generic[S]):
         self.pairs: Pairs = neighbor_pairs(sources, centers, self.sight)
         self.pair_types = tf.gather(sources.type, self.pairs.source)
         return sources, atoms
-
-    def build_constants(self, suffix: str, reuse: bool | None) -> None:
-        """Build what DeepPot and LAMMPS read of a descriptor."""
-        with tf.variable_scope("descrpt_attr" + suffix, reuse=reuse):
-            tf.constant(self.reach, name="rcut", dtype=GLOBAL_TF_FLOAT_PRECISION)
-            tf.constant(self.ntypes, name="ntypes", dtype=tf.int32)
 
     def build_novelty(self, suffix: str = "") -> tf.Tensor:
         """Build how far each centre's neighbour count lies outside the training range.

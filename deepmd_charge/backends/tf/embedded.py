@@ -19,9 +19,9 @@ from deepmd.tf.common import get_activation_func
 from deepmd.tf.env import tf
 
 from ...model.descriptors.se_charge import SeChargeSpec
+from ...model.fit.sums import EmbeddingSums
 from ...model.kernels.radial import switch
-from ...typing import Floats
-from .neighbors import Surroundings
+from .neighbors import Environment, Pairs
 from .parameters import Parameters, network, new_network
 
 __all__ = ["Embedded"]
@@ -35,7 +35,8 @@ class Embedded:
     spec : SeChargeSpec
     parameters : Parameters
         Of the descriptor; the networks and the scaling of s are added to them.
-    n_elements : int
+    elements : sequence of int
+        The types of atoms.
     rng : numpy.random.Generator
         Source of the networks' initial values.
     """
@@ -44,33 +45,30 @@ class Embedded:
         self,
         spec: SeChargeSpec,
         parameters: Parameters,
-        n_elements: int,
+        elements: Sequence[int],
         rng: np.random.Generator,
     ) -> None:
-        self.spec = spec
+        self.spec, self._elements = spec, elements
         self.activation = get_activation_func(spec.activation_function)
         self.parameters = parameters
         parameters.add("embedding.mean", 0.0, False)
         parameters.add("embedding.scale", 1.0, False)
         parameters.add("embedding.neighbors", 1.0, False)
         sizes, trainable = [1, *spec.neuron], [spec.trainable] * len(spec.neuron)
-        for z in range(n_elements):
+        for z in range(len(elements)):
             new_network(parameters, f"embedding[{z}]", rng, sizes, trainable)
 
-    def build_moments(self, atoms: Sequence[Surroundings]) -> tf.Tensor:
-        """Build B, (ncenters, (lmax + 1)^2, channels).
-
-        Parameters
-        ----------
-        atoms : list of tuple
-            For each element r, 1 / sqrt(r^2 + eps^2), both (ncenters, pairs), and
-            the harmonics, (lmax + 1)^2 of that shape.
-        """
+    def build_moments(
+        self, pairs: Pairs, types: tf.Tensor, n_centers: tf.Tensor, dtype: tf.DType
+    ) -> tf.Tensor:
+        """Build B, (ncenters, (lmax + 1)^2, channels); see :meth:`.Mixed.build_moments`."""
         p, d = self.parameters, self.spec
         mean, scale = p["embedding.mean"], p["embedding.scale"]
         moments: list[tf.Tensor] = []
         self._weights: list[tf.Tensor] = []
-        for z, (r, inverse, ylm) in enumerate(atoms):
+        environment = Environment(pairs, types, n_centers, d.rcut, dtype)
+        for z, itype in enumerate(self._elements):
+            r, inverse, ylm = environment.surroundings(itype, d.eps, d.lmax)
             s = inverse * switch(tf, r, d.rcut_smth, d.rcut)
             self._weights.append(s)
             flat = tf.reshape((s - mean) / scale, [-1, 1])
@@ -87,12 +85,15 @@ class Embedded:
         return tf.reshape(gram, [-1, self.spec.dim_invariant])
 
     def build_sample(self, moments: tf.Tensor) -> tf.Tensor:
-        """Build what :meth:`set_statistics` takes, after :meth:`build_moments`."""
+        """Build what the sums of :meth:`new_sums` add up, after :meth:`build_moments`."""
         return tf.concat([tf.reshape(s, [-1]) for s in self._weights], 0)
 
-    def set_statistics(self, s: Floats, n_centers: int) -> None:
-        """Standardise s on those of a sample of grid points, zero where padded."""
-        s = s[s > 0]
-        self.parameters.set("embedding.mean", s.mean())
-        self.parameters.set("embedding.scale", s.std())
-        self.parameters.set("embedding.neighbors", max(1.0, len(s) / n_centers))
+    def new_sums(self) -> EmbeddingSums:
+        """Sums over points that :meth:`set_statistics` takes."""
+        return EmbeddingSums()
+
+    def set_statistics(self, sums: EmbeddingSums) -> None:
+        """Standardise s."""
+        self.parameters.set("embedding.mean", sums.mean)
+        self.parameters.set("embedding.scale", sums.std)
+        self.parameters.set("embedding.neighbors", sums.neighbors)

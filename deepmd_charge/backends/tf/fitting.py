@@ -20,8 +20,8 @@ from deepmd.tf.env import GLOBAL_TF_FLOAT_PRECISION, tf
 from deepmd.tf.fit.fitting import Fitting
 
 from ...errors import ChargeError
+from ...model.fit.sums import Spread
 from ...model.spec import FittingSpec, LossSpec
-from ...typing import Floats
 from .descriptor import GridDescriptor
 from .loss import ChargeLoss
 from .parameters import Parameters, network, new_network
@@ -31,9 +31,6 @@ if TYPE_CHECKING:
     from deepmd.utils.data import DataRequirementItem
 
 __all__ = ["ChargeFitting"]
-
-# Ridge of the pair-additive fit, as a share of the mean feature variance.
-_RIDGE = 1e-6
 
 
 @Fitting.register("charge")
@@ -142,34 +139,21 @@ class ChargeFitting(Fitting):
             density += tf.matmul(pair, p["fitting.linear"])
         return tf.cast(density[:, 0], GLOBAL_TF_FLOAT_PRECISION)
 
-    def set_statistics(self, features: Floats, density: Floats) -> Floats:
-        """Standardise the invariants and fit the pair-additive term.
+    def set_statistics(self, features: Spread, residual: float, offset: float) -> None:
+        """Standardise the invariants, and set the unit of the net and what is added to it.
 
         Parameters
         ----------
-        features : np.ndarray
-            (n, dim_invariant + dim_linear) features of a sample of grid points.
-        density : np.ndarray
-            (n,) their densities in e/A^3.
-
-        Returns
-        -------
-        np.ndarray
-            (n,) what the pair-additive term leaves of them, e/A^3.
+        features : Spread
+            Of the features at points; those of the pair-additive term are passed over.
+        residual : float
+            Standard deviation of what the pair-additive term leaves, e/A^3.
+        offset : float
+            In e/A^3.
         """
-        features = features.astype(np.float64)
-        invariant, pair = np.split(features, [self.dim_invariant], axis=1)
-        scale = invariant.std(axis=0)
-        self.parameters.set("fitting.mean", invariant.mean(axis=0))
+        n = self.dim_invariant
+        mean, scale = features.mean[:n], features.std[:n]
+        self.parameters.set("fitting.mean", mean)
         self.parameters.set("fitting.scale", np.maximum(scale, 1e-3 * scale.max() + 1e-12))
-        offset = density.mean()
-        centred = pair - pair.mean(axis=0)
-        gram = centred.T @ centred
-        ridge = _RIDGE * np.trace(gram) / max(1, len(gram)) + np.finfo(float).tiny
-        linear = np.linalg.solve(gram + ridge * np.eye(len(gram)), centred.T @ (density - offset))
-        residual = density - offset - centred @ linear
-        if self.dim_linear:
-            self.parameters.set("fitting.linear", linear)
-        self.parameters.set("fitting.offset", offset - pair.mean(axis=0) @ linear)
-        self.parameters.set("fitting.residual", max(residual.std(), 1e-12))
-        return residual
+        self.parameters.set("fitting.residual", max(residual, 1e-12))
+        self.parameters.set("fitting.offset", offset)

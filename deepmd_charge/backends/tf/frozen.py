@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeAlias
 
 import numpy as np
 
+from ...atoms.species import GRID_TYPE
 from ...errors import ChargeError
 from ...model.info import FILE, ModelInfo
 from ...model.keys import keys_of
@@ -27,7 +28,7 @@ from ...model.weights import Weights
 from ...typing import Floats, Integers, PathLike
 from .names import weights_of
 
-__all__ = ["Frozen", "read_checkpoint", "read_model"]
+__all__ = ["Frozen", "known_types", "read_checkpoint", "read_model"]
 
 Constant: TypeAlias = Floats | bytes
 # Of a field of a protocol buffer.
@@ -74,9 +75,14 @@ class Frozen:
         return self._text("model_attr/tmap").split()
 
     @property
+    def known_types(self) -> list[str]:
+        """The types that it has parameters for: elements that its data had, and X."""
+        return known_types(self.type_map, self.info, len(self.constants["se_charge/crowding_low"]))
+
+    @property
     def kinds(self) -> Integers:
-        """np.ndarray: Place of each type among those but X, which gets any."""
-        return places(self.type_map)
+        """np.ndarray: Of each known type its place among those but X, which gets any."""
+        return places(self.known_types)
 
     @property
     def info(self) -> dict[str, Any]:
@@ -124,6 +130,7 @@ class Frozen:
             keys = keys_of(families[given["type"]])
             known = {k.name for k in keys}
             left_out = _TRAINING_KEYS | {k.name for k in keys if k.default is None}
+            left_out |= families[given["type"]].later
             for names, what in (
                 (given.keys() - known - {"type"}, "unknown"),
                 (known - given.keys() - left_out, "missing"),
@@ -131,7 +138,7 @@ class Frozen:
                 if names:
                     listed = ", ".join(sorted(names))
                     raise ChargeError(f"of the arguments of its {part} {listed} {what}")
-        return ModelSpec.from_dict({**arguments, "type_map": self.type_map, "saed": None})
+        return ModelSpec.from_dict({**arguments, "type_map": self.known_types, "saed": None})
 
     @cached_property
     def weights(self) -> Weights:
@@ -144,6 +151,27 @@ class Frozen:
         name = "train_attr/training_script"
         script = self._text(name) if name in self.constants else ""
         return json.loads(script)["model"] if script else None
+
+
+def known_types(type_map: Sequence[str], info: Mapping[str, Any], n_elements: int) -> list[str]:
+    """The types that a model has parameters for, in the order of its type map.
+
+    Parameters
+    ----------
+    type_map : sequence of str
+    info : dict
+        What the model remembers of its training data.
+    n_elements : int
+        Of how many elements it has parameters: of all, or of those of the data.
+
+    Returns
+    -------
+    list of str
+        With X.
+    """
+    if n_elements == len(type_map) - 1:
+        return list(type_map)
+    return [name for name in type_map if name in (*info["elements"], GRID_TYPE)]
 
 
 def _no_model(path: str) -> str:

@@ -67,7 +67,10 @@ class FrozenGraph:
             intra_op_parallelism_threads=n_threads, inter_op_parallelism_threads=1
         )
         self._session = tf.Session(graph=graph, config=threads)
-        self._type_map = frozen.type_map
+        self._n_types = len(frozen.type_map)
+        # of each type that the model knows its number in the type map
+        self._types = np.array([frozen.type_map.index(name) for name in frozen.known_types])
+        self._grid = frozen.type_map.index(GRID_TYPE)
         self.superposition: Callable[[Images, Floats], Floats] | None = None
         if frozen.saed:
             step, coefficients = frozen.saed
@@ -111,16 +114,15 @@ class FrozenGraph:
     def _evaluate(self, name: str, images: Images, points: Floats) -> Floats:
         atoms, types = images.around(points)
         # local atoms come first: the points; the real atoms are all ghosts
-        n_types = len(self._type_map)
-        grid = self._type_map.index(GRID_TYPE)
-        natoms = np.zeros(2 + n_types, dtype=np.int32)
+        natoms = np.zeros(2 + self._n_types, dtype=np.int32)
         natoms[:2] = len(points), len(points) + len(atoms)
-        natoms[2 + grid] = len(points)
+        natoms[2 + self._grid] = len(points)
+        atype = np.concatenate([np.full(len(points), self._grid), self._types[types]])
         return self._fetch(
             name,
             {
                 "t_coord:0": np.concatenate([points, atoms]).reshape(-1),
-                "t_type:0": np.concatenate([np.full(len(points), grid), types]).astype(np.int32),
+                "t_type:0": atype.astype(np.int32),
                 "t_natoms:0": natoms,
                 "t_box:0": np.zeros(9),
                 "t_mesh:0": _MESH_WITH_GHOSTS,

@@ -22,9 +22,12 @@ import numpy as np
 from deepmd.tf.env import tf
 
 from ...model.descriptors.se_charge import SeChargeSpec
+from ...model.fit.sums import MomentSums
 from ...model.kernels.coupling import coupling
+from ...model.kernels.harmonics import harmonics
+from ...model.kernels.radial import inverse_distance
 from ...typing import Floats
-from .neighbors import Surroundings
+from .neighbors import Environment, Pairs, padded, rows
 from .parameters import Parameters
 
 __all__ = ["Mixed"]
@@ -41,74 +44,131 @@ class Mixed:
     ----------
     spec : SeChargeSpec
     parameters : Parameters
-        Of the descriptor; mean, whitening and mixing are added to them.
-    n_elements : int
+        Of the descriptor; mean, whitening and mixing are added to them, and what each element
+        has of every set where elements share them.
+    elements : sequence of int
+        The types of atoms.
     rng : numpy.random.Generator
         Source of the initial mixtures.
+    part : str
+        What is described, in the names of the parameters.
     """
 
     def __init__(
         self,
         spec: SeChargeSpec,
         parameters: Parameters,
-        n_elements: int,
+        elements: Sequence[int],
         rng: np.random.Generator,
+        part: str = "descriptor",
     ) -> None:
-        self.spec = spec
-        self.dim_linear = n = spec.dim_linear(n_elements)  # (element, radial function) pairs
+        self.spec, self.part, self.elements = spec, part, elements
+        n_elements = len(elements)
+        self.shares = spec.shares(n_elements)
+        self.dim_linear = spec.dim_linear(n_elements)  # (element, radial function) pairs
         self.parameters = parameters
-        parameters.add("descriptor.mean", np.zeros(n), False)
+        self.n_sets = spec.sets(n_elements)
+        n = self.n_sets * spec.n_radial
+        if self.shares:
+            mixtures = rng.normal(size=(n_elements, self.n_sets)) / np.sqrt(self.n_sets)
+            parameters.add(f"{part}.species", mixtures, spec.trainable)
+        parameters.add(f"{part}.mean", np.zeros(n), False)
         for l in range(spec.lmax + 1):
             mixing = rng.normal(size=(n, spec.channels)) / np.sqrt(n)
-            parameters.add(f"descriptor.whiten[{l}]", np.eye(n), False)
-            parameters.add(f"descriptor.mixing[{l}]", mixing, spec.trainable)
+            parameters.add(f"{part}.whiten[{l}]", np.eye(n), False)
+            parameters.add(f"{part}.mixing[{l}]", mixing, spec.trainable)
 
-    def build_moments(self, atoms: Sequence[Surroundings]) -> tf.Tensor:
-        """Build A, (ncenters, (lmax + 1)^2, elements and radial functions).
+    def build_moments(
+        self, pairs: Pairs, types: tf.Tensor, n_centers: tf.Tensor, dtype: tf.DType
+    ) -> tf.Tensor:
+        """Build A, (ncenters, (lmax + 1)^2, sets and radial functions).
 
         Parameters
         ----------
-        atoms : list of tuple
-            For each element r, 1 / sqrt(r^2 + eps^2), both (ncenters, pairs), and
-            the harmonics, (lmax + 1)^2 of that shape.
+        pairs : Pairs
+            Closer than the cutoff, by centres in ascending order.
+        types : tf.Tensor
+            (npairs,) of their atoms.
+        n_centers : tf.Tensor
+            Scalar.
+        dtype : tf.DType
+            Of the result.
         """
         d = self.spec
+        if self.shares:
+            return self._build_shared(pairs, types, n_centers, dtype)
+        environment = Environment(pairs, types, n_centers, d.rcut, dtype)
         moments: list[tf.Tensor] = []
-        for r, _, ylm in atoms:
+        for itype in self.elements:
+            r, _, ylm = environment.surroundings(itype, d.eps, d.lmax)
             basis = d.basis(tf, r)
             moments.append(tf.matmul(tf.stack(ylm, 1), tf.stack(basis, 1), transpose_b=True))
         return tf.concat(moments, axis=2)
 
+    def _build_shared(
+        self, pairs: Pairs, types: tf.Tensor, n_centers: tf.Tensor, dtype: tf.DType
+    ) -> tf.Tensor:
+        """Build the sums of A over the elements, weighed by what each has of every set."""
+        d = self.spec
+        x, y, z = padded(tf.cast(pairs.vector, dtype), pairs.center, n_centers, d.rcut)
+        r = tf.sqrt(x * x + y * y + z * z)
+        inverse = inverse_distance(tf, r, d.eps)
+        ylm = tf.stack(harmonics(tf, x * inverse, y * inverse, z * inverse, d.lmax), 1)
+        # what is padded stands at the cutoff, where every function is zero
+        index = rows(pairs.center, n_centers)
+        types = tf.gather(tf.concat([types, [self.elements[0]]], 0), index)
+        weights = tf.gather(self.parameters[f"{self.part}.species"], self.build_places(types))
+        functions = weights[:, :, :, None] * tf.stack(d.basis(tf, r), 2)[:, :, None, :]
+        shape = [tf.shape(r)[0], tf.shape(r)[1], self.n_sets * d.n_radial]
+        return tf.matmul(ylm, tf.reshape(functions, shape))
+
+    def build_places(self, types: tf.Tensor) -> tf.Tensor:
+        """Build the places of types among the elements."""
+        places = np.zeros(max(self.elements) + 1, dtype=np.int32)
+        places[list(self.elements)] = range(len(self.elements))
+        return tf.gather(tf.constant(places), types)
+
     def build_features(self, moments: tf.Tensor) -> tf.Tensor:
         """Build D and, behind it, the whitened moments of l = 0, (ncenters, features)."""
-        p, d = self.parameters, self.spec
-        n_centers = tf.shape(moments)[0]
-        features: list[tf.Tensor] = []
+        p, part = self.parameters, self.part
+        pair = tf.matmul(moments[:, 0, :] - p[f"{part}.mean"], p[f"{part}.whiten[0]"])
+        return tf.concat([self.build_invariants(self.build_channels(moments)), pair], axis=1)
+
+    def build_channels(self, moments: tf.Tensor) -> list[tf.Tensor]:
+        """Build B, for each l (ncenters, 2 l + 1, channels)."""
+        p, d, part = self.parameters, self.spec, self.part
         channels: list[tf.Tensor] = []
-        axes: list[tf.Tensor] = []
-        for l in range(d.lmax + 1):
-            m = 2 * l + 1
+        for l, mix in enumerate(self.build_mixtures()):
             a = moments[:, l * l : (l + 1) ** 2, :]
-            a = tf.reshape(a, [-1, self.dim_linear])
-            whiten, mixing = p[f"descriptor.whiten[{l}]"], p[f"descriptor.mixing[{l}]"]
-            if l == 0:
-                pair = tf.matmul(a - p["descriptor.mean"], whiten)
-                b = tf.matmul(pair, mixing)
-                features.append(b)
-            else:
-                b = tf.matmul(a, tf.matmul(whiten, mixing))
-            b = tf.reshape(b, [n_centers, m, d.channels])
+            a = a - p[f"{part}.mean"] if l == 0 else a
+            b = tf.matmul(tf.reshape(a, [-1, a.shape[-1]]), mix)
+            channels.append(tf.reshape(b, [-1, 2 * l + 1, d.channels]))
+        return channels
+
+    def build_mixtures(self) -> list[tf.Tensor]:
+        """Build for each l what mixes moments into channels."""
+        p, part = self.parameters, self.part
+        return [
+            tf.matmul(p[f"{part}.whiten[{l}]"], p[f"{part}.mixing[{l}]"])
+            for l in range(self.spec.lmax + 1)
+        ]
+
+    def build_invariants(self, channels: Sequence[tf.Tensor]) -> tf.Tensor:
+        """Build D of B, (ncenters, dim_invariant)."""
+        d = self.spec
+        features = [tf.reshape(channels[0], [-1, d.channels])]
+        axes: list[tf.Tensor] = []
+        for b in channels:
             # split, not sliced: the gradient of a slice is many times slower
             axis, _ = tf.split(b, [d.axis_neuron, d.channels - d.axis_neuron], axis=2)
             gram = tf.matmul(b, axis, transpose_a=True)
             features.append(tf.reshape(gram, [-1, d.channels * d.axis_neuron]))
-            channels.append(b)
             axes.append(axis)
         features += [self._triple(t, channels, axes) for t in d.products]
-        return tf.concat([*features, pair], axis=1)
+        return tf.concat(features, axis=1)
 
     def _triple(
-        self, ls: tuple[int, ...], channels: list[tf.Tensor], axes: list[tf.Tensor]
+        self, ls: tuple[int, ...], channels: Sequence[tf.Tensor], axes: list[tf.Tensor]
     ) -> tf.Tensor:
         l1, l2, l3 = ls
         k = self.spec.n_triple
@@ -123,23 +183,35 @@ class Mixed:
         return tf.reshape(tf.matmul(coupled, axes[l3]), [-1, k * self.spec.axis_neuron])
 
     def build_sample(self, moments: tf.Tensor) -> tf.Tensor:
-        """Build what :meth:`set_statistics` takes."""
+        """Build what the sums of :meth:`new_sums` add up."""
         return moments
 
-    def set_statistics(self, moments: Floats, n_centers: int) -> None:
-        """Whiten the moments A (n, (lmax + 1)^2, dim_linear) of a sample of grid points."""
-        moments = np.asarray(moments, dtype=np.float64)
-        mean = moments[:, 0].mean(axis=0)
-        self.parameters.set("descriptor.mean", mean)
+    def new_sums(self) -> MomentSums:
+        """Sums over points that :meth:`set_statistics` takes."""
+        return MomentSums(self.spec.lmax, self.n_sets * self.spec.n_radial)
+
+    def set_statistics(self, sums: MomentSums) -> None:
+        """Whiten the moments."""
+        self.parameters.set(f"{self.part}.mean", sums.mean)
         for l in range(self.spec.lmax + 1):
-            a = moments[:, l * l : (l + 1) ** 2].reshape(-1, self.dim_linear)
-            a = a - mean if l == 0 else a
-            self.parameters.set(f"descriptor.whiten[{l}]", _whitening(a))
+            self.parameters.set(f"{self.part}.whiten[{l}]", _whitening(sums.covariance(l)))
+
+    def whitened(self, coefficients: Floats) -> tuple[Floats, float]:
+        """Weights (dim_linear,) of the pair-additive features, and an offset, that equal some sum.
+
+        Parameters
+        ----------
+        coefficients : np.ndarray
+            (dim_linear,) of the moments of l = 0.
+        """
+        p, part = self.parameters, self.part
+        offset = float(p.value(f"{part}.mean") @ coefficients)
+        return np.linalg.solve(p.value(f"{part}.whiten[0]"), coefficients), offset
 
 
-def _whitening(a: Floats) -> Floats:
-    """Symmetric-eigenvalue whitening T of samples a (n, k): a T has unit variance."""
-    variance, vectors = np.linalg.eigh(a.T @ a / len(a))
+def _whitening(covariance: Floats) -> Floats:
+    """Whitening T by symmetric eigenvalues: a T has unit variance, of a of this covariance."""
+    variance, vectors = np.linalg.eigh(covariance)
     variance = np.maximum(variance, 0.0)
     floor = _WHITEN_FLOOR * variance.max() + np.finfo(np.float64).tiny
     return vectors / np.sqrt(variance + floor)

@@ -30,11 +30,12 @@ from ...model.info import ModelInfo
 from ...model.spec import ModelSpec
 from ...saed.table import RadialTable
 from ...typing import Floats
-from . import fitting as _fitting  # noqa: F401  (registers charge)
+from . import mixed_systems as _mixed_systems  # noqa: F401  (registers charge, for mixed types too)
 from .electrons import exact_electrons
 from .facts import training_facts
-from .frozen import Frozen
+from .frozen import Frozen, known_types
 from .loss import ChargeLoss
+from .names import graph_name
 from .saed import Superposition
 from .se_cluster import SeCluster
 from .se_cluster_gates import Gates
@@ -89,30 +90,38 @@ class ChargeModelTF(Model):
         **kwargs: Any,
     ) -> None:
         super().__init__(type_map=type_map, **kwargs)
-        type_map = self.type_map
-        parts = {"type_map": type_map, "descriptor": descriptor, "fitting_net": fitting_net}
-        self.spec = ModelSpec.from_dict(parts)
+        self._parts = {"descriptor": descriptor, "fitting_net": fitting_net}
         self.info = info or {}
         self._knows_data = False
         self.saed = saed
         table = RadialTable.load(saed) if saed else None
         self._table = table if table and table.functions else None
-        self.superposition = Superposition(self._table, type_map) if self._table else None
+        self._assemble(self.type_map)
+
+    def _assemble(self, known: Sequence[str]) -> None:
+        """Make the parts of a model that knows these types of the type map.
+
+        Others have no parameters and cost nothing; within the model types are counted without
+        them.
+        """
+        self.spec = ModelSpec.from_dict({"type_map": known, **self._parts})
+        self.superposition = Superposition(self._table, known) if self._table else None
+        common = {"ntypes": len(known), "type_map": [*known]}
         self.descrpt = Descriptor(
-            **descriptor,
+            **self._parts["descriptor"],
             reach=self.superposition.reach if self.superposition else 0.0,
-            ntypes=len(type_map),
-            type_map=type_map,
-            grid_type=type_map.index(GRID_TYPE),
+            grid_type=self.spec.grid_type,
+            **common,
         )
         if isinstance(self.descrpt, SeCluster) and self.spec.fitting_net.neuron:
             self.descrpt.gates = Gates(self.spec)
-        self.fitting = Fitting(
-            **fitting_net,
-            descrpt=self.descrpt,
-            ntypes=len(type_map),
-            type_map=type_map,
-        )
+        self.fitting = Fitting(**self._parts["fitting_net"], descrpt=self.descrpt, **common)
+
+    def _know(self, names: Sequence[str]) -> None:
+        """Have parameters for these types alone, in the order of the type map."""
+        known = tuple(name for name in self.type_map if name in names)
+        if known != self.spec.type_map:
+            self._assemble(known)
 
     def get_fitting(self) -> Fitting:
         """The fitting net."""
@@ -157,8 +166,8 @@ class ChargeModelTF(Model):
         trainer, _ = trainer_at_work()
         self._check_steps(trainer)
         self._learn_of(data.system_dirs)
-        names = [self.type_map[t] for t in self.spec.elements]
-        if unseen := [name for name in names if name not in self.info["elements"]]:
+        self._know([*self.info["elements"], GRID_TYPE])
+        if unseen := [name for name in self.type_map if name not in self.spec.type_map]:
             log.warning(
                 "the training data have no atom of %s: the model will refuse structures with them",
                 ", ".join(unseen),
@@ -166,8 +175,9 @@ class ChargeModelTF(Model):
         if isinstance(self.descrpt, SeCluster):
             self._solve(trainer, data)
         else:
-            saed = bool(self.saed)
-            scale_and_fit(data, self.data_stat_nbatch, self.descrpt, self.fitting, saed)
+            scale_and_fit(
+                data, self.type_map, self.spec, self.descrpt, self.fitting, bool(self.saed)
+            )
 
     def _learn_of(self, system_dirs: Sequence[str], start: Frozen | None = None) -> None:
         """Note what the training data say, and the model that training goes on from."""
@@ -197,6 +207,7 @@ class ChargeModelTF(Model):
             return
         start, system_dirs = found
         self._check_types(start.type_map)
+        self._know(start.known_types)
         self._check_net(start)
         if self.superposition:
             self.superposition.check(start.array)
@@ -240,7 +251,9 @@ class ChargeModelTF(Model):
     def _solve(self, trainer: Any, data: DeepmdDataSystem) -> None:
         """Fit to the data what is linear."""
         electrons = self._electrons()
-        solve(data, self.spec, self.descrpt, self.fitting, bool(self.saed), electrons)
+        solve(
+            data, self.type_map, self.spec, self.descrpt, self.fitting, bool(self.saed), electrons
+        )
         if self.spec.fitting_net.neuron and trainer is not None and trainer.stop_batch == 0:
             log.warning(
                 "training/numb_steps is 0: the net of fitting_net/neuron is not trained; give "
@@ -294,13 +307,17 @@ class ChargeModelTF(Model):
             show_without_steps(trainer)
         if trainer is not None and trainer.run_opt.init_mode != "init_from_scratch":
             self._keep_or_refit(trainer, data)
+        known = self._build_types(atype_)
+        with tf.variable_scope("descrpt_attr" + suffix, reuse=reuse):
+            tf.constant(self.get_rcut(), name="rcut", dtype=GLOBAL_TF_FLOAT_PRECISION)
+            tf.constant(self.get_ntypes(), name="ntypes", dtype=tf.int32)
         with tf.variable_scope("model_attr" + suffix, reuse=reuse):
             tf.constant(" ".join(self.type_map), name="tmap", dtype=tf.string)
             tf.constant(self.model_type, name="model_type", dtype=tf.string)
             tf.constant(MODEL_VERSION, name="model_version", dtype=tf.string)
             info = tf.constant(json.dumps(self.info), name="charge_info")
         features = self.descrpt.build(
-            coord_, atype_, natoms, box, mesh, input_dict, suffix=suffix, reuse=reuse
+            coord_, known, natoms, box, mesh, input_dict, suffix=suffix, reuse=reuse
         )
         tf.identity(features, name="o_descriptor" + suffix)
         density = self.fitting.build(features, reuse=reuse, suffix=suffix)
@@ -336,6 +353,22 @@ class ChargeModelTF(Model):
             "atype": atype_,
         }
 
+    def _build_types(self, atype: tf.Tensor) -> tf.Tensor:
+        """Build the types as the model counts them; atoms of types that it lacks are refused."""
+        known = list(self.spec.type_map)
+        if known == self.type_map:
+            return atype
+        unknown = len(known)
+        places = [known.index(name) if name in known else unknown for name in self.type_map]
+        types = tf.gather(tf.constant([-1, *places], dtype=tf.int32), atype + 1)
+        names = " ".join(name for name in known if name != GRID_TYPE)
+        seen = tf.debugging.Assert(
+            tf.reduce_all(tf.less(types, unknown)),
+            [f"the charge model has seen no other elements than {names}"],
+        )
+        with tf.control_dependencies([seen]):
+            return tf.identity(types)
+
     def init_variables(
         self,
         graph: tf.Graph,
@@ -346,7 +379,16 @@ class ChargeModelTF(Model):
         """Take the parameters of a frozen model, which must have the same types and table."""
         types = get_tensor_by_name_from_graph(graph, "model_attr/tmap")
         self._check_types(types.decode().split())
+        self._know(_known_types(graph, suffix, self.type_map))
         if self.superposition:
             self.superposition.load(graph, suffix)
         self.descrpt.init_variables(graph, graph_def, suffix)
         self.fitting.init_variables(graph, graph_def, suffix)
+
+
+def _known_types(graph: tf.Graph, suffix: str, type_map: list[str]) -> list[str]:
+    """The types that a frozen model has parameters for."""
+    info = get_tensor_by_name_from_graph(graph, "model_attr/charge_info")
+    range_of = graph_name("neighbor_range.low", (), suffix)
+    n_elements = len(get_tensor_by_name_from_graph(graph, range_of))
+    return known_types(type_map, json.loads(info), n_elements)

@@ -26,6 +26,7 @@ _SCOPES = {
     "gate": "se_cluster_gate",
     "embedding": "se_charge_embedding",
     "fitting": "charge_fitting",
+    "response": "se_charge_response",
     "superposition": "saed",
 }
 _NAMES = {

@@ -13,6 +13,9 @@ from typing import NamedTuple, TypeAlias
 
 from deepmd.tf.env import tf
 
+from ...model.kernels.harmonics import harmonics
+from ...model.kernels.radial import inverse_distance
+
 __all__ = [
     "Centers",
     "Environment",
@@ -24,6 +27,8 @@ __all__ = [
     "neighbor_pairs",
     "padded",
     "pairs_where",
+    "rows",
+    "slots",
     "sources_and_centers",
 ]
 
@@ -63,9 +68,9 @@ class Pairs(NamedTuple):
 # Of one element r and 1 / sqrt(r^2 + eps^2), both (ncenters, pairs), and harmonics of that shape.
 Surroundings: TypeAlias = tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]
 
-# DeePMD-kit's mesh sizes: 0 = no periodicity; 6, and 1 or 7 for mixed types =
-# periodic without ghosts; 16 and more = ghosts are among the coordinates.
-_MESH_OPEN = 0
+# DeePMD-kit's mesh sizes: 0, and 1 of mixed_type systems = no periodicity; 6, and 7 of
+# those = periodic without ghosts; 16 and more = ghosts are among the coordinates.
+_MESH_PERIODIC = 6
 _MESH_GHOSTS = 16
 # Bins of half the cutoff: a point searches 5 x 5 columns of bins, 3.7 times
 # the volume of the sphere.
@@ -118,7 +123,7 @@ def sources_and_centers(
     stype = tf.gather_nd(atype, source_index)
     frame = source_index[:, 0]
     size = tf.size(mesh)
-    periodic = tf.logical_and(size > _MESH_OPEN, size < _MESH_GHOSTS)
+    periodic = tf.logical_and(size >= _MESH_PERIODIC, size < _MESH_GHOSTS)
 
     def with_images() -> tuple[tf.Tensor, ...]:
         inverse = tf.linalg.inv(box)
@@ -272,6 +277,13 @@ class Environment:
             self._rcut,
         )
 
+    def surroundings(self, itype: int, eps: float, lmax: int) -> Surroundings:
+        """Distances, 1 / sqrt(r^2 + eps^2) and harmonics of the neighbours of one type."""
+        x, y, z = self.of_type(itype)
+        r = tf.sqrt(x * x + y * y + z * z)
+        inverse = inverse_distance(tf, r, eps)
+        return r, inverse, harmonics(tf, x * inverse, y * inverse, z * inverse, lmax)
+
 
 def padded(
     vector: tf.Tensor, which: tf.Tensor, n_centers: tf.Tensor, rcut: float
@@ -285,9 +297,45 @@ def padded(
     """
     padding = tf.constant([[rcut, 0.0, 0.0]], dtype=vector.dtype)
     vector = tf.transpose(tf.concat([vector, padding], axis=0))
+    index = rows(which, n_centers)
+    x, y, z = (tf.gather(vector[k], index) for k in range(3))
+    return x, y, z
+
+
+def slots(which: tf.Tensor, n_centers: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """The place of each pair in a table with a row for each centre.
+
+    Parameters
+    ----------
+    which : tf.Tensor
+        (npairs,) their centres, in ascending order.
+    n_centers : tf.Tensor
+        Scalar.
+
+    Returns
+    -------
+    places : tf.Tensor
+        (npairs,) in the table, row after row.
+    shape : tf.Tensor
+        (2,) of the table, n_centers and the most pairs of one.
+    """
+    count = tf.math.bincount(which, minlength=n_centers, maxlength=n_centers)
+    most = tf.reduce_max(tf.concat([count, [0]], 0))
+    slot = tf.range(tf.size(which)) - tf.gather(tf.cumsum(count, exclusive=True), which)
+    return tf.cast(which, tf.int32) * most + slot, tf.stack([tf.size(count), most])
+
+
+def rows(which: tf.Tensor, n_centers: tf.Tensor) -> tf.Tensor:
+    """Places of the pairs of each centre, (n_centers, nmax), padded with the number of pairs.
+
+    Parameters
+    ----------
+    which : tf.Tensor
+        (npairs,) their centres, in ascending order.
+    n_centers : tf.Tensor
+        Scalar.
+    """
     count = tf.math.bincount(which, minlength=n_centers, maxlength=n_centers)
     slot = tf.range(tf.reduce_max(tf.concat([count, [0]], 0)))
     index = tf.cumsum(count, exclusive=True)[:, None] + slot[None, :]
-    index = tf.where(slot[None, :] < count[:, None], index, tf.size(which) + 0 * index)
-    x, y, z = (tf.gather(vector[k], index) for k in range(3))
-    return x, y, z
+    return tf.where(slot[None, :] < count[:, None], index, tf.size(which) + 0 * index)

@@ -18,13 +18,12 @@ from deepmd.tf.descriptor.descriptor import Descriptor
 from deepmd.tf.env import tf
 
 from ...model.descriptors.se_charge import SeChargeSpec
-from ...model.kernels.harmonics import harmonics
-from ...model.kernels.radial import inverse_distance
-from ...typing import Floats
+from .by_atom import ByAtom
 from .descriptor import GridDescriptor
 from .embedded import Embedded
 from .mixed import Mixed
-from .neighbors import Environment, Surroundings, closer_pairs
+from .neighbors import Pairs, RealAtoms, Sources, closer_pairs
+from .response import Response
 
 __all__ = ["SeCharge"]
 
@@ -59,9 +58,18 @@ class SeCharge(GridDescriptor[SeChargeSpec]):
     ) -> None:
         spec = SeChargeSpec.from_dict(keys)
         super().__init__(spec, ntypes, grid_type, reach)
-        kind: type[Embedded | Mixed] = Embedded if spec.embedded else Mixed
         rng = np.random.default_rng(spec.seed)
-        self.moments = kind(spec, self.parameters, len(self.elements), rng)
+        self.moments: Embedded | Mixed
+        self.response: Response | None = None
+        self._by_atom: ByAtom | None = None
+        if spec.embedded:
+            self.moments = Embedded(spec, self.parameters, self.elements, rng)
+            return
+        self.moments = Mixed(spec, self.parameters, self.elements, rng)
+        if spec.by_atom(len(self.elements)):
+            self._by_atom = ByAtom(self.moments)
+        if spec.rcut_env:
+            self.response = Response(spec, self.parameters, self.elements, rng)
 
     @property
     def dim_linear(self) -> int:
@@ -91,13 +99,9 @@ class SeCharge(GridDescriptor[SeChargeSpec]):
             (ncenters, dim_out) features; the (frame, atom) indices of the
             centres are kept as ``center_index``, the pairs as ``pairs``.
         """
-        self.build_constants(suffix, reuse)
-        moments = self.build_moments(coord_, atype_, natoms, box_, mesh, suffix)
-        return self.moments.build_features(moments)
+        return self.build_statistics(coord_, atype_, natoms, box_, mesh, suffix)["features"]
 
-    # the equations
-
-    def build_moments(
+    def build_statistics(
         self,
         coord_: tf.Tensor,
         atype_: tf.Tensor,
@@ -105,30 +109,58 @@ class SeCharge(GridDescriptor[SeChargeSpec]):
         box_: tf.Tensor,
         mesh: tf.Tensor,
         suffix: str = "",
-    ) -> tf.Tensor:
-        """Build the moments, (ncenters, (lmax + 1)^2, ...)."""
+    ) -> dict[str, tf.Tensor]:
+        """Build the features of grid points, and all that is scaled on the way to them.
+
+        Returns
+        -------
+        dict of str to tf.Tensor
+            "features" (ncenters, dim_out); "moments", what the sums of :attr:`moments` add up;
+            and where atoms respond to their surroundings their moments, "surroundings", and the
+            invariants of these, "invariants".
+        """
+        pairs, sources, atoms = self._build_pairs(coord_, atype_, natoms, box_, mesh, suffix)
+        types = tf.gather(sources.type, pairs.source)
+        built: dict[str, tf.Tensor] = {}
+        if self._by_atom is None or not isinstance(self.moments, Mixed):
+            moments = self.build_moments(pairs, types)
+            built["features"] = self.moments.build_features(moments)
+        else:
+            scales = None
+            if self.response:
+                # only of the atoms that a grid point sees
+                seen, place = tf.unique(tf.gather(sources.atom, pairs.source), out_idx=tf.int32)
+                known = RealAtoms(*(tf.gather(part, seen) for part in atoms))
+                around = self.response.build_moments(sources, known)
+                built["surroundings"] = around
+                built["invariants"] = self.response.build_invariants(around)
+                scales = self.response.build_scales(built["invariants"], known.type)
+                scales = tf.gather(scales, place)
+            moments = self.build_moments(pairs, types)
+            element = self.moments.build_places(types)
+            built["features"] = self._by_atom.build_features(
+                pairs, element, self.n_centers, scales, self.dtype
+            )
+        return {**built, "moments": self.moments.build_sample(moments)}
+
+    def build_moments(self, pairs: Pairs, types: tf.Tensor) -> tf.Tensor:
+        """Build the moments of pairs with atoms of types, (ncenters, (lmax + 1)^2, ...)."""
+        return self.moments.build_moments(pairs, types, self.n_centers, self.dtype)
+
+    def _build_pairs(
+        self,
+        coord_: tf.Tensor,
+        atype_: tf.Tensor,
+        natoms: tf.Tensor,
+        box_: tf.Tensor,
+        mesh: tf.Tensor,
+        suffix: str,
+    ) -> tuple[Pairs, Sources, RealAtoms]:
+        """Build the pairs of grid points and atoms within the cutoff."""
         self.parameters.build(suffix)
-        sources, _ = self.locate(coord_, atype_, natoms, box_, mesh, self.sight)
+        margin = max(self.sight, self.spec.rcut_env)
+        sources, atoms = self.locate(coord_, atype_, natoms, box_, mesh, margin)
         pairs = self.pairs
         if self.sight > self.rcut:
             pairs = closer_pairs(pairs, self.rcut)
-        types = tf.gather(sources.type, pairs.source)
-        environment = Environment(pairs, types, self.n_centers, self.rcut, self.dtype)
-        atoms = [self._build_atoms(t, environment) for t in self.elements]
-        return self.moments.build_moments(atoms)
-
-    def build_sample(self, moments: tf.Tensor) -> tf.Tensor:
-        """Build what :meth:`set_statistics` takes, after :meth:`build_moments`."""
-        return self.moments.build_sample(moments)
-
-    def _build_atoms(self, itype: int, environment: Environment) -> Surroundings:
-        x, y, z = environment.of_type(itype)
-        r = tf.sqrt(x * x + y * y + z * z)
-        inverse = inverse_distance(tf, r, self.spec.eps)
-        return r, inverse, harmonics(tf, x * inverse, y * inverse, z * inverse, self.spec.lmax)
-
-    # statistics
-
-    def set_statistics(self, sample: Floats, n_centers: int) -> None:
-        """Scale the features by a sample of ``n_centers`` grid points."""
-        self.moments.set_statistics(sample, n_centers)
+        return pairs, sources, atoms

@@ -123,7 +123,6 @@ class SeCluster(GridDescriptor[SeClusterSpec]):
             (ncenters, 1) e/A^3; the (frame, atom) indices of the centres are kept as
             ``center_index``, the pairs as ``pairs``.
         """
-        self.build_constants(suffix, reuse)
         for part in self.parts:
             part.build(suffix)
         margin = max(self.sight, self.spec.rcut_env, self.spec.rcut_product)

@@ -12,7 +12,7 @@ from .trainer import trainer_at_work
 __all__ = ["starting_point"]
 
 # Variables of a checkpoint that a frozen model has as constants, and that must be known here.
-_TABLE = ("saed/step", "saed/coefficients")
+_NAMES = ("saed/step", "saed/coefficients", "se_charge/crowding_low")
 
 
 def starting_point() -> tuple[Frozen, list[str]] | None:
@@ -24,7 +24,8 @@ def starting_point() -> tuple[Frozen, list[str]] | None:
     Returns
     -------
     model : Frozen
-        Of a checkpoint only what it remembers and the table of atomic densities.
+        Of a checkpoint only what it remembers, the table of atomic densities, and of which
+        elements it has parameters.
     system_dirs : list of str
         The training data.
 
@@ -43,7 +44,7 @@ def starting_point() -> tuple[Frozen, list[str]] | None:
         model = read_checkpoint(prefix)
         variables = tf.train.load_checkpoint(prefix)
         model.constants.update(
-            {name: variables.get_tensor(name) for name in _TABLE if variables.has_tensor(name)}
+            {name: variables.get_tensor(name) for name in _NAMES if variables.has_tensor(name)}
         )
     elif path := options and (options.init_frz_model or options.finetune):
         model = read_model(path)

@@ -9,24 +9,32 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from ase import Atoms
-from deepmd.tf.env import GLOBAL_TF_FLOAT_PRECISION, tf
-from deepmd.tf.model.model_stat import make_stat_input
 
+from ...atoms.images import Images
 from ...atoms.species import GRID_TYPE
+from ...data.looking import looks
 from ...data.stored import frames
 from ...errors import ChargeError
 from ...model.descriptors.se_cluster import SeClusterSpec
+from ...model.fit.chosen import Chosen, choose_points
 from ...model.fit.cluster import ClusterFit, fit_cluster
+from ...model.fit.pair_additive import fit_pair_additive
 from ...model.fit.points import Sample
 from ...model.fit.ridge import Ridge
+from ...model.fit.sums import Spread
+from ...model.neighbors import neighbor_counts
 from ...model.spec import ModelSpec
 from ...typing import Floats
+from .blocks import Evaluation
 from .fitting import ChargeFitting
+from .mixed import Mixed
+from .response import Response
 from .se_charge import SeCharge
 from .se_cluster import SeCluster
 
@@ -40,20 +48,33 @@ log = logging.getLogger("deepmd.charge")
 
 # Seconds between two lines on the progress of a fit.
 _QUIET = 5.0
-# Grid points that the statistics of se_charge look at.
-_STAT_POINTS = 20000
+# Grid points that the statistics of se_charge are made of, and from about how many points and
+# frames these are chosen: more than either are shared among the systems.
+_STAT_POINTS, _LOOKED_AT, _FRAMES = 20_000, 2_000_000, 4000
+# Numbers in the moments of a block.
+_NUMBERS = 1 << 23
+# Points within 1 A of an element's atoms below which it is not learnt.
+_FEW = 30
+
+T = TypeVar("T")
 
 
 def scale_and_fit(
-    data: DeepmdDataSystem, nbatch: int, descriptor: SeCharge, fitting: ChargeFitting, saed: bool
+    data: DeepmdDataSystem,
+    type_map: Sequence[str],
+    spec: ModelSpec,
+    descriptor: SeCharge,
+    fitting: ChargeFitting,
+    saed: bool,
 ) -> None:
     """Whiten, standardise and fit the pair-additive term of ``se_charge`` on a sample.
 
     Parameters
     ----------
     data : deepmd.tf.utils.data_system.DeepmdDataSystem
-    nbatch : int
-        Batches of each system, at least.
+    type_map : sequence of str
+        That of the data, of which the model may know a part.
+    spec : ModelSpec
     descriptor : SeCharge
     fitting : ChargeFitting
     saed : bool
@@ -64,31 +85,54 @@ def scale_and_fit(
     ChargeError
         If the data hold no grid point, or no atom is within the cutoff of one.
     """
-    points = data.get_batch()["natoms_vec"][2 + descriptor.grid_type]
-    per_batch = max(1, points * data.get_batch_size()[0])
-    nbatch = max(nbatch, -(-_STAT_POINTS // (per_batch * data.get_nsystems())))
-    sample = make_stat_input(data, nbatch, merge_sys=False)
-
-    def moments(*inputs: tf.Tensor) -> list[tf.Tensor]:
-        return [descriptor.build_sample(descriptor.build_moments(*inputs))]
-
-    def features(*inputs: tf.Tensor) -> list[tf.Tensor]:
-        coord, atype, natoms, box, mesh = inputs
-        built = descriptor.build(coord, atype, natoms, box, mesh, {})
-        return [built, descriptor.build_neighbor_count()]
-
-    found, density = _on_sample(sample, moments, descriptor, saed)
-    if len(density) == 0:
+    looked_at = _shown(
+        "looked at", _looked_at(data, type_map, spec, saed), lambda sample: len(sample.points)
+    )
+    chosen = choose_points(spec, looked_at, _STAT_POINTS)
+    if not chosen.samples:
         raise ChargeError(f"the training data hold no grid point: no atom is of type {GRID_TYPE}")
-    descriptor.set_statistics(found, len(density))
-    found, count, density = _on_sample(sample, features, descriptor, saed)
-    if not count.any():
+    counts = np.concatenate([_counts(spec, sample) for sample in chosen.samples])
+    if not counts.any():
         raise ChargeError(
             f"no grid point of the training data has an atom within rcut "
             f"{descriptor.rcut} A; raise model/descriptor/rcut"
         )
-    descriptor.set_neighbor_range(count.min(axis=0), count.max(axis=0))
-    residual = fitting.set_statistics(found, density)
+    descriptor.set_neighbor_range(counts.min(axis=0), counts.max(axis=0))
+    if few := _too_few(spec, chosen):
+        log.warning(
+            "too few grid points near atoms to learn %s: give more points or structures", few
+        )
+    alike = chosen.alike
+    density = np.concatenate([sample.values for sample in alike])
+    offset, residual = density.mean(), density - density.mean()
+    if descriptor.dim_linear:
+        fit = fit_pair_additive(spec, chosen.samples)
+        log.debug("smoothness %.0e, held out %.4f e/A^3", fit.smoothness, fit.held_out)
+        residual = np.concatenate([fit.residuals(spec, sample) for sample in alike])
+
+    moments = descriptor.moments
+
+    columns = (descriptor.spec.lmax + 1) ** 2 * max(descriptor.dim_linear, 1)
+    most = max(1, _NUMBERS // columns)
+    shape = descriptor.get_ntypes(), descriptor.grid_type
+    with Evaluation(descriptor.build_statistics, descriptor.parameters, *shape) as evaluation:
+        sums: Any = moments.new_sums()
+        features = Spread()
+        for found, n in _shown("moments of", evaluation.run("moments", alike, most), _second):
+            sums.add(found, n)
+        moments.set_statistics(sums)
+        evaluation.assign()
+        if descriptor.response:
+            _scale_response(evaluation, descriptor.response, alike)
+        for found, _ in _shown("features of", evaluation.run("features", alike, most), _second):
+            features.add(found)
+    if isinstance(moments, Mixed):
+        linear, offset = fit.coefficients.ravel(), fit.offset
+        if not descriptor.spec.by_atom(len(descriptor.elements)):
+            linear, shift = moments.whitened(linear)
+            offset += shift
+        fitting.parameters.set("fitting.linear", linear)
+    fitting.set_statistics(features, residual.std(), offset)
     log.info(
         "density statistics on %d points: mean |rho| %.4f e/A^3, "
         "mean |residual| of the pair-additive fit %.4f e/A^3",
@@ -98,42 +142,68 @@ def scale_and_fit(
     )
 
 
-def _on_sample(
-    sample: Mapping[str, Any],
-    build: Callable[..., list[tf.Tensor]],
-    descriptor: SeCharge,
-    saed: bool,
-) -> list[Floats]:
-    """Evaluate the tensors of ``build``, and what is to be learnt, on the sample's batches."""
-    with tf.Graph().as_default():
-        coord, box = (tf.placeholder(GLOBAL_TF_FLOAT_PRECISION, [None]) for _ in "12")
-        atype, mesh = (tf.placeholder(tf.int32, [None]) for _ in "12")
-        natoms = tf.placeholder(tf.int32, [2 + descriptor.get_ntypes()])
-        tensors = [*build(coord, atype, natoms, box, mesh), descriptor.center_index]
-        found = []
-        with tf.Session() as session:
-            session.run(tf.global_variables_initializer())
-            for system in range(len(sample["coord"])):
-                for batch in range(len(sample["coord"][system])):
-                    b = {k: sample[k][system][batch] for k in sample}
-                    *values, index = session.run(
-                        tensors,
-                        {
-                            coord: np.reshape(b["coord"], -1),
-                            box: np.reshape(b["box"], -1),
-                            atype: np.reshape(b["type"], -1),
-                            mesh: b["default_mesh"],
-                            natoms: b["natoms_vec"],
-                        },
-                    )
-                    label = b["density"] - b["saed"] if saed else b["density"]
-                    label = np.reshape(label, [len(b["coord"]), -1])
-                    found.append([*values, label[index[:, 0], index[:, 1]]])
-    return [np.concatenate(parts) for parts in zip(*found, strict=True)]
+def _scale_response(evaluation: Evaluation, response: Response, samples: list[Sample]) -> None:
+    """Whiten and standardise the surroundings of the atoms that points of samples see."""
+    sums, invariants = response.mixed.new_sums(), Spread()
+    for found, _ in evaluation.run("surroundings", samples):
+        sums.add(found, len(found))
+    response.mixed.set_statistics(sums)
+    evaluation.assign()
+    for found, _ in evaluation.run("invariants", samples):
+        invariants.add(found)
+    response.set_statistics(invariants)
+    evaluation.assign()
+
+
+def _second(item: tuple[Any, int]) -> int:
+    return item[1]
+
+
+def _shown(what: str, items: Iterator[T], size: Callable[[T], int]) -> Iterator[T]:
+    """Yield items, and tell now and then of how many points they have been."""
+    done, last = 0, time.monotonic()
+    for item in items:
+        yield item
+        done += size(item)
+        if time.monotonic() - last > _QUIET:
+            last = time.monotonic()
+            log.info("density statistics: %s %d points", what, done)
+
+
+def _looked_at(
+    data: DeepmdDataSystem, type_map: Sequence[str], spec: ModelSpec, saed: bool
+) -> Iterator[Sample]:
+    """Yield points of every system, weighted by how many of its frames a frame stands for."""
+    known = spec.type_map
+    for look in looks(data.system_dirs, type_map, _LOOKED_AT, _FRAMES):
+        for frame in frames([look.path], type_map, _labels(saed), look.most, known):
+            sample = _sample(frame, spec, saed, look.path)
+            weights = np.full(len(sample.points), look.stands_for[str(frame["set"])])
+            yield replace(sample, weights=weights)
+
+
+def _counts(spec: ModelSpec, sample: Sample) -> Floats:
+    """The neighbour counts of points, (n, elements)."""
+    images = Images(sample.atoms, sample.types, spec.descriptor.rcut)
+    return neighbor_counts(spec, images, images.wrap(sample.points))
+
+
+def _too_few(spec: ModelSpec, chosen: Chosen) -> str:
+    """Elements of the data that have hardly a point near their atoms; empty where there are none.
+
+    Those of the type map that the data lack are no matter of points.
+    """
+    there = {t for sample in chosen.samples for t in sample.types.tolist()}
+    return ", ".join(
+        f"{spec.type_map[t]} ({n} points within 1 A, {100.0 * share:.2g} % of all)"
+        for t, n, share in zip(spec.elements, chosen.n_near, chosen.near, strict=True)
+        if t in there and n < _FEW
+    )
 
 
 def solve(
     data: DeepmdDataSystem,
+    type_map: Sequence[str],
     spec: ModelSpec,
     descriptor: SeCluster,
     fitting: ChargeFitting,
@@ -145,6 +215,8 @@ def solve(
     Parameters
     ----------
     data : deepmd.tf.utils.data_system.DeepmdDataSystem
+    type_map : sequence of str
+        That of the data, of which the model may know a part.
     spec : ModelSpec
     descriptor : SeCluster
     fitting : ChargeFitting
@@ -160,7 +232,7 @@ def solve(
     """
 
     def samples() -> Iterator[Sample]:
-        return _samples(data, spec, saed)
+        return _samples(data, type_map, spec, saed)
 
     def told(ridge: Ridge, error: float) -> None:
         log.debug(
@@ -190,23 +262,31 @@ def solve(
         )
 
 
-def _samples(data: DeepmdDataSystem, spec: ModelSpec, saed: bool) -> Iterator[Sample]:
+def _samples(
+    data: DeepmdDataSystem, type_map: Sequence[str], spec: ModelSpec, saed: bool
+) -> Iterator[Sample]:
     """Yield the grid points of every frame of the training data."""
     relative = spec.family(SeClusterSpec).relative
-    labels = ("density", "saed") if saed else ("density",)
-    found = (
-        (path, frame)
-        for path in data.system_dirs
-        for frame in frames([path], spec.type_map, labels)
-    )
-    for path, frame in found:
-        is_grid = frame["type"] == spec.grid_type
-        density = frame["density"][is_grid]
-        values = density - frame["saed"][is_grid] if saed else density
-        weights = 1.0 / (1.0 + relative * np.abs(density))
-        atoms = Atoms(positions=frame["coord"][~is_grid], cell=frame["box"], pbc=frame["periodic"])
-        types, points = frame["type"][~is_grid], frame["coord"][is_grid]
-        yield Sample(atoms, types, points, values, weights, path)
+    for path in data.system_dirs:
+        for frame in frames([path], type_map, _labels(saed), known=spec.type_map):
+            density = frame["density"][frame["type"] == spec.grid_type]
+            weights = 1.0 / (1.0 + relative * np.abs(density))
+            yield replace(_sample(frame, spec, saed, path), weights=weights)
+
+
+def _labels(saed: bool) -> tuple[str, ...]:
+    return ("density", "saed") if saed else ("density",)
+
+
+def _sample(frame: Mapping[str, Any], spec: ModelSpec, saed: bool, path: str) -> Sample:
+    """The grid points of a frame, with what is to be learnt."""
+    is_grid = frame["type"] == spec.grid_type
+    values = frame["density"][is_grid]
+    if saed:
+        values = values - frame["saed"][is_grid]
+    atoms = Atoms(positions=frame["coord"][~is_grid], cell=frame["box"], pbc=frame["periodic"])
+    types, points = frame["type"][~is_grid], frame["coord"][is_grid]
+    return Sample(atoms, types, points, values, None, path)
 
 
 def _summary(fit: ClusterFit) -> str:

@@ -79,6 +79,21 @@ class DescriptorSpec(Precise, Spec):
     eps: float
 
     @property
+    def rcut_atoms(self) -> float:
+        """float: How far atoms see other atoms, A; 0 where they need not."""
+        return 0.0
+
+    @property
+    def atoms_are_centres(self) -> bool:
+        """bool: Whether what an atom adds depends on the atoms around it."""
+        return self.rcut_atoms > 0.0
+
+    @property
+    def exact(self) -> bool:
+        """bool: Whether atoms ask their neighbours what these see."""
+        return False
+
+    @property
     def reach(self) -> float:
         """float: How far the density at a grid point depends on atoms, A."""
-        return self.rcut
+        return self.rcut + self.rcut_atoms

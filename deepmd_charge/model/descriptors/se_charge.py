@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from ...errors import ChargeError
 from ..kernels.arrays import Array, Namespace
@@ -16,11 +17,17 @@ from .base import DescriptorSpec, activation_key, layers_key, precision_key, see
 __all__ = ["SeChargeSpec"]
 
 EMBEDDING = "embedding"
+# Elements beyond which they share radial channels, and how many sets of them.
+_SETS = 8
 
 
 @dataclass(frozen=True)
 class SeChargeSpec(DescriptorSpec):
     """The descriptor ``se_charge``: moments of the atoms around grid points, their invariants."""
+
+    later: ClassVar[frozenset[str]] = frozenset(
+        ("n_species", "rcut_env", "n_radial_env", "lmax_env", "n_channel_env", "neuron_env")
+    )
 
     rcut: float = key("The cutoff radius in angstrom.", check=at_least())
     radial: str = key(
@@ -68,6 +75,35 @@ class SeChargeSpec(DescriptorSpec):
         ),
     )
     n_triple: int = key("The number of channels that take part in triples.", 8, at_least())
+    n_species: int = key(
+        "The number of sets of radial channels that the elements share, each element a trained "
+        "mixture of them. 0: chosen by the elements in the data, a set for each of up to 8, or "
+        "8 shared by more. As many as elements, or more, are a set for each. Not used by the "
+        "embedding.",
+        0,
+        at_least(zero=True),
+    )
+    rcut_env: float = key(
+        "The cutoff radius in angstrom of the surroundings of an atom, by which a small net scales "
+        "the atom's radial channels, once for each atom. 0: they are those of its element. Not "
+        "for the embedding.",
+        0.0,
+        at_least(zero=True),
+    )
+    n_radial_env: int = key(
+        "The number of radial functions of an atom's surroundings, for each element.", 8, at_least()
+    )
+    lmax_env: int = key(
+        "The largest l of an atom's surroundings.",
+        2,
+        Check(lambda value: 0 <= value <= LMAX, f"must lie between 0 and {LMAX}"),
+    )
+    n_channel_env: int = key(
+        "The number of mixed radial channels of an atom's surroundings.", 8, at_least()
+    )
+    neuron_env: tuple[int, ...] = layers_key(
+        "The layers of the net of an atom's surroundings.", (32,)
+    )
     eps: float = key(
         "The length in angstrom that keeps directions, and 1/r of the embedding, finite and smooth "
         "on a nucleus: 1/r becomes 1/sqrt(r^2 + eps^2).",
@@ -97,6 +133,10 @@ class SeChargeSpec(DescriptorSpec):
                 raise ChargeError(
                     f"{self.where}/{name} {n} is more than the {self.channels} channels; lower it"
                 )
+        if self.embedded and self.rcut_env:
+            raise ChargeError(
+                f"{self.where}/rcut_env does not go with radial {EMBEDDING}; take another"
+            )
         if self.embedded and self.rcut_smth >= self.rcut:
             raise ChargeError(
                 f"{self.where}/rcut_smth {self.rcut_smth} must lie below rcut {self.rcut}"
@@ -110,6 +150,42 @@ class SeChargeSpec(DescriptorSpec):
     def basis(self, xp: Namespace, r: Array) -> list[Array]:
         """Return the fixed radial functions at distances r, each of the shape of r."""
         return RADIAL_BASES[self.radial](xp, r, self.rcut, self.n_radial, self.core)
+
+    @property
+    def rcut_atoms(self) -> float:
+        """float: See :attr:`.DescriptorSpec.rcut_atoms`."""
+        return self.rcut_env
+
+    @property
+    def env(self) -> SeChargeSpec:
+        """SeChargeSpec: Of an atom's surroundings, described as those of a grid point are."""
+        return replace(
+            self,
+            rcut=self.rcut_env,
+            n_radial=self.n_radial_env,
+            lmax=self.lmax_env,
+            n_channel=self.n_channel_env,
+            axis_neuron=min(self.axis_neuron, self.n_channel_env),
+            triples=(),
+            rcut_env=0.0,
+        )
+
+    def sets(self, n_elements: int) -> int:
+        """How many sets of radial channels there are for so many elements."""
+        return min(self.n_species or _SETS, n_elements)
+
+    def shares(self, n_elements: int) -> bool:
+        """Whether elements share their radial channels."""
+        return not self.embedded and self.sets(n_elements) < n_elements
+
+    def by_atom(self, n_elements: int) -> bool:
+        """Whether radial channels are mixed for each neighbour, before the sum over them."""
+        return self.rcut_env > 0.0 or self.shares(n_elements)
+
+    @property
+    def n_scales(self) -> int:
+        """int: Radial channels of all l, which an atom's surroundings scale."""
+        return (self.lmax + 1) * self.channels
 
     @property
     def channels(self) -> int:

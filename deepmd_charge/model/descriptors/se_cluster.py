@@ -161,6 +161,16 @@ class SeClusterSpec(DescriptorSpec):
     precision: str = precision_key()
 
     @property
+    def rcut_atoms(self) -> float:
+        """float: How far atoms see other atoms, A."""
+        return max(self.rcut_env, self.rcut_product)
+
+    @property
+    def atoms_are_centres(self) -> bool:
+        """bool: They are, though those of order 0 depend on no other."""
+        return True
+
+    @property
     def sight(self) -> float:
         """float: How far the contribution of an atom depends on its neighbours, A."""
         both = max(self.rcut_env, self.rcut_product)

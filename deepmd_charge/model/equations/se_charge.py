@@ -7,30 +7,37 @@ cutoff and :math:`\mathbf u = \mathbf r / \sqrt{r^2 + \epsilon^2}`,
 .. math::
     \rho = \rho_0 + \mathbf w \cdot \mathbf p + \sigma N(\hat{\mathbf D})
 
-of :func:`invariants` D of :func:`charge_moments`, through a :func:`network` N, and the
-:func:`pair_additive` features p.
+of the invariants D of :mod:`.channels`, through a :func:`network` N, and the
+:func:`pair_additive` features p. Where atoms respond to their surroundings (:mod:`.response`)
+the channels are those of :func:`scaled_channels`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-
 from array_api_compat import array_namespace, device
 
 from ..descriptors.se_charge import SeChargeSpec
-from ..kernels.arrays import Array, Namespace
-from ..kernels.radial import inverse_distance, switch
-from ..neighbors import Neighbors, distances
+from ..kernels.arrays import Array
+from ..neighbors import Neighbors, distances, of_neighbors
 from ..spec import ModelSpec
 from ..weights import Weights
+from .channels import channels, charge_moments, gram, invariants, mixtures, start
 from .layers import hidden
-from .moments import coupled, moments, of_directions
+from .moments import of_directions
+from .response import scales
 
-__all__ = ["charge_moments", "density", "invariants", "network", "pair_additive"]
+__all__ = ["density", "network", "pair_additive", "scaled_channels"]
 
 
-def density(spec: ModelSpec, weights: Weights, around: Neighbors) -> Array:
-    """Evaluate the family: (frames, centres) e/A^3, without superposed atomic densities.
+def density(
+    spec: ModelSpec,
+    weights: Weights,
+    around: Neighbors,
+    element: Array,
+    nlist: Array,
+    n: int | None = None,
+) -> Array:
+    """Evaluate the family: (frames, n) e/A^3, without superposed atomic densities.
 
     Parameters
     ----------
@@ -38,126 +45,77 @@ def density(spec: ModelSpec, weights: Weights, around: Neighbors) -> Array:
     weights : Weights
     around : Neighbors
         The atoms within the cutoff of each centre, at least.
+    element, nlist, n
+        As for :func:`.se_cluster.density`; of use where atoms respond to their surroundings.
     """
-    m = charge_moments(spec, weights, around)
-    return pair_additive(spec, weights, m) + network(spec, weights, invariants(spec, weights, m))
+    d, n_elements = spec.family(SeChargeSpec), len(spec.elements)
+    wanted = around.first(n)
+    a = charge_moments(d, weights, wanted, n_elements)
+    if d.embedded:
+        found = gram(a, d.axis_neuron)
+    elif d.rcut_env:
+        of_atoms = scales(d, weights, around, element, n_elements)
+        inside = (element[:, :n] < 0)[..., None] & (wanted.element >= 0)
+        _, r = distances(of_atoms.dtype, wanted)
+        of_atoms = of_neighbors(of_atoms, nlist[:, :n, ...], inside & (r < d.rcut))
+        found = invariants(d, scaled_channels(spec, weights, wanted, of_atoms))
+    else:
+        found = invariants(d, channels(d, weights, a, n_elements, "descriptor"))
+    return pair_additive(spec, weights, a) + network(spec, weights, found)
 
 
-def charge_moments(spec: ModelSpec, weights: Weights, around: Neighbors) -> Array:
-    r"""Sums over the atoms of radial functions times harmonics.
+def scaled_channels(
+    spec: ModelSpec, weights: Weights, around: Neighbors, scales: Array
+) -> list[Array]:
+    r"""The channels where each atom scales its own.
 
     .. math::
-        A_{zn,lm} = \sum_{j \in z} R_n(r_j) Y_{lm}(\mathbf u_j)
+        B_{c,lm} = \sum_j s_{j,lc} \sum_n W^l_{z_j n,c} R_n(r_j) Y_{lm}(\mathbf u_j)
 
-    or, of the embedding, with a network G for each element,
-
-    .. math::
-        B_{c,lm} = \frac1N \sum_j s(r_j) Y_{lm}(\mathbf u_j) G^{z_j}_c(s(r_j)), \qquad
-        s(r) = w(r) / \sqrt{r^2 + \epsilon^2}
-
-    R and w are those of :mod:`deepmd_charge.model.kernels.radial`. s has the unit of its
-    standard deviation in the training data; G takes it less its mean.
+    less, for l = 0, what the mean moments make of them.
 
     Parameters
     ----------
     spec : ModelSpec
     weights : Weights
     around : Neighbors
+    scales : array
+        (frames, centres, neighbours, n_scales)
 
     Returns
     -------
-    array
-        (frames, centres, (lmax + 1)^2, elements and radial functions, or channels)
+    list of array
+        As :func:`.channels.channels`.
     """
-    d = spec.family(SeChargeSpec)
+    d, n_elements = spec.family(SeChargeSpec), len(spec.elements)
     vector, r = distances(weights["neighbor_range.low"].dtype, around)
     xp = array_namespace(r)
-    functions: Iterable[Array]
-    if d.embedded:
-        s = inverse_distance(xp, r, d.eps) * switch(xp, r, d.rcut_smth, d.rcut)
-        functions = _embedding(xp, spec, weights, s)
-    else:
-        basis = xp.stack(d.basis(xp, r), axis=-1)
-        functions = [basis] * len(spec.elements)
-    of_element = moments(functions, of_directions(vector, r, d.lmax, d.eps), around.element)
-    return sum(of_element) if d.embedded else xp.concat(of_element, axis=-1)
+    basis = xp.stack(d.basis(xp, r), axis=-1)
+    ylm = of_directions(vector, r, d.lmax, d.eps)
+    out = []
+    for l, mix in enumerate(mixtures(d, weights, n_elements, "descriptor")):
+        g = xp.zeros((*r.shape, d.channels), dtype=r.dtype, device=device(r))
+        for z in range(n_elements):
+            mine = (around.element == z)[..., None]
+            g = xp.where(mine, xp.matmul(basis, mix[z, ...]), g)
+        g = g * scales[..., l * d.channels : (l + 1) * d.channels]
+        out.append(xp.matmul(ylm[..., l * l : (l + 1) ** 2, :], g))
+    out[0] = out[0] - start(weights, "descriptor")
+    return out
 
 
-def _embedding(xp: Namespace, spec: ModelSpec, weights: Weights, s: Array) -> Iterator[Array]:
-    """Yield s G(s) / N of each element, (frames, centres, neighbours, channels)."""
-    d = spec.family(SeChargeSpec)
-    scale = weights["embedding.scale"]
-    x = ((s - weights["embedding.mean"]) / scale)[..., None]
-    weight = (s / (scale * weights["embedding.neighbors"]))[..., None]
-    for z in range(len(spec.elements)):
-        layers = weights.layers(f"embedding[{z}]")
-        yield weight * hidden(xp, x, layers, d.activation_function, True)
+def pair_additive(spec: ModelSpec, weights: Weights, moments: Array) -> Array:
+    r"""The part :math:`\rho_0 + \mathbf w \cdot \mathbf p` of the density that pairs make.
 
-
-def invariants(spec: ModelSpec, weights: Weights, moments: Array) -> Array:
-    r"""What moments say that does not change when the structure turns.
-
-    .. math::
-        B_{c,lm} &= \sum_{zn} A_{zn,lm} M^l_{zn,c} \\
-        D &= \Big[ B_{c,00}, \; \sum_m B_{c,lm} B_{c',lm}, \; \sum_{m_1 m_2 m_3}
-            G^{l_1 l_2 l_3}_{m_1 m_2 m_3} B_{k,l_1 m_1} B_{k,l_2 m_2} B_{c',l_3 m_3} \Big],
-            \quad c' < M_<, \; k < M_k
-
-    M whitens and mixes, and the mean of A is subtracted for l = 0; of the
-    embedding :math:`D = \sum_{lm} B_{c,lm} B_{c',lm}`.
+    p are the moments of l = 0, whitened where each element has channels of its own that are
+    mixed after the sum over atoms; the embedding has none.
 
     Parameters
     ----------
     spec : ModelSpec
     weights : Weights
     moments : array
-        As :func:`charge_moments` returns them.
-
-    Returns
-    -------
-    array
-        (frames, centres, dim_invariant)
-    """
-    d = spec.family(SeChargeSpec)
-    xp = array_namespace(moments)
-    lead = moments.shape[:2]
-    if d.embedded:
-        return _gram(xp, moments, d.axis_neuron)
-    channels = []
-    for l in range(d.lmax + 1):
-        a = moments[..., l * l : (l + 1) ** 2, :]
-        a = a - weights["descriptor.mean"] if l == 0 else a
-        mix = xp.matmul(weights[f"descriptor.whiten[{l}]"], weights[f"descriptor.mixing[{l}]"])
-        channels.append(xp.matmul(a, mix))
-    features = [xp.reshape(channels[0], (*lead, -1))]
-    features += [_gram(xp, b, d.axis_neuron) for b in channels]
-    features += [_triple(xp, d, channels, t) for t in d.products]
-    return xp.concat(features, axis=-1)
-
-
-def _gram(xp: Namespace, b: Array, axis: int) -> Array:
-    """Products (frames, centres, channels * axis) of channels b (frames, centres, m, channels)."""
-    gram = xp.matmul(xp.matrix_transpose(b), b[..., :axis])
-    return xp.reshape(gram, (*gram.shape[:2], -1))
-
-
-def _triple(xp: Namespace, d: SeChargeSpec, channels: list[Array], ls: tuple[int, ...]) -> Array:
-    """Products of three moments, (frames, centres, n_triple * axis)."""
-    first, second, third = (xp.matrix_transpose(channels[l]) for l in ls)  # (..., channels, m)
-    product = coupled(first[..., : d.n_triple, :], second[..., : d.n_triple, :], ls)
-    out = xp.matmul(product, xp.matrix_transpose(third[..., : d.axis_neuron, :]))
-    return xp.reshape(out, (*out.shape[:2], -1))
-
-
-def pair_additive(spec: ModelSpec, weights: Weights, moments: Array) -> Array:
-    r"""The part :math:`\rho_0 + \mathbf w \cdot \mathbf p` of the density that pairs make.
-
-    p are the whitened moments of l = 0; the embedding has none.
-
-    Parameters
-    ----------
-    spec, weights, moments
-        As for :func:`invariants`.
+        As :func:`.channels.charge_moments` returns them.
 
     Returns
     -------
@@ -165,12 +123,14 @@ def pair_additive(spec: ModelSpec, weights: Weights, moments: Array) -> Array:
         (frames, centres) e/A^3
     """
     xp = array_namespace(moments)
+    d = spec.family(SeChargeSpec)
     offset = weights["fitting.offset"]
-    if spec.family(SeChargeSpec).embedded:
+    if d.embedded:
         zeros = xp.zeros(moments.shape[:2], dtype=offset.dtype, device=device(moments))
         return zeros + offset
-    pair = moments[..., 0, :] - weights["descriptor.mean"]
-    pair = xp.matmul(pair, weights["descriptor.whiten[0]"])
+    pair = moments[..., 0, :]
+    if not d.by_atom(len(spec.elements)):
+        pair = xp.matmul(pair - weights["descriptor.mean"], weights["descriptor.whiten[0]"])
     pair = xp.astype(pair, offset.dtype)
     return xp.matmul(pair, weights["fitting.linear"])[..., 0] + offset
 
