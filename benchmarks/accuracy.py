@@ -5,14 +5,17 @@
 
 DATA holds ``deep_charge_vasp/`` (the Deep Charge authors' VASP densities at
 random grid points) and ``qe/`` (whole-grid Quantum ESPRESSO densities). The
-training time is the wall time of ``dp train``, statistics included.
+training time is the wall time of ``dp train``, statistics included. The sets of
+``molecules.py`` have options of their own.
 """
 
 import argparse
 import json
+import sys
 import time
 from pathlib import Path
 
+import molecules
 import numpy as np
 import stock
 from data import SETS, add_sampling, load, load_training, write_system
@@ -198,4 +201,7 @@ def train_stock(args, structures, seconds):
 
 
 if __name__ == "__main__":
-    main()
+    if molecules.SETS.keys() & set(sys.argv[1:]):
+        molecules.main()
+    else:
+        main()

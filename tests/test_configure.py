@@ -190,6 +190,7 @@ def test_deepmd_takes_it(like):
         ({"types": ("Si", "O")}, "water"),
         ({"types": ("H1.25",)}, "water"),
         ({"types": ("Hf", "Ni"), "n_frames": 20}, "cluster/al-mg"),  # neither H nor N
+        ({"types": ("C", "H"), "gap": 9.0}, "molecules"),
         ({"peak": 8.0}, "water"),
         ({"peak": 8.0, "is_per_volume": False}, "cluster/c-si"),
         ({"order": 0.1}, "a-si"),

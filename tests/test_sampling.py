@@ -8,7 +8,7 @@ import pytest
 from ase import Atoms
 
 from deepmd_charge import ChargeError, Density
-from deepmd_charge.data.sampling import _gradients, sample_frames
+from deepmd_charge.data.sampling import _gradients, gradient_share, sample_frames
 
 
 def grid(*shape):
@@ -160,3 +160,27 @@ def test_by_gradient_whole_grid():
 def test_bad_share(share):
     with pytest.raises(ChargeError, match="share of the points"):
         sample_frames(grid(100), 10, 10, by_gradient=share)
+
+
+@pytest.mark.parametrize("width, share", [(0.3, 0.8), (2.0, 0.0)])
+def test_the_share_by_gradient_follows_the_density(width, share):
+    """Sharp things in an empty box want most of the points, waves want none."""
+    points = np.stack(np.meshgrid(*[np.arange(30) / 3.0] * 3, indexing="ij"), -1)
+    values = np.exp(-np.sum((points - 5.0) ** 2, axis=-1) / (2.0 * width**2))
+    if not share:
+        values = np.cos(2.0 * np.pi * points / 10.0).sum(axis=-1)
+    density = Density(Atoms(cell=np.eye(3) * 10.0, pbc=True), values)
+    assert gradient_share(density) == pytest.approx(share, abs=0.05)
+    # of another unit, and in the other memory order
+    scaled = Density(density.atoms, np.asfortranarray(3.0 * values))
+    assert gradient_share(scaled) == pytest.approx(gradient_share(density), abs=1e-12)
+
+
+def test_the_share_by_gradient_is_chosen():
+    density = grid(20, 20, 20)
+    assert gradient_share(density) == 0.0  # constant
+    density.values[3, 4, 5] = 2.0
+    chosen = sample_frames(density, 1000, 100, seed=1)
+    given = sample_frames(density, 1000, 100, seed=1, by_gradient=gradient_share(density))
+    np.testing.assert_array_equal(chosen, given)
+    assert np.isin(np.ravel_multi_index([2, 4, 5], density.shape), chosen)

@@ -59,11 +59,10 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("--seed", type=int, metavar="S", help="draw the same points every time")
     parser.add_argument(
         "--by-gradient",
-        type=float,
-        default=0.0,
+        type=share,
         metavar="SHARE",
-        help="share of the points, 0 to 1, to draw in proportion to the gradient of the density, "
-        "for sharp ones; all others are equally likely (default: %(default)s)",
+        help="share of the points, 0 to 1, to draw in proportion to the gradient of the density; "
+        "all others are equally likely (default: auto, the more the sharper a density is)",
     )
     parser.add_argument(
         "--mixed-type",
@@ -82,6 +81,11 @@ def add_parser(subparsers: Subparsers) -> None:
     add_unchecked(parser)
     add_verbosity(parser)
     parser.set_defaults(run=run)
+
+
+def share(text: str) -> float | None:
+    """A share of the points; None of "auto"."""
+    return None if text == "auto" else float(text)
 
 
 def add_saed(parser: argparse.ArgumentParser) -> None:

@@ -126,7 +126,9 @@ def choose_ready(data: Survey) -> tuple[str, str]:
     """
     sharp = [name for name in order_types(data.types) if element_of(name) in _SHARP]
     if sharp:
-        return "water", f"the density of {', '.join(sharp)} is sharp at nuclei"
+        name = "molecules" if data.gap > _VACUUM else "water"
+        around = ", and there is vacuum" if data.gap > _VACUUM else ""
+        return name, f"the density of {', '.join(sharp)} is sharp at nuclei{around}"
     if data.is_per_volume and data.peak > _SHARP_PEAK:
         return "water", f"the density is sharp, up to {data.peak:.2g} e/A^3"
     if data.gap > _VACUUM:

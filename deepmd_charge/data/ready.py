@@ -23,6 +23,7 @@ READY = {
     "al-mg": "crystals of several elements, alloys; made for Al-Mg",
     "al-surface": "surfaces and metals; made for aluminium",
     "water": "H, C, N, O, F and other densities that are sharp at nuclei; made for water",
+    "molecules": "molecules of H, C, N, O, F, many different ones; made for small organic ones",
     "two-minutes": "a first try on anything smooth, two minutes on two cores",
     "cluster/c-si": "crystals of one element, a sum over atoms that is fitted at once; fast",
     "cluster/al-mg": "the same for crystals of several elements",

@@ -15,6 +15,12 @@ from ..typing import Floats, Integers
 
 N_POINTS = 100_000
 POINTS_PER_FRAME = 1000
+# The share by the gradient that is chosen of a density whose gradient is all at few points, and
+# the part of the grid from which on a gradient is spread too widely for any.
+_SHARE = 0.8
+_WIDE = 0.2
+# Planes of a grid, at most, by which it is chosen.
+_PLANES = 100
 
 
 def sample_frames(
@@ -22,7 +28,7 @@ def sample_frames(
     n_points: int = N_POINTS,
     points_per_frame: int = POINTS_PER_FRAME,
     seed: int | np.random.Generator | None = None,
-    by_gradient: float = 0.0,
+    by_gradient: float | None = None,
 ) -> Integers:
     r"""Draw grid points without replacement, in frames of equal size.
 
@@ -42,7 +48,8 @@ def sample_frames(
     seed : int or numpy.random.Generator, optional
         A number gives the same points every time; by default they differ.
     by_gradient : float, optional
-        Share of the points, 0 to 1, that is drawn in proportion to the gradient.
+        Share of the points, 0 to 1, that is drawn in proportion to the gradient; by default
+        that of :func:`gradient_share`.
 
     Returns
     -------
@@ -58,6 +65,8 @@ def sample_frames(
     for name, number in (("n_points", n_points), ("points_per_frame", points_per_frame)):
         if number < 1:
             raise ChargeError(f"{name} is {number}: give a positive number of points")
+    if by_gradient is None:
+        by_gradient = gradient_share(density)
     if not 0 <= by_gradient <= 1:
         raise ChargeError(f"by_gradient is {by_gradient}: give a share of the points, 0 to 1")
     generator = random_generator(seed)
@@ -72,6 +81,41 @@ def sample_frames(
         chosen += np.searchsorted(steep - np.arange(len(steep)), chosen, side="right")
         chosen = generator.permutation(np.concatenate([steep, chosen]))
     return np.resize(chosen, (n_frames, points_per_frame))
+
+
+def gradient_share(density: Density) -> float:
+    r"""Choose the share of points to draw in proportion to the gradient.
+
+    It grows as the part e of the grid that carries the gradient shrinks,
+
+    .. math::
+        s = 0.8 \max(0, 1 - 5 e), \qquad
+        e = \frac{(\sum |\nabla\rho|)^2}{N \sum |\nabla\rho|^2}
+
+    over N grid points, those of a hundred planes: 0.01 to 0.03 for molecules in vacuum, 0.14
+    for liquid water, 0.6 and more for metals and silicon, of which all points are drawn
+    uniformly.
+
+    Parameters
+    ----------
+    density : Density
+
+    Returns
+    -------
+    float
+        0 to 0.8.
+    """
+    axis = slow_axis(density.values)
+    total = squares = 0.0
+    n_points = 0
+    for gradient in _gradients(density, axis, math.ceil(density.shape[axis] / _PLANES)):
+        total += float(gradient.sum())
+        squares += float(np.vdot(gradient, gradient))
+        n_points += gradient.size
+    if not squares:
+        return 0.0
+    part = total**2 / (n_points * squares)
+    return _SHARE * max(0.0, 1.0 - part / _WIDE)
 
 
 def entropy_of(seed: int | np.random.Generator | None) -> int:
@@ -128,8 +172,8 @@ def _by_gradient(density: Density, n_points: int, generator: np.random.Generator
     return np.sort(index)
 
 
-def _gradients(density: Density, axis: int) -> Iterator[Floats]:
-    r"""Yield \|grad rho\| (e/A^4) of the planes along a grid axis.
+def _gradients(density: Density, axis: int, stride: int = 1) -> Iterator[Floats]:
+    r"""Yield \|grad rho\| (e/A^4) of the planes, or of every so many, along a grid axis.
 
     By central differences, at the faces of open axes by those to the plane beside.
     """
@@ -138,9 +182,9 @@ def _gradients(density: Density, axis: int) -> Iterator[Floats]:
     # d rho / d x = sum_i (d rho / d s_i) (d s_i / d x), s = x . inverse of the cell
     to_cartesian = np.linalg.inv(density.atoms.cell.array)[:, order] * planes.shape / 2.0
     periodic = density.atoms.pbc[order]
-    for k, plane in enumerate(planes):
+    for k in range(0, len(planes), stride):
         steps = [_step(planes, k, periodic[0])]
-        steps += [_steps(plane, i, periodic[i + 1]) for i in (0, 1)]
+        steps += [_steps(planes[k], i, periodic[i + 1]) for i in (0, 1)]
         yield np.sqrt(
             sum(sum(a * d for a, d in zip(row, steps, strict=True)) ** 2 for row in to_cartesian)
         )

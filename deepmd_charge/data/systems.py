@@ -83,7 +83,7 @@ def convert(
     saed: PathLike | RadialTable | None = None,
     saed_ecutrho: float | None = None,
     quantity: str = "total",
-    by_gradient: float = 0.0,
+    by_gradient: float | None = None,
     progress: bool = False,
     *,
     format: str | None = None,
