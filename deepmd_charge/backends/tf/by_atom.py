@@ -28,13 +28,10 @@ class ByAtom:
     ----------
     mixed : Mixed
         What has the parameters.
-    raw : bool
-        Whether the pair-additive features are sums of radial functions as they are; else they
-        are whitened.
     """
 
-    def __init__(self, mixed: Mixed, raw: bool) -> None:
-        self._mixed, self._raw = mixed, raw
+    def __init__(self, mixed: Mixed) -> None:
+        self._mixed = mixed
 
     def build_features(
         self,
@@ -91,8 +88,6 @@ class ByAtom:
         which = tf.cast(pairs.center, tf.int32) * n + element
         linear = tf.math.unsorted_segment_sum(basis, which, tf.cast(n_centers, tf.int32) * n)
         linear = tf.reshape(linear, [-1, n * d.n_radial])
-        if not self._raw:
-            linear = mixed.build_whitened(linear)
         return tf.concat([mixed.build_invariants(sums), linear], axis=1)
 
     def _build_start(self) -> tf.Tensor:

@@ -130,13 +130,9 @@ class Mixed:
 
     def build_features(self, moments: tf.Tensor) -> tf.Tensor:
         """Build D and, behind it, the whitened moments of l = 0, (ncenters, features)."""
-        pair = self.build_whitened(moments[:, 0, :])
-        return tf.concat([self.build_invariants(self.build_channels(moments)), pair], axis=1)
-
-    def build_whitened(self, moments: tf.Tensor) -> tf.Tensor:
-        """Build the whitened moments of l = 0, (ncenters, dim_linear)."""
         p, part = self.parameters, self.part
-        return tf.matmul(moments - p[f"{part}.mean"], p[f"{part}.whiten[0]"])
+        pair = tf.matmul(moments[:, 0, :] - p[f"{part}.mean"], p[f"{part}.whiten[0]"])
+        return tf.concat([self.build_invariants(self.build_channels(moments)), pair], axis=1)
 
     def build_channels(self, moments: tf.Tensor) -> list[tf.Tensor]:
         """Build B, for each l (ncenters, 2 l + 1, channels)."""

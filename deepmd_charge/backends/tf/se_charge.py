@@ -27,10 +27,6 @@ from .response import Response
 
 __all__ = ["SeCharge"]
 
-# Elements from which on it is faster to mix the radial functions of each neighbour than to sum
-# those of each element.
-_SEVERAL = 3
-
 
 @Descriptor.register("se_charge")
 class SeCharge(GridDescriptor[SeChargeSpec]):
@@ -70,8 +66,8 @@ class SeCharge(GridDescriptor[SeChargeSpec]):
             self.moments = Embedded(spec, self.parameters, self.elements, rng)
             return
         self.moments = Mixed(spec, self.parameters, self.elements, rng)
-        if self.is_raw or len(self.elements) >= _SEVERAL:
-            self._by_atom = ByAtom(self.moments, self.is_raw)
+        if self.is_raw:
+            self._by_atom = ByAtom(self.moments)
         if spec.rcut_env:
             self.response = Response(spec, self.parameters, self.elements, rng)
 
