@@ -49,10 +49,10 @@ def main():
     parts = splits(args.data, args.set)
     names = np.random.default_rng(args.seed).permutation(parts["train"])[: args.molecules]
     args.output.mkdir(parents=True)
-    type_map = write_system(args.output / "train", args, names)
+    systems, type_map = write_systems(args.output, args, names)
     if args.cpu_seconds:
-        config["training"]["numb_steps"] = steps_of(args, config, type_map)
-    prepare(args.output, config, type_map, disp_freq=100, save_freq=10**9)
+        config["training"]["numb_steps"] = steps_of(args, config, type_map, systems)
+    prepare(args.output, config, type_map, *systems, disp_freq=100, save_freq=10**9)
     seconds = train(args.output)
     run_dp(args.output, "freeze", "-o", "charge.pb")
     steps = config["training"]["numb_steps"]
@@ -78,7 +78,8 @@ def arguments():
     )
     parser.add_argument("--molecules", type=int, help="learn from so many, drawn by the seed")
     parser.add_argument("--points", type=int, default=20000, help="training points of a molecule")
-    parser.add_argument("--points-per-frame", type=int, default=1000, help="of all molecules")
+    parser.add_argument("--points-per-frame", type=int, default=1000, help="of all molecules in it")
+    parser.add_argument("--molecules-per-frame", type=int, help="in place of all of them")
     parser.add_argument(
         "--by-gradient",
         type=float,
@@ -134,18 +135,31 @@ def load(data, name, kind=""):
     return atoms, points, density.astype(float)
 
 
-def write_system(folder, args, names):
-    """Write frames that hold all molecules, far apart, and points of all; returns the type map.
+def write_systems(folder, args, names):
+    """Write the training molecules as DP systems in a folder; returns their names and the type map.
 
-    Every step then sees every molecule, and there is one system of one composition.
+    Each frame of a system holds a group of molecules, far apart, and points of all of them. A
+    step with one frame then sees many molecules, also by code that knows no batches over
+    compositions.
     """
     rng = np.random.default_rng(args.seed)
-    steep = round(args.by_gradient * args.points)
-    numbers, positions, points, density = [], [], [], []
-    side = int(np.ceil(len(names) ** (1 / 3)))
     loaded = [(load(args.data, name), load(args.data, name, "_g")) for name in names]
     spacing = max(atoms.cell.lengths().max() for (atoms, *_), _ in loaded) + APART
-    for k, (uniform, by_gradient) in enumerate(loaded):
+    elements = np.unique(np.concatenate([atoms.numbers for (atoms, *_), _ in loaded]))
+    type_map = [*Atoms(elements).get_chemical_symbols(), "X"]
+    n_groups = -(-len(names) // args.molecules_per_frame) if args.molecules_per_frame else 1
+    systems = [f"train/{k}" for k in range(n_groups)]
+    for k, system in enumerate(systems):
+        write_group(folder / system, args, loaded[k::n_groups], spacing, type_map, rng)
+    return systems, type_map
+
+
+def write_group(folder, args, group, spacing, type_map, rng):
+    """Write a system whose frames hold all molecules of a group."""
+    steep = round(args.by_gradient * args.points)
+    numbers, positions, points, density = [], [], [], []
+    side = int(np.ceil(len(group) ** (1 / 3)))
+    for k, (uniform, by_gradient) in enumerate(group):
         origin = np.array(np.unravel_index(k, [side] * 3)) * spacing
         numbers.append(uniform[0].numbers)
         positions.append(uniform[0].positions + origin)
@@ -160,7 +174,6 @@ def write_system(folder, args, names):
     frames = len(density) // per_frame
     order = rng.permutation(len(density))[: frames * per_frame].reshape(frames, per_frame)
     symbols = atoms.get_chemical_symbols() + ["X"] * per_frame
-    type_map = list(dict.fromkeys(symbols))
     coord = np.empty([frames, len(symbols), 3])
     coord[:, : len(atoms)] = atoms.positions
     coord[:, len(atoms) :] = points[order]
@@ -173,10 +186,9 @@ def write_system(folder, args, names):
     (folder / "nopbc").touch()
     np.save(part / "coord.npy", coord.reshape(frames, -1))
     np.save(part / "density.npy", label)
-    return type_map
 
 
-def steps_of(args, config, type_map):
+def steps_of(args, config, type_map, systems):
     """How many steps fit the processor time, from two short runs."""
     seconds = []
     for k, steps in enumerate(PROBES):
@@ -185,7 +197,7 @@ def steps_of(args, config, type_map):
             folder,
             json.loads(json.dumps(config)),
             type_map,
-            "../train",
+            *(f"../{system}" for system in systems),
             numb_steps=steps,
             disp_freq=steps,
             save_freq=10**9,
