@@ -533,7 +533,7 @@ def test_the_graph_with_ghosts_is_the_reference(frozen):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mesh", [6, 1, 7])
+@pytest.mark.parametrize("mesh", [6, 7])
 def test_the_periodic_graph_of_several_frames_is_the_reference(frozen, mesh):
     """Cells smaller than the cutoffs, atoms and points outside them, a point on a nucleus."""
     frames = []
