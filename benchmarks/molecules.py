@@ -79,11 +79,11 @@ def arguments():
     parser.add_argument("--molecules", type=int, help="learn from so many, drawn by the seed")
     parser.add_argument("--points", type=int, default=20000, help="training points of a molecule")
     parser.add_argument("--points-per-frame", type=int, default=1000, help="of all molecules in it")
-    parser.add_argument("--molecules-per-frame", type=int, help="in place of all of them")
+    parser.add_argument("--molecules-per-frame", type=int, default=12, help="far apart")
     parser.add_argument(
         "--by-gradient",
         type=float,
-        default=0.2,
+        default=0.6,
         metavar="SHARE",
         help="of the training points, drawn in proportion to the gradient",
     )
@@ -147,7 +147,7 @@ def write_systems(folder, args, names):
     spacing = max(atoms.cell.lengths().max() for (atoms, *_), _ in loaded) + APART
     elements = np.unique(np.concatenate([atoms.numbers for (atoms, *_), _ in loaded]))
     type_map = [*Atoms(elements).get_chemical_symbols(), "X"]
-    n_groups = -(-len(names) // args.molecules_per_frame) if args.molecules_per_frame else 1
+    n_groups = -(-len(names) // args.molecules_per_frame)
     systems = [f"train/{k}" for k in range(n_groups)]
     for k, system in enumerate(systems):
         write_group(folder / system, args, loaded[k::n_groups], spacing, type_map, rng)
