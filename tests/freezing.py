@@ -175,4 +175,4 @@ class Reference:
 
         near = list_of_images(self.spec, images, points, self.spec.descriptor.rcut)
         with np.errstate(all="ignore"):
-            return reference.evaluate(self.spec, self.weights, *near)[0]
+            return reference.evaluate(self.spec, self.weights, *near, len(points))[0]
