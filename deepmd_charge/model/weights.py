@@ -35,7 +35,8 @@ def shapes(spec: ModelSpec, superposed: bool = False) -> dict[str, Sizes]:
                                                       sets that elements share; n is then
                                                       the number of radial functions times K
     ``response.mean``, ``.whiten[l]``, ...            the same of an atom's surroundings
-    ``response.invariant_mean``, ``.invariant_scale`` (D',) of their invariants
+    ``response.invariant_mean``,                      (D',) of their invariants
+    ``.invariant_scale``
     ``response.first``, ``.element``                  (D', width) and (Z, width), the first layer
     ``response.matrix[k]``, ``.bias[k]``              the layers behind it
     ``response.output.matrix``, ``.bias``             (width, C of all l) and (Z, C of all l)

@@ -7,8 +7,8 @@ cutoff and :math:`\mathbf u = \mathbf r / \sqrt{r^2 + \epsilon^2}`,
 .. math::
     \rho = \rho_0 + \mathbf w \cdot \mathbf p + \sigma N(\hat{\mathbf D})
 
-of the invariants D of :mod:`.channels`, through a :func:`network` N, and the
-:func:`pair_additive` features p. Where atoms respond to their surroundings (:mod:`.response`)
+of the invariants D of :mod:`deepmd_charge.model.equations.channels`, through a :func:`network` N, and the
+:func:`pair_additive` features p. Where atoms respond to their surroundings (:mod:`deepmd_charge.model.equations.response`)
 the channels are those of :func:`scaled_channels`.
 """
 
@@ -85,7 +85,7 @@ def scaled_channels(
     Returns
     -------
     list of array
-        As :func:`.channels.channels`.
+        As :func:`deepmd_charge.model.equations.channels.channels`.
     """
     d, n_elements = spec.family(SeChargeSpec), len(spec.elements)
     vector, r = distances(weights["neighbor_range.low"].dtype, around)
@@ -115,7 +115,7 @@ def pair_additive(spec: ModelSpec, weights: Weights, moments: Array) -> Array:
     spec : ModelSpec
     weights : Weights
     moments : array
-        As :func:`.channels.charge_moments` returns them.
+        As :func:`deepmd_charge.model.equations.channels.charge_moments` returns them.
 
     Returns
     -------
