@@ -7,9 +7,10 @@ cutoff and :math:`\mathbf u = \mathbf r / \sqrt{r^2 + \epsilon^2}`,
 .. math::
     \rho = \rho_0 + \mathbf w \cdot \mathbf p + \sigma N(\hat{\mathbf D})
 
-of the invariants D of :mod:`deepmd_charge.model.equations.channels`, through a :func:`network` N, and the
-:func:`pair_additive` features p. Where atoms respond to their surroundings (:mod:`deepmd_charge.model.equations.response`)
-the channels are those of :func:`scaled_channels`.
+of the invariants D of :mod:`deepmd_charge.model.equations.channels`, through a
+:func:`network` N, and the :func:`pair_additive` features p. Where atoms respond to their
+surroundings (:mod:`deepmd_charge.model.equations.response`) the channels are those of
+:func:`scaled_channels`.
 """
 
 from __future__ import annotations
