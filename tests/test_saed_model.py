@@ -155,7 +155,10 @@ def test_coarse_predictions(differed, tmp_path, monkeypatch, capsys):
     assert found == pytest.approx(expected, abs=1e-6)
     error = np.abs(found - whole)
     words = capsys.readouterr().out.split("adds an error of ")[1].split()
-    assert float(words[0]) == pytest.approx(error.mean(), rel=0.1)
+    # it is told from 2048 points at random, in two digits
+    doubt = 3.0 * error.std() / np.sqrt(2048) + 0.06 * error.mean()
+    assert float(words[0]) == pytest.approx(error.mean(), abs=doubt)
+    assert doubt < 0.5 * error.mean()
     assert error.mean() < 0.05 * np.abs(interpolated(small, fine) - whole).mean()
 
 
@@ -292,6 +295,7 @@ def test_sublattices_share_the_function_of_their_element(tmp_path):
 
     stored = table.coefficients([name for name in type_map if name != "X"])
     nodes = {"saed/step": table.step, "saed/coefficients": stored}
+    nodes |= {"se_charge/crowding_low": np.zeros(4), "model_attr/charge_info": b"{}"}
     frozen = Frozen("", {"model_attr/tmap": " ".join(type_map).encode(), **nodes})
     images = Images(atoms, [type_map.index(name) for name in names], table.reach)
     points = images.wrap(density.points()[:200])
