@@ -98,7 +98,7 @@ def scale_and_fit(
         )
     alike = chosen.alike
     density = np.concatenate([sample.values for sample in alike])
-    features = _scaled(descriptor, alike)
+    features = _scaled(descriptor, chosen.samples)
     offset, residual = density.mean(), density - density.mean()
     if isinstance(descriptor.moments, Mixed):
         fit = fit_pair_additive(spec, chosen.samples)
