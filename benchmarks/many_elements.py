@@ -65,9 +65,10 @@ def main():
     many = common(structures, ELEMENTS)
     few = related(structures, many)
     sets = {"few": few, "many": many}
-    tests = {}
+    tests, counts = {}, {}
     for name, elements in sets.items():
         *chosen, tests[name] = choose(structures, elements, STRUCTURES + 1)
+        counts[name] = len(chosen)
         for k, atoms in enumerate(chosen):
             write(args.output / name / f"{k}", atoms, elements, atomic, k)
     runs = {
@@ -79,7 +80,7 @@ def main():
     for turn in range(args.repeat):
         for name, (data, type_map) in runs.items():
             folder = args.output / f"run-{turn}-{name.replace(' ', '-')}"
-            systems = [f"../{data}/{k}" for k in range(STRUCTURES)]
+            systems = [f"../{data}/{k}" for k in range(counts[data])]
             steps = {"numb_steps": args.steps, "disp_freq": args.steps // 4}
             config = json.loads(json.dumps(CONFIG))
             prepare(folder, config, [*type_map, "X"], *systems, **steps)
