@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 from freezing import Reference, compiled, freeze
-from training import dp, lcurve
+from training import configuration, dp, lcurve, new_run
 
 from deepmd_charge import ChargeError, ChargeModel
 from deepmd_charge.atoms.images import Images
@@ -100,6 +100,15 @@ def test_training_changes_the_response_and_goes_on(responding, tmp_path):
     moved = np.abs(again["response.output.matrix"] - weights["response.output.matrix"]).max()
     assert 0.0 < moved < 0.1
     assert ChargeModel(folder / "again.pb").rcut == ChargeModel(responding / "charge.pb").rcut
+
+
+def test_atoms_alone_in_their_surroundings_are_refused(tmp_path):
+    """Not whitened by what is zero everywhere."""
+    config = configuration(1, {"rcut_env": 0.5})
+    new_run(tmp_path, config)
+    done = dp(tmp_path, "train", "input.json", check=False)
+    assert done.returncode != 0
+    assert "no atom of the training data has another within rcut_env 0.5 A" in done.stderr
 
 
 def test_the_embedding_does_not_respond():

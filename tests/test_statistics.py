@@ -173,3 +173,16 @@ def test_each_element_has_its_share_of_what_is_looked_at(tmp_path):
     assert [Path(p).name for p in found[0].stands_for] == ["set.000"]
     few = list(looks(folders, TYPE_MAP, n_points=10**9, n_frames=13))
     assert all(look.most == 1 for look in few[:12])
+
+
+def test_a_block_of_points_that_see_no_atom_counts():
+    from deepmd_charge.model.fit.sums import MomentSums
+
+    moments = np.random.default_rng(0).normal(size=(5, 4, 3))
+    sums = MomentSums(1, 3)
+    sums.add(moments, 5)
+    sums.add(np.zeros((7, 4, 3)), 7)
+    every = np.concatenate([moments, np.zeros((7, 4, 3))])
+    assert sums.mean == pytest.approx(every[:, 0].mean(axis=0))
+    vectors = every[:, 1:].reshape(-1, 3)
+    assert sums.covariance(1) == pytest.approx(vectors.T @ vectors / len(vectors))

@@ -20,7 +20,7 @@ from deepmd.tf.env import GLOBAL_TF_FLOAT_PRECISION, tf
 from deepmd.tf.fit.fitting import Fitting
 
 from ...errors import ChargeError
-from ...model.fit.sums import Spread
+from ...model.fit.sums import Spread, floored
 from ...model.spec import FittingSpec, LossSpec
 from .descriptor import GridDescriptor
 from .loss import ChargeLoss
@@ -152,8 +152,7 @@ class ChargeFitting(Fitting):
             In e/A^3.
         """
         n = self.dim_invariant
-        mean, scale = features.mean[:n], features.std[:n]
-        self.parameters.set("fitting.mean", mean)
-        self.parameters.set("fitting.scale", np.maximum(scale, 1e-3 * scale.max() + 1e-12))
+        self.parameters.set("fitting.mean", features.mean[:n])
+        self.parameters.set("fitting.scale", floored(features.std[:n]))
         self.parameters.set("fitting.residual", max(residual, 1e-12))
         self.parameters.set("fitting.offset", offset)

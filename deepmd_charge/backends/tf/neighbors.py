@@ -23,12 +23,14 @@ __all__ = [
     "RealAtoms",
     "Sources",
     "Surroundings",
+    "atom_pairs",
     "closer_pairs",
     "neighbor_pairs",
     "padded",
     "pairs_where",
     "rows",
     "slots",
+    "some",
     "sources_and_centers",
 ]
 
@@ -227,6 +229,22 @@ def pairs_where(pairs: Pairs, kept: tf.Tensor) -> Pairs:
     """Keep those of some pairs for which a condition (npairs,) holds."""
     places = tf.where(kept)[:, 0]
     return Pairs(*(tf.gather(part, places) for part in pairs))
+
+
+# Distance, A, below which a pair is an atom and itself.
+_APART = 1e-6
+
+
+def some(atoms: RealAtoms, places: tf.Tensor) -> RealAtoms:
+    """Some of the atoms, by their places (n,)."""
+    return RealAtoms(*(tf.gather(part, places) for part in atoms))
+
+
+def atom_pairs(sources: Sources, atoms: RealAtoms, rcut: float) -> Pairs:
+    """Find the other atoms around atoms, closer than the cutoff (A)."""
+    pairs = neighbor_pairs(sources, Centers(atoms.position, atoms.frame), rcut)
+    # no atom is its own neighbour
+    return pairs_where(pairs, tf.reduce_sum(pairs.vector**2, axis=1) > _APART**2)
 
 
 class Environment:

@@ -13,15 +13,12 @@ from deepmd.tf.common import get_activation_func
 from deepmd.tf.env import tf
 
 from ...model.descriptors.se_charge import SeChargeSpec
-from ...model.fit.sums import Spread
+from ...model.fit.sums import Spread, floored
 from .mixed import Mixed
-from .neighbors import Centers, RealAtoms, Sources, neighbor_pairs, pairs_where
+from .neighbors import RealAtoms, Sources, atom_pairs
 from .parameters import Parameters, network, new_network
 
 __all__ = ["Response"]
-
-# Distance, A, below which a pair is an atom and itself.
-_APART = 1e-6
 
 
 class Response:
@@ -63,9 +60,7 @@ class Response:
 
     def build_moments(self, sources: Sources, atoms: RealAtoms) -> tf.Tensor:
         """Build the moments of the other atoms around atoms, as :class:`.Mixed` does."""
-        pairs = neighbor_pairs(sources, Centers(atoms.position, atoms.frame), self.spec.rcut_env)
-        # no atom is its own neighbour
-        pairs = pairs_where(pairs, tf.reduce_sum(pairs.vector**2, axis=1) > _APART**2)
+        pairs = atom_pairs(sources, atoms, self.spec.rcut_env)
         types = tf.gather(sources.type, pairs.source)
         n_atoms, dtype = tf.shape(atoms.frame)[0], self.parameters.dtype
         return self.mixed.build_moments(pairs, types, n_atoms, dtype)
@@ -96,7 +91,5 @@ class Response:
 
     def set_statistics(self, invariants: Spread) -> None:
         """Standardise the invariants."""
-        mean, scale = invariants.mean, invariants.std
-        self.parameters.set("response.invariant_mean", mean)
-        floor = 1e-3 * scale.max(initial=0.0) + 1e-12
-        self.parameters.set("response.invariant_scale", np.maximum(scale, floor))
+        self.parameters.set("response.invariant_mean", invariants.mean)
+        self.parameters.set("response.invariant_scale", floored(invariants.std))

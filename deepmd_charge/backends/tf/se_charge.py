@@ -22,7 +22,7 @@ from .by_atom import ByAtom
 from .descriptor import GridDescriptor
 from .embedded import Embedded
 from .mixed import Mixed
-from .neighbors import Pairs, RealAtoms, Sources, closer_pairs
+from .neighbors import Pairs, RealAtoms, Sources, closer_pairs, some
 from .response import Response
 
 __all__ = ["SeCharge"]
@@ -135,7 +135,7 @@ class SeCharge(GridDescriptor[SeChargeSpec]):
             if self.response:
                 # only of the atoms that a grid point sees
                 seen, place = tf.unique(tf.gather(sources.atom, pairs.source), out_idx=tf.int32)
-                known = RealAtoms(*(tf.gather(part, seen) for part in atoms))
+                known = some(atoms, seen)
                 around = self.response.build_moments(sources, known)
                 built["surroundings"] = around
                 built["invariants"] = self.response.build_invariants(around)

@@ -24,23 +24,20 @@ from ...model.kernels.radial import inverse_distance
 from ...model.weights import cluster_shapes
 from .descriptor import GridDescriptor
 from .neighbors import (
-    Centers,
     Environment,
     Pairs,
     RealAtoms,
     Sources,
+    atom_pairs,
     closer_pairs,
-    neighbor_pairs,
     padded,
-    pairs_where,
+    slots,
+    some,
 )
 from .parameters import Parameters
 from .se_cluster_gates import Gates
 
 __all__ = ["SeCluster"]
-
-# Closer than this (A) to itself is only an atom.
-_APART = 1e-6
 
 
 @Descriptor.register("se_cluster")
@@ -148,11 +145,7 @@ class SeCluster(GridDescriptor[SeClusterSpec]):
         radial = tf.stack(d.basis(tf, r), axis=2)
         of_atoms = tf.matmul(ylm, coefficients, transpose_a=True)  # (natoms, pairs, n_radial)
         value = tf.reduce_sum(of_atoms * radial, axis=2)
-        # the place of each pair in its row
-        count = tf.math.bincount(atom, minlength=n_atoms, maxlength=n_atoms)
-        first = tf.cumsum(count, exclusive=True)
-        slot = tf.range(tf.size(atom)) - tf.gather(first, atom)
-        value = tf.gather_nd(value, tf.stack([atom, slot], axis=1))
+        value = tf.gather(tf.reshape(value, [-1]), slots(atom, n_atoms)[0])
         return tf.math.unsorted_segment_sum(value, center, self.n_centers)
 
     def _build_harmonics(
@@ -167,11 +160,11 @@ class SeCluster(GridDescriptor[SeClusterSpec]):
         d, n_seen = self.spec, tf.shape(seen)[0]
         exchange: Pairs | None = None
         if d.exact:  # the atoms that these see are asked for their features, too
-            exchange = self._build_pairs(sources, _some(atoms, seen), d.rcut_env)
+            exchange = atom_pairs(sources, some(atoms, seen), d.rcut_env)
             others = tf.gather(sources.atom, exchange.source)
             seen, place = tf.unique(tf.concat([seen, others], 0), out_idx=tf.int32)
             exchange = exchange._replace(source=place[n_seen:])
-        known = _some(atoms, seen)
+        known = some(atoms, seen)
         element = tf.gather(tf.constant(self.places, dtype=tf.int64), known.type)
         phi = self._build_features(sources, known, element)
         if self.gates:
@@ -262,7 +255,7 @@ class SeCluster(GridDescriptor[SeClusterSpec]):
         lmax: int,
     ) -> list[tf.Tensor]:
         """Build the moments of neighbours, for each l (natoms, 2 l + 1, moments)."""
-        pairs = self._build_pairs(sources, atoms, rcut)
+        pairs = atom_pairs(sources, atoms, rcut)
         types = tf.gather(sources.type, pairs.source)
         environment = Environment(pairs, types, tf.shape(atoms.frame)[0], rcut, tf.float64)
         parts = []
@@ -273,17 +266,6 @@ class SeCluster(GridDescriptor[SeClusterSpec]):
             parts.append(tf.matmul(ylm, tf.stack(basis(tf, r), axis=1), transpose_b=True))
         a = tf.concat(parts, axis=2)
         return [a[:, l * l : (l + 1) ** 2, :] for l in range(lmax + 1)]
-
-    def _build_pairs(self, sources: Sources, atoms: RealAtoms, rcut: float) -> Pairs:
-        """Find the other atoms around atoms."""
-        pairs = neighbor_pairs(sources, Centers(atoms.position, atoms.frame), rcut)
-        # no atom is its own neighbour
-        return pairs_where(pairs, tf.reduce_sum(pairs.vector**2, axis=1) > _APART**2)
-
-
-def _some(atoms: RealAtoms, places: tf.Tensor) -> RealAtoms:
-    """Some of the atoms."""
-    return RealAtoms(*(tf.gather(part, places) for part in atoms))
 
 
 def _none(like: tf.Tensor, l: int) -> tf.Tensor:

@@ -156,6 +156,11 @@ def _scale_response(evaluation: Evaluation, response: Response, samples: list[Sa
     sums, invariants = response.mixed.new_sums(), Spread()
     for found, _ in evaluation.run("surroundings", samples):
         sums.add(found, len(found))
+    if not sums.mean.any():
+        raise ChargeError(
+            f"no atom of the training data has another within rcut_env {response.spec.rcut_env} A; "
+            "raise model/descriptor/rcut_env, or set it to 0"
+        )
     response.mixed.set_statistics(sums)
     evaluation.assign()
     for found, _ in evaluation.run("invariants", samples):

@@ -7,7 +7,7 @@ import numpy as np
 
 from ...typing import Floats
 
-__all__ = ["EmbeddingSums", "MomentSums", "Spread"]
+__all__ = ["EmbeddingSums", "MomentSums", "Spread", "floored"]
 
 
 class Spread:
@@ -45,6 +45,11 @@ class Spread:
         return np.sqrt(self._squares / max(self.count, 1))
 
 
+def floored(std: Floats) -> Floats:
+    """Standard deviations by which to divide: none below a thousandth of the largest."""
+    return np.maximum(std, 1e-3 * std.max() + 1e-12)
+
+
 class MomentSums:
     r"""What whitening needs of the moments A of points.
 
@@ -68,7 +73,7 @@ class MomentSums:
         self._count += n_centers
         self._sum[seen] += moments[:, 0].sum(axis=0)
         for l in range(self._lmax + 1):
-            a = moments[:, l * l : (l + 1) ** 2].reshape(-1, len(seen))
+            a = moments[:, l * l : (l + 1) ** 2].reshape(len(moments) * (2 * l + 1), len(seen))
             self._gram[l][np.ix_(seen, seen)] += a.T @ a
 
     @property
