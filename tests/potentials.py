@@ -5,7 +5,7 @@ from functools import cache
 
 import numpy as np
 
-from deepmd_charge.saed.atomic import BOHR
+from deepmd_charge.atoms.free_atoms import BOHR
 
 
 def gaussian(r, width, n=4.0):

@@ -15,7 +15,7 @@ from deepmd_charge._moved import MOVED
 # From the ground up; what stands in __init__, hooks and _moved only hands names on.
 FLOORS = [
     *("errors", "stderr", "threads", "typing", "units"),
-    *("grid", "atoms", "io", "model", "saed", "data"),
+    *("grid", "atoms", "io", "property", "model", "saed", "data"),
     *("backends", "engine", "predict", "lammps", "qe", "cli"),
 ]
 DOORS = {"__init__", "hooks", "_moved"}

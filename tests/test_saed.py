@@ -14,10 +14,10 @@ from scipy.special import kv
 from training import gaussian_table, structure
 
 from deepmd_charge import ChargeError, Density, read_density, write_density
+from deepmd_charge.atoms.free_atoms import BOHR, AtomicDensity, superpose, wave_number
 from deepmd_charge.cli.main import main
 from deepmd_charge.grid.grid import Grid
 from deepmd_charge.saed import RadialFit, RadialTable, open_source, superposition
-from deepmd_charge.saed.atomic import BOHR, AtomicDensity, superpose, wave_number
 from deepmd_charge.saed.potcar import read_potcar
 from deepmd_charge.saed.table import TAPER, band_limited
 from deepmd_charge.saed.upf import find_upf, integration_weights, read_upf

@@ -55,8 +55,8 @@ def nonlinear_density(atoms, points):
 
 def gaussian_table(**widths):
     """A RadialTable of Gaussian atoms: the electrons of SHAPES, widths in A."""
+    from deepmd_charge.atoms.free_atoms import AtomicDensity
     from deepmd_charge.saed import RadialTable
-    from deepmd_charge.saed.atomic import AtomicDensity
     from deepmd_charge.saed.table import band_limited
 
     functions, valence = {}, {}

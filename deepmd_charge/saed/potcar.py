@@ -15,10 +15,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from ..atoms.free_atoms import AtomicDensity
 from ..errors import ChargeError
 from ..io.text.reader import TextReader
 from ..typing import Floats, PathLike
-from .atomic import AtomicDensity
 
 N_VALUES = 1000
 # Electrons by which the table may miss ZVAL.

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from ..atoms.compare import same_atoms
+from ..atoms.free_atoms import AtomicDensity, superpose, wave_number
 from ..errors import ChargeError
 from ..grid.density import Density
 from ..grid.grid import Grid
@@ -29,7 +30,6 @@ from ..io.frames import split_frames
 from ..io.related import read_related
 from ..model.info import FILE
 from ..typing import Floats, Integers, PathLike
-from .atomic import AtomicDensity, superpose, wave_number
 from .potcar import read_potcar
 from .table import Cost, RadialTable, band_limited
 from .upf import find_upf, read_upf

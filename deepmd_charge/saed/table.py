@@ -31,13 +31,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..atoms.free_atoms import AtomicDensity, FormFactor
 from ..atoms.images import Images
 from ..atoms.species import element_of
 from ..errors import ChargeError
 from ..io.output import replacing
 from ..model.kernels.piecewise import piecewise_cubic
 from ..typing import Floats, PathLike
-from .atomic import AtomicDensity, FormFactor
 
 if TYPE_CHECKING:
     from ase import Atoms

@@ -18,10 +18,10 @@ from pathlib import Path
 
 import numpy as np
 
+from ..atoms.free_atoms import AtomicDensity, FormFactor
 from ..errors import ChargeError
 from ..typing import Floats, PathLike
 from ..units import BOHR
-from .atomic import AtomicDensity, FormFactor
 
 # Quantum ESPRESSO integrates the radial mesh up to here (bohr), whatever it holds.
 R_MAX = 10.0

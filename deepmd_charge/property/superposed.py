@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""The superposed valence densities of free atoms, for structures without a density of their own.
+
+The table holds 93 elements, PBE, scalar-relativistic, smoothed inside a core radius with the
+charge kept, made with Quantum ESPRESSO's ld1.x.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..atoms.free_atoms import AtomicDensity, superpose
+from ..errors import ChargeError
+from ..grid.density import Density
+from ..grid.grid import Grid
+from ..typing import Floats
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+__all__ = ["free_atom", "superposed"]
+
+_TABLE = Path(__file__).parent / "tables" / "atomic_densities.npz"
+# Step (A) of the radial quadrature, and that (1/A) of the tabulated form factor.
+_DR = 0.005
+_DQ = 0.05
+# The largest wave number of the table, 1/A: of grids down to 0.08 A.
+_Q_MAX = 40.0
+
+
+def superposed(atoms: Atoms, spacing: float) -> Density:
+    """Superpose the valence densities of free atoms on a grid of the structure's cell.
+
+    Parameters
+    ----------
+    atoms : ase.Atoms
+        With a cell of three vectors, along which it is taken as periodic.
+    spacing : float
+        Largest distance of grid points along a cell vector, A.
+
+    Returns
+    -------
+    Density
+        Valence electrons, e/A^3; all waves that the grid can hold in a sphere.
+
+    Raises
+    ------
+    ChargeError
+        If an element is not in the table, or the grid cannot be made.
+    """
+    densities = {symbol: free_atom(symbol) for symbol in dict.fromkeys(atoms.symbols)}
+    grid = Grid.spaced(atoms, spacing)
+    heights = grid.volume / np.linalg.norm(
+        np.cross(np.roll(grid.cell, -1, axis=0), np.roll(grid.cell, -2, axis=0)), axis=1
+    )
+    q_max = min(_Q_MAX, float(np.pi * np.min(np.array(grid.shape) / heights)))
+    return Density(atoms, superpose(atoms, grid, densities, q_max))
+
+
+@cache
+def free_atom(symbol: str) -> AtomicDensity:
+    """The valence density of a free atom, by its form factor.
+
+    Parameters
+    ----------
+    symbol : str
+        Chemical symbol.
+
+    Returns
+    -------
+    AtomicDensity
+
+    Raises
+    ------
+    ChargeError
+        If the table does not have the element.
+    """
+    from ase.data import atomic_numbers
+    from scipy.interpolate import CubicSpline
+
+    number = atomic_numbers.get(symbol)
+    table = _table()
+    if f"rho_{number}" not in table:
+        raise ChargeError(
+            f"{symbol}: the table of atomic densities has no such element;"
+            " give a density of this structure instead"
+        )
+    r = np.arange(0.0, table["r"][-1] + _DR / 2, _DR)
+    rho = CubicSpline(table["r"], table[f"rho_{number}"])(r)
+    weight = 4.0 * np.pi * r**2 * rho * _DR
+    q = np.arange(0.0, _Q_MAX + _DQ, _DQ)
+    factor = np.sinc(np.outer(q, r) / np.pi) @ weight
+    return AtomicDensity(symbol, float(table[f"nval_{number}"]), CubicSpline(q, factor), _Q_MAX)
+
+
+@cache
+def _table() -> dict[str, Floats]:
+    with np.load(_TABLE) as file:
+        return dict(file)
