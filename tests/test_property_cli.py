@@ -16,11 +16,14 @@ from ase.io import write
 from deepmd_charge import Density, write_density
 from deepmd_charge.cli.main import main
 from deepmd_charge.property import moduli
-from deepmd_charge.property.inputs import Facts
+from deepmd_charge.property.inputs import Facts, gather
 from deepmd_charge.property.superposed import superposed
+from deepmd_charge.property.tables import write_table
 
 SALTS = [(c, a) for c in ("Li", "Na", "K", "Mg", "Ca") for a in ("F", "Cl", "O", "S")]
 QUICK = ("--trees", "60", "--learning-rate", "0.1", "--members", "2", "--folds", "3", "-j", "1")
+# those of the same files, made once
+FEATURES = ("--features", "features.csv")
 TARGETS = ("--targets", "K", "G", "E", "debye", "e_form")
 
 
@@ -35,7 +38,7 @@ def made(tmp_path_factory):
             atoms = bulk(cation + anion, structure, a=edge + 0.07 * ((7 * n + k) % 11))
             name = f"structures/{cation}{anion}-{structure}.vasp"
             write(folder / name, atoms, format="vasp")
-            facts = Facts.of([atoms])
+            facts = Facts.of_structures([atoms])
             modulus = 40.0 * (facts.number_density / 0.05) ** 1.3
             shear = 0.6 * modulus
             debye = moduli.debye_temperature(
@@ -48,6 +51,10 @@ def made(tmp_path_factory):
     with open(folder / "labels.csv", "w", newline="") as file:
         head = ["file", "formula", "K (GPa)", "G [GPa]", "E", "debye (K)", "e_form (meV/atom)"]
         csv.writer(file).writerows([[*head, "half"], *rows])
+    paths = [str(folder / row[0]) for row in rows]
+    block = gather(paths, ["invariants"]).blocks["invariants"]
+    table = [[row[0], *values] for row, values in zip(rows, block.values.tolist(), strict=True)]
+    write_table(folder / "features.csv", ["file", *block.names], table)
     argv = ["property", "train", folder / "labels.csv", *TARGETS, *QUICK]
     outputs = ["--json", "cv.json", "--plot", "cv", "--predictions", "cv.csv", "-o", "model"]
     argv += [x if x.startswith("-") else folder / x for x in outputs]
@@ -123,14 +130,14 @@ def test_pictures(folder):
 
 
 def test_what_is_printed(folder, capsys):
-    assert command("train", "labels.csv", *TARGETS, *QUICK) == 0
+    assert command("train", "labels.csv", *TARGETS, *QUICK, *FEATURES) == 0
     text = capsys.readouterr().out
     assert "labels.csv: e_form converted from meV/atom to eV/atom" in text
     assert re.search(r"^K \(GPa\) +40 +0\.\d{4}", text, re.M)
     assert re.search(r"^e_form \(eV/atom\) +38 ", text, re.M)
     assert "by formula from the predicted K and G" in text
     assert re.search(r"^E \(GPa\) .*\[.*\] +(formula|learned|neither)$", text, re.M)
-    assert command("train", "labels.csv", "--targets", "K", "-q", *QUICK) == 0
+    assert command("train", "labels.csv", "--targets", "K", "-q", *QUICK, *FEATURES) == 0
     quiet = capsys.readouterr()
     assert "by formula" not in quiet.out
     assert quiet.err == ""
@@ -141,13 +148,13 @@ def test_the_same_again(folder):
     assert command(*argv) == 0
     assert Path("again.json").read_text() == Path("cv.json").read_text()
     assert Path("again").read_bytes() == Path("model").read_bytes()
-    assert command(*argv[:-2], "--seed", "1", "-o", "again") == 0
+    assert command(*argv[:-2], *FEATURES, "--seed", "1", "-o", "again") == 0
     assert Path("again").read_bytes() != Path("model").read_bytes()
 
 
 @pytest.mark.parametrize("group", ["formula", "system", "half", "file"])
 def test_groups(folder, group, capsys):
-    argv = ("train", "labels.csv", "--targets", "K", *QUICK, "--group", group)
+    argv = ("train", "labels.csv", "--targets", "K", *QUICK, *FEATURES, "--group", group)
     if group == "half":
         argv = (*argv, "--folds", "2")
     assert command(*argv, "--predictions", "p.csv") == 0
@@ -161,7 +168,7 @@ def test_groups(folder, group, capsys):
 def test_files_that_stand_twice(folder, capsys):
     text = Path("labels.csv").read_text()
     Path("twice.csv").write_text(text + text.splitlines()[-1] + "\n")
-    argv = ("train", "twice.csv", "--targets", "K", *QUICK)
+    argv = ("train", "twice.csv", "--targets", "K", *QUICK, *FEATURES)
     assert command(*argv) == 0
     told = capsys.readouterr().err
     assert "twice.csv: 1 files stand in several rows, the first of them structures/CaS-z" in told
@@ -175,7 +182,7 @@ def test_inputs(folder, inputs):
     assert command(*argv) == 0
     with zipfile.ZipFile("m") as file:
         assert list(json.loads(file.read("header.json"))["inputs"]) == inputs
-    assert command("predict", "-m", "m", "labels.csv", "-o", "p.csv") == 0
+    assert command("predict", "-m", "m", "structures/KF-rocksalt.vasp", "-o", "p.csv") == 0
 
 
 def test_a_table_of_features(folder):
@@ -183,16 +190,15 @@ def test_a_table_of_features(folder):
     rows = [
         [row["file"], "text", row["K (GPa)"], str(k)] for k, row in enumerate(rows_of("labels.csv"))
     ]
-    with open("features.csv", "w", newline="") as file:
+    with open("other.csv", "w", newline="") as file:
         csv.writer(file).writerows([["file", "name", "stiffness (GPa)", "number"], *rows[::-1]])
     argv = ("train", "labels.csv", "--targets", "K", "G", "debye", *QUICK)
-    argv += ("--features", "features.csv", "--json", "f.json", "-o", "m")
-    shutil.rmtree("structures/nothing", ignore_errors=True)
+    argv += ("--features", "other.csv", "--json", "f.json", "-o", "m")
     assert command(*argv, "--inputs", "invariants") == 0
     found = json.loads(Path("f.json").read_text())
     assert found["K"]["r2"] > 0.8
     assert found["debye"]["by_formula"]["r2"] > 0.8
-    argv = ("-m", "m", "--features", "features.csv")
+    argv = ("-m", "m", "--features", "other.csv")
     assert command("test", "labels.csv", *argv, "--json", "t.json") == 0
     assert json.loads(Path("t.json").read_text())["K"]["r2"] > 0.9
     one = "structures/NaCl-rocksalt.vasp"
@@ -268,14 +274,15 @@ def test_unknown_elements_get_a_warning(folder, capsys):
 
 
 def test_of_a_table(folder, capsys):
-    assert command("test", "-m", "model", "labels.csv", "--json", "t.json", "--plot", "t") == 0
+    argv = ("-m", "model", "--json", "t.json")
+    assert command("test", "labels.csv", *argv, *FEATURES, "--plot", "t") == 0
     found = json.loads(Path("t.json").read_text())
     assert set(found) == {"K", "G", "E", "debye", "e_form"}
     assert found["K"]["r2"] > 0.9 and found["e_form"]["n"] == 38
     assert Path("t-parity.png").exists()
     assert re.search(r"^e_form \(eV/atom\) +38 ", capsys.readouterr().out, re.M)
     Path("some.csv").write_text("file,K (kbar),colour\nstructures/KCl-rocksalt.vasp,300,red\n")
-    assert command("test", "-m", "model", "some.csv", "--json", "t.json") == 0
+    assert command("test", "some.csv", *argv) == 0
     found = json.loads(Path("t.json").read_text())
     assert set(found) == {"K"} and found["K"]["r2"] is None
 
@@ -337,6 +344,13 @@ def test_bad_flags(folder, capsys, flags, complaint):
     assert complaint in line, line
 
 
+def test_formulas_that_are_none(folder, capsys):
+    text = Path("labels.csv").read_text().replace(",NaCl,", ",rock salt,")
+    Path("names.csv").write_text(text)
+    line = error(capsys, "train", "names.csv", "--targets", "K", *QUICK, *FEATURES)
+    assert line == "'rock salt' is no chemical formula; write it like Fe2O3"
+
+
 def test_constant_labels_and_duplicates_of_targets(folder, capsys):
     rows = [f"{row['file']},7" for row in rows_of("labels.csv")]
     Path("constant.csv").write_text("\n".join(["file,K", *rows]) + "\n")
@@ -393,7 +407,7 @@ def test_properties_that_the_model_does_not_predict(folder, capsys):
     Path("other.csv").write_text("file,gap\nstructures/NaCl-rocksalt.vasp,1\n")
     line = error(capsys, "test", "-m", "model", "other.csv")
     assert line.startswith("other.csv: has no column of K, G, E, debye, e_form")
-    argv = ("train", "labels.csv", "--targets", "K", *QUICK, "-o", "only_K")
+    argv = ("train", "labels.csv", "--targets", "K", *QUICK, *FEATURES, "-o", "only_K")
     assert command(*argv) == 0
     line = error(
         capsys, "predict", "-m", "only_K", "structures/NaCl-rocksalt.vasp", "-o", "p.csv",

@@ -314,7 +314,9 @@ def test_debye_temperatures_of_labels_are_this_formula():
 
     with gzip.open(SHARED / "elastic" / "elastic_structures.json.gz") as file:
         entries = json.load(file)["entries"]
-    facts = Facts.of(Atoms(numbers=e["numbers"], cell=e["cell"], pbc=True) for e in entries)
+    facts = Facts.of_structures(
+        Atoms(numbers=e["numbers"], cell=e["cell"], pbc=True) for e in entries
+    )
     bulk, shear, young, debye = (
         np.array([e[k] for e in entries], float) for k in ("K", "G", "E", "debye")
     )
@@ -603,3 +605,27 @@ def test_damaged_models_are_told_in_a_line(model, tmp_path, damage, complaint, c
         PropertyModel.load(other)
     assert "\n" not in str(told.value)
     assert str(told.value).startswith(str(other))
+
+
+def test_changed_bytes_of_a_model_are_noticed_or_do_no_harm(model, tmp_path):
+    path = tmp_path / "model"
+    small = replace(model, regressor=replace(model.regressor, ensembles=()))
+    small.save(path)
+    content = path.read_bytes()
+    generator = np.random.default_rng(0)
+    for _ in range(300):
+        damaged = bytearray(content)
+        start = generator.choice([0, len(content) // 2, len(content) - 600])
+        place = min(start + int(generator.integers(0, 600)), len(content) - 2)
+        damaged[place : place + 2] = generator.integers(0, 256, 2, dtype=np.uint8).tobytes()
+        path.write_bytes(damaged)
+        complaint = complaint_of(path)
+        assert complaint is None or (complaint.startswith(str(path)) and "\n" not in complaint)
+
+
+def complaint_of(path):
+    try:
+        PropertyModel.load(path)
+    except ChargeError as error:
+        return str(error)
+    return None

@@ -9,7 +9,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..errors import ChargeError
 from ..io.output import replacing
+from ..predict.parallel.blocks import available_cores
 from ..property.panels import Panel
 from ..property.targets import Target
 from ..typing import Floats
@@ -24,6 +26,20 @@ def add_features(parser: argparse.ArgumentParser) -> None:
         metavar="TABLE",
         help="table that `property features` made of the same files, instead of making it again",
     )
+
+
+def add_jobs(parser: argparse.ArgumentParser) -> None:
+    """Declare ``-j``."""
+    parser.add_argument(
+        "-j", "--jobs", type=int, metavar="N", help="cores to work on (default: all)"
+    )
+
+
+def jobs(args: argparse.Namespace) -> int:
+    """Number of cores that the flags ask for."""
+    if args.jobs is not None and args.jobs < 1:
+        raise ChargeError(f"-j {args.jobs}: give a number of at least 1")
+    return args.jobs or available_cores()
 
 
 def write_json(path: str, scores: Mapping[str, Any]) -> None:

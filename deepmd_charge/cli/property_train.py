@@ -13,7 +13,6 @@ import numpy as np
 
 from ..errors import ChargeError
 from ..io.output import check_apart, check_output
-from ..predict.parallel.blocks import available_cores
 from ..property.by_formula import ByFormula, compare_formulas
 from ..property.folds import chemical_system, make_folds, reduced_formula
 from ..property.inputs import KINDS, Inputs, gather, gather_from_table
@@ -28,7 +27,8 @@ from ..property.targets import choose_targets
 from ..property.trained import train_model
 from ..property.trees import TreeSettings
 from ..property.validation import OutOfFold, cross_validate
-from ._property import add_features, draw, pictures, write_json
+from ..typing import Integers
+from ._property import add_features, add_jobs, draw, jobs, pictures, write_json
 from ._tables import print_table
 from ._verbosity import add_verbosity, note
 
@@ -96,9 +96,7 @@ def add_train(parser: argparse.ArgumentParser) -> None:
         help="draw PREFIX-parity.png, and PREFIX-importances.png of trees",
     )
     parser.add_argument("-o", "--output", metavar="MODEL", help="write the trained model here")
-    parser.add_argument(
-        "-j", "--jobs", type=int, metavar="N", help="cores to learn on (default: all)"
-    )
+    add_jobs(parser)
     add_verbosity(parser)
     parser.set_defaults(run=run)
 
@@ -158,10 +156,11 @@ def run(args: argparse.Namespace) -> None:
         note(f"{args.labels}: {text}")
     targets = choose_targets(labels, args.targets, args.log, args.folds)
     _tell_duplicates(labels, args)
+    if args.group not in _GROUPS:
+        _folds(args, labels, None)  # what is wrong with them is said before the long work
     encoder = open_encoder(args.autoencoder) if args.autoencoder else None
     inputs = _inputs(args, labels, encoder)
-    groups = _groups(args, labels, inputs)
-    folds = _folds(args, labels, groups)
+    groups, folds = _folds(args, labels, inputs.facts.formulas)
     n_targets = len(targets)
     found = cross_validate(inputs, labels.values[:, :n_targets], targets, folds, settings)
     formulas = compare_formulas(found, labels, inputs.facts, groups)
@@ -182,8 +181,7 @@ def run(args: argparse.Namespace) -> None:
 
 def _checked(args: argparse.Namespace) -> Settings:
     """Settings from the flags, which are checked before any work is done."""
-    if args.jobs is not None and args.jobs < 1:
-        raise ChargeError(f"-j {args.jobs}: give a number of at least 1")
+    n_threads = jobs(args)
     if args.folds < 2:
         raise ChargeError(f"--folds {args.folds}: give at least 2")
     if args.latent_components < 1:
@@ -203,9 +201,7 @@ def _checked(args: argparse.Namespace) -> Settings:
         check_output(output)
         check_apart(output, read)
     trees = TreeSettings(args.trees, args.learning_rate, n_members=args.members)
-    return Settings(
-        args.model, trees, args.latent_components, args.seed, args.jobs or available_cores()
-    )
+    return Settings(args.model, trees, args.latent_components, args.seed, n_threads)
 
 
 def _outputs(args: argparse.Namespace) -> list[str]:
@@ -229,24 +225,24 @@ def _tell_duplicates(labels: Labels, args: argparse.Namespace) -> None:
 def _inputs(args: argparse.Namespace, labels: Labels, encoder: LatentEncoder | None) -> Inputs:
     paths = labels.table.paths()
     if not args.features:
-        return gather(paths, args.inputs, encoder)
+        return gather(paths, args.inputs, encoder, n_threads=jobs(args))
     has_formulas = "formula" in labels.table.names
     formulas = labels.table.column("formula") if has_formulas else None
     needs_densities = {"K", "G"} <= set(args.targets) and "debye" in labels.names
     return gather_from_table(args.features, paths, args.inputs, formulas, needs_densities)
 
 
-def _groups(args: argparse.Namespace, labels: Labels, inputs: Inputs) -> list[str] | None:
-    if args.group is None:
-        return None
+def _folds(
+    args: argparse.Namespace, labels: Labels, formulas: Sequence[str] | None
+) -> tuple[list[str] | None, Integers]:
+    """Groups of samples, if there are any, and the folds that they are dealt out to."""
+    groups = None
     if args.group in _GROUPS:
-        return [_GROUPS[args.group](formula) for formula in inputs.facts.formulas]
-    return labels.table.column(args.group)
-
-
-def _folds(args: argparse.Namespace, labels: Labels, groups: Sequence[str] | None) -> Any:
+        groups = [_GROUPS[args.group](formula) for formula in formulas or ()]
+    elif args.group is not None:
+        groups = labels.table.column(args.group)
     try:
-        return make_folds(len(labels), args.folds, args.seed, groups)
+        return groups, make_folds(len(labels), args.folds, args.seed, groups)
     except ChargeError as error:
         raise ChargeError(f"{args.labels}: {error}") from None
 

@@ -19,7 +19,7 @@ from ..property.panels import Panel
 from ..property.property_units import KNOWN_UNITS, label_of
 from ..property.tables import read_labels, read_table, write_table
 from ..property.trained import Prediction, PropertyModel
-from ._property import add_features, draw, pictures, write_json
+from ._property import add_features, add_jobs, draw, jobs, pictures, write_json
 from ._tables import print_table
 from ._verbosity import add_verbosity, note
 
@@ -51,6 +51,7 @@ def add_predict(parser: argparse.ArgumentParser) -> None:
         " where the model does not predict them",
     )
     add_features(parser)
+    add_jobs(parser)
     add_verbosity(parser)
     parser.set_defaults(run=run_predict)
 
@@ -65,6 +66,7 @@ def add_test(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", metavar="FILE", help="write the scores here")
     parser.add_argument("--plot", metavar="PREFIX", help="draw PREFIX-parity.png")
     add_features(parser)
+    add_jobs(parser)
     add_verbosity(parser)
     parser.set_defaults(run=run_test)
 
@@ -77,6 +79,7 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
 
 def run_predict(args: argparse.Namespace) -> None:
     """Carry out ``deepmd-charge property predict``."""
+    jobs(args)
     check_output(args.output)
     check_apart(args.output, [args.model, args.features, *args.files])
     model = PropertyModel.load(args.model)
@@ -103,6 +106,7 @@ def run_predict(args: argparse.Namespace) -> None:
 
 def run_test(args: argparse.Namespace) -> None:
     """Carry out ``deepmd-charge property test``."""
+    jobs(args)
     for output in filter(None, (args.json, *pictures(args.plot))):
         check_output(output)
         check_apart(output, [args.labels, args.model, args.features])
@@ -158,7 +162,7 @@ def _inputs(
     if args.features:
         needs_densities = bool(getattr(args, "formulas", False))
         return gather_from_table(args.features, paths, model.kinds, formulas, needs_densities)
-    return gather(paths, model.kinds, encoder_of(model.autoencoder), each_is_one)
+    return gather(paths, model.kinds, encoder_of(model.autoencoder), each_is_one, jobs(args))
 
 
 def _by_formula(name: str, model: PropertyModel, found: Prediction, inputs: Inputs) -> Any:

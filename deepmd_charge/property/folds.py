@@ -10,7 +10,7 @@ import numpy as np
 from ..errors import ChargeError
 from ..typing import Integers
 
-__all__ = ["chemical_system", "make_folds", "reduced_formula"]
+__all__ = ["chemical_system", "make_folds", "parse_formula", "reduced_formula"]
 
 
 def make_folds(
@@ -62,11 +62,30 @@ def reduced_formula(formula: str) -> str:
     """Formula in Hill's order, divided by the greatest common divisor: Fe4O6 -> Fe2O3."""
     from ase.formula import Formula
 
+    parse_formula(formula)
     return str(Formula(formula).reduce()[0].convert("hill"))
 
 
 def chemical_system(formula: str) -> str:
     """Elements of a formula in alphabetical order: Fe2O3 -> Fe-O."""
+    return "-".join(sorted(parse_formula(formula)))
+
+
+def parse_formula(formula: str) -> dict[str, int]:
+    """Numbers of atoms in a formula, by their elements.
+
+    Raises
+    ------
+    ChargeError
+        If it is none.
+    """
+    from ase.data import atomic_numbers
     from ase.formula import Formula
 
-    return "-".join(sorted(Formula(formula).count()))
+    try:
+        count = Formula(formula).count()
+    except (ValueError, IndexError, KeyError):
+        count = {}
+    if not count or not set(count) <= set(atomic_numbers):
+        raise ChargeError(f"{formula!r} is no chemical formula; write it like Fe2O3")
+    return dict(count)

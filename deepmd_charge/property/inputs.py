@@ -14,7 +14,7 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
 
@@ -22,9 +22,11 @@ from ..errors import ChargeError
 from ..grid.density import Density
 from ..io.structures import read_structure
 from ..stderr import progress_is_shown
+from ..threads import in_order
 from ..typing import Floats, Integers, PathLike
 from .composition import COMPOSITION, composition_features
 from .features import FEATURES, features
+from .folds import parse_formula
 from .sources import iterate_sources
 from .tables import FILE, iterate_rows, split_unit
 
@@ -34,6 +36,9 @@ if TYPE_CHECKING:
 __all__ = ["KINDS", "Block", "Encoder", "Facts", "Inputs", "gather", "gather_from_table"]
 
 KINDS = ("invariants", "latent", "composition")
+
+# Name, facts (see `Facts`) and a row of each block.
+_Sample: TypeAlias = "tuple[str, tuple[str, float, float], list[Floats]]"
 
 _ATOMIC_MASS = 1.66053906660  # g/cm^3 of one dalton in one A^3
 
@@ -89,11 +94,15 @@ class Facts:
     number_density: Floats
 
     @classmethod
-    def of(cls, structures: Iterable[Atoms]) -> Facts:
+    def of_structures(cls, structures: Iterable[Atoms]) -> Facts:
         """Facts of structures."""
-        found = [_facts(atoms) for atoms in structures]
-        formulas, mass, number = zip(*found, strict=True) if found else ((), (), ())
-        return cls(tuple(formulas), np.array(mass, float), np.array(number, float))
+        return cls.of(_facts(atoms) for atoms in structures)
+
+    @classmethod
+    def of(cls, facts: Iterable[tuple[str, float, float]]) -> Facts:
+        """Facts of samples, each a formula and its two densities."""
+        formulas, mass, number = zip(*facts, strict=True)
+        return cls(formulas, np.array(mass, float), np.array(number, float))
 
     def take(self, rows: Integers) -> Facts:
         """Facts of some of the samples."""
@@ -137,6 +146,7 @@ def gather(
     kinds: Sequence[str],
     encoder: Encoder | None = None,
     each_is_one: bool = True,
+    n_threads: int = 1,
 ) -> Inputs:
     """Read densities or structures and make their inputs, one after the other.
 
@@ -150,6 +160,7 @@ def gather(
         For latent inputs.
     each_is_one : bool
         Whether a path that holds several frames is an error.
+    n_threads : int
 
     Returns
     -------
@@ -162,22 +173,30 @@ def gather(
     """
     from tqdm import tqdm
 
-    files: list[str] = []
-    structures: list[Atoms] = []
-    rows: dict[str, list[Floats]] = {kind: [] for kind in KINDS if kind in kinds}
-    for path in tqdm(paths, "inputs", unit="file", disable=not progress_is_shown()):
-        before = len(files)
-        for name, density in iterate_sources([path]):
-            files.append(name)
-            structures.append(density.atoms)
-            for kind in rows:
-                rows[kind].append(_row(kind, density, name, encoder))
-        if each_is_one and len(files) != before + 1:
-            raise ChargeError(
-                f"{path}: holds {len(files) - before} frames; name one of them, {path}@0"
-            )
-    blocks = {kind: _block(kind, np.array(values), encoder) for kind, values in rows.items()}
-    return Inputs(tuple(files), Facts.of(structures), blocks)
+    chosen = [kind for kind in KINDS if kind in kinds]
+
+    def samples_of(path: str) -> list[_Sample]:
+        found = [
+            (name, _facts(density.atoms), [_row(k, density, name, encoder) for k in chosen])
+            for name, density in iterate_sources([path])
+        ]
+        if each_is_one and len(found) != 1:
+            raise ChargeError(f"{path}: holds {len(found)} frames; name one of them, {path}@0")
+        return found
+
+    samples: list[_Sample] = []
+    with tqdm(total=len(paths), desc="inputs", unit="file", disable=not progress_is_shown()) as bar:
+        for found in in_order(samples_of, paths, n_threads):
+            samples += found
+            bar.update()
+    if not samples:
+        raise ChargeError("there are no densities; give some")
+    names, facts, rows = zip(*samples, strict=True)
+    blocks = {
+        kind: _block(kind, np.array([row[k] for row in rows]), encoder)
+        for k, kind in enumerate(chosen)
+    }
+    return Inputs(names, Facts.of(facts), blocks)
 
 
 def gather_from_table(
@@ -218,15 +237,13 @@ def gather_from_table(
             f"{os.fspath(path)}: a table of features has no latent arrays; leave out --features,"
             " or latent of --inputs"
         )
-    names, values = _numbers_of(path, files)
-    are_composition = np.isin(names, COMPOSITION)
     facts = _facts_of_files(files, formulas, needs_densities)
     blocks = {}
     if "invariants" in kinds:
-        if are_composition.all():
+        names, values = _numbers_of(path, files)
+        if not names:
             raise ChargeError(f"{os.fspath(path)}: has no columns of numbers to learn from")
-        chosen = tuple(name for name, c in zip(names, are_composition, strict=True) if not c)
-        blocks["invariants"] = Block(chosen, values[:, ~are_composition], _definition(chosen))
+        blocks["invariants"] = Block(names, values, _definition(names))
     if "composition" in kinds:
         blocks["composition"] = _block("composition", _compositions(facts.formulas), None)
     return Inputs(tuple(files), facts, blocks)
@@ -236,14 +253,13 @@ def _row(kind: str, density: Density, name: str, encoder: Encoder | None) -> Flo
     if kind == "latent":
         assert encoder is not None
         return np.asarray(encoder.encode(density), dtype=np.float32).ravel()
-    row = features(density) if kind == "invariants" else composition_features(density.atoms)
-    if not np.isfinite(row).all():
-        wrong = (
-            FEATURES[int(np.argmin(np.isfinite(row)))].name
-            if kind == "invariants"
-            else COMPOSITION[int(np.argmin(np.isfinite(row)))]
-        )
-        raise ChargeError(f"{name}: its {kind} are not finite ({wrong}); leave it out")
+    if kind == "composition":
+        return composition_features(density.atoms)
+    row = features(density)
+    finite = np.isfinite(row)
+    if not finite.all():
+        wrong = FEATURES[int(np.argmin(finite))].name
+        raise ChargeError(f"{name}: its invariant {wrong} is no finite number; leave it out")
     return row
 
 
@@ -252,16 +268,13 @@ def _block(kind: str, values: Floats, encoder: Encoder | None) -> Block:
         assert encoder is not None
         names = tuple(f"latent {k}" for k in range(int(np.prod(encoder.shape))))
         return Block(names, values, encoder.definition, encoder.shape)
-    if kind == "invariants":
-        names = tuple(feature.name for feature in FEATURES)
-    else:
-        names = tuple(COMPOSITION)
+    names = tuple(f.name for f in (FEATURES if kind == "invariants" else COMPOSITION))
     return Block(names, values, _definition(names))
 
 
 def _definition(names: Sequence[str]) -> str:
     """A hash of the names of columns, and of the units and formulas of those that are ours."""
-    ours = {f.name: [f.name, f.unit, f.formula] for f in FEATURES}
+    ours = {f.name: [f.name, f.unit, f.formula] for f in (*FEATURES, *COMPOSITION)}
     content = json.dumps([ours.get(name, [name]) for name in names])
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
@@ -281,10 +294,12 @@ def _facts_of_files(
     from tqdm import tqdm
 
     if formulas is not None and not needs_densities:
+        for formula in set(formulas):
+            parse_formula(formula)
         unknown = np.full(len(files), np.nan)
         return Facts(tuple(formulas), unknown, unknown)
     bar = tqdm(files, "structures", unit="file", disable=not progress_is_shown())
-    return Facts.of(read_structure(file)[0] for file in bar)
+    return Facts.of_structures(read_structure(file)[0] for file in bar)
 
 
 def _compositions(formulas: Sequence[str]) -> Floats:
@@ -304,10 +319,13 @@ def _numbers_of(path: PathLike, files: Sequence[str]) -> tuple[tuple[str, ...], 
     if FILE not in names:
         raise ChargeError(f"{path}:1: has no column {FILE}; give a table of `property features`")
     place = names.index(FILE)
+    apart = {FILE, *(feature.name for feature in COMPOSITION)}
     columns: list[int] | None = None
     for line, cells in rows:
         if columns is None:
-            columns = [k for k, cell in enumerate(cells) if k != place and _is_number(cell)]
+            columns = [
+                k for k, cell in enumerate(cells) if names[k] not in apart and _is_number(cell)
+            ]
         # as the command wrote it, from where it ran, or beside the table
         for base in ("", folder):
             file = wanted.get(os.path.abspath(os.path.join(base, cells[place])))

@@ -95,8 +95,8 @@ def cross_coverage(
 
 
 def excess(matrix: Floats, low: Floats, high: Floats) -> Floats:
-    """How far samples (n, d) are outside of the data, (n,): e above."""
+    """How far samples (n, d) are outside of the data, (n,): e above, without what is NaN."""
     width = high - low
     width = np.where(width > 0.0, width, np.maximum(np.abs(high), 1.0))
     over = np.maximum(np.maximum(matrix - high, low - matrix), 0.0) / width
-    return np.sqrt(np.sum(over**2, axis=1))
+    return np.sqrt(np.nansum(over**2, axis=1))

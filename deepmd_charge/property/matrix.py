@@ -125,7 +125,9 @@ class Columns:
             names += of_block
             kinds += [kind] * len(of_block)
         matrix = _assembled(inputs, components)
-        low, high = matrix.min(axis=0), matrix.max(axis=0)
+        # NaN, of elements that a table does not know, is a value of its own to trees
+        low = np.fmin.reduce(matrix, axis=0)
+        high = np.fmax.reduce(matrix, axis=0)
         return cls(tuple(names), tuple(kinds), components, low, high), matrix
 
     def matrix(self, inputs: Inputs) -> Floats:

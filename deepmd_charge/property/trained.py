@@ -12,6 +12,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import struct
 import zipfile
 import zlib
 from collections import Counter
@@ -26,6 +27,7 @@ from ..errors import ChargeError
 from ..io.output import replacing
 from ..stderr import progress_is_shown
 from ..typing import Floats, PathLike
+from .folds import parse_formula
 from .inputs import Inputs
 from .intervals import IntervalScale
 from .matrix import Columns, PrincipalComponents
@@ -154,11 +156,9 @@ class PropertyModel:
 
     def unknown_elements(self, formulas: Sequence[str]) -> dict[str, list[int]]:
         """Elements that no training sample had, with the numbers of the samples that have them."""
-        from ase.formula import Formula
-
         found: dict[str, list[int]] = {}
         for number, formula in enumerate(formulas):
-            for element in Formula(formula).count():
+            for element in parse_formula(formula):
                 if element not in self.elements:
                     found.setdefault(element, []).append(number)
         return found
@@ -222,12 +222,12 @@ class PropertyModel:
             raise
         except OSError as error:
             raise ChargeError(f"{path}: cannot be read: {error.strerror or error}") from None
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError):
+        except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError):
             raise ChargeError(
                 f"{path}: is no model of properties, or is damaged; give a file of"
                 " `property train -o`"
             ) from None
-        except (KeyError, TypeError, ValueError, IndexError) as error:
+        except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise ChargeError(
                 f"{path}: is a damaged model of properties ({reason}); copy or train it again"
@@ -303,7 +303,6 @@ def train_model(
     -------
     PropertyModel
     """
-    from ase.formula import Formula
     from tqdm import tqdm
 
     total = len(found.targets) * settings.n_fits
@@ -313,7 +312,7 @@ def train_model(
         element
         for formula, labels in zip(inputs.facts.formulas, found.labels, strict=True)
         if np.isfinite(labels).any()
-        for element in Formula(formula).count()
+        for element in parse_formula(formula)
     )
     return PropertyModel(
         found.targets,
