@@ -11,8 +11,7 @@ from ..grid.density import Density
 from ..io.output import check_apart, check_output
 from ..property.extraction import BLOCKS, Extraction, write_features
 from ..property.superposed import superposed_on
-from ..saed import superposition
-from ..saed.sources import SaedSource, open_source
+from ..saed.sources import Source, open_source
 from ._flags import add_declarations, add_format, add_species, declarations
 from ._property import add_jobs, jobs
 from ._verbosity import add_verbosity, note, print_line
@@ -45,8 +44,15 @@ def add_features_command(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--saed",
         metavar="SOURCE",
-        help="superposed atoms that differences are taken from, as in `convert` (default: the"
-        " package's table of free atoms)",
+        help="superposed atoms that differences are taken from, on the grid of each density:"
+        " upf:FOLDER, potcar:FILE, a saed.npz, or a density file (default: the package's table of"
+        " free atoms)",
+    )
+    parser.add_argument(
+        "--saed-ecutrho",
+        type=float,
+        metavar="E",
+        help="cutoff of |G|^2 (Ry) of the run, for upf: (needed) and potcar:",
     )
     parser.add_argument(
         "--list", action="store_true", help="print name, unit and formula of each column, and end"
@@ -70,7 +76,9 @@ def add_features_command(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Carry out ``deepmd-charge property features``."""
-    reference = partial(_superposed_by, args.saed) if args.saed else superposed_on
+    reference = (
+        partial(_superposed_by, args.saed, args.saed_ecutrho) if args.saed else superposed_on
+    )
     reading = {"format": args.format, "species": args.species, **declarations(args)}
     blocks = tuple(block for block in BLOCKS if block in args.of)
     if "difference" in blocks and args.holds != "difference":
@@ -101,10 +109,12 @@ def run(args: argparse.Namespace) -> None:
     note(f"{args.output}: {len(extraction.columns)} features of {n} densities{rest}")
 
 
-def _superposed_by(source: str, density: Density) -> Density:
-    return superposition(density.atoms, density.grid, _opened(source))
+def _superposed_by(source: str, ecutrho: float | None, density: Density) -> Density:
+    atoms = density.atoms
+    values = _opened(source, ecutrho).on_grid(atoms, density.grid)
+    return Density(atoms, values, density.origin)
 
 
 @cache
-def _opened(source: str) -> SaedSource:
-    return open_source(source)
+def _opened(source: str, ecutrho: float | None) -> Source:
+    return open_source(source, ecutrho)
