@@ -400,7 +400,7 @@ def test_densities_that_are_none(folder, capsys):
     assert line.startswith("cut.cube: ")
     Path("nan.cube").write_text(re.sub(r"\S+\s*$", "NaN\n", text))
     line = error(capsys, "predict", "-m", "model", "nan.cube", "-o", "p.csv")
-    assert line.startswith("nan.cube: ")
+    assert line.startswith("nan.cube:")
 
 
 def test_properties_that_the_model_does_not_predict(folder, capsys):
