@@ -132,10 +132,8 @@ class Extraction:
             error = ""
             try:
                 rows = [self.row(*found) for found in density_of(*part, **self.reading)]
-            except ChargeError as found:
-                error = str(found)
-            except OSError as found:
-                error = f"{found.filename or part[0]}: {found.strerror or found}"
+            except (ChargeError, OSError) as found:
+                error = _reason(found, part[0])
         told = [str(w.message) for w in caught if issubclass(w.category, UserWarning)]
         file = split_frames(part[0])[0]
         return rows, error, [t if t.startswith(file) else f"{file}: {t}" for t in told]
@@ -245,12 +243,17 @@ def write_features(
 
     def remaining() -> Iterator[Part]:
         for name in names:
-            for part, atoms in iterate_parts(name, **extraction.reading):
-                if done[part]:
-                    done[part] -= 1
-                    bar.update()
-                else:
-                    yield part, atoms
+            try:
+                for part, atoms in iterate_parts(name, **extraction.reading):
+                    if done[part]:
+                        done[part] -= 1
+                        bar.update()
+                    else:
+                        yield part, atoms
+            except (ChargeError, OSError) as error:
+                if failed is None:
+                    raise ChargeError(_reason(error, name)) from None
+                failed(_reason(error, name))
 
     try:
         with unfinished.open("a", newline="") as file, bar:
@@ -276,6 +279,13 @@ def write_features(
         raise ChargeError(f"{path}: would have no rows: all densities were left out")
     os.replace(unfinished, path)
     return n
+
+
+def _reason(error: Exception, name: str) -> str:
+    """What went wrong with a file."""
+    if isinstance(error, OSError):
+        return f"{error.filename or name}: {error.strerror or error}"
+    return str(error)
 
 
 def _line(cells: Iterable[str]) -> str:
