@@ -207,6 +207,28 @@ def test_a_table_of_features(folder):
     assert row["file"] == one and float(row["E (GPa)"]) > 0.0
 
 
+@pytest.mark.slow
+def test_latent_arrays(folder, capsys):
+    from deepmd_charge.property.autoencoder import Autoencoder, AutoencoderSettings
+
+    Autoencoder(AutoencoderSettings(box=8, channels=(2, 2, 2), latent_channels=3)).save("a.npz")
+    argv = ["train", "labels.csv", "--targets", "K", "e_form", *QUICK, "--model", "both"]
+    argv += ["--inputs", "latent", "composition", "--poses", "2", "--epochs", "2"]
+    argv += ["--folds", "2", "--members", "1", "--autoencoder"]
+    line = error(capsys, *argv, "labels.csv")
+    assert line.startswith("labels.csv: is no autoencoder")
+    assert command(*argv, "a.npz", "-o", "m") == 0
+    Path("a.npz").unlink()  # it is in the model
+    with zipfile.ZipFile("m") as file:
+        assert {"autoencoder.npz", "attention.npz"} <= set(file.namelist())
+        header = json.loads(file.read("header.json"))
+    assert list(header["inputs"]) == ["latent", "composition"]
+    assert {"latent PC 1", "latent mean 3", "latent deviation 1"} <= set(header["columns"][0])
+    files = ["structures/KF-rocksalt.vasp", "structures/NaF-rocksalt.vasp"]
+    assert command("predict", "-m", "m", *files, "-o", "p.csv") == 0
+    assert [row["file"] for row in rows_of("p.csv")] == files
+
+
 # predict and test
 
 
@@ -324,6 +346,9 @@ def test_bad_tables(folder, capsys, text, complaint):
         (["--members", "0"], "--members 0"),
         (["--learning-rate", "-1"], "--learning-rate -1"),
         (["--latent-components", "0"], "--latent-components 0"),
+        (["--poses", "0"], "--poses 0"),
+        (["--epochs", "0"], "--epochs 0"),
+        (["--model", "both"], "--model both: learns from latent arrays; add latent to --inputs"),
         (["--seed", "-1"], "--seed -1"),
         (["-j", "0"], "-j 0"),
         (["--inputs", "latent"], "--inputs latent: give the file of an --autoencoder"),

@@ -48,7 +48,7 @@ def zinc_blende():
 
 
 def test_a_wave_is_smoothed_and_sampled_where_the_points_are():
-    """rho = 1 + cos(G r) of a skewed cell, at a pose of its own."""
+    """Rho = 1 + cos(G r) of a skewed cell, at a pose of its own."""
     cell = np.array([[3.0, 0.0, 0.0], [1.0, 3.5, 0.0], [0.5, 0.7, 4.0]])
     density = Density(
         Atoms("H", cell=cell, pbc=True), np.ones((20, 24, 27)), origin=(0.1, 0.2, 0.3)

@@ -162,7 +162,8 @@ def _inputs(
     if args.features:
         needs_densities = bool(getattr(args, "formulas", False))
         return gather_from_table(args.features, paths, model.kinds, formulas, needs_densities)
-    return gather(paths, model.kinds, encoder_of(model.autoencoder), each_is_one, jobs(args))
+    encoder = encoder_of(model.autoencoder, model.settings.n_poses)
+    return gather(paths, model.kinds, encoder, each_is_one, jobs(args))
 
 
 def _by_formula(name: str, model: PropertyModel, found: Prediction, inputs: Inputs) -> Any:

@@ -49,8 +49,11 @@ class Encoder(Protocol):
     definition: str
     shape: tuple[int, ...]
 
-    def encode(self, density: Density) -> Floats:
-        """Latent array of a density."""
+    def boxes(self, density: Density) -> Floats:
+        """What is encoded of a density; in several threads."""
+
+    def encode(self, boxes: Floats) -> Floats:
+        """Latent arrays of a density."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,8 @@ class Block:
     definition : str
         A hash of what the columns are, by which those of another version are told.
     shape : tuple of int
-        Of a latent array, whose numbers the columns are in C order; empty for other kinds.
+        Of the latent arrays of a sample, (poses, c, m, m, m), whose numbers the columns are in C
+        order; empty for other kinds.
     """
 
     names: tuple[str, ...]
@@ -187,7 +191,8 @@ def gather(
     samples: list[_Sample] = []
     with tqdm(total=len(paths), desc="inputs", unit="file", disable=not progress_is_shown()) as bar:
         for found in in_order(samples_of, paths, n_threads):
-            samples += found
+            # networks have threads of their own
+            samples += [_encoded(sample, chosen, encoder) for sample in found]
             bar.update()
     if not samples:
         raise ChargeError("there are no densities; give some")
@@ -252,7 +257,7 @@ def gather_from_table(
 def _row(kind: str, density: Density, name: str, encoder: Encoder | None) -> Floats:
     if kind == "latent":
         assert encoder is not None
-        return np.asarray(encoder.encode(density), dtype=np.float32).ravel()
+        return encoder.boxes(density)
     if kind == "composition":
         return composition_features(density.atoms)
     row = features(density)
@@ -261,6 +266,16 @@ def _row(kind: str, density: Density, name: str, encoder: Encoder | None) -> Flo
         wrong = FEATURES[int(np.argmin(finite))].name
         raise ChargeError(f"{name}: its invariant {wrong} is no finite number; leave it out")
     return row
+
+
+def _encoded(sample: _Sample, kinds: Sequence[str], encoder: Encoder | None) -> _Sample:
+    """A sample with latent arrays in place of the boxes."""
+    if encoder is None or "latent" not in kinds:
+        return sample
+    name, facts, rows = sample
+    place = kinds.index("latent")
+    rows[place] = np.asarray(encoder.encode(rows[place]), dtype=np.float32).ravel()
+    return name, facts, rows
 
 
 def _block(kind: str, values: Floats, encoder: Encoder | None) -> Block:
