@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from ._flags import Subparsers
 from ._verbosity import add_verbosity
+from .property_features import add_features_command
 from .property_train import add_train
 from .property_use import add_predict, add_test
 
@@ -14,11 +15,14 @@ def add_parser(subparsers: Subparsers) -> None:
     parser = subparsers.add_parser(
         "property",
         help="learn properties of materials from densities, and predict them",
-        description="`train` learns properties from a table of labels, `predict` predicts them,"
-        " `test` tells how good predictions are.",
+        description="`features` makes tables of invariants of densities, `train` learns properties"
+        " from a table of labels, `predict` predicts them, `test` tells how good predictions are.",
     )
     add_verbosity(parser)
     parts = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    add_features_command(
+        parts.add_parser("features", help="make a table of invariants of densities")
+    )
     add_train(parts.add_parser("train", help="learn properties from a table of labels"))
     add_predict(parts.add_parser("predict", help="predict properties of densities or structures"))
     add_test(parts.add_parser("test", help="compare predictions with a table of labels"))

@@ -7,9 +7,9 @@ density convolved with a Gaussian,
 .. math:: \rho(r) = \sum_G e^{-|G|^2 \sigma^2 / 2} \, \rho_G \, e^{i G r},
           \qquad \sigma = 0.25 \text{ A},
 
-which no grid of 0.25 A or finer can tell from another, on a grid of at most 0.2 A, where
-averages over points are integrals over the cell to about four digits. Its orders of magnitude
-come in by the signed logarithm
+which no grid of 0.25 A or finer can tell from another, on a grid of at most 0.2 A and at least
+30000 points, so that averages over points are integrals over the cell in small cells, too. Its
+orders of magnitude come in by the signed logarithm
 
 .. math:: S(\rho) = \frac{\operatorname{arsinh}(\rho / 2 \rho_0)}{\ln 10}, \qquad
           \rho_0 = 10^{-3} \text{ e/A}^3,
@@ -36,6 +36,7 @@ __all__ = ["RHO_0", "SIGMA", "SPACING", "Field", "signed_log"]
 
 SIGMA = 0.25  # A
 SPACING = 0.2  # A
+FEWEST = 30_000  # points
 RHO_0 = 1e-3  # e/A^3
 # Waves that a coarser grid cannot hold (A) are still a tenth of what they were.
 _TOO_COARSE = 0.36
@@ -61,7 +62,7 @@ class Field:
     atoms : ase.Atoms
         Structure, moved so that the grid begins at the origin.
     grid : Grid
-        Points, at most ``SPACING`` apart.
+        Points, at most ``SPACING`` apart, and at least ``FEWEST``.
     values : np.ndarray, shape (nx, ny, nz)
         The convolved density, e/A^3.
 
@@ -88,7 +89,8 @@ class Field:
         self.atoms = density.atoms.copy()
         self.atoms.positions -= density.origin
         self.atoms.pbc = True
-        self.grid = Grid.spaced(self.atoms, SPACING)
+        spacing = min(SPACING, (density.volume / FEWEST) ** (1 / 3))
+        self.grid = Grid.spaced(self.atoms, spacing)
         waves = np.fft.rfftn(density.values, norm="forward")
         squares = np.sum(_wave_vectors(density.grid) ** 2, axis=0)
         waves *= np.exp(-0.5 * SIGMA**2 * squares)

@@ -16,11 +16,13 @@ from ..io.formats import format_of
 from ..io.frames import split_frames
 from ..io.structures import iterate_structures
 from ..typing import PathLike
-from .field import SPACING
 from .superposed import superposed
 
 if TYPE_CHECKING:
     from ase import Atoms
+
+# Of superpositions, A: fine enough for free atoms with d electrons.
+SPACING = 0.15
 
 __all__ = ["density_of", "is_density", "iterate_parts", "iterate_sources"]
 

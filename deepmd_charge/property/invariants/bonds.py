@@ -25,6 +25,8 @@ __all__ = ["FEATURES", "evaluate"]
 OMEGA, REACH = 0.1, 1.4
 # Where on the line the lowest density is looked for, as shares of its length.
 _PLACES = np.linspace(0.15, 0.85, 21)
+# Second differences along the line are taken over this share of its length.
+_STEP = 0.1
 # Nobody is lonelier than that, A.
 _FARTHEST = 8.0
 
@@ -69,6 +71,9 @@ def evaluate(field: Field) -> Floats:
     width = _PLACES[1] - _PLACES[0]
     place = _PLACES[at] + shift * width
     low = here + shift * (0.5 * (after - before) + 0.5 * bend * shift)
+    beside = place[:, None] + _STEP * np.array([-1.0, 1.0])
+    around = field.log_at(origins[:, None] + beside[..., None] * step[:, None])
+    curvature = (around.sum(axis=1) - 2.0 * low) / (_STEP * d) ** 2
     laplacian = np.arcsinh(field.laplacian_at(origins + place[:, None] * step))
     total = np.bincount(start, w, n)
 
@@ -85,7 +90,7 @@ def evaluate(field: Field) -> Floats:
         lowest,
         averaged(laplacian),
         averaged(np.abs(place - 0.5)),
-        averaged(bend / (width * d) ** 2),
+        averaged(curvature),
         _order_4(start, step / d[:, None], w / total[start], n),
     ]
     stats = [f(values) for values in per_atom for f in (np.mean, np.min, np.max)]

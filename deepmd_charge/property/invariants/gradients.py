@@ -14,7 +14,8 @@ its soft histogram over the volume and over the electrons; the Laplacian
 
 with w = 1 and, for the space between the atoms, :math:`w = 1 / (1 + (\rho / \rho_{25})^2)`,
 where :math:`\rho_{25}` is the lower quartile of :math:`|\rho|`. All eigenvalues are equal in
-cubic crystals, and one is much larger in layered ones.
+cubic crystals, and one is much larger in layered ones. Where the Laplacian is negative, charge
+is drawn together; the share of the volume has an edge of t = 0.1 e/A^5.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ __all__ = ["FEATURES", "evaluate"]
 
 CENTRES = np.arange(-1.5, 1.3, 0.25)
 WIDTH = 0.15
+EDGE = 0.1  # e/A^5
 PERCENTILES = (5, 25, 50, 75, 95)
 _UNIT = 2.0 * (3.0 * np.pi**2) ** (1 / 3)
 
@@ -45,7 +47,7 @@ FEATURES = (
     Feature("weizsaecker", "e/A^5", "<|grad rho|^2 / 8 sqrt(rho^2 + rho_0^2)>"),
     Feature("laplacian_size", "e/A^5", "<|lap rho|>"),
     Feature("laplacian_spread", "e/A^5", "sqrt <(lap rho)^2>"),
-    Feature("laplacian_negative", "", "share of the volume with lap rho < 0"),
+    Feature("laplacian_negative", "", "share of the volume with lap rho < 0: <Phi(-lap rho / t)>"),
     Feature("laplacian_between", "e/A^5", "<w lap rho> / <w>"),
     *(
         Feature(f"laplacian_p{p:02d}", "", f"percentile {p} of arsinh(lap rho / (1 e/A^5))")
@@ -65,6 +67,8 @@ FEATURES = (
 
 def evaluate(field: Field) -> Floats:
     """The features of this block, in the order of ``FEATURES``."""
+    from scipy.special import ndtr
+
     rho, lap = field.values.ravel(), field.laplacian.ravel()
     slope = field.gradient.reshape(3, -1)
     size, floor = np.abs(rho), np.sqrt(rho**2 + RHO_0**2)
@@ -80,7 +84,8 @@ def evaluate(field: Field) -> Floats:
             [s.mean(), np.average(s, weights=electrons), np.average(s, weights=between)],
             soft_histogram(log_s, CENTRES, WIDTH),
             soft_histogram(log_s, CENTRES, WIDTH, electrons),
-            [(squares / (8.0 * floor)).mean(), np.abs(lap).mean(), lap.std(), (lap < 0).mean()],
+            [(squares / (8.0 * floor)).mean(), np.abs(lap).mean(), lap.std()],
+            [ndtr(-lap / EDGE).mean()],
             [np.average(lap, weights=between)],
             np.percentile(np.arcsinh(lap), PERCENTILES),
             _axes(steps, np.ones_like(rho)),
