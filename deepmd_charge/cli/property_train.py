@@ -15,8 +15,10 @@ from ..errors import ChargeError
 from ..io.output import check_apart, check_output
 from ..property.attention import AttentionSettings
 from ..property.by_formula import ByFormula, compare_formulas
+from ..property.feature_tables import gather_from_table
 from ..property.folds import chemical_system, make_folds, reduced_formula
-from ..property.inputs import KINDS, Inputs, gather, gather_from_table
+from ..property.gathering import gather
+from ..property.inputs import KINDS, Inputs
 from ..property.intervals import check_coverage
 from ..property.latent import LatentEncoder, open_encoder
 from ..property.moduli import DERIVED
@@ -249,7 +251,7 @@ def _tell_duplicates(labels: Labels, args: argparse.Namespace) -> None:
 def _inputs(args: argparse.Namespace, labels: Labels, encoder: LatentEncoder | None) -> Inputs:
     paths = labels.table.paths()
     if not args.features:
-        return gather(paths, args.inputs, encoder, n_threads=jobs(args))
+        return gather(paths, args.inputs, encoder, n_processes=jobs(args))
     has_formulas = "formula" in labels.table.names
     formulas = labels.table.column("formula") if has_formulas else None
     needs_densities = {"K", "G"} <= set(args.targets) and "debye" in labels.names

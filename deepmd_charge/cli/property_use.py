@@ -12,7 +12,9 @@ import numpy as np
 
 from ..errors import ChargeError
 from ..io.output import check_apart, check_output
-from ..property.inputs import Inputs, gather, gather_from_table
+from ..property.feature_tables import gather_from_table
+from ..property.gathering import gather
+from ..property.inputs import Inputs
 from ..property.latent import encoder_of
 from ..property.moduli import DERIVED, derived
 from ..property.panels import Panel

@@ -12,13 +12,9 @@ import os
 import tempfile
 from pathlib import Path
 
-import numpy as np
-
 from ..errors import ChargeError
-from ..grid.density import Density
 from ..typing import Floats, PathLike
 from .autoencoder import Autoencoder
-from .boxes import BoxSource
 
 __all__ = ["N_POSES", "LatentEncoder", "encoder_of", "open_encoder"]
 
@@ -43,6 +39,8 @@ class LatentEncoder:
         A hash of it and of the number of poses.
     shape : tuple of int
         Of the latent arrays of a density, (poses, c, m, m, m).
+    boxes : BoxSettings
+        What is encoded.
     """
 
     def __init__(self, path: PathLike, n_poses: int = N_POSES) -> None:
@@ -53,14 +51,10 @@ class LatentEncoder:
             raise ChargeError(f"{path}: cannot be read: {error.strerror or error}") from None
         self.definition = hashlib.sha256(self.content).hexdigest()[:16] + f"x{n_poses}"
         settings = self._autoencoder.settings
+        self.boxes = settings.boxes
         self.shape: tuple[int, ...] = (
             n_poses, settings.latent_channels, *(settings.box // 8,) * 3
         )  # fmt: skip
-
-    def boxes(self, density: Density) -> Floats:
-        """Cut boxes (poses, k, k, k) from a density; may run in several threads."""
-        source = BoxSource(density, self._autoencoder.settings.boxes)
-        return source.boxes(self.shape[0], np.random.default_rng(0))
 
     def encode(self, boxes: Floats) -> Floats:
         """Latent arrays (poses, c, m, m, m) of boxes."""
