@@ -23,6 +23,7 @@ from tqdm import tqdm
 from deepmd_charge.property.autoencoder import Autoencoder, AutoencoderSettings, relative_errors
 from deepmd_charge.property.autoencoder_training import train_autoencoder
 from deepmd_charge.property.boxes import BoxSettings, write_boxes
+from deepmd_charge.property.latents import pooled
 from deepmd_charge.property.superposed import superposed
 from deepmd_charge.stderr import progress_is_shown
 
@@ -225,23 +226,17 @@ def peak():
 
 
 def encode(folder, structures):
-    """Write the latents of all compounds, of every pose, and what of them no pose changes."""
+    """Write the latents of all compounds, of every pose, and their means and covariances."""
     model, all_boxes = train(folder, structures), boxes(folder, structures)
     bar = tqdm(range(len(all_boxes)), desc="encode", disable=not progress_is_shown())
     latents = np.stack([model.encode(all_boxes[k]).astype(np.float16) for k in bar])
-    places = np.moveaxis(latents.astype(np.float32), 2, 1).reshape(*latents.shape[:1], 16, -1)
-    mean = places.mean(axis=2)
-    about = places - mean[..., None]
-    pairs = np.triu_indices(16)
-    covariance = (about @ about.swapaxes(1, 2) / places.shape[2])[:, pairs[0], pairs[1]]
     np.savez_compressed(
         folder / "latents.npz",
         id=np.array(list(structures)),
         latents=latents,
-        mean=mean,
-        covariance=covariance,
+        pooled=np.stack([pooled(z) for z in latents]),
     )
-    print(f"{folder / 'latents.npz'}: latents {latents.shape}, mean, covariance")
+    print(f"{folder / 'latents.npz'}: latents {latents.shape}, pooled")
 
 
 STAGES = {stage.__name__: stage for stage in (boxes, train, pca, errors, large, encode)}

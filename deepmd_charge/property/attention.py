@@ -103,7 +103,7 @@ class AttentionNetwork:
         from tqdm import tqdm
 
         z, features = _check(latents, extra)
-        labels = np.asarray(targets, dtype=np.float64)
+        labels: Floats = np.asarray(targets, dtype=np.float64)
         n = len(z)
         if labels.ndim != 2 or len(labels) != n:
             raise ChargeError(f"targets {labels.shape} of {n} compounds: give (n, targets)")
