@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
-"""The matrix that trees learn from: blocks side by side, latent arrays by principal components.
+r"""The matrix that trees learn from: blocks side by side, and what sums latent arrays up.
 
-Components, and the range of each column, are those of the training samples alone.
+Of latent arrays :math:`z_{pcx}` of poses p, channels c and points x, these are the principal
+components of their mean over poses, and the mean and the standard deviation of each channel over
+poses and points, which hardly depend on how a density lies in its box. Components, and the range
+of each column, are those of the training samples alone.
 """
 
 from __future__ import annotations
@@ -114,14 +117,19 @@ class Columns:
         """
         components = None
         if "latent" in inputs.blocks:
-            values = inputs.blocks["latent"].values
-            components = PrincipalComponents.fit(values, n_components, seed)
+            flat = _over_poses(inputs.blocks["latent"])
+            components = PrincipalComponents.fit(flat, n_components, seed)
         names: list[str] = []
         kinds: list[str] = []
         for kind, block in _in_order(inputs):
             of_block = block.names
             if kind == "latent" and components is not None:
-                of_block = tuple(f"latent PC {k + 1}" for k in range(len(components.directions)))
+                n_found, channels = len(components.directions), range(block.shape[1])
+                of_block = (
+                    *(f"latent PC {k + 1}" for k in range(n_found)),
+                    *(f"latent mean {c + 1}" for c in channels),
+                    *(f"latent deviation {c + 1}" for c in channels),
+                )
             names += of_block
             kinds += [kind] * len(of_block)
         matrix = _assembled(inputs, components)
@@ -143,12 +151,19 @@ def _assembled(inputs: Inputs, components: PrincipalComponents | None) -> Floats
     parts = []
     for kind, block in _in_order(inputs):
         if kind == "latent" and components is not None:
-            parts.append(components.project(block.values))
+            points = block.values.reshape(len(inputs), *block.shape[:2], -1)
+            means, deviations = points.mean(axis=(1, 3)), points.std(axis=(1, 3))
+            parts += [components.project(_over_poses(block)), means, deviations]
         else:
             parts.append(block.values)
     if not parts:
         raise ChargeError("there is nothing to learn from; give --inputs")
     return np.concatenate(parts, axis=1, dtype=np.float64)
+
+
+def _over_poses(block: Block) -> Floats:
+    """Latent arrays (n, c * m^3), means over their poses."""
+    return block.values.reshape(len(block.values), block.shape[0], -1).mean(axis=1)
 
 
 def _in_order(inputs: Inputs) -> list[tuple[str, Block]]:

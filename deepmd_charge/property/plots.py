@@ -19,7 +19,12 @@ __all__ = ["plot_importances", "plot_parity"]
 
 _MANY = 500  # samples from which they are drawn as densities
 _MOST_BARS = 25
-_COLOURS = {"invariants": "tab:blue", "latent": "tab:orange", "composition": "tab:green"}
+_COLOURS = {
+    "invariants": "tab:blue",
+    "difference": "tab:purple",
+    "latent": "tab:orange",
+    "composition": "tab:green",
+}
 _PRETTY = {"e_form": "formation energy", "debye": "Debye temperature", "poisson": "Poisson's ratio"}
 
 

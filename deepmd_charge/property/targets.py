@@ -34,6 +34,11 @@ class Target:
     unit: str
     is_log: bool = False
 
+    @classmethod
+    def usual(cls, name: str, unit: str, values: Floats) -> Target:
+        """A property on its usual scale: logarithms of K, G, E and debye if all are positive."""
+        return cls(name, unit, name in _LOGARITHMIC and bool(np.nanmin(values) > 0.0))
+
     @property
     def label(self) -> str:
         """Name with unit."""
@@ -98,7 +103,9 @@ def choose_targets(
                 f"{path}:{line}: {name} is {known.min():g}, which has no logarithm; leave it out"
                 " of --log"
             )
-        is_log = name in (_LOGARITHMIC if logarithmic is None else logarithmic)
         unit = labels.units[labels.names.index(name)]
-        found.append(Target(name, unit, bool(is_log and known.min() > 0.0)))
+        if logarithmic is None:
+            found.append(Target.usual(name, unit, known))
+        else:
+            found.append(Target(name, unit, name in logarithmic))
     return tuple(found)
