@@ -1,13 +1,21 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """What self-consistent and predicted densities tell of properties that superposed ones do not.
 
-    python benchmarks/property_densities.py dft --data DATA [-n 600] [-o RUN]
+    python benchmarks/property_densities.py STAGE --data DATA [-o RUN]
 
-DATA holds ``elastic/`` (structures with labels, and potentials for Quantum ESPRESSO). Every
-stage goes on where it stopped.
+DATA holds structures with labels, and potentials for Quantum ESPRESSO (``elastic/``). The stages,
+each of which goes on where it stopped, and takes what the one before has left:
+
+- dft: self-consistent densities of the first ``-n`` of the binaries, in a seeded random order
+- train: a model of this package, on the compounds among the first ``--train`` of that order
+- predict: its densities of all compounds
+- features: invariants of superposed, self-consistent and predicted densities
+- compare: what models of properties make of them
 """
 
 import argparse
+import csv
+import os
 import sys
 from pathlib import Path
 
@@ -19,19 +27,45 @@ def main():
     args = arguments()
     if not (args.data / "elastic_structures.json.gz").exists():
         sys.exit(f"{args.data}: no elastic_structures.json.gz; give its folder by --data")
-    pseudo = args.output / "upf"
+    os.environ.update(
+        {f"{p}_THREADS": "1" for p in ("OMP_NUM", "OPENBLAS_NUM", "TF_NUM_INTRAOP")}
+    )
+    pseudo, dft, fit = args.output / "upf", args.output / "dft", args.output / "model"
     entries = binaries(args.data, potentials(args.data, pseudo))
-    print(f"{len(entries)} binaries can be run", flush=True)
     if args.stage == "dft":
-        run_all(entries, args.n, args.output / "dft", pseudo, lambda line: print(line, flush=True))
+        say(f"{len(entries)} binaries can be run")
+        return run_all(entries, args.n, dft, pseudo, say)
+    with open(dft / "runs.csv") as file:
+        done = [row["id"] for row in csv.DictReader(file) if row["status"] == "ok"]
+    first = {entry["id"] for entry in entries[: args.train]}
+    trained = [name for name in done if name in first]
+    if args.stage == "train":
+        from property_model import train
+
+        seconds = train(trained, dft, fit, pseudo, args.steps, args.override)
+        say(f"{len(trained)} compounds, {seconds:.0f} CPU s of training")
+    elif args.stage == "predict":
+        from property_model import predict
+
+        predicted = args.output / "predicted"
+        predict(done, {*trained}, dft, predicted, pseudo, fit / "charge.pb", say)
+    return None
+
+
+def say(line):
+    """Print a line at once."""
+    print(line, flush=True)
 
 
 def arguments():
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("stage", choices=["dft"])
+    parser.add_argument("stage", choices=["dft", "train", "predict", "features", "compare"])
     parser.add_argument("--data", type=Path, default=Path("shared/data/elastic"))
-    parser.add_argument("-n", type=int, default=600, help="compounds")
+    parser.add_argument("-n", type=int, default=600, help="compounds to run")
+    parser.add_argument("--train", type=int, default=300, help="compounds to train on: the first")
+    parser.add_argument("--steps", type=int, help="of the training")
+    parser.add_argument("--override", default="{}", metavar="JSON", help="merged into its settings")
     parser.add_argument("-o", "--output", type=Path, default=Path("benchmarks/runs/densities"))
     return parser.parse_args()
 
