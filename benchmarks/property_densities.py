@@ -27,17 +27,16 @@ def main():
     args = arguments()
     if not (args.data / "elastic_structures.json.gz").exists():
         sys.exit(f"{args.data}: no elastic_structures.json.gz; give its folder by --data")
-    os.environ.update(
-        {f"{p}_THREADS": "1" for p in ("OMP_NUM", "OPENBLAS_NUM", "TF_NUM_INTRAOP")}
-    )
+    os.environ.update({f"{p}_THREADS": "1" for p in ("OMP_NUM", "OPENBLAS_NUM", "TF_NUM_INTRAOP")})
     pseudo, dft, fit = args.output / "upf", args.output / "dft", args.output / "model"
-    entries = binaries(args.data, potentials(args.data, pseudo))
     if args.stage == "dft":
+        entries = binaries(args.data, potentials(args.data, pseudo))
         say(f"{len(entries)} binaries can be run")
         return run_all(entries, args.n, dft, pseudo, say)
     with open(dft / "runs.csv") as file:
-        done = [row["id"] for row in csv.DictReader(file) if row["status"] == "ok"]
-    first = {entry["id"] for entry in entries[: args.train]}
+        rows = list(csv.DictReader(file))
+    done = [row["id"] for row in rows if row["status"] == "ok"]
+    first = {row["id"] for row in rows[: args.train]}
     trained = [name for name in done if name in first]
     if args.stage == "train":
         from property_model import train
