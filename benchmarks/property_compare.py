@@ -192,7 +192,7 @@ def report(found, share):
                 zip(TARGETS, [[float(v) for v in r] for r in row], strict=True)
             )
             cells = [f"{1e3 * d:+.0f} [{1e3 * lo:+.0f}, {1e3 * hi:+.0f}]" for d, lo, hi in row]
-            lines.append(f"| 10³ × ({b}) − ({a}) | " + " | ".join(cells) + " |")
+            lines.append(f"| gain, 10³: {b} against {a} | " + " | ".join(cells) + " |")
     lines += [
         "",
         "Of what self-consistency changes in an invariant, the prediction of a compound that was"

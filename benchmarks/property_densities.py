@@ -15,6 +15,7 @@ each of which goes on where it stopped, and takes what the one before has left:
 
 import argparse
 import csv
+import json
 import os
 import sys
 from pathlib import Path
@@ -28,7 +29,9 @@ def main():
     if not (args.data / "elastic_structures.json.gz").exists():
         sys.exit(f"{args.data}: no elastic_structures.json.gz; give its folder by --data")
     os.environ.update({f"{p}_THREADS": "1" for p in ("OMP_NUM", "OPENBLAS_NUM", "TF_NUM_INTRAOP")})
-    pseudo, dft, fit = args.output / "upf", args.output / "dft", args.output / "model"
+    pseudo, dft, fit, predicted = (
+        args.output / part for part in ("upf", "dft", "model", "predicted")
+    )
     if args.stage == "dft":
         entries = binaries(args.data, potentials(args.data, pseudo))
         say(f"{len(entries)} binaries can be run")
@@ -46,8 +49,17 @@ def main():
     elif args.stage == "predict":
         from property_model import predict
 
-        predicted = args.output / "predicted"
         predict(done, {*trained}, dft, predicted, pseudo, fit / "charge.pb", say)
+    elif args.stage == "features":
+        from property_compare import write_features
+
+        write_features(done, dft, predicted, args.output / "features", pseudo, say)
+    elif args.stage == "compare":
+        from property_compare import compare
+
+        markdown, numbers = compare(done, {*trained}, args.data, args.output / "features")
+        say(markdown)
+        (args.output / "compare.json").write_text(json.dumps(numbers, indent=1))
     return None
 
 
