@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
-"""Work on several cores: in threads of Python, and of the library that multiplies matrices."""
+"""Work on several cores: in threads or processes of Python, and in the library of matrices."""
 
 from __future__ import annotations
 
+import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
+from multiprocessing import get_context
 from typing import TypeVar
 
-__all__ = ["in_order", "one_thread_of_blas"]
+__all__ = ["in_order", "in_processes", "one_thread_of_blas"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -26,12 +28,41 @@ def in_order(
     if n_threads == 1:
         yield from map(function, items)
         return
-    pool = ThreadPoolExecutor(n_threads)
+    yield from _ordered(ThreadPoolExecutor(n_threads), function, items, 2 * n_threads)
+
+
+def in_processes(
+    function: Callable[[Item], Result], items: Iterable[Item], n_processes: int
+) -> Iterator[Result]:
+    """As :func:`in_order`, but in processes, of work that holds Python's lock for long.
+
+    Function, items and results must be such that pickle can hand them over. Each process has
+    one thread for matrices, and leaves Ctrl-C to the first one.
+    """
+    if n_processes == 1:
+        yield from map(function, items)
+        return
+    # a process that is forked inherits locks of threads that it does not have
+    pool = ProcessPoolExecutor(n_processes, get_context("spawn"), initializer=_begin_process)
+    yield from _ordered(pool, function, items, 4 * n_processes)
+
+
+def _begin_process() -> None:
+    from threadpoolctl import threadpool_limits
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threadpool_limits(1)
+
+
+def _ordered(
+    pool: Executor, function: Callable[[Item], Result], items: Iterable[Item], most: int
+) -> Iterator[Result]:
+    """Results in the order of items, of which no more than `most` wait."""
     try:
         waiting: deque[Future[Result]] = deque()
         for item in items:
             waiting.append(pool.submit(function, item))
-            if len(waiting) > 2 * n_threads:
+            if len(waiting) > most:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()

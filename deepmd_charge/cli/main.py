@@ -20,13 +20,13 @@ from .. import __version__
 from ..errors import ChargeError
 from ..predict.parallel.mpi import launched
 from ..stderr import mute_at_exit
-from . import configure, convert, diff, info, lammps, plot, predict, qe, regrid, test
+from . import configure, convert, diff, info, lammps, plot, predict, property, qe, regrid, test
 from ._completion import PrintCompletion
 from ._verbosity import add_verbosity, print_line, verbosity
 
 log = logging.getLogger(__package__)  # by that name also with python -m
 
-COMMANDS = (convert, configure, predict, test, plot, info, diff, regrid, lammps, qe)
+COMMANDS = (convert, configure, predict, test, plot, info, diff, regrid, lammps, qe, property)
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -15,6 +15,7 @@ from ..qe.input import read_input
 from ..qe.program import Program
 from ..qe.worth import Spread, Worth
 from ._flags import add_magnetization, add_model_argument, add_program
+from ._tables import print_table
 from ._verbosity import add_verbosity, note
 from .plot import without_backend
 
@@ -173,7 +174,7 @@ def _draw(compared: Compared, folder: Path, plan: Plan) -> None:
 def _print(compared: Compared) -> None:
     kind = "a metal" if compared.is_metal else f"gap {compared.exact.gap:.3f} eV"
     print(f"\n{compared.name}: {compared.n_atoms} atoms, {kind}; one diagonalisation at")
-    _table(
+    print_table(
         ["density", "MAE", "accuracy", "energy", "Harris-", "occupied", "", "empty", "gap",
          "forces", "", "stress"],
         ["", "e/A^3", "Ry", "meV/atom", "Foulkes", "meV", "max", "meV", "meV", "meV/A", "max",
@@ -186,7 +187,7 @@ def _print(compared: Compared) -> None:
         f" {compared.prediction_seconds:.1f} s more)"
     )
     mixings = list(compared.scf["atoms"])
-    _table(
+    print_table(
         ["start", *mixings, "best", "", "saved", ""],
         [""] * (len(mixings) + 1) + ["iter.", "CPU s", "iter.", "CPU"],
         [_scf_row(compared, start, mixings) for start in compared.scf],
@@ -215,11 +216,3 @@ def _scf_row(compared: Compared, start: str, mixings: Sequence[str]) -> list[str
     best = [str(compared.fewest(start)[1]), f"{compared.fastest(start)[1]:.1f}"]
     saved = ["", ""] if start == "atoms" else [f"{100 * x:.0f}%" for x in compared.saved(start)]
     return [_STARTS[start], *cells, *best, *saved]
-
-
-def _table(head: Sequence[str], units: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    lines = [list(head), list(units), *map(list, rows)]
-    widths = [max(len(line[k]) for line in lines) for k in range(len(head))]
-    for first, *cells in lines:
-        padded = [cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True)]
-        print("  ".join([first.ljust(widths[0]), *padded]).rstrip())

@@ -22,7 +22,7 @@ from ..typing import Floats
 if TYPE_CHECKING:
     from ase import Atoms
 
-__all__ = ["free_atom", "superposed"]
+__all__ = ["free_atom", "superposed", "superposed_on"]
 
 _TABLE = Path(__file__).parent / "tables" / "atomic_densities.npz"
 # Step (A) of the radial quadrature, and that (1/A) of the tabulated form factor.
@@ -52,13 +52,33 @@ def superposed(atoms: Atoms, spacing: float) -> Density:
     ChargeError
         If an element is not in the table, or the grid cannot be made.
     """
+    return _on(Grid.spaced(atoms, spacing), atoms)
+
+
+def superposed_on(density: Density) -> Density:
+    """Superpose the valence densities of free atoms on the grid of another density.
+
+    Parameters
+    ----------
+    density : Density
+
+    Returns
+    -------
+    Density
+
+    Raises
+    ------
+    ChargeError
+        If an element is not in the table.
+    """
+    return _on(density.grid, density.atoms)
+
+
+def _on(grid: Grid, atoms: Atoms) -> Density:
     densities = {symbol: free_atom(symbol) for symbol in dict.fromkeys(atoms.symbols)}
-    grid = Grid.spaced(atoms, spacing)
-    heights = grid.volume / np.linalg.norm(
-        np.cross(np.roll(grid.cell, -1, axis=0), np.roll(grid.cell, -2, axis=0)), axis=1
-    )
-    q_max = min(_Q_MAX, float(np.pi * np.min(np.array(grid.shape) / heights)))
-    return Density(atoms, superpose(atoms, grid, densities, q_max))
+    # the largest sphere of waves that the grid holds
+    q_max = min(_Q_MAX, np.pi / float(grid.spacing.max()))
+    return Density(atoms, superpose(atoms, grid, densities, q_max), grid.origin)
 
 
 @cache

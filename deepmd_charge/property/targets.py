@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""Properties to be learned: in which unit, and on which scale."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..errors import ChargeError
+from ..typing import Floats
+from .property_units import label_of
+from .tables import Labels
+
+__all__ = ["Target", "choose_targets"]
+
+# Properties whose logarithm is learned unless it is said otherwise: they span decades.
+_LOGARITHMIC = ("K", "G", "E", "debye")
+
+
+@dataclass(frozen=True)
+class Target:
+    """A property that is learned.
+
+    Attributes
+    ----------
+    name, unit : str
+    is_log : bool
+        Whether its logarithm is learned.
+    """
+
+    name: str
+    unit: str
+    is_log: bool = False
+
+    @property
+    def label(self) -> str:
+        """Name with unit."""
+        return label_of(self.name, self.unit)
+
+    def to_scale(self, values: Floats) -> Floats:
+        """Values on the scale on which they are learned."""
+        return np.log(values) if self.is_log else values
+
+    def from_scale(self, values: Floats) -> Floats:
+        """Values in the unit of the property."""
+        return np.exp(values) if self.is_log else values
+
+
+def choose_targets(
+    labels: Labels, names: Sequence[str], logarithmic: Sequence[str] | None, n_folds: int
+) -> tuple[Target, ...]:
+    """Choose the scales of properties, and refuse those that nothing can be learned of.
+
+    Parameters
+    ----------
+    labels : Labels
+    names : sequence of str
+        Of the properties.
+    logarithmic : sequence of str or None
+        Those whose logarithm is learned; None for K, G, E and debye if they are positive.
+    n_folds : int
+        Of cross-validation, for which there must be two labels each.
+
+    Returns
+    -------
+    tuple of Target
+
+    Raises
+    ------
+    ChargeError
+        If a property has too few labels, or only one value, or a logarithm of no number is
+        asked for.
+    """
+    path = labels.table.path
+    unknown = sorted(set(logarithmic or ()) - set(names))
+    if unknown:
+        raise ChargeError(f"--log {unknown[0]}: is none of --targets")
+    found = []
+    for name in names:
+        values = labels.of(name)
+        known = values[np.isfinite(values)]
+        if len(known) == 0:
+            raise ChargeError(f"{path}: {name} has no label in any row; leave it out of --targets")
+        if len(known) < 2 * n_folds:
+            raise ChargeError(
+                f"{path}: {name} has {len(known)} labels, too few for {n_folds} folds; give at"
+                f" least {2 * n_folds}, or fewer --folds"
+            )
+        if known.min() == known.max():
+            raise ChargeError(
+                f"{path}: every label of {name} is {known[0]:g}; there is nothing to learn"
+            )
+        if logarithmic is not None and name in logarithmic and known.min() <= 0.0:
+            line = labels.table.lines[int(np.nanargmin(values))]
+            raise ChargeError(
+                f"{path}:{line}: {name} is {known.min():g}, which has no logarithm; leave it out"
+                " of --log"
+            )
+        is_log = name in (_LOGARITHMIC if logarithmic is None else logarithmic)
+        unit = labels.units[labels.names.index(name)]
+        found.append(Target(name, unit, bool(is_log and known.min() > 0.0)))
+    return tuple(found)

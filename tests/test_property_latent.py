@@ -1,0 +1,301 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""Boxes of densities, the autoencoder that compresses them, and the network on its latents."""
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import bulk, make_supercell
+
+from deepmd_charge import ChargeError, Density
+from deepmd_charge.property import boxes as boxes_module
+from deepmd_charge.property.autoencoder import Autoencoder, AutoencoderSettings
+from deepmd_charge.property.autoencoder_training import cube_rotations, train_autoencoder
+from deepmd_charge.property.boxes import (
+    BoxSettings,
+    BoxSource,
+    from_log_scale,
+    to_log_scale,
+    write_boxes,
+)
+from deepmd_charge.property.superposed import superposed
+from deepmd_charge.stderr import progress_is_shown, show_progress
+
+SMALL = BoxSettings(n=16, spacing=0.3)
+TINY = AutoencoderSettings(
+    box=16, channels=(4, 4, 8), latent_channels=4, batch_size=4, epochs=4, learning_rate=3e-3
+)
+
+
+@pytest.fixture(autouse=True)
+def _no_progress():
+    before = progress_is_shown()
+    show_progress(False)
+    yield
+    show_progress(before)
+
+
+def rotation(seed):
+    from scipy.spatial.transform import Rotation
+
+    return Rotation.random(rng=np.random.default_rng(seed)).as_matrix()
+
+
+def zinc_blende():
+    return bulk("ZnS", "zincblende", 5.4)
+
+
+# ---- boxes
+
+
+def test_a_wave_is_smoothed_and_sampled_where_the_points_are():
+    """rho = 1 + cos(G r) of a skewed cell, at a pose of its own."""
+    cell = np.array([[3.0, 0.0, 0.0], [1.0, 3.5, 0.0], [0.5, 0.7, 4.0]])
+    density = Density(
+        Atoms("H", cell=cell, pbc=True), np.ones((20, 24, 27)), origin=(0.1, 0.2, 0.3)
+    )
+    wave = 2.0 * np.pi * np.linalg.inv(cell) @ [1, -1, 2]
+    density.values = 1.0 + np.cos(density.points() @ wave).reshape(density.shape)
+    shift, turn = np.array([0.3, -2.0, 11.0]), rotation(3)
+    found = BoxSource(density, SMALL).density(shift, turn)
+    index = np.stack(np.meshgrid(*[np.arange(16)] * 3, indexing="ij"), axis=-1)
+    points = shift + 0.3 * index @ turn.T
+    left = np.exp(-0.5 * (0.75 * 0.3) ** 2 * wave @ wave)
+    np.testing.assert_allclose(found, 1.0 + left * np.cos(points @ wave), atol=2e-4)
+
+
+def test_a_shift_by_a_lattice_vector_changes_nothing():
+    source = BoxSource(superposed(zinc_blende(), 0.15), SMALL)
+    a, b, c = zinc_blende().cell.array
+    here = np.array([0.2, 0.1, 0.4])
+    turn = rotation(0)
+    np.testing.assert_allclose(
+        source.box(here, turn), source.box(here + 2 * a - b + c, turn), atol=1e-6
+    )
+
+
+def test_a_turned_crystal_in_a_turned_box_is_the_same():
+    atoms, turn = zinc_blende(), rotation(1)
+    turned = atoms.copy()
+    turned.set_cell(atoms.cell.array @ turn.T, scale_atoms=True)
+    here = np.array([0.2, 0.1, 0.4])
+    box = BoxSource(superposed(atoms, 0.15), SMALL).box(here)
+    other = BoxSource(superposed(turned, 0.15), SMALL).box(turn @ here, turn)
+    np.testing.assert_allclose(box, other, atol=1e-5)
+
+
+def test_a_supercell_and_another_grid_and_origin_are_the_same():
+    atoms = zinc_blende()
+    big = make_supercell(atoms, [[1, 1, 0], [0, 1, 0], [0, 0, 2]])
+    box = BoxSource(superposed(atoms, 0.15), SMALL).box()
+    np.testing.assert_allclose(BoxSource(superposed(big, 0.15), SMALL).box(), box, atol=1e-3)
+    fine = superposed(atoms, 0.1)
+    np.testing.assert_allclose(BoxSource(fine, SMALL).box(), box, atol=2e-3)
+    rolled = Density(atoms, np.roll(fine.values, (-3, 2, 1), (0, 1, 2)))
+    rolled.origin = np.array([3, -2, -1]) / fine.shape @ atoms.cell.array
+    np.testing.assert_allclose(BoxSource(rolled, SMALL).box(), box, atol=2e-3)
+
+
+def test_the_mean_is_kept():
+    """Of a cube whose edge is that of the box, the points are evenly spread."""
+    atoms = bulk("Po", "sc", 16 * 0.3)
+    density = superposed(atoms, 0.15)
+    mean = density.n_electrons / density.volume
+    assert BoxSource(density, SMALL).density((0.1, 0.2, 0.3)).mean() == pytest.approx(
+        mean, rel=1e-4
+    )
+
+
+def test_logarithmic_scale():
+    np.testing.assert_allclose(to_log_scale([1e-3, 0.1, 10.0]), [-1.0, 0.0, 1.0], atol=1e-7)
+    np.testing.assert_allclose(to_log_scale([-1.0, 0.0]), -1.0, atol=1e-7)
+    rho = np.array([0.002, 0.5, 30.0])
+    np.testing.assert_allclose(from_log_scale(to_log_scale(rho)), rho, rtol=1e-6)
+
+
+def test_only_charge_densities_have_boxes():
+    density = superposed(zinc_blende(), 0.3)
+    with pytest.raises(ChargeError, match="give a total charge density"):
+        BoxSource(density - density, SMALL)
+
+
+def some_densities():
+    return [superposed(bulk(e, a=a), 0.2) for e, a in (("Cu", 3.6), ("Al", 4.05), ("Fe", 2.87))]
+
+
+def test_boxes_on_disk_depend_on_seed_and_index_only(tmp_path):
+    densities = some_densities()
+    boxes = write_boxes(tmp_path / "a.npy", densities, SMALL, copies=2, seed=5)
+    assert isinstance(boxes, np.memmap)
+    assert boxes.shape == (3, 2, 16, 16, 16)
+    assert boxes.dtype == np.float16
+    again = write_boxes(tmp_path / "b.npy", densities, SMALL, copies=2, seed=5)
+    np.testing.assert_array_equal(again, boxes)
+    assert (write_boxes(tmp_path / "c.npy", densities, SMALL, 2, seed=6) != boxes).any()
+    assert not np.array_equal(boxes[:, 0], boxes[:, 1])
+    with pytest.raises(ChargeError, match="remove it"):
+        write_boxes(tmp_path / "a.npy", densities, SMALL, copies=3)
+
+
+def test_boxes_go_on_where_they_were_stopped(tmp_path):
+    densities = some_densities()
+    whole = write_boxes(tmp_path / "whole.npy", densities, SMALL, copies=2)
+    asked = []
+
+    class Stopped(list):
+        def __getitem__(self, k):
+            asked.append(k)
+            if len(asked) == 3:
+                raise KeyboardInterrupt
+            return densities[k]
+
+    path = tmp_path / "boxes.npy"
+    with pytest.raises(KeyboardInterrupt):
+        write_boxes(path, Stopped(densities), SMALL, copies=2)
+    assert not path.exists()
+    (partial,) = tmp_path.glob(".boxes.npy.*")
+    with open(partial, "ab") as file:
+        file.write(b"half of a box")
+    np.testing.assert_array_equal(write_boxes(path, Stopped(densities), SMALL, copies=2), whole)
+    assert asked == [0, 1, 2, 2]
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_a_file_that_is_none(tmp_path):
+    (tmp_path / "x.npy").write_text("no array")
+    with pytest.raises(ChargeError, match="is no file of boxes"):
+        boxes_module.open_boxes(tmp_path / "x.npy")
+
+
+# ---- the autoencoder
+
+
+@pytest.fixture(scope="module")
+def smooth_boxes():
+    """Boxes (16, 1, 16, 16, 16) of waves of random directions."""
+    rng = np.random.default_rng(0)
+    index = np.stack(np.meshgrid(*[np.arange(16)] * 3, indexing="ij"), axis=-1)
+    phases = index @ rng.normal(scale=0.5, size=(16, 1, 1, 3, 1)) + rng.uniform(
+        0, 6, (16, 1, 1, 1, 1)
+    )
+    return (0.2 + 0.25 * np.sin(phases[..., 0]))[:, None].astype(np.float16)
+
+
+def test_the_cube_has_24_rotations():
+    rotations = cube_rotations()
+    assert len(set(rotations)) == 24
+    box = np.arange(27).reshape(3, 3, 3)
+    turned = {np.flip(box.transpose(axes), flips).tobytes() for axes, flips in rotations}
+    assert len(turned) == 24
+
+
+def test_latents_of_any_box():
+    model = Autoencoder(TINY)
+    for n in (8, 16, 24):
+        latents = model.encode(np.zeros((2, n, n, n)))
+        assert latents.shape == (2, 4, n // 8, n // 8, n // 8)
+        assert model.decode(latents).shape == (2, n, n, n)
+
+
+def test_training_lowers_the_error_and_seeds_repeat_it(smooth_boxes, tmp_path):
+    before = Autoencoder(TINY)
+    model = train_autoencoder(smooth_boxes, TINY)
+    again = train_autoencoder(smooth_boxes, TINY)
+    for a, b in zip(model.weights, again.weights, strict=True):
+        np.testing.assert_array_equal(a, b)
+    before.mean = model.mean
+    old, new = before.error(smooth_boxes[:, 0]), model.error(smooth_boxes[:, 0])
+    assert new.centred.mean() < 0.8 * old.centred.mean()
+    assert model.mean == pytest.approx(smooth_boxes.astype(float).mean(), abs=0.02)
+    model.save(tmp_path / "model.npz")
+    loaded = Autoencoder.load(tmp_path / "model.npz")
+    assert loaded.settings == TINY
+    assert loaded.mean == model.mean
+    np.testing.assert_array_equal(
+        loaded.encode(smooth_boxes[:, 0]), model.encode(smooth_boxes[:, 0])
+    )
+    model.save(tmp_path / "half.npz", "float16")
+    half = Autoencoder.load(tmp_path / "half.npz")
+    np.testing.assert_allclose(
+        half.encode(smooth_boxes[:, 0]), model.encode(smooth_boxes[:, 0]), atol=2e-2
+    )
+
+
+def test_errors_are_what_they_say(smooth_boxes):
+    model = Autoencoder(TINY)
+    model.mean = 0.2
+    x = smooth_boxes[:3, 0].astype(float)
+    y = model.decode(model.encode(x)).astype(float)
+    found = model.error(x)
+    for k in range(3):
+        wrong = np.sqrt(((x[k] - y[k]) ** 2).sum())
+        assert found.plain[k] == pytest.approx(wrong / np.sqrt((x[k] ** 2).sum()))
+        assert found.centred[k] == pytest.approx(wrong / np.sqrt(((x[k] - 0.2) ** 2).sum()))
+        rho, other = 10 ** (2 * x[k] - 1), 10 ** (2 * y[k] - 1)
+        assert found.density[k] == pytest.approx(np.linalg.norm(other - rho) / np.linalg.norm(rho))
+
+
+def test_a_restart_ends_as_a_run_without_one(smooth_boxes, tmp_path, monkeypatch):
+    whole = train_autoencoder(smooth_boxes, TINY)
+    from deepmd_charge.property import autoencoder_training as training
+
+    store, stored = training._Run.store, []
+
+    def store_and_stop(self, path, told):
+        store(self, path, told)
+        stored.append(len(self.history))
+        if len(stored) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(training._Run, "store", store_and_stop)
+    with pytest.raises(KeyboardInterrupt):
+        train_autoencoder(smooth_boxes, TINY, checkpoint=tmp_path / "c.npz")
+    restarted = train_autoencoder(smooth_boxes, TINY, checkpoint=tmp_path / "c.npz")
+    assert stored == [1, 2, 3, 4]
+    for a, b in zip(whole.weights, restarted.weights, strict=True):
+        np.testing.assert_array_equal(a, b)
+    others = AutoencoderSettings(**{**vars(TINY), "seed": 1})
+    with pytest.raises(ChargeError, match="checkpoint of another training"):
+        train_autoencoder(smooth_boxes, others, checkpoint=tmp_path / "c.npz")
+
+
+def test_training_stops_early(smooth_boxes, monkeypatch):
+    from deepmd_charge.property import autoencoder_training as training
+
+    losses = iter([3.0, 2.0, 2.5, 2.5, 1.0])
+    monkeypatch.setattr(training, "_loss", lambda *_: next(losses))
+    settings = AutoencoderSettings(**{**vars(TINY), "epochs": 10, "patience": 2})
+    train_autoencoder(smooth_boxes[:4], settings)
+    assert next(losses) == 1.0
+
+
+def test_bad_input_gets_one_line(smooth_boxes, tmp_path):
+    model = Autoencoder(TINY)
+    model.save(tmp_path / "model.npz")
+    with np.load(tmp_path / "model.npz") as file:
+        arrays = dict(file)
+    arrays["autoencoder"] = np.array(
+        str(arrays["autoencoder"]).replace('"version": 1', '"version": 9')
+    )
+    np.savez(tmp_path / "later.npz", **arrays)
+    np.savez(tmp_path / "other.npz", x=np.zeros(3))
+    (tmp_path / "text.npz").write_text("none")
+    cases = [
+        (lambda: AutoencoderSettings(box=20), "a multiple of 8"),
+        (lambda: AutoencoderSettings(channels=(8, 8)), "each of 3 halvings"),
+        (lambda: model.encode(np.zeros((1, 20, 20, 20))), "a multiple of 8"),
+        (lambda: model.encode(np.zeros((16, 16, 16))), r"boxes are \(n, k, k, k\)"),
+        (lambda: model.decode(np.zeros((1, 7, 2, 2, 2))), "has 4 channels"),
+        (
+            lambda: Autoencoder.load(tmp_path / "later.npz"),
+            "later.npz: an autoencoder of version 9",
+        ),
+        (lambda: Autoencoder.load(tmp_path / "other.npz"), "other.npz: is no autoencoder"),
+        (lambda: Autoencoder.load(tmp_path / "text.npz"), "text.npz: is no autoencoder"),
+        (lambda: Autoencoder.load(tmp_path / "none.npz"), "none.npz: there is no such file"),
+        (lambda: train_autoencoder(smooth_boxes[:1], TINY), "give more"),
+        (lambda: train_autoencoder(smooth_boxes[:, :, :8], TINY), "as the settings"),
+    ]
+    for call, message in cases:
+        with pytest.raises(ChargeError, match=message) as caught:
+            call()
+        assert "\n" not in str(caught.value)
