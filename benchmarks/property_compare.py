@@ -4,7 +4,6 @@
 import csv
 import gzip
 import json
-from itertools import pairwise
 
 import numpy as np
 from ase import Atoms
@@ -12,11 +11,40 @@ from property_dft import load
 from property_model import superposed
 
 SOURCES = ("superposed", "self-consistent", "predicted")
+FREE, TRUE, PREDICTED = SOURCES
+# Columns of a model of properties: "change" is what self-consistency changes in the invariants.
+ALL = {
+    "composition": ("composition",),
+    "superposed": (FREE,),
+    "self-consistent": (TRUE,),
+    "composition + superposed": ("composition", FREE),
+    "composition + self-consistent": ("composition", TRUE),
+    "composition + superposed + change": ("composition", FREE, "change"),
+}
+HELD = {
+    "composition": ("composition",),
+    "composition + superposed": ("composition", FREE),
+    "composition + self-consistent": ("composition", TRUE),
+    "composition + predicted": ("composition", PREDICTED),
+}
+# From which densities properties are learned, and from which they are then told.
+TRANSFER = {f"{a} → {b}": (a, b) for a in (FREE, TRUE) for b in SOURCES}
+PAIRS = (
+    ("composition", "composition + superposed"),
+    ("superposed", "self-consistent"),
+    ("composition + superposed", "composition + self-consistent"),
+    ("composition + superposed", "composition + superposed + change"),
+    ("composition + superposed", "composition + predicted"),
+    ("composition + self-consistent", "composition + predicted"),
+    (f"{FREE} → {FREE}", f"{TRUE} → {TRUE}"),
+    (f"{FREE} → {FREE}", f"{TRUE} → {PREDICTED}"),
+    (f"{TRUE} → {TRUE}", f"{TRUE} → {PREDICTED}"),
+)
 TARGETS = {"K": "K", "G": "G", "E": "E", "debye": "Debye", "e_form": "e_form"}
 FOLDS, REPEATS, RESAMPLES = 5, 5, 2000
 TREES = {
-    "n_estimators": 300,
-    "learning_rate": 0.05,
+    "n_estimators": 200,
+    "learning_rate": 0.07,
     "num_leaves": 10,
     "min_child_samples": 5,
     "colsample_bytree": 0.3,
@@ -61,7 +89,7 @@ def read_features(path):
     return {row[0]: np.array(row[1:], float) for row in rows}
 
 
-def compare(names, trained, data, folder):
+def compare(names, trained, data, folder, log):
     """Learn properties from each source; returns Markdown and the numbers in it.
 
     Parameters
@@ -80,54 +108,41 @@ def compare(names, trained, data, folder):
     with gzip.open(data / "elastic_structures.json.gz") as file:
         entries = {e["id"]: e for e in json.load(file)["entries"]}
     tables = {source: read_features(folder / f"{source}.csv") for source in SOURCES}
-    composition = {n: composition_features(Atoms(entries[n]["numbers"])) for n in names}
-    held = [n for n in names if n not in trained and n in tables["predicted"]]
-    learnt = [n for n in names if n in trained and n in tables["predicted"]]
+    held = [n for n in names if n not in trained and n in tables[PREDICTED]]
+    learnt = [n for n in names if n in trained and n in tables[PREDICTED]]
+    share = recovered(tables, held)
+    tables["change"] = {n: tables[TRUE][n] - tables[FREE][n] for n in names}
+    tables["composition"] = {n: composition_features(Atoms(entries[n]["numbers"])) for n in names}
 
     def matrix(rows, *sources):
-        parts = [composition, *(tables[source] for source in sources)]
-        return np.array([np.concatenate([part[n] for part in parts]) for n in rows])
-
-    def labels(rows, target):
-        return np.array([entries[n][target] for n in rows], float)
+        return np.array([np.concatenate([tables[source][n] for source in sources]) for n in rows])
 
     found = {}
-    designs = {
-        f"folds over all {len(names)}": (
-            names,
-            [(), SOURCES[:1], SOURCES[1:2], SOURCES[:2]],
-        ),
-        f"folds over the {len(held)} held out": (
-            held,
-            [(), SOURCES[:1], SOURCES[1:2], SOURCES[2:]],
-        ),
-    }
-    for design, (rows, sets) in designs.items():
-        for target in TARGETS:
-            y = labels(rows, target)
-            known = np.isfinite(y)
-            found[design, target] = (
-                y[known],
-                {label(s): cross_predictions(matrix(rows, *s)[known], y[known]) for s in sets},
-            )
-    transfer = [(s, t) for s in SOURCES[:2] for t in SOURCES if t == s or t == "predicted"]
-    transfer += [("predicted", "predicted")]
-    design = f"learned from {len(learnt)}, tested on the {len(held)} held out"
     for target in TARGETS:
-        y, z = labels(learnt, target), labels(held, target)
-        known, asked = np.isfinite(y), np.isfinite(z)
-        predictions = {}
-        for source, test in transfer:
-            models = [fit(matrix(learnt, source)[known], y[known], seed) for seed in range(REPEATS)]
-            x = matrix(held, test)[asked]
-            predictions[f"{source} → {test}"] = np.array([m.predict(x) for m in models])
-        found[design, target] = z[asked], predictions
-    return report(found, recovered(tables, held))
-
-
-def label(sources):
-    """Name of a set of columns."""
-    return "composition" if not sources else "+ " + " + ".join(sources)
+        values = {n: entries[n][target] for n in names if entries[n][target] is not None}
+        for title, some, sets in (("all", names, ALL), ("the held-out", held, HELD)):
+            rows = [n for n in some if n in values]
+            y = np.array([values[n] for n in rows])
+            found[f"folds over {title} {len(some)}", target] = (
+                y,
+                {label: cross_predictions(matrix(rows, *s), y) for label, s in sets.items()},
+            )
+        rows = [n for n in learnt if n in values]
+        y = np.array([values[n] for n in rows])
+        models = {
+            s: [fit(matrix(rows, "composition", s), y, seed) for seed in range(REPEATS)]
+            for s in (FREE, TRUE)
+        }
+        rows = [n for n in held if n in values]
+        found[f"learned from {len(learnt)}, tested on the held-out {len(held)}", target] = (
+            np.array([values[n] for n in rows]),
+            {
+                label: np.array([m.predict(matrix(rows, "composition", b)) for m in models[a]])
+                for label, (a, b) in TRANSFER.items()
+            },
+        )
+        log(f"{target}: done")
+    return report(found, share)
 
 
 def fit(x, y, seed):
@@ -174,38 +189,33 @@ def report(found, share):
     """Markdown of all comparisons, and their numbers."""
     lines, numbers = [], {}
     for design in dict.fromkeys(design for design, _ in found):
+        sets = found[design, "K"][1]
         lines += ["", f"R², {design}:", "", "| | " + " | ".join(TARGETS.values()) + " |"]
         lines += ["|---" * (len(TARGETS) + 1) + "|"]
-        sets = list(found[design, "K"][1])
         for name in sets:
             row = [r2(found[design, t][0], found[design, t][1][name]) for t in TARGETS]
-            numbers[f"{design}: {name}"] = dict(
-                zip(TARGETS, [[float(r.mean()), float(r.std())] for r in row], strict=True)
-            )
+            numbers[f"{design}: {name}"] = {
+                t: [r.mean(), r.std()] for t, r in zip(TARGETS, row, strict=True)
+            }
             lines.append(f"| {name} | " + " | ".join(f"{r.mean():.3f}" for r in row) + " |")
-        for a, b in pairs(sets):
-            row = [
-                gain(found[design, t][0], *(found[design, t][1][s] for s in (a, b)))
+        pairs = [(a, b) for a, b in PAIRS if a in sets and b in sets]
+        lines += ["", "| gain in 10⁻³ | " + " | ".join(TARGETS.values()) + " |"]
+        lines += ["|---" * (len(TARGETS) + 1) + "|"]
+        for a, b in pairs:
+            gains = {
+                t: gain(found[design, t][0], *(found[design, t][1][s] for s in (a, b)))
                 for t in TARGETS
+            }
+            numbers[f"{design}: {b} against {a}"] = gains
+            cells = [
+                f"{1e3 * d:+.0f} [{1e3 * lo:+.0f}, {1e3 * hi:+.0f}]" for d, lo, hi in gains.values()
             ]
-            numbers[f"{design}: {b} over {a}"] = dict(
-                zip(TARGETS, [[float(v) for v in r] for r in row], strict=True)
-            )
-            cells = [f"{1e3 * d:+.0f} [{1e3 * lo:+.0f}, {1e3 * hi:+.0f}]" for d, lo, hi in row]
-            lines.append(f"| gain, 10³: {b} against {a} | " + " | ".join(cells) + " |")
+            lines.append(f"| {b} against {a} | " + " | ".join(cells) + " |")
     lines += [
         "",
         "Of what self-consistency changes in an invariant, the prediction of a compound that was"
         f" held out has {share[1]:.0%} (median over invariants; quartiles {share[0]:.0%},"
         f" {share[2]:.0%}).",
     ]
-    numbers["recovered"] = share.tolist()
+    numbers["recovered"] = [*share]
     return "\n".join(lines), numbers
-
-
-def pairs(sets):
-    """Which rows are compared: each with the one above it, and the last with the second."""
-    chosen = list(pairwise(sets))
-    if len(sets) > 3:
-        chosen.append((sets[1], sets[-1]))
-    return chosen

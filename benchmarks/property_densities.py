@@ -14,13 +14,12 @@ each of which goes on where it stopped, and takes what the one before has left:
 """
 
 import argparse
-import csv
 import json
 import os
 import sys
 from pathlib import Path
 
-from property_dft import binaries, potentials, run_all
+from property_dft import binaries, potentials, run_all, runs
 
 
 def main():
@@ -35,12 +34,10 @@ def main():
     if args.stage == "dft":
         entries = binaries(args.data, potentials(args.data, pseudo))
         say(f"{len(entries)} binaries can be run")
-        return run_all(entries, args.n, dft, pseudo, say)
-    with open(dft / "runs.csv") as file:
-        rows = list(csv.DictReader(file))
-    done = [row["id"] for row in rows if row["status"] == "ok"]
-    first = {row["id"] for row in rows[: args.train]}
-    trained = [name for name in done if name in first]
+        return run_all(entries[: args.n], dft, pseudo, args.part, say)
+    done = {row["id"]: int(row["number"]) for row in runs(dft) if row["status"] == "ok"}
+    trained = [name for name, number in done.items() if number < args.train]
+    done = [*done]
     if args.stage == "train":
         from property_model import train
 
@@ -57,7 +54,7 @@ def main():
     elif args.stage == "compare":
         from property_compare import compare
 
-        markdown, numbers = compare(done, {*trained}, args.data, args.output / "features")
+        markdown, numbers = compare(done, {*trained}, args.data, args.output / "features", say)
         say(markdown)
         (args.output / "compare.json").write_text(json.dumps(numbers, indent=1))
     return None
@@ -74,6 +71,14 @@ def arguments():
     parser.add_argument("stage", choices=["dft", "train", "predict", "features", "compare"])
     parser.add_argument("--data", type=Path, default=Path("shared/data/elastic"))
     parser.add_argument("-n", type=int, default=600, help="compounds to run")
+    parser.add_argument(
+        "--part",
+        type=int,
+        nargs=2,
+        default=(0, 1),
+        metavar=("K", "M"),
+        help="of M processes that share the runs this is number K (from 0)",
+    )
     parser.add_argument("--train", type=int, default=300, help="compounds to train on: the first")
     parser.add_argument("--steps", type=int, help="of the training")
     parser.add_argument("--override", default="{}", metavar="JSON", help="merged into its settings")

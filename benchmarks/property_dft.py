@@ -33,7 +33,7 @@ MOST_WORK = 2.6e4
 SEED = 0
 # Of the symmetry, A.
 SYMPREC = 1e-3
-COLUMNS = ("id", "formula", "n_atoms", "k_points", "cpu_seconds", "status")
+COLUMNS = ("number", "id", "formula", "n_atoms", "k_points", "cpu_seconds", "status")
 
 INPUT = """&control
  calculation='scf', prefix='{prefix}', outdir='.', pseudo_dir='{pseudo}', disk_io='low'
@@ -112,22 +112,42 @@ def primitive(entry):
     return atoms[np.argsort(atoms.numbers, kind="stable")]
 
 
-def run_all(entries, n, folder, pseudo, log):
-    """Run the first ``n`` entries that have not been run; a line for each."""
+def run_all(entries, folder, pseudo, part, log):
+    """Run what has not been run of entries, of several processes one's part; a line for each.
+
+    Parameters
+    ----------
+    entries : list of dict
+    folder : Path
+        Of the densities and of ``runs.csv``, a row for each run.
+    pseudo : Path
+        Folder of the potentials.
+    part : tuple of int
+        k and m: the entries k, k + m, ...
+    log : callable
+    """
     folder.mkdir(parents=True, exist_ok=True)
     table = folder / "runs.csv"
     if not table.exists():
         table.write_text(",".join(COLUMNS) + "\n")
-    with open(table) as file:
-        done = {row["id"] for row in csv.DictReader(file)}
-    for k, entry in enumerate(entries[:n]):
-        if entry["id"] in done:
-            continue
-        row = run(entry["atoms"], folder / f"{entry['id']}.npz", folder / "now", pseudo)
-        row = (entry["id"], entry["formula"], len(entry["atoms"]), *row)
-        with open(table, "a") as file:
-            csv.writer(file, lineterminator="\n").writerow(row)
-        log(f"{k + 1}/{n} {' '.join(map(str, row))}")
+    done = {row["id"] for row in runs(folder)}
+    first, step = part
+    for k in range(first, len(entries), step):
+        entry = entries[k]
+        if entry["id"] not in done:
+            row = run(
+                entry["atoms"], folder / f"{entry['id']}.npz", folder / f"now-{first}", pseudo
+            )
+            row = (str(k), entry["id"], entry["formula"], str(len(entry["atoms"])), *row)
+            with open(table, "a") as file:
+                file.write(",".join(row) + "\n")
+            log(f"{k + 1}/{len(entries)} {' '.join(row[1:])}")
+
+
+def runs(folder):
+    """Rows of the runs so far, in the seeded order of the compounds."""
+    with open(folder / "runs.csv") as file:
+        return sorted(csv.DictReader(file), key=lambda row: int(row["number"]))
 
 
 def run(atoms, target, folder, pseudo):
