@@ -278,7 +278,7 @@ def test_latent_arrays(folder, capsys):
         assert {"autoencoder.npz", "attention.npz"} <= set(file.namelist())
         header = json.loads(file.read("header.json"))
     assert list(header["inputs"]) == ["latent", "composition"]
-    assert {"latent PC 1", "latent mean 3", "latent deviation 1"} <= set(header["columns"][0])
+    assert {"latent PC 1", "latent_mean_2", "latent_cov_0_1"} <= set(header["columns"][0])
     files = ["structures/KF-rocksalt.vasp", "structures/NaF-rocksalt.vasp"]
     assert command("predict", "-m", "m", *files, "-o", "p.csv") == 0
     assert [row["file"] for row in rows_of("p.csv")] == files
@@ -406,7 +406,6 @@ def test_bad_tables(folder, capsys, text, complaint):
         (["--model", "both"], "--model both: learns from latent arrays; add latent to --inputs"),
         (["--seed", "-1"], "--seed -1"),
         (["-j", "0"], "-j 0"),
-        (["--inputs", "latent"], "--inputs latent: give the file of an --autoencoder"),
         (["--autoencoder", "model"], "--autoencoder: is for --inputs latent"),
         (["--json", "nowhere/x"], "nowhere/x: there is no folder nowhere"),
         (["-o", "labels.csv"], "labels.csv: is read, too; give the output another name"),

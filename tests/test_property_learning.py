@@ -446,7 +446,7 @@ def test_latent_arrays_come_in_by_components():
     columns, matrix = Columns.fit(inputs, 6)
     assert columns.names[:4] == ("a", "b", "c", "d")
     assert columns.names[4:10] == tuple(f"latent PC {k}" for k in range(1, 7))
-    assert columns.kinds == ("invariants",) * 4 + ("latent",) * 12
+    assert columns.kinds == ("invariants",) * 4 + ("latent",) * 15
     arrays = inputs.blocks["latent"].values.reshape(100, 2, 3, 8)
     from sklearn.decomposition import PCA
 
@@ -454,8 +454,9 @@ def test_latent_arrays_come_in_by_components():
     expected = PCA(6, svd_solver="full").fit_transform(flat)
     np.testing.assert_allclose(np.abs(matrix[:, 4:10]), np.abs(expected), atol=1e-5)
     np.testing.assert_allclose(matrix[:, 10:13], arrays.mean(axis=(1, 3)), atol=1e-6)
-    np.testing.assert_allclose(matrix[:, 13:], arrays.std(axis=(1, 3)), atol=1e-6)
-    assert matrix.shape == (100, 16)
+    variances = [columns.names.index(f"latent_cov_{c}_{c}") for c in range(3)]
+    np.testing.assert_allclose(matrix[:, variances], arrays.var(axis=(1, 3)), atol=1e-6)
+    assert matrix.shape == (100, 19)
     np.testing.assert_allclose(columns.matrix(inputs), matrix)
     assert not columns.outside(matrix).any()
 

@@ -14,13 +14,14 @@ import numpy as np
 from ..errors import ChargeError
 from ..io.output import check_apart, check_output
 from ..property.attention import AttentionSettings
+from ..property.autoencoder import TRAINED
 from ..property.by_formula import ByFormula, compare_formulas
+from ..property.encoder import LatentEncoder, open_encoder
 from ..property.feature_tables import gather_from_table
 from ..property.folds import chemical_system, make_folds, reduced_formula
 from ..property.gathering import gather
 from ..property.inputs import KINDS, Inputs
 from ..property.intervals import check_coverage
-from ..property.latent import LatentEncoder, open_encoder
 from ..property.moduli import DERIVED
 from ..property.panels import Panel
 from ..property.property_units import label_of
@@ -85,7 +86,10 @@ def add_train(parser: argparse.ArgumentParser) -> None:
     _add_settings(parser)
     add_features(parser)
     parser.add_argument(
-        "--autoencoder", metavar="FILE", help="trained autoencoder, for latent inputs"
+        "--autoencoder",
+        metavar="FILE",
+        help="trained autoencoder, for latent inputs (default: the one that comes with the"
+        " package)",
     )
     parser.add_argument("--json", metavar="FILE", help="write the scores here")
     parser.add_argument(
@@ -176,7 +180,9 @@ def run(args: argparse.Namespace) -> None:
     _tell_duplicates(labels, args)
     if args.group not in _GROUPS:
         _folds(args, labels, None)  # what is wrong with them is said before the long work
-    encoder = open_encoder(args.autoencoder, args.poses) if args.autoencoder else None
+    encoder = None
+    if "latent" in args.inputs:
+        encoder = open_encoder(args.autoencoder or TRAINED, args.poses)
     inputs = _inputs(args, labels, encoder)
     groups, folds = _folds(args, labels, inputs.facts.formulas)
     n_targets = len(targets)
@@ -209,10 +215,7 @@ def _checked(args: argparse.Namespace) -> Settings:
     if args.seed < 0:
         raise ChargeError(f"--seed {args.seed}: give a number of at least 0")
     check_coverage(args.coverage)
-    needs_autoencoder = "latent" in args.inputs
-    if needs_autoencoder and not args.autoencoder:
-        raise ChargeError("--inputs latent: give the file of an --autoencoder")
-    if args.autoencoder and not needs_autoencoder:
+    if args.autoencoder and "latent" not in args.inputs:
         raise ChargeError("--autoencoder: is for --inputs latent; add it there, or leave this out")
     read = [args.labels, args.features, args.autoencoder]
     for output in _outputs(args):

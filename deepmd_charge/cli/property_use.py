@@ -12,10 +12,10 @@ import numpy as np
 
 from ..errors import ChargeError
 from ..io.output import check_apart, check_output
+from ..property.encoder import encoder_of
 from ..property.feature_tables import gather_from_table
 from ..property.gathering import gather
 from ..property.inputs import Inputs
-from ..property.latent import encoder_of
 from ..property.moduli import DERIVED, derived
 from ..property.panels import Panel
 from ..property.property_units import KNOWN_UNITS, label_of

@@ -2,7 +2,7 @@
 """What properties are learned from: one vector for each sample, put together from blocks.
 
 ``invariants`` are the features of a density, ``difference`` those of its difference from superposed
-atoms (:mod:`.features`), ``latent`` is what an autoencoder makes of it (:mod:`.latent`),
+atoms (:mod:`.features`), ``latent`` is what an autoencoder makes of it (:mod:`.encoder`),
 ``composition`` are statistics of elemental properties (:mod:`.composition`). A sample is a density,
 or a structure with superposed atoms.
 """

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 r"""The matrix that trees learn from: blocks side by side, and what sums latent arrays up.
 
-Of latent arrays :math:`z_{pcx}` of poses p, channels c and points x, these are the principal
-components of their mean over poses, and the mean and the standard deviation of each channel over
-poses and points, which hardly depend on how a density lies in its box. Components, and the range
-of each column, are those of the training samples alone.
+Of latent arrays these are the principal components of their mean over poses, and means and
+covariances of channels over poses and places (:mod:`.latents`), which hardly depend on how a
+density lies in its box. Components, and the range of each column, are those of the training samples
+alone.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from ..errors import ChargeError
 from ..typing import Floats
 from .inputs import KINDS, Block, Inputs
 from .intervals import excess
+from .latents import pooled, pooled_names
 
 __all__ = ["Columns", "PrincipalComponents"]
 
@@ -124,11 +125,9 @@ class Columns:
         for kind, block in _in_order(inputs):
             of_block = block.names
             if kind == "latent" and components is not None:
-                n_found, channels = len(components.directions), range(block.shape[1])
                 of_block = (
-                    *(f"latent PC {k + 1}" for k in range(n_found)),
-                    *(f"latent mean {c + 1}" for c in channels),
-                    *(f"latent deviation {c + 1}" for c in channels),
+                    *(f"latent PC {k + 1}" for k in range(len(components.directions))),
+                    *pooled_names(block.shape[1]),
                 )
             names += of_block
             kinds += [kind] * len(of_block)
@@ -151,9 +150,9 @@ def _assembled(inputs: Inputs, components: PrincipalComponents | None) -> Floats
     parts = []
     for kind, block in _in_order(inputs):
         if kind == "latent" and components is not None:
-            points = block.values.reshape(len(inputs), *block.shape[:2], -1)
-            means, deviations = points.mean(axis=(1, 3)), points.std(axis=(1, 3))
-            parts += [components.project(_over_poses(block)), means, deviations]
+            arrays = block.values.reshape(len(inputs), *block.shape)
+            parts.append(components.project(_over_poses(block)))
+            parts.append(np.array([pooled(each) for each in arrays]))
         else:
             parts.append(block.values)
     if not parts:

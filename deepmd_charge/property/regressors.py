@@ -21,8 +21,8 @@ import numpy as np
 from ..errors import ChargeError
 from ..typing import Floats
 from .attention import AttentionNetwork, AttentionSettings
+from .encoder import N_POSES
 from .inputs import Inputs
-from .latent import N_POSES
 from .matrix import Columns
 from .trees import Ensemble, TreeSettings, fit_ensemble
 
