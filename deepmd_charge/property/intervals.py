@@ -7,9 +7,9 @@ r"""Intervals that hold a label as often as is asked for.
 
 with the spread s of an ensemble, c twice the median spread over predictions of samples that were
 held out, and q the quantile of ``|y - ŷ| / [s + c (1 + e)]`` over these, of rank
-ceil((n + 1) coverage) (split conformal prediction with normalised residuals, Lei et al., J. Am. Stat. Assoc. 113, 1094
-(2018)). Trees are constant outside of their data, and so is their spread; e(x) is how far x is
-outside:
+ceil((n + 1) coverage) (split conformal prediction with normalised residuals, Lei et al., J. Am.
+Stat. Assoc. 113, 1094 (2018)). Trees are constant outside of their data, and so is their spread;
+e(x) is how far x is outside:
 
 .. math::
 
