@@ -543,7 +543,8 @@ def test_intervals_widen_outside_of_the_data():
 def test_excess():
     low, high = np.array([0.0, -1.0, 2.0]), np.array([1.0, 1.0, 2.0])
     rows = np.array([[0.5, 0.0, 2.0], [3.0, 0.0, 2.0], [2.0, -5.0, 2.0], [0.0, 0.0, 4.0]])
-    np.testing.assert_allclose(excess(rows, low, high), [0.0, 2.0, np.sqrt(5.0), 1.0])
+    np.testing.assert_allclose(excess(rows, low, high), [0.0, 2.0, 2.0, 1.0])
+    assert excess(np.full((1, 3), np.nan), low, high) == 0.0
 
 
 def test_the_quantile_is_the_rank_of_split_conformal_prediction():
