@@ -50,7 +50,8 @@ class Target:
 
     def from_scale(self, values: Floats) -> Floats:
         """Values in the unit of the property."""
-        return np.exp(values) if self.is_log else values
+        with np.errstate(over="ignore"):  # the end of an interval may be infinite
+            return np.exp(values) if self.is_log else values
 
 
 def choose_targets(
