@@ -540,11 +540,16 @@ def test_intervals_widen_outside_of_the_data():
     assert widths[2] > widths[1]
 
 
+def test_intervals_without_bounds_are_no_warning():
+    assert Target("K", "GPa", True).from_scale(np.array([1e4])) == np.inf
+
+
 def test_excess():
     low, high = np.array([0.0, -1.0, 2.0]), np.array([1.0, 1.0, 2.0])
     rows = np.array([[0.5, 0.0, 2.0], [3.0, 0.0, 2.0], [2.0, -5.0, 2.0], [0.0, 0.0, 4.0]])
     np.testing.assert_allclose(excess(rows, low, high), [0.0, 2.0, 2.0, 1.0])
     assert excess(np.full((1, 3), np.nan), low, high) == 0.0
+    assert excess(np.array([[1e9, 0.0, 2.0]]), low, high) == 10.0  # just far
 
 
 def test_the_quantile_is_the_rank_of_split_conformal_prediction():

@@ -13,9 +13,10 @@ e(x) is how far x is outside:
 
 .. math::
 
-    e(x) = \max_j \frac{\max(0,\, x_j - b_j,\, a_j - x_j)}{b_j - a_j}
+    e(x) = \min\Bigl(10,\; \max_j \frac{\max(0,\, x_j - b_j,\, a_j - x_j)}{b_j - a_j}\Bigr)
 
-with the smallest and largest values a, b of each column in training; zero within.
+with the smallest and largest values a, b of each column in training; zero within. What is farther
+than ten ranges is just far: some columns are but noise in all training samples.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ from ..errors import ChargeError
 from ..typing import Floats, Integers
 
 __all__ = ["IntervalScale", "check_coverage", "cross_coverage", "excess"]
+
+_FAR = 10.0  # ranges of a column
 
 
 @dataclass(frozen=True)
@@ -99,4 +102,4 @@ def excess(matrix: Floats, low: Floats, high: Floats) -> Floats:
     width = high - low
     width = np.where(width > 0.0, width, np.maximum(np.abs(high), 1.0))
     over = np.maximum(np.maximum(matrix - high, low - matrix), 0.0) / width
-    return np.fmax.reduce(over, axis=1, initial=0.0)
+    return np.minimum(np.fmax.reduce(over, axis=1, initial=0.0), _FAR)

@@ -60,7 +60,8 @@ class Target:
 
     def from_scale(self, values: Floats) -> Floats:
         """Values in the unit of the property."""
-        return _SCALES[self.scale][1](values)
+        with np.errstate(over="ignore"):  # the end of an interval may be infinite
+            return _SCALES[self.scale][1](values)
 
 
 def choose_targets(
