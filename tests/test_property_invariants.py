@@ -363,7 +363,7 @@ def test_neighbours_of_simple_lattices(structure, neighbours, order):
     atoms = bulk(
         "Al", structure, a=3.0, **({"c": 3.0 * np.sqrt(8 / 3)} if structure == "hcp" else {})
     )
-    found = of(bonds, Density(atoms, np.full((12, 12, 12), 0.1)))
+    found = of(bonds, Density(atoms, np.full((16, 16, 16), 0.1)))
     for how in ("mean", "min", "max"):
         assert found[f"neighbours_{how}"] == pytest.approx(neighbours, rel=1e-6)
         assert found[f"bond_angles_{how}"] == pytest.approx(order, abs=1e-4)
@@ -371,7 +371,7 @@ def test_neighbours_of_simple_lattices(structure, neighbours, order):
 
 def test_an_atom_alone():
     """Its neighbours are its images, however far they are."""
-    found = of(bonds, Density(Atoms("H", cell=[15.0, 16.0, 17.0], pbc=True), np.ones((40,) * 3)))
+    found = of(bonds, Density(Atoms("H", cell=[15.0, 16.0, 17.0], pbc=True), np.ones((48,) * 3)))
     assert np.isfinite(list(found.values())).all()
     assert found["nearest_mean"] == pytest.approx(15.0)
 

@@ -3,7 +3,7 @@
 
 The table holds 93 elements, PBE, scalar-relativistic, smoothed inside a core radius with the
 charge kept, made with Quantum ESPRESSO's ld1.x. Its radial functions hold the valence electrons to
-1.2e-4 of their number (Na; a median of 2e-5), as form factors at q = 0 do. Their second
+1.2e-4 of their number (Na; 3e-5 in the median), as form factors at q = 0 do. Their second
 derivatives jump at the core radius, so that a sphere of waves leaves ripples of some thousandths
 of an electron per A^3, which the resolution of invariants (:mod:`deepmd_charge.property.field`)
 takes away.
