@@ -387,7 +387,7 @@ def test_bad_input_gets_a_line(make, name, detail, argv, line, capsys):
 
 def test_a_density_without_atoms():
     density = Density(Atoms(cell=[3, 3, 3], pbc=True), np.ones((8, 8, 8)))
-    with pytest.raises(ChargeError, match="^a: has no atoms: features of bonds and spheres need"):
+    with pytest.raises(ChargeError, match=r"^a: has no atoms: features of bonds and spheres need"):
         extraction.Extraction().row("a", density)
 
 
