@@ -175,18 +175,24 @@ def test_what_nothing_can_be_learned_of(tmp_path, values, options, complaint):
         choose_targets(labels, ["K"], options.get("logarithmic"), 2)
 
 
-def test_logarithms(tmp_path):
+def test_scales(tmp_path):
     text = "file,K,e_form,gap\na,1,1,1\nb,2,2,2\nc,3,3,3\nd,4,4,4\n"
     labels = read_labels(table(tmp_path, text), ["K", "e_form", "gap"])
 
-    def logs(logarithmic):
-        return [t.is_log for t in choose_targets(labels, labels.names, logarithmic, 2)]
+    def scales(logarithmic):
+        return [t.scale for t in choose_targets(labels, labels.names, logarithmic, 2)]
 
-    assert logs(None) == [True, False, False]
-    assert logs([]) == [False, False, False]
-    assert logs(["gap"]) == [False, False, True]
+    assert scales(None) == ["sqrt", "linear", "linear"]
+    assert scales([]) == ["linear", "linear", "linear"]
+    assert scales(["gap"]) == ["linear", "linear", "log"]
     negative = read_labels(table(tmp_path, text.replace("a,1", "a,-1")), ["K"])
-    assert not choose_targets(negative, ["K"], None, 2)[0].is_log
+    assert choose_targets(negative, ["K"], None, 2)[0].scale == "linear"
+
+
+@pytest.mark.parametrize("scale", ["linear", "sqrt", "log"])
+def test_scales_lead_back(scale):
+    target, values = Target("K", "GPa", scale), np.geomspace(1e-3, 1e3, 50)
+    np.testing.assert_allclose(target.from_scale(target.to_scale(values)), values)
 
 
 # folds
@@ -535,7 +541,7 @@ def test_intervals_widen_outside_of_the_data():
 
 
 def test_intervals_without_bounds_are_no_warning():
-    assert Target("K", "GPa", True).from_scale(np.array([1e4])) == np.inf
+    assert Target("K", "GPa", "log").from_scale(np.array([1e4])) == np.inf
 
 
 def test_excess():
@@ -565,7 +571,7 @@ def test_the_quantile_is_the_rank_of_split_conformal_prediction():
 def model():
     inputs = samples(120, latent=3)
     labels = np.stack([truth(inputs), truth(inputs) - 20.0], axis=1)
-    targets = (Target("K", "GPa", True), Target("e_form", "eV/atom"))
+    targets = (Target("K", "GPa", "log"), Target("e_form", "eV/atom"))
     settings = replace(FEW, n_components=3)
     found = validated(inputs, labels, targets, settings)
     results = found.to_json(0.9)

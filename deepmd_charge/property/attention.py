@@ -9,8 +9,9 @@ Maps of channels at the points of the latent, :math:`y_{cp}`, go through blocks
     y_{cp} \leftarrow \sigma\!\left(U * [\langle y \rangle_c, \max_c y]\right)_p \, y_{cp},
 
 a convolution and the attention to channels and then to places. Means and maxima over places
-go, with a dense layer of further features (of the composition, say), through dense layers to all
-properties at once. Targets are standardised; those that are missing have no part in the loss. The
+go, with further features (of the composition, say), standardised and compressed by arsinh, through
+dense layers, each of which adds to the one before, to all properties at once. Targets are
+standardised, errors count by Huber's loss, missing targets not at all. The
 poses of a compound take turns from epoch to epoch, and their predictions are averaged, as are
 those of several members, each with other weights at the start and other compounds to stop by.
 """
@@ -116,6 +117,7 @@ class AttentionNetwork:
         z, features, labels = (
             scale.apply(a) for scale, a in zip(self._scales, (z, features, labels), strict=True)
         )
+        features = np.arcsinh(features)
         self._networks, self.history = [], []
         epochs = self.settings.members * self.settings.epochs
         with tqdm(
@@ -168,7 +170,7 @@ class AttentionNetwork:
                 f"{z.shape[-1]} channels and {features.shape[1]} features: this network was trained"
                 f" on {len(latent.mean)} and {len(further.mean)}"
             )
-        z, features = latent.apply(z), further.apply(features)
+        z, features = latent.apply(z), np.arcsinh(further.apply(features))
         found = np.stack([predict(network, z, features) for network in self._networks])
         return found * target.width + target.mean
 

@@ -97,7 +97,7 @@ class OutOfFold:
                 "coverage": self.coverage(name, coverage),
                 "coverage_asked": coverage,
                 "by": "learning",
-                "log": target.is_log,
+                "scale": target.scale,
             }
         return found
 
