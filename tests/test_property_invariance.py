@@ -154,8 +154,8 @@ def test_where_a_grid_begins():
 
 def test_other_crystals_differ():
     """By far more than what is tolerated."""
-    one, other = (features(superposed(bulk("Al", "fcc", a), SPACING)) for a in (4.05, 4.10))
+    one, other = (features(superposed(bulk("Al", "fcc", a), SPACING)) for a in (4.05, 4.2))
     changed = np.abs(one - other) > 2.0 * tolerances() * np.maximum(1.0, np.abs(one))
-    assert changed.mean() > 0.1
-    for block in ("power_mean", "laplacian_size", "spectrum_2.5", "nearest", "shell_2.0_mean"):
+    assert changed.mean() > 0.3
+    for block in ("histogram", "s_histogram", "spectrum_2.5", "nearest", "shell_2.0_mean"):
         assert any(changed[k] for k, f in enumerate(FEATURES) if f.name.startswith(block)), block
