@@ -39,7 +39,7 @@ def samples(n, seed=0, low=0.0, high=1.0, latent=0):
         names = tuple(f"latent {k}" for k in range(16 * latent))
         blocks["latent"] = Block(names, values, "two", shape)
     formulas = tuple(("NaCl", "Al2O3", "Si")[k % 3] for k in range(n))
-    facts = Facts(formulas, np.full(n, 3.0), np.full(n, 0.05))
+    facts = Facts(formulas, np.full(n, 3.0), np.full(n, 0.05), np.full(n, np.nan))
     return Inputs(tuple(f"{k}.cube" for k in range(n)), facts, blocks)
 
 
@@ -575,7 +575,7 @@ def model():
     settings = replace(FEW, n_components=3)
     found = validated(inputs, labels, targets, settings)
     results = found.to_json(0.9)
-    return train_model(inputs, found, settings, 0.9, results, b"an autoencoder")
+    return train_model(inputs, found, settings, 0.9, results, {"Fe": 8.0}, b"an autoencoder")
 
 
 def test_a_model_comes_back_from_its_file(model, tmp_path):
@@ -689,3 +689,35 @@ def complaint_of(path):
     except ChargeError as error:
         return str(error)
     return None
+
+
+# electrons
+
+
+def test_valences_are_those_of_all_densities():
+    from deepmd_charge.property.electron_counts import check_electrons, common_valences
+
+    formulas, names = ["TiC", "Ti2C", "Ti4", "TiO2"], ["a", "b", "c", "d"]
+    electrons = np.array([8 / 2, 12 / 3, 4.0, 16 / 3])
+    valences = common_valences(names, formulas, electrons)
+    assert valences == pytest.approx({"C": 4, "O": 6, "Ti": 4})
+    # unknown electrons and elements pass, errors of a prediction, too
+    check_electrons(valences, ["x"], ["TiC"], np.array([np.nan]))
+    check_electrons(valences, ["x"], ["FeC"], np.array([9.0]))
+    check_electrons(valences, ["x"], ["Ti10C10"], np.array([4.0 * 1.015]))
+    with pytest.raises(ChargeError, match=r"x: has 16.00 electrons where the .* had 8.00: give"):
+        check_electrons(valences, ["x"], ["TiC"], np.array([8.0]))
+    with pytest.raises(ChargeError, match="different valences: "):
+        common_valences([*names, "e"], [*formulas, "Ti"], np.append(electrons, 12.0))
+
+
+def test_a_model_refuses_densities_of_other_potentials(model):
+    inputs = samples(9, latent=3)
+    facts = inputs.facts
+    valences = dict.fromkeys({e for f in facts.formulas for e in folds.parse_formula(f)}, 8.0)
+    knowing = replace(model, valences=valences)
+    other = replace(facts, electrons=np.full(len(inputs), 11.0))
+    with pytest.raises(ChargeError, match="electrons where the model's training had"):
+        knowing.predict(replace(inputs, facts=other))
+    same = replace(facts, electrons=np.full(len(inputs), 8.0))
+    knowing.predict(replace(inputs, facts=same))

@@ -16,6 +16,7 @@ from ..io.output import check_apart, check_output
 from ..property.attention import AttentionSettings
 from ..property.autoencoder import TRAINED
 from ..property.by_formula import ByFormula, compare_formulas
+from ..property.electron_counts import common_valences
 from ..property.encoder import LatentEncoder, open_encoder
 from ..property.feature_tables import gather_from_table
 from ..property.folds import chemical_system, make_folds, reduced_formula
@@ -184,6 +185,8 @@ def run(args: argparse.Namespace) -> None:
     if "latent" in args.inputs:
         encoder = open_encoder(args.autoencoder or TRAINED, args.poses)
     inputs = _inputs(args, labels, encoder)
+    facts = inputs.facts
+    valences = common_valences(inputs.files, facts.formulas, facts.electrons)
     groups, folds = _folds(args, labels, inputs.facts.formulas)
     n_targets = len(targets)
     found = cross_validate(inputs, labels.values[:, :n_targets], targets, folds, settings)
@@ -198,7 +201,7 @@ def run(args: argparse.Namespace) -> None:
     _write(args, labels, found, scores)
     if args.output:
         content = encoder.content if encoder else b""
-        model = train_model(inputs, found, settings, args.coverage, scores, content)
+        model = train_model(inputs, found, settings, args.coverage, scores, valences, content)
         model.save(args.output)
         note(f"{args.output}: model of {', '.join(t.label for t in targets)}")
 

@@ -53,9 +53,9 @@ class AttentionSettings:
     dropout: float = 0.2
     learning_rate: float = 2e-3
     batch_size: int = 64
-    epochs: int = 100
+    epochs: int = 60
     patience: int = 25
-    members: int = 4
+    members: int = 3
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from .extraction import BLOCKS
 from .features import Feature, definition
 from .folds import parse_formula
 from .gathering import block_of, parts_of
-from .inputs import Block, Facts, Inputs, facts_of
+from .inputs import Block, Fact, Facts, Inputs, facts_of
 from .property_units import split_unit
 from .tables import FILE, iterate_rows
 
@@ -27,6 +28,7 @@ __all__ = ["gather_from_table"]
 # What the columns of features are, by their names.
 _KNOWN = {feature.name: feature for block in BLOCKS.values() for feature in block}
 _WORD = "definition"  # column of tables of features
+_ELECTRONS = "electrons"  # per atom, another one
 
 
 def gather_from_table(
@@ -69,6 +71,8 @@ def gather_from_table(
         )
     names, values, theirs = _numbers_of(path, files)
     facts = _facts_of_files(files, theirs if formulas is None else formulas, needs_densities)
+    if _ELECTRONS in names:
+        facts = replace(facts, electrons=values[:, names.index(_ELECTRONS)])
     blocks = {}
     others = {f.name for kind in ("difference", "composition") for f in BLOCKS[kind]}
     for kind in ("invariants", "difference"):
@@ -165,8 +169,8 @@ def _facts_of_files(
         for formula in set(formulas):
             parse_formula(formula)
         unknown = np.full(len(files), np.nan)
-        return Facts(tuple(formulas), unknown, unknown)
-    facts: list[tuple[str, float, float] | None] = [None] * len(files)
+        return Facts(tuple(formulas), unknown, unknown, unknown)
+    facts: list[Fact | None] = [None] * len(files)
     bar = tqdm(total=len(files), desc="structures", unit="file", disable=not progress_is_shown())
     with bar:
         for numbers, (name, atoms) in parts_of(files):

@@ -20,7 +20,7 @@ from ..typing import Floats
 from .boxes import BoxSettings, BoxSource
 from .extraction import BLOCKS, Extraction, Part
 from .features import Feature, definition
-from .inputs import KINDS, Block, Facts, Inputs, facts_of
+from .inputs import KINDS, Block, Fact, Facts, Inputs, facts_of
 from .sources import density_of, is_density, iterate_parts
 
 __all__ = ["Encoder", "block_of", "gather", "parts_of"]
@@ -29,7 +29,7 @@ __all__ = ["Encoder", "block_of", "gather", "parts_of"]
 _FEW = 16
 
 # Name, facts (see `Facts`), features and boxes of a sample.
-_Sample: TypeAlias = "tuple[str, tuple[str, float, float], Floats, Floats | None]"
+_Sample: TypeAlias = "tuple[str, Fact, Floats, Floats | None]"
 
 
 class Encoder(Protocol):
@@ -153,7 +153,7 @@ class _Sampler:
             self.extraction.row(name, density).values if self.extraction.blocks else np.empty(0)
         )
         _check_finite(name, values, self.extraction.columns)
-        return name, facts_of(density.atoms), values, boxes
+        return name, facts_of(density.atoms, density), values, boxes
 
 
 def _check_finite(name: str, values: Floats, columns: Sequence[Feature]) -> None:

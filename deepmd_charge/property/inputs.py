@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -20,9 +20,14 @@ from ..typing import Floats, Integers
 if TYPE_CHECKING:
     from ase import Atoms
 
-__all__ = ["KINDS", "Block", "Facts", "Inputs", "facts_of"]
+    from ..grid.density import Density
+
+__all__ = ["KINDS", "Block", "Fact", "Facts", "Inputs", "facts_of"]
 
 KINDS = ("invariants", "difference", "latent", "composition")
+
+# Formula, mass density, number density and electrons of a sample; see `Facts`.
+Fact: TypeAlias = tuple[str, float, float, float]
 
 _ATOMIC_MASS = 1.66053906660  # g/cm^3 of one dalton in one A^3
 
@@ -62,11 +67,14 @@ class Facts:
         (n,) g/cm^3; NaN where the structure has no volume, or was not read.
     number_density : np.ndarray
         (n,) atoms per A^3, likewise.
+    electrons : np.ndarray
+        (n,) of the density, per atom; NaN where they are not known.
     """
 
     formulas: tuple[str, ...]
     mass_density: Floats
     number_density: Floats
+    electrons: Floats
 
     @classmethod
     def of_structures(cls, structures: Iterable[Atoms]) -> Facts:
@@ -74,15 +82,16 @@ class Facts:
         return cls.of(facts_of(atoms) for atoms in structures)
 
     @classmethod
-    def of(cls, facts: Iterable[tuple[str, float, float]]) -> Facts:
-        """Facts of samples, each a formula and its two densities."""
-        formulas, mass, number = zip(*facts, strict=True)
-        return cls(formulas, np.array(mass, float), np.array(number, float))
+    def of(cls, facts: Iterable[Fact]) -> Facts:
+        """Facts of samples."""
+        formulas, *numbers = zip(*facts, strict=True)
+        return cls(formulas, *(np.array(each, float) for each in numbers))
 
     def take(self, rows: Integers) -> Facts:
         """Facts of some of the samples."""
         formulas = tuple(self.formulas[row] for row in rows)
-        return Facts(formulas, self.mass_density[rows], self.number_density[rows])
+        numbers = self.mass_density, self.number_density, self.electrons
+        return Facts(formulas, *(each[rows] for each in numbers))
 
 
 @dataclass(frozen=True)
@@ -116,11 +125,14 @@ class Inputs:
         return {kind: block.definition for kind, block in self.blocks.items()}
 
 
-def facts_of(atoms: Atoms) -> tuple[str, float, float]:
-    """Formula, mass density (g/cm^3) and number density (1/A^3) of a structure."""
+def facts_of(atoms: Atoms, density: Density | None = None) -> Fact:
+    """Facts of a structure, and of its density where there is one."""
     volume = abs(float(np.linalg.det(atoms.cell.array)))
     formula = atoms.get_chemical_formula()
+    electrons = np.nan
+    if density is not None and density.quantity.is_total and len(atoms):
+        electrons = density.n_electrons / len(atoms)
     if not volume:
-        return formula, np.nan, np.nan
+        return formula, np.nan, np.nan, electrons
     mass = float(atoms.get_masses().sum())
-    return formula, _ATOMIC_MASS * mass / volume, len(atoms) / volume
+    return formula, _ATOMIC_MASS * mass / volume, len(atoms) / volume, electrons

@@ -28,6 +28,7 @@ from ..io.output import replacing
 from ..stderr import progress_is_shown
 from ..typing import Floats, PathLike
 from .attention import AttentionNetwork, AttentionSettings
+from .electron_counts import check_electrons
 from .folds import parse_formula
 from .inputs import Inputs
 from .intervals import IntervalScale
@@ -79,6 +80,8 @@ class PropertyModel:
         (t).
     elements : dict
         Number of training samples with each element.
+    valences : dict
+        Valence electrons of elements in the training densities.
     scores : dict
         Of held-out samples, by the names of properties.
     settings : Settings
@@ -94,6 +97,7 @@ class PropertyModel:
     regressor: Fitted
     intervals: tuple[IntervalScale, ...]
     elements: dict[str, int]
+    valences: dict[str, float]
     scores: dict[str, dict[str, Any]]
     settings: Settings
     package: str
@@ -126,9 +130,11 @@ class PropertyModel:
         Raises
         ------
         ChargeError
-            If the inputs are others.
+            If the inputs are others, or of densities with other valence electrons.
         """
         self.check(inputs, name)
+        facts = inputs.facts
+        check_electrons(self.valences, inputs.files, facts.formulas, facts.electrons)
         found = self.regressor.predict(inputs)
         parts = []
         for place, (target, scale) in enumerate(zip(self.targets, self.intervals, strict=True)):
@@ -177,6 +183,7 @@ class PropertyModel:
             "inputs": self.inputs,
             "intervals": [asdict(scale) for scale in self.intervals],
             "elements": self.elements,
+            "valences": self.valences,
             "scores": self.scores,
             "settings": asdict(self.settings),
             "columns": [columns.names, columns.kinds],
@@ -277,6 +284,7 @@ class PropertyModel:
             Fitted(columns, ensembles, network),
             tuple(IntervalScale(**scale) for scale in header["intervals"]),
             header["elements"],
+            header["valences"],
             header["scores"],
             Settings(**settings),
             header["package"],
@@ -290,6 +298,7 @@ def train_model(
     settings: Settings,
     coverage: float,
     scores: dict[str, dict[str, Any]],
+    valences: dict[str, float],
     autoencoder: bytes = b"",
 ) -> PropertyModel:
     """Train on all samples; intervals are scaled by predictions of those that were held out.
@@ -304,6 +313,8 @@ def train_model(
         Fraction of labels that the intervals are to hold.
     scores : dict
         To be kept in the model.
+    valences : dict
+        Of :func:`.common_valences`.
     autoencoder : bytes
         Its file.
 
@@ -329,6 +340,7 @@ def train_model(
         regressor,
         tuple(found.interval_scale(name, coverage) for name in found.names),
         dict(sorted(elements.items())),
+        valences,
         scores,
         replace(settings, n_threads=1),
         __version__,
