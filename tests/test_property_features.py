@@ -94,6 +94,12 @@ def test_chosen_frames(structures):
     assert names == ["run.extxyz@1", "run.extxyz@2", "POSCAR"]
 
 
+def test_files_of_a_table(structures):
+    Path("list.csv").write_text("K,file\n1,POSCAR\n2,run.extxyz@1\n")
+    assert run("list.csv", "si.cif") == 0
+    assert [name.split("/")[-1] for name in table()] == ["POSCAR", "run.extxyz@1", "si.cif"]
+
+
 @pytest.mark.parametrize("format", EVERY)
 def test_every_density_format(format):
     """They hold one density, which is no other in any of them."""
