@@ -103,7 +103,7 @@ def one_by_one(structures):
             continue
         total = mine.sum(axis=1)
         row = {
-            "atoms": f"{low + 1}-{high:g}",
+            "atoms": f"{high}" if high == low + 1 else f"{low + 1}-{high:g}",
             "structures": len(mine),
             "superposition": float(np.median(mine[:, 0])),
             "invariants": float(np.median(mine[:, 1])),
