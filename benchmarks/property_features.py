@@ -14,6 +14,7 @@ import gzip
 import json
 import os
 import platform
+import resource
 import subprocess
 import sys
 import tempfile
@@ -133,17 +134,25 @@ def stream(structures, n, jobs):
         table = Path(folder, "table.csv.part")
         memory = watch(process, table, n)
         seconds = time.perf_counter() - start
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
         if process.returncode:
             sys.exit("property features failed")
         size = Path(folder, "table.csv").stat().st_size
-    rate = n / seconds
+    rate, cpu = n / seconds, (used.ru_utime + used.ru_stime) / n
     print(
-        f"{n} entries on {jobs} cores: {seconds:.0f} s, {rate:.1f}/s, {size / n / 1000:.1f} kB a"
-        f" row; {MANY} take {MANY / rate / 3600:.1f} h"
+        f"{n} entries on {jobs} cores: {seconds:.0f} s, {rate:.1f}/s, {cpu:.3f} CPU seconds and"
+        f" {size / n / 1000:.1f} kB each; {MANY} take {MANY / rate / 3600:.1f} h"
     )
     for share, megabytes in memory.items():
         print(f"memory of all processes at {share}: {megabytes:.0f} MB")
-    return {"entries": n, "cores": jobs, "seconds": seconds, "rate": rate, "memory": memory}
+    return {
+        "entries": n,
+        "cores": jobs,
+        "seconds": seconds,
+        "rate": rate,
+        "cpu": cpu,
+        "memory": memory,
+    }
 
 
 def watch(process, table, n):

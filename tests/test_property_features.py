@@ -100,6 +100,7 @@ def test_files_of_a_table(structures):
     assert [name.split("/")[-1] for name in table()] == ["POSCAR", "run.extxyz@1", "si.cif"]
 
 
+@pytest.mark.filterwarnings("ignore:grid points are")
 @pytest.mark.parametrize("format", EVERY)
 def test_every_density_format(format):
     """They hold one density, which is no other in any of them."""
@@ -240,12 +241,12 @@ def test_resumed_in_the_midst_of_frames():
         for k in range(3):
             with open(f"CHG_{k}") as part:
                 file.write(part.read())
-    assert run("CHG", "CHG_1") == 0
+    assert run("CHG", "CHG_1", "CHG") == 0
     assert list(table()) == ["CHG@0", "CHG@1", "CHG@2", "CHG_1"]
     finished = Path("table.csv").read_bytes()
     os.remove("table.csv")
     Path("table.csv.part").write_bytes(b"".join(finished.splitlines(keepends=True)[:3]))
-    assert run("CHG", "CHG_1", "--resume") == 0
+    assert run("CHG", "CHG_1", "CHG", "--resume") == 0
     assert Path("table.csv").read_bytes() == finished
 
 
