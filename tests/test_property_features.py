@@ -19,6 +19,7 @@ from test_every_format import EVERY, name_of
 
 from deepmd_charge import ChargeError, Density, read_density, write_density
 from deepmd_charge.cli.main import main
+from deepmd_charge.grid.quantity import split_kind
 from deepmd_charge.io import FORMATS
 from deepmd_charge.property import extraction
 from deepmd_charge.property.composition import COMPOSITION
@@ -94,7 +95,14 @@ def test_chosen_frames(structures):
     assert names == ["run.extxyz@1", "run.extxyz@2", "POSCAR"]
 
 
-@pytest.mark.parametrize("format", EVERY)
+def test_files_of_a_table(structures):
+    Path("list.csv").write_text("K,file\n1,POSCAR\n2,run.extxyz@1\n")
+    assert run("list.csv", "si.cif") == 0
+    assert [name.split("/")[-1] for name in table()] == ["POSCAR", "run.extxyz@1", "si.cif"]
+
+
+@pytest.mark.filterwarnings("ignore:grid points are")
+@pytest.mark.parametrize("format", [f for f in EVERY if split_kind(f)[1].is_total])
 def test_every_density_format(format):
     """They hold one density, which is no other in any of them."""
     if FORMATS[format].belongs_to_run:
@@ -105,10 +113,7 @@ def test_every_density_format(format):
         density.declare(format)
         name = name_of(FORMATS[format].patterns[0])
         write_density(name, density, format)
-    options = [] if density.quantity.is_total else ["--format", format]
-    if not density.quantity.is_total:
-        pytest.skip(f"{format} is no total density")
-    assert run(name, *options) == 0
+    assert run(name) == 0
     (row,) = table().values()
     np.testing.assert_allclose(values(row), features(density), rtol=1e-4, atol=1e-4)
 
@@ -234,12 +239,12 @@ def test_resumed_in_the_midst_of_frames():
         for k in range(3):
             with open(f"CHG_{k}") as part:
                 file.write(part.read())
-    assert run("CHG", "CHG_1") == 0
+    assert run("CHG", "CHG_1", "CHG") == 0
     assert list(table()) == ["CHG@0", "CHG@1", "CHG@2", "CHG_1"]
     finished = Path("table.csv").read_bytes()
     os.remove("table.csv")
     Path("table.csv.part").write_bytes(b"".join(finished.splitlines(keepends=True)[:3]))
-    assert run("CHG", "CHG_1", "--resume") == 0
+    assert run("CHG", "CHG_1", "CHG", "--resume") == 0
     assert Path("table.csv").read_bytes() == finished
 
 

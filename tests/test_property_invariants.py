@@ -152,6 +152,17 @@ def test_waves_count_alike_along_all_axes():
     assert firsts == pytest.approx([2 * np.pi / 4.0] * 3)
 
 
+def test_planes_of_supercells():
+    """Those 1 A apart are not looked at, be the cell of 1 A or of 4 A."""
+    x = 2 * np.pi * np.arange(32) / 32
+    for edge in (1.0, 4.0):
+        values = 1.0 + 0.8 * np.cos(edge * x)[:, None, None] + np.zeros((32, 32, 32))
+        found = of(spectrum, Density(Atoms("H", cell=[edge, 4.0, 4.0], pbc=True), values))
+        assert found["plane_minimum"] == pytest.approx(1.0)
+        assert found["plane_spread"] == found["plane_distance"] == 0.0
+        assert found["first_wave"] == pytest.approx(2 * np.pi)
+
+
 def test_a_constant():
     found = dict(zip([f.name for f in FEATURES], features(waves(0.1, [0.0])), strict=True))
     assert np.isfinite(list(found.values())).all()

@@ -103,6 +103,7 @@ def test_on_the_grid_of_another():
     np.testing.assert_allclose(moved.values, density.values, atol=1e-12)
     step = density.atoms.cell.array[0] / density.shape[0]
     density.origin = step
+    np.testing.assert_array_equal(superposed_on(density).origin, step)
     np.testing.assert_allclose(
         superposed_on(density).values, np.roll(density.values, -1, axis=0), atol=1e-10
     )

@@ -13,6 +13,7 @@ from ..errors import ChargeError
 from ..io.output import replacing
 from ..predict.parallel.blocks import available_cores
 from ..property.panels import Panel
+from ..property.tables import read_table
 from ..property.targets import Target
 from ..typing import Floats
 from ._verbosity import note
@@ -40,6 +41,13 @@ def jobs(args: argparse.Namespace) -> int:
     if args.jobs is not None and args.jobs < 1:
         raise ChargeError(f"-j {args.jobs}: give a number of at least 1")
     return args.jobs or available_cores()
+
+
+def paths_of(name: str) -> list[str]:
+    """Paths of files, or of those of a table."""
+    if name.lower().endswith((".csv", ".csv.gz", ".csv.xz")):
+        return read_table(name).paths()
+    return [name]
 
 
 def write_json(path: str, scores: Mapping[str, Any]) -> None:

@@ -13,7 +13,7 @@ from ..property.extraction import BLOCKS, Extraction, write_features
 from ..property.superposed import superposed_on
 from ..saed.sources import Source, open_source
 from ._flags import add_declarations, add_format, add_species, declarations
-from ._property import add_jobs, jobs
+from ._property import add_jobs, jobs, paths_of
 from ._verbosity import add_verbosity, note, print_line
 
 
@@ -30,7 +30,7 @@ def add_features_command(parser: argparse.ArgumentParser) -> None:
         nargs="*",
         metavar="FILE",
         help="density files, or structures in any file that ase reads (all frames; file@3,"
-        " file@::10 for some)",
+        " file@::10 for some); or tables (.csv) with a column `file` of such",
     )
     parser.add_argument("-o", "--output", metavar="TABLE", help="CSV file to write")
     parser.add_argument(
@@ -95,6 +95,7 @@ def run(args: argparse.Namespace) -> None:
         raise ChargeError(f"--saed {args.saed}: is for differences; add --of difference")
     check_output(args.output)
     check_apart(args.output, args.files)
+    files = [path for name in args.files for path in paths_of(name)]
     left_out: list[str] = []
 
     def leave_out(text: str) -> None:
@@ -102,7 +103,7 @@ def run(args: argparse.Namespace) -> None:
         print_line(f"deepmd-charge: left out: {text}")
 
     failed = leave_out if args.keep_going else None
-    n = write_features(args.output, args.files, extraction, jobs(args), args.resume, failed)
+    n = write_features(args.output, files, extraction, jobs(args), args.resume, failed)
     rest = f", {len(left_out)} left out" if left_out else ""
     note(f"{args.output}: {len(extraction.columns)} features of {n} densities{rest}")
 

@@ -21,7 +21,7 @@ from ..property.panels import Panel
 from ..property.property_units import KNOWN_UNITS, label_of
 from ..property.tables import read_labels, read_table, write_table
 from ..property.trained import Prediction, PropertyModel
-from ._property import add_features, add_jobs, draw, jobs, pictures, write_json
+from ._property import add_features, add_jobs, draw, jobs, paths_of, pictures, write_json
 from ._tables import print_table
 from ._verbosity import add_verbosity, note
 
@@ -87,7 +87,7 @@ def run_predict(args: argparse.Namespace) -> None:
     model = PropertyModel.load(args.model)
     if args.formulas and not {"K", "G"} <= set(model.names):
         raise ChargeError(f"--formulas: {args.model} does not predict both K and G; leave it out")
-    paths = [path for name in args.files for path in _paths(name)]
+    paths = [path for name in args.files for path in paths_of(name)]
     inputs = _inputs(args, model, paths, each_is_one=False)
     found = model.predict(inputs, args.model)
     _warn_of_elements(model, inputs, args.model)
@@ -145,13 +145,6 @@ def run_test(args: argparse.Namespace) -> None:
         write_json(args.json, scores)
     if args.plot:
         draw(args.plot, panels)
-
-
-def _paths(name: str) -> list[str]:
-    """Paths of files, or of those of a table."""
-    if name.lower().endswith((".csv", ".csv.gz", ".csv.xz")):
-        return read_table(name).paths()
-    return [name]
 
 
 def _inputs(

@@ -7,8 +7,9 @@ density convolved with a Gaussian,
 .. math:: \rho(r) = \sum_G e^{-|G|^2 \sigma^2 / 2} \, \rho_G \, e^{i G r},
           \qquad \sigma = 0.25 \text{ A},
 
-which no grid of 0.25 A or finer can tell from another, on a grid of at most 0.2 A and at least
-30000 points, so that averages over points are integrals over the cell in small cells, too. Its
+which grids of 0.25 A or finer give alike (but for the reduced gradient in vacuum, below
+:math:`10^{-3}` e/A^3, which needs 0.2 A), on a grid of at most 0.2 A and at least 30000 points, so
+that averages over points are integrals over the cell in small cells, too. Its
 orders of magnitude come in by the signed logarithm
 
 .. math:: S(\rho) = \frac{\operatorname{arsinh}(\rho / 2 \rho_0)}{\ln 10}, \qquad

@@ -14,7 +14,7 @@ import numpy as np
 from ..errors import ChargeError, ElectronCountWarning
 from ..grid.density import Density
 from ..io.density_files import iterate_densities
-from ..io.formats import FORMATS, format_of
+from ..io.formats import FORMATS
 from ..io.frames import split_frames
 from ..io.structures import iterate_structures
 from ..typing import PathLike
@@ -94,13 +94,12 @@ def iterate_parts(
     Raises
     ------
     ChargeError
-        If a file is neither by its name, or a structure cannot be read.
+        If a structure cannot be read.
     """
-    file, frames = split_frames(name)
     if is_density(name, format):
-        format_of(file, format)
         yield str(name), None
         return
+    file, frames = split_frames(name)
     for number, atoms, _ in iterate_structures(file, frames, species):
         yield (str(name) if number is None else f"{file}@{number}"), atoms
 

@@ -17,7 +17,7 @@ density over planes,
 
 .. math:: p(z) = \bar\rho + \sum_{n \ge 1} 2 \operatorname{Re} \rho_{n G} e^{i n |G| z},
 
-shows gaps between layers: its lowest value over all directions.
+shows gaps between layers: its lowest value over all directions of waves up to 5/A.
 Means :math:`\bar\rho` are those of :math:`|\rho|`.
 """
 
