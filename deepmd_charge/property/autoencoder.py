@@ -34,7 +34,7 @@ from ..typing import ArrayLike, Floats, PathLike
 from ._blocks import build_decoder, build_encoder
 from .boxes import BoxSettings, from_log_scale
 
-__all__ = ["Autoencoder", "AutoencoderSettings", "Errors"]
+__all__ = ["TRAINED", "Autoencoder", "AutoencoderSettings", "Errors"]
 
 # Comes with the package.
 TRAINED = Path(__file__).parent / "tables" / "autoencoder.npz"
