@@ -239,7 +239,7 @@ def peak():
 
 
 def encode(folder, structures):
-    """Write the latents of all compounds, of every pose, and their means and covariances."""
+    """Write the latents of all compounds, of every pose, and what is pooled of them."""
     model, all_boxes = train(folder, structures), boxes(folder, structures)
     bar = tqdm(range(len(all_boxes)), desc="encode", disable=not progress_is_shown())
     latents = np.stack([model.encode(all_boxes[k]).astype(np.float16) for k in bar])
