@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """Latents of densities, and what of them depends little on the pose of the box.
 
-Of the latents z_cp of a density at the places p of several poses, these are features for methods that
-know nothing of places, for each channel c: the mean and the standard deviation over p, and the
-5th, 25th, 75th and 95th percentile: 6 x 16 by default. The deviations of two poses and of two
-others of a compound correlate by 0.83 to 0.97 over binaries; covariances of two channels do by
+Of the latents z_cp of a density at the places p of several poses, these are features for methods
+that know nothing of places, for each channel c: the mean and the standard deviation over p, and
+the 5th, 25th, 75th and 95th percentile: 6 x 16 by default. Over binaries, the deviations of two
+poses of a compound and of two others correlate by 0.83 to 0.97; covariances of two channels do by
 0.2 in the median, and are left out.
 """
 
