@@ -5,15 +5,23 @@ r"""A convolutional autoencoder that compresses boxes of the density.
     z = E(x), \qquad x' = D(z), \qquad
     L = \langle (x - D(E(x)))^2 \rangle
 
-with boxes x of :mod:`.boxes`. The encoder halves the edges three times, each time by a
-convolution of stride 2 and a residual block,
+with boxes x of :mod:`.boxes`. Each half is a linear map and a network,
+
+.. math::
+    E(x) = A * x + E'(x), \qquad D(z) = B * z + D'(z).
+
+The network E' halves the edges three times, each time by a convolution of stride 2 and a residual
+block,
 
 .. math::
     y \leftarrow y + W_1\, \mathrm{GELU}(W_3 * y),
 
 and ends with 16 channels, linear: 32^3 points become 16 x 4^3 = 1024 numbers, the 128^3 points of
-arXiv:2605.07227 become 16 x 16^3. The decoder is its mirror image. Convolutions know no size: a
-trained network takes every box whose edge is a multiple of 8 points.
+arXiv:2605.07227 become 16 x 16^3. D' is its mirror image. A and B have kernels of 16^3 points at a
+stride of 8; before training they are the 16 longest waves of a lapped cosine transform and E' and
+D' are zero, so that training starts from a reconstruction that is blurred, where random weights
+take thousands of boxes to give anything but the mean. Convolutions know no size: a trained
+network takes every box whose edge is a multiple of 8 points.
 
 Turned boxes are other boxes to it. It is trained on poses that are drawn at random, and on
 each of the 24 rotations of the cube that keep the points in place.
@@ -34,7 +42,7 @@ from ..typing import ArrayLike, Floats, PathLike
 from ._blocks import build_decoder, build_encoder
 from .boxes import BoxSettings, from_log_scale
 
-__all__ = ["Autoencoder", "AutoencoderSettings", "Errors"]
+__all__ = ["TRAINED", "Autoencoder", "AutoencoderSettings", "Errors"]
 
 # Comes with the package.
 TRAINED = Path(__file__).parent / "tables" / "autoencoder.npz"
@@ -126,7 +134,7 @@ class Autoencoder:
     Parameters
     ----------
     settings : AutoencoderSettings, optional
-        The weights are random until :func:`.training.train_autoencoder` finds better ones.
+        The weights are random until :func:`.train_autoencoder` finds better ones.
 
     Attributes
     ----------
