@@ -278,7 +278,7 @@ def test_latent_arrays(folder, capsys):
         assert {"autoencoder.npz", "attention.npz"} <= set(file.namelist())
         header = json.loads(file.read("header.json"))
     assert list(header["inputs"]) == ["latent", "composition"]
-    assert {"latent PC 1", "latent_mean_2", "latent_cov_0_1"} <= set(header["columns"][0])
+    assert {"latent PC 1", "latent_mean_2", "latent_std_1"} <= set(header["columns"][0])
     files = ["structures/KF-rocksalt.vasp", "structures/NaF-rocksalt.vasp"]
     assert command("predict", "-m", "m", *files, "-o", "p.csv") == 0
     assert [row["file"] for row in rows_of("p.csv")] == files

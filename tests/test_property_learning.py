@@ -16,7 +16,7 @@ from deepmd_charge.property.attention import AttentionSettings
 from deepmd_charge.property.by_formula import compare_formulas
 from deepmd_charge.property.inputs import Block, Facts, Inputs
 from deepmd_charge.property.intervals import IntervalScale, cross_coverage, excess
-from deepmd_charge.property.matrix import Columns, PrincipalComponents
+from deepmd_charge.property.matrix import MatrixColumns, PrincipalComponents
 from deepmd_charge.property.property_units import factor_to_known, split_unit
 from deepmd_charge.property.regressors import Settings, fit
 from deepmd_charge.property.tables import read_labels, read_table, write_table
@@ -449,10 +449,10 @@ def test_there_are_no_more_components_than_samples():
 
 def test_latent_arrays_come_in_by_components():
     inputs = samples(100, latent=3)
-    columns, matrix = Columns.fit(inputs, 6)
+    columns, matrix = MatrixColumns.fit(inputs, 6)
     assert columns.names[:4] == ("a", "b", "c", "d")
     assert columns.names[4:10] == tuple(f"latent PC {k}" for k in range(1, 7))
-    assert columns.kinds == ("invariants",) * 4 + ("latent",) * 15
+    assert columns.kinds == ("invariants",) * 4 + ("latent",) * (6 + 18)
     arrays = inputs.blocks["latent"].values.reshape(100, 2, 3, 8)
     from sklearn.decomposition import PCA
 
@@ -460,9 +460,9 @@ def test_latent_arrays_come_in_by_components():
     expected = PCA(6, svd_solver="full").fit_transform(flat)
     np.testing.assert_allclose(np.abs(matrix[:, 4:10]), np.abs(expected), atol=1e-5)
     np.testing.assert_allclose(matrix[:, 10:13], arrays.mean(axis=(1, 3)), atol=1e-6)
-    variances = [columns.names.index(f"latent_cov_{c}_{c}") for c in range(3)]
-    np.testing.assert_allclose(matrix[:, variances], arrays.var(axis=(1, 3)), atol=1e-6)
-    assert matrix.shape == (100, 19)
+    deviations = [columns.names.index(f"latent_std_{c}") for c in range(3)]
+    np.testing.assert_allclose(matrix[:, deviations], arrays.std(axis=(1, 3)), atol=1e-6)
+    assert matrix.shape == (100, 4 + 6 + 18)
     np.testing.assert_allclose(columns.matrix(inputs), matrix)
     assert not columns.outside(matrix).any()
 

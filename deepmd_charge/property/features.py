@@ -23,6 +23,8 @@ _BLOCKS = (distribution, gradients, spectrum, bonds, shells)
 FEATURES = tuple(feature for block in _BLOCKS for feature in block.FEATURES)
 # The same of another density: what it gained over free atoms.
 DIFFERENCE = tuple(replace(feature, name=f"difference_{feature.name}") for feature in FEATURES)
+# Of the values; to be raised where these change under formulas that stay.
+_VERSION = 1
 # Superpositions have the electrons of the density, but for what a coarse grid makes of them.
 _ELECTRONS = 0.02
 
@@ -83,5 +85,5 @@ def definition(columns: Sequence[Feature]) -> str:
     str
         Begins with a letter: no reader of tables takes it for a number.
     """
-    content = json.dumps([[f.name, f.unit, f.formula] for f in columns])
+    content = json.dumps([_VERSION, *([f.name, f.unit, f.formula] for f in columns)])
     return f"v{hashlib.sha256(content.encode()).hexdigest()[:12]}"

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 r"""The matrix that trees learn from: blocks side by side, and what sums latent arrays up.
 
-Of latent arrays these are the principal components of their mean over poses, and means and
-covariances of channels over poses and places (:mod:`.latents`), which hardly depend on how a
+Of latent arrays these are the principal components of their mean over poses, and mean, deviation
+and percentiles of channels over poses and places (:mod:`.latents`), which hardly depend on how a
 density lies in its box. Components, and the range of each column, are those of the training samples
 alone.
 """
@@ -19,7 +19,7 @@ from .inputs import KINDS, Block, Inputs
 from .intervals import excess
 from .latents import pooled, pooled_names
 
-__all__ = ["Columns", "PrincipalComponents"]
+__all__ = ["MatrixColumns", "PrincipalComponents"]
 
 # Samples that components are made of, at most: a Gram matrix of 0.8 GB.
 _MOST_SAMPLES = 10_000
@@ -78,7 +78,7 @@ class PrincipalComponents:
 
 
 @dataclass(frozen=True)
-class Columns:
+class MatrixColumns:
     """How samples become rows of a matrix.
 
     Attributes
@@ -100,7 +100,7 @@ class Columns:
     high: Floats
 
     @classmethod
-    def fit(cls, inputs: Inputs, n_components: int, seed: int = 0) -> tuple[Columns, Floats]:
+    def fit(cls, inputs: Inputs, n_components: int, seed: int = 0) -> tuple[MatrixColumns, Floats]:
         """Set up the columns by training samples.
 
         Parameters
@@ -112,7 +112,7 @@ class Columns:
 
         Returns
         -------
-        columns : Columns
+        columns : MatrixColumns
         matrix : np.ndarray
             (n, d) of these samples.
         """

@@ -23,7 +23,7 @@ from ..typing import Floats
 from .attention import AttentionNetwork, AttentionSettings
 from .encoder import N_POSES
 from .inputs import Inputs
-from .matrix import Columns
+from .matrix import MatrixColumns
 from .trees import Ensemble, TreeSettings, fit_ensemble
 
 __all__ = ["MODELS", "Fitted", "Predicted", "Settings", "check_inputs", "fit"]
@@ -97,14 +97,14 @@ class Fitted:
 
     Attributes
     ----------
-    columns : Columns
+    columns : MatrixColumns
         How samples become rows of a matrix.
     ensembles : tuple of Ensemble
         Trees of each property, or none.
     network : AttentionNetwork or None
     """
 
-    columns: Columns
+    columns: MatrixColumns
     ensembles: tuple[Ensemble, ...] = ()
     network: AttentionNetwork | None = None
 
@@ -164,7 +164,7 @@ def fit(
         If a network is asked for without latent arrays.
     """
     check_inputs(settings.model, inputs.blocks)
-    columns, matrix = Columns.fit(inputs, settings.n_components, settings.seed)
+    columns, matrix = MatrixColumns.fit(inputs, settings.n_components, settings.seed)
     ensembles, network = [], None
     if settings.has_trees:
         for values in labels.T:
@@ -188,7 +188,7 @@ def check_inputs(model: str, kinds: Collection[str]) -> None:
         raise ChargeError(f"--model {model}: learns from latent arrays; add latent to --inputs")
 
 
-def _for_network(inputs: Inputs, columns: Columns, matrix: Floats) -> tuple[Floats, Floats]:
+def _for_network(inputs: Inputs, columns: MatrixColumns, matrix: Floats) -> tuple[Floats, Floats]:
     """Latent arrays (n, poses, c, m, m, m), and the columns that are not made of them."""
     latent = inputs.blocks["latent"]
     others = np.array(columns.kinds) != "latent"

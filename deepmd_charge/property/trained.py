@@ -32,7 +32,7 @@ from .electron_counts import check_electrons
 from .folds import parse_formula
 from .inputs import Inputs
 from .intervals import IntervalScale
-from .matrix import Columns, PrincipalComponents
+from .matrix import MatrixColumns, PrincipalComponents
 from .regressors import Fitted, Settings, fit
 from .targets import Target
 from .trees import Ensemble, TreeSettings
@@ -267,7 +267,7 @@ class PropertyModel:
             if "mean" in arrays:
                 components = PrincipalComponents(arrays["mean"], arrays["directions"])
             names, kinds = map(tuple, header["columns"])
-            columns = Columns(names, kinds, components, arrays["low"], arrays["high"])
+            columns = MatrixColumns(names, kinds, components, arrays["low"], arrays["high"])
         ensembles = tuple(
             Ensemble(tuple(file.read(_tree_name(t, m)).decode() for m in range(n_members)))
             for t, n_members in enumerate(header["members"])
