@@ -134,7 +134,8 @@ class Autoencoder:
     Parameters
     ----------
     settings : AutoencoderSettings, optional
-        The weights are random until :func:`.autoencoder_training.train_autoencoder` finds better ones.
+        The weights are random until :func:`.autoencoder_training.train_autoencoder` finds better
+        ones.
 
     Attributes
     ----------
