@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ChargeError
+from ..threads import in_order
 from ..typing import Floats
 
 __all__ = ["Ensemble", "TreeSettings", "fit_ensemble"]
@@ -170,16 +171,23 @@ def fit_ensemble(
     Ensemble
     """
     lightgbm = _lightgbm()
-    texts = []
-    # seeds of members must not meet those of the next seed
-    states = np.random.SeedSequence(seed).generate_state(settings.n_members)
-    for member, state in enumerate(states):
+    # of these few rows the library's own threads would mostly wait for one another
+    n_beside = min(n_threads, settings.n_members)
+    spread = float(labels.std())
+
+    def member(item: tuple[int, int]) -> str:
+        number, state = item
         parameters = settings.parameters(
-            int(state) >> 1, n_threads, matrix.shape[1], float(labels.std()), member % 2 == 1
+            state >> 1, n_threads // n_beside, matrix.shape[1], spread, number % 2 == 1
         )
         data = lightgbm.Dataset(matrix, labels, params=parameters)
-        booster = lightgbm.train(parameters, data, settings.n_trees)
-        texts.append(booster.model_to_string())
+        return lightgbm.train(parameters, data, settings.n_trees).model_to_string()
+
+    # seeds of members must not meet those of the next seed
+    states = np.random.SeedSequence(seed).generate_state(settings.n_members).tolist()
+    texts = []
+    for text in in_order(member, enumerate(states), n_beside):
+        texts.append(text)
         tick()
     return Ensemble(tuple(texts))
 
