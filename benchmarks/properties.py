@@ -70,7 +70,7 @@ RUNS = {
     "attention network": ("attention", ("invariants", "composition", "latent")),
 }
 ALL = "all together"
-PARTS = ("invariants, composition, latent", "attention network")
+PARTS = ("invariants, composition", "attention network")
 GROUPED = ("composition, volume", *PARTS)
 CLAIMS = (
     ("composition", "composition, volume"),
