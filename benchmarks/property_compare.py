@@ -235,8 +235,8 @@ def report(found, share):
     if share is not None:
         lines += [
             "",
-            "Of what self-consistency changes in an invariant, the prediction of a held-out compound"
-            f" has {share[1]:.0%} (median over invariants; quartiles {share[0]:.0%},"
+            "Of what self-consistency changes in an invariant, the prediction of a held-out"
+            f" compound has {share[1]:.0%} (median over invariants; quartiles {share[0]:.0%},"
             f" {share[2]:.0%}).",
         ]
         numbers["recovered"] = [*share]
