@@ -11,16 +11,30 @@ where it was stopped. Held out are the compounds of fold 0 of five.
 import argparse
 import gzip
 import json
+import resource
+import time
 from pathlib import Path
 
 import numpy as np
+import spglib
 from ase import Atoms
+from tqdm import tqdm
 
+from deepmd_charge.property.autoencoder import Autoencoder, AutoencoderSettings, relative_errors
+from deepmd_charge.property.autoencoder_training import train_autoencoder
 from deepmd_charge.property.boxes import BoxSettings, write_boxes
+from deepmd_charge.property.latents import pooled
 from deepmd_charge.property.superposed import superposed
+from deepmd_charge.stderr import progress_is_shown
 
 COPIES = 4
 SEED = 0
+COMPONENTS = 1024  # as many numbers as the latent of a box
+SYSTEMS = (
+    *("triclinic", "monoclinic", "orthorhombic", "tetragonal"),
+    *("trigonal", "hexagonal", "cubic"),
+)
+SETTINGS = AutoencoderSettings(batch_size=8, epochs=6, learning_rate=1e-3, seed=SEED)
 
 
 class Superposed:
@@ -78,7 +92,154 @@ def boxes(folder, structures):
     return write_boxes(folder / "boxes.npy", densities, settings, COPIES, SEED)
 
 
-STAGES = {"boxes": boxes}
+def train(folder, structures):
+    """Train the autoencoder on four of five folds."""
+    path = folder / "autoencoder.npz"
+    if path.exists():
+        return Autoencoder.load(path)
+    rows, _ = split(len(structures))
+    model = train_autoencoder(
+        boxes(folder, structures), SETTINGS, rows, checkpoint=folder / "checkpoint.npz"
+    )
+    model.save(path, "float16")
+    return model
+
+
+def pca(folder, structures):
+    """Principal components (1024, 32768) of the boxes of four of five folds, and their mean.
+
+    Randomised subspace iterations that stream the boxes.
+    """
+    path = folder / "pca.npz"
+    if not path.exists():
+        all_boxes, (rows, _) = boxes(folder, structures), split(len(structures))
+        mean = np.mean([all_boxes[k].mean(axis=0, dtype=np.float64) for k in rows], axis=0).ravel()
+        mean = mean.astype(np.float32)
+        start = np.random.default_rng(SEED).normal(size=(mean.size, COMPONENTS + 64))
+        basis = np.linalg.qr(start.astype(np.float32))[0]
+        for _ in range(3):
+            image = np.zeros_like(basis)
+            for part in np.array_split(rows, len(rows) // 64):
+                x = all_boxes[part].reshape(-1, mean.size).astype(np.float32) - mean
+                image += x.T @ (x @ basis)
+            basis, triangle = np.linalg.qr(image)
+        turn = np.linalg.svd(triangle)[0]
+        np.savez(path, mean=mean, components=(basis @ turn)[:, :COMPONENTS].T)
+    with np.load(path) as file:
+        return file["mean"], file["components"]
+
+
+def errors(folder, structures):
+    """Print the errors of held-out compounds by crystal system, and draw a slice."""
+    model, (mean, components) = train(folder, structures), pca(folder, structures)
+    _, rows = split(len(structures))
+    all_boxes = boxes(folder, structures)
+    found = {}
+    for part in np.array_split(rows, len(rows) // 16):
+        x = all_boxes[part].reshape(-1, *all_boxes.shape[2:]).astype(np.float32)
+        flat = x.reshape(len(x), -1) - mean
+        again = (mean + (flat @ components.T) @ components).reshape(x.shape)
+        for name, measured in (
+            ("autoencoder", model.error(x)),
+            ("PCA", relative_errors(x, again, model.mean)),
+        ):
+            found.setdefault(name, []).append(np.stack(measured, axis=1))
+    each = {
+        name: np.concatenate(parts).reshape(len(rows), COPIES, 3).mean(axis=1)
+        for name, parts in found.items()
+    }
+    systems = np.array([crystal_system(structures[k]) for k in np.array(list(structures))[rows]])
+    print(f"| {'system':12} | compounds | plain | PCA | centred | PCA | density | PCA |")
+    print("|---|---|---|---|---|---|---|---|")
+    for system in (*SYSTEMS, "all"):
+        chosen = systems == system if system != "all" else np.ones(len(rows), dtype=bool)
+        if not chosen.any():
+            continue
+        numbers = np.stack([each[name][chosen].mean(axis=0) for name in each], axis=1).ravel()
+        print(f"| {system:12} | {chosen.sum()} | " + " | ".join(f"{v:.4f}" for v in numbers) + " |")
+    better = (each["autoencoder"][:, 0] < each["PCA"][:, 0]).mean()
+    print(f"the autoencoder is better for {better:.1%} of the compounds")
+    draw(folder / "property_latent.png", model, mean, components, all_boxes, rows, each)
+
+
+def crystal_system(atoms):
+    """By the space group that spglib finds."""
+    cell = atoms.cell.array, atoms.get_scaled_positions(), atoms.numbers
+    number = spglib.get_symmetry_dataset(cell, symprec=0.01).number
+    return SYSTEMS[np.searchsorted([2, 15, 74, 142, 167, 194, 230], number)]
+
+
+def draw(path, model, mean, components, all_boxes, rows, each):
+    """A slice through the boxes of three compounds, and what became of it."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    order = np.argsort(each["autoencoder"][:, 0])
+    chosen = rows[order[[len(order) // 10, len(order) // 2, len(order) * 9 // 10]]]
+    figure, axes = plt.subplots(3, 3, figsize=(7.5, 7.2), layout="constrained")
+    for line, row in zip(axes, chosen, strict=True):
+        x = all_boxes[row, :1].astype(np.float32)
+        flat = x.reshape(1, -1) - mean
+        panels = {
+            "smoothed density": x,
+            "autoencoder": model.decode(model.encode(x)),
+            "PCA": (mean + (flat @ components.T) @ components).reshape(x.shape),
+        }
+        for axis, (title, box) in zip(line, panels.items(), strict=True):
+            image = axis.imshow(
+                2.0 * box[0, :, :, 16].T - 1.0,
+                origin="lower",
+                vmin=-2.0,
+                vmax=1.0,
+                extent=(0, 9.6, 0, 9.6),
+            )
+            axis.set(xticks=[0, 9.6], yticks=[0, 9.6])
+            if line is axes[0]:
+                axis.set_title(title)
+    figure.colorbar(image, ax=axes, label="log10 of the density in e/A$^3$", shrink=0.6)
+    figure.savefig(path, dpi=100)
+
+
+def large(folder, structures):
+    """One epoch of the size of the paper on 50 densities: time and memory."""
+    settings = AutoencoderSettings(box=128, batch_size=1, epochs=1, learning_rate=1e-3, seed=SEED)
+    densities = Superposed(list(structures.values())[:50], settings.boxes)
+    start = time.process_time()
+    all_boxes = write_boxes(folder / "boxes128.npy", densities, settings.boxes, 1, SEED)
+    written = time.process_time()
+    before = peak()
+    model = train_autoencoder(all_boxes, settings)
+    trained = time.process_time()
+    latents = model.encode(all_boxes[:1, 0])
+    print(
+        f"50 boxes of 128^3: written in {written - start:.0f} CPU s, one epoch in"
+        f" {trained - written:.0f} CPU s, latents {latents.shape[1:]}, peak memory {peak():.0f} MB"
+        f" ({before:.0f} MB before the training)"
+    )
+
+
+def peak():
+    """Peak resident memory of this process, MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0
+
+
+def encode(folder, structures):
+    """Write the latents of all compounds, of every pose, and their means and covariances."""
+    model, all_boxes = train(folder, structures), boxes(folder, structures)
+    bar = tqdm(range(len(all_boxes)), desc="encode", disable=not progress_is_shown())
+    latents = np.stack([model.encode(all_boxes[k]).astype(np.float16) for k in bar])
+    np.savez_compressed(
+        folder / "latents.npz",
+        id=np.array(list(structures)),
+        latents=latents,
+        pooled=np.stack([pooled(z) for z in latents]),
+    )
+    print(f"{folder / 'latents.npz'}: latents {latents.shape}, pooled")
+
+
+STAGES = {stage.__name__: stage for stage in (boxes, train, pca, errors, large, encode)}
 
 if __name__ == "__main__":
     main()

@@ -16,7 +16,8 @@ from ase.io import write
 from deepmd_charge import Density, write_density
 from deepmd_charge.cli.main import main
 from deepmd_charge.property import moduli
-from deepmd_charge.property.inputs import Facts, gather
+from deepmd_charge.property.gathering import gather
+from deepmd_charge.property.inputs import Facts
 from deepmd_charge.property.superposed import superposed
 from deepmd_charge.property.tables import write_table
 
@@ -207,6 +208,82 @@ def test_a_table_of_features(folder):
     assert row["file"] == one and float(row["E (GPa)"]) > 0.0
 
 
+def test_tables_of_the_command(folder, capsys):
+    """Frames of one file, in another order; formulas come from the table."""
+    from ase.io import read
+
+    labels = rows_of("labels.csv")[:12]
+    write("some.extxyz", [read(row["file"]) for row in labels])
+    rows = [[f"some.extxyz@{k}", row["K (GPa)"], row["E"]] for k, row in enumerate(labels)]
+    write_table("frames.csv", ["file", "K", "E"], rows[::-1])
+    of = ("--of", "invariants", "composition")
+    assert command("features", "some.extxyz", "-o", "made.csv", *of, "-j", "1") == 0
+    argv = ("train", "frames.csv", "--targets", "K", *QUICK, "--group", "formula")
+    made = (*argv, "--features", "made.csv", "--json", "made.json", "-o", "made")
+    assert command(*made) == 0
+    assert command(*argv, "--json", "read.json") == 0
+    found, again = (json.loads(Path(name).read_text())["K"] for name in ("made.json", "read.json"))
+    assert found["r2"] == pytest.approx(again["r2"], abs=0.02)
+    # the model takes what is computed afresh
+    assert command("predict", "-m", "made", "some.extxyz@3", "frames.csv", "-o", "p.csv") == 0
+    rows = rows_of("p.csv")
+    assert [row["file"] for row in rows] == [
+        "some.extxyz@3",
+        *(f"some.extxyz@{k}" for k in range(11, -1, -1)),
+    ]
+    assert rows[0] == rows[9]
+    Path("made.csv").write_text(
+        re.sub(",v[0-9a-f]{12},", ",v0123456789ab,", Path("made.csv").read_text())
+    )
+    line = error(capsys, *made)
+    assert line.startswith("made.csv:2: these features have other formulas, of another version")
+    line = error(capsys, *argv, "--inputs", "difference", "--features", "features.csv")
+    assert line.startswith("features.csv: has no row for some.extxyz@11")
+    Path("more.csv").write_text("file,K\nsome.extxyz@12,1\n")
+    line = error(capsys, "test", "-m", "made", "more.csv")
+    assert line == "some.extxyz: there is no frame 12 in this file, which has 12: count from 0"
+
+
+@pytest.mark.slow
+def test_differences_and_processes(folder):
+    """Of densities that are superposed atoms, the differences are nothing but noise."""
+    from deepmd_charge.property.inputs import KINDS
+
+    files = [f"structures/{c}{a}-rocksalt.vasp" for c, a in SALTS]
+    kinds = [kind for kind in KINDS if kind != "latent"]
+    found = gather(files, kinds)
+    again = gather(files, kinds, n_processes=2)
+    assert list(found.blocks) == kinds
+    for kind in kinds:
+        np.testing.assert_array_equal(found.blocks[kind].values, again.blocks[kind].values)
+    assert found.facts.formulas == again.facts.formulas
+    names = found.blocks["difference"].names
+    column = found.blocks["difference"].values[:, names.index("difference_density_mean")]
+    assert np.abs(column).max() < 1e-6
+
+
+@pytest.mark.slow
+def test_latent_arrays(folder, capsys):
+    from deepmd_charge.property.autoencoder import Autoencoder, AutoencoderSettings
+
+    Autoencoder(AutoencoderSettings(box=8, channels=(2, 2, 2), latent_channels=3)).save("a.npz")
+    argv = ["train", "labels.csv", "--targets", "K", "e_form", *QUICK, "--model", "both"]
+    argv += ["--inputs", "latent", "composition", "--poses", "2", "--epochs", "2"]
+    argv += ["--folds", "2", "--members", "1", "--autoencoder"]
+    line = error(capsys, *argv, "labels.csv")
+    assert line.startswith("labels.csv: is no autoencoder")
+    assert command(*argv, "a.npz", "-o", "m") == 0
+    Path("a.npz").unlink()  # it is in the model
+    with zipfile.ZipFile("m") as file:
+        assert {"autoencoder.npz", "attention.npz"} <= set(file.namelist())
+        header = json.loads(file.read("header.json"))
+    assert list(header["inputs"]) == ["latent", "composition"]
+    assert {"latent PC 1", "latent_mean_2", "latent_cov_0_1"} <= set(header["columns"][0])
+    files = ["structures/KF-rocksalt.vasp", "structures/NaF-rocksalt.vasp"]
+    assert command("predict", "-m", "m", *files, "-o", "p.csv") == 0
+    assert [row["file"] for row in rows_of("p.csv")] == files
+
+
 # predict and test
 
 
@@ -324,9 +401,11 @@ def test_bad_tables(folder, capsys, text, complaint):
         (["--members", "0"], "--members 0"),
         (["--learning-rate", "-1"], "--learning-rate -1"),
         (["--latent-components", "0"], "--latent-components 0"),
+        (["--poses", "0"], "--poses 0"),
+        (["--epochs", "0"], "--epochs 0"),
+        (["--model", "both"], "--model both: learns from latent arrays; add latent to --inputs"),
         (["--seed", "-1"], "--seed -1"),
         (["-j", "0"], "-j 0"),
-        (["--inputs", "latent"], "--inputs latent: give the file of an --autoencoder"),
         (["--autoencoder", "model"], "--autoencoder: is for --inputs latent"),
         (["--json", "nowhere/x"], "nowhere/x: there is no folder nowhere"),
         (["-o", "labels.csv"], "labels.csv: is read, too; give the output another name"),
@@ -400,7 +479,7 @@ def test_densities_that_are_none(folder, capsys):
     assert line.startswith("cut.cube: ")
     Path("nan.cube").write_text(re.sub(r"\S+\s*$", "NaN\n", text))
     line = error(capsys, "predict", "-m", "model", "nan.cube", "-o", "p.csv")
-    assert line.startswith("nan.cube: ")
+    assert line.startswith("nan.cube:")
 
 
 def test_properties_that_the_model_does_not_predict(folder, capsys):

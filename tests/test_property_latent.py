@@ -8,6 +8,7 @@ from ase.build import bulk, make_supercell
 
 from deepmd_charge import ChargeError, Density
 from deepmd_charge.property import boxes as boxes_module
+from deepmd_charge.property.attention import AttentionNetwork, AttentionSettings
 from deepmd_charge.property.autoencoder import Autoencoder, AutoencoderSettings
 from deepmd_charge.property.autoencoder_training import cube_rotations, train_autoencoder
 from deepmd_charge.property.boxes import (
@@ -17,6 +18,7 @@ from deepmd_charge.property.boxes import (
     to_log_scale,
     write_boxes,
 )
+from deepmd_charge.property.latents import latents, pooled, pooled_names
 from deepmd_charge.property.superposed import superposed
 from deepmd_charge.stderr import progress_is_shown, show_progress
 
@@ -48,7 +50,7 @@ def zinc_blende():
 
 
 def test_a_wave_is_smoothed_and_sampled_where_the_points_are():
-    """rho = 1 + cos(G r) of a skewed cell, at a pose of its own."""
+    """The density is 1 + cos(G r) of a skewed cell, at a pose of its own."""
     cell = np.array([[3.0, 0.0, 0.0], [1.0, 3.5, 0.0], [0.5, 0.7, 4.0]])
     density = Density(
         Atoms("H", cell=cell, pbc=True), np.ones((20, 24, 27)), origin=(0.1, 0.2, 0.3)
@@ -116,6 +118,9 @@ def test_only_charge_densities_have_boxes():
     density = superposed(zinc_blende(), 0.3)
     with pytest.raises(ChargeError, match="give a total charge density"):
         BoxSource(density - density, SMALL)
+    density.values[1, 2, 3] = np.nan
+    with pytest.raises(ChargeError, match="not finite"):
+        BoxSource(density, SMALL)
 
 
 def some_densities():
@@ -174,7 +179,7 @@ def smooth_boxes():
     """Boxes (16, 1, 16, 16, 16) of waves of random directions."""
     rng = np.random.default_rng(0)
     index = np.stack(np.meshgrid(*[np.arange(16)] * 3, indexing="ij"), axis=-1)
-    phases = index @ rng.normal(scale=0.5, size=(16, 1, 1, 3, 1)) + rng.uniform(
+    phases = index @ rng.normal(scale=0.2, size=(16, 1, 1, 3, 1)) + rng.uniform(
         0, 6, (16, 1, 1, 1, 1)
     )
     return (0.2 + 0.25 * np.sin(phases[..., 0]))[:, None].astype(np.float16)
@@ -191,9 +196,9 @@ def test_the_cube_has_24_rotations():
 def test_latents_of_any_box():
     model = Autoencoder(TINY)
     for n in (8, 16, 24):
-        latents = model.encode(np.zeros((2, n, n, n)))
-        assert latents.shape == (2, 4, n // 8, n // 8, n // 8)
-        assert model.decode(latents).shape == (2, n, n, n)
+        z = model.encode(np.zeros((2, n, n, n)))
+        assert z.shape == (2, 4, n // 8, n // 8, n // 8)
+        assert model.decode(z).shape == (2, n, n, n)
 
 
 def test_training_lowers_the_error_and_seeds_repeat_it(smooth_boxes, tmp_path):
@@ -218,6 +223,20 @@ def test_training_lowers_the_error_and_seeds_repeat_it(smooth_boxes, tmp_path):
     np.testing.assert_allclose(
         half.encode(smooth_boxes[:, 0]), model.encode(smooth_boxes[:, 0]), atol=2e-2
     )
+
+
+def test_latents_of_densities_and_what_is_pooled_of_them():
+    density = superposed(zinc_blende(), 0.2)
+    model = Autoencoder(TINY)
+    box = BoxSource(density, SMALL).box()
+    np.testing.assert_array_equal(latents(density, model), model.encode(box[None]))
+    z = latents(density, model, poses=3, seed=2)
+    assert z.shape == (3, 4, 2, 2, 2)
+    np.testing.assert_array_equal(z, latents(density, model, poses=3, seed=2))
+    found = dict(zip(pooled_names(4), pooled(z), strict=True))
+    one, three = (z[:, k].ravel().astype(float) for k in (1, 3))
+    assert found["latent_mean_1"] == pytest.approx(one.mean())
+    assert found["latent_cov_1_3"] == pytest.approx(np.cov(one, three, bias=True)[0, 1])
 
 
 def test_errors_are_what_they_say(smooth_boxes):
@@ -294,6 +313,85 @@ def test_bad_input_gets_one_line(smooth_boxes, tmp_path):
         (lambda: Autoencoder.load(tmp_path / "none.npz"), "none.npz: there is no such file"),
         (lambda: train_autoencoder(smooth_boxes[:1], TINY), "give more"),
         (lambda: train_autoencoder(smooth_boxes[:, :, :8], TINY), "as the settings"),
+    ]
+    for call, message in cases:
+        with pytest.raises(ChargeError, match=message) as caught:
+            call()
+        assert "\n" not in str(caught.value)
+
+
+# ---- the network with attention
+
+
+FAST = AttentionSettings(
+    channels=4,
+    blocks=1,
+    units=16,
+    batch_size=8,
+    epochs=12,
+    members=2,
+    learning_rate=1e-2,
+    dropout=0.1,
+)
+
+
+@pytest.fixture(scope="module")
+def task():
+    """Latents, further features and two targets, one with labels that are missing."""
+    rng = np.random.default_rng(1)
+    latents = rng.normal(size=(48, 2, 3, 2, 2, 2)) * 5.0
+    latents += rng.normal(size=(48, 1, 3, 1, 1, 1)) * 9.0
+    extra = rng.normal(size=(48, 2)) * 100.0
+    targets = np.stack(
+        [latents.mean(axis=(1, 3, 4, 5))[:, 0] * 3.0 + 100.0, 0.5 * extra[:, 1]], axis=1
+    )
+    targets[::5, 1] = np.nan
+    return latents, extra, targets
+
+
+def test_attention_learns_several_properties(task):
+    z, extra, targets = task
+    network = AttentionNetwork(FAST).fit(z, extra, targets)
+    wrong = network.predict(z, extra) - targets
+    assert (np.nanvar(wrong, axis=0) < 0.5 * np.nanvar(targets, axis=0)).all()
+    assert network.predict_members(z, extra).shape == (2, 48, 2)
+    kept = AttentionNetwork.from_bytes(network.to_bytes())
+    np.testing.assert_array_equal(kept.predict(z, extra), network.predict(z, extra))
+    assert kept.history == network.history
+    assert kept.settings == FAST
+
+
+def test_attention_without_further_features_repeats_by_its_seed(task):
+    z, _, targets = task
+    short = AttentionSettings(**{**vars(FAST), "epochs": 2, "members": 1})
+    found = [
+        AttentionNetwork(short).fit(z, None, targets[:, :1]).predict(z[:3, :1], None)
+        for _ in range(2)
+    ]
+    assert found[0].shape == (3, 1)
+    np.testing.assert_array_equal(*found)
+
+
+def test_bad_input_of_attention(task):
+    z, extra, targets = task
+    short = AttentionSettings(**{**vars(FAST), "epochs": 1, "members": 1})
+    network = AttentionNetwork(short)
+    missing = np.full((48, 1), np.nan)
+    cases = [
+        (lambda: AttentionSettings(dropout=1.0), "dropout"),
+        (lambda: network.predict(z, extra), "not trained"),
+        (lambda: network.to_bytes(), "not trained"),
+        (lambda: network.fit(z[:, 0], extra, targets), "latents are"),
+        (lambda: network.fit(z, extra[:5], targets), "of 48 compounds"),
+        (lambda: network.fit(z, extra, targets[:5]), "of 48 compounds"),
+        (lambda: network.fit(z[:1], extra[:1], targets[:1]), "give more"),
+        (lambda: network.fit(z, extra, missing), "no label at all"),
+        (lambda: network.fit(z, extra * np.nan, targets), "must be finite"),
+        (lambda: AttentionNetwork.from_bytes(b"none"), "no attention network"),
+        (
+            lambda: network.fit(z, extra, targets).predict(z, None),
+            "was trained on 3 and 2",
+        ),
     ]
     for call, message in cases:
         with pytest.raises(ChargeError, match=message) as caught:

@@ -12,6 +12,7 @@ from conftest import SHARED
 
 from deepmd_charge import ChargeError
 from deepmd_charge.property import folds, moduli, scores
+from deepmd_charge.property.attention import AttentionSettings
 from deepmd_charge.property.by_formula import compare_formulas
 from deepmd_charge.property.inputs import Block, Facts, Inputs
 from deepmd_charge.property.intervals import IntervalScale, cross_coverage, excess
@@ -33,9 +34,10 @@ def samples(n, seed=0, low=0.0, high=1.0, latent=0):
     columns = generator.uniform(low, high, (n, 4))
     blocks = {"invariants": Block(("a", "b", "c", "d"), columns, "one")}
     if latent:
-        values = generator.normal(size=(n, latent)).astype(np.float32)
-        names = tuple(f"latent {k}" for k in range(latent))
-        blocks["latent"] = Block(names, values, "two", (latent,))
+        shape = (2, latent, 2, 2, 2)  # poses, channels and points
+        values = generator.normal(size=(n, 16 * latent)).astype(np.float32)
+        names = tuple(f"latent {k}" for k in range(16 * latent))
+        blocks["latent"] = Block(names, values, "two", shape)
     formulas = tuple(("NaCl", "Al2O3", "Si")[k % 3] for k in range(n))
     facts = Facts(formulas, np.full(n, 3.0), np.full(n, 0.05))
     return Inputs(tuple(f"{k}.cube" for k in range(n)), facts, blocks)
@@ -173,18 +175,24 @@ def test_what_nothing_can_be_learned_of(tmp_path, values, options, complaint):
         choose_targets(labels, ["K"], options.get("logarithmic"), 2)
 
 
-def test_logarithms(tmp_path):
+def test_scales(tmp_path):
     text = "file,K,e_form,gap\na,1,1,1\nb,2,2,2\nc,3,3,3\nd,4,4,4\n"
     labels = read_labels(table(tmp_path, text), ["K", "e_form", "gap"])
 
-    def logs(logarithmic):
-        return [t.is_log for t in choose_targets(labels, labels.names, logarithmic, 2)]
+    def scales(logarithmic):
+        return [t.scale for t in choose_targets(labels, labels.names, logarithmic, 2)]
 
-    assert logs(None) == [True, False, False]
-    assert logs([]) == [False, False, False]
-    assert logs(["gap"]) == [False, False, True]
+    assert scales(None) == ["sqrt", "linear", "linear"]
+    assert scales([]) == ["linear", "linear", "linear"]
+    assert scales(["gap"]) == ["linear", "linear", "log"]
     negative = read_labels(table(tmp_path, text.replace("a,1", "a,-1")), ["K"])
-    assert not choose_targets(negative, ["K"], None, 2)[0].is_log
+    assert choose_targets(negative, ["K"], None, 2)[0].scale == "linear"
+
+
+@pytest.mark.parametrize("scale", ["linear", "sqrt", "log"])
+def test_scales_lead_back(scale):
+    target, values = Target("K", "GPa", scale), np.geomspace(1e-3, 1e3, 50)
+    np.testing.assert_allclose(target.from_scale(target.to_scale(values)), values)
 
 
 # folds
@@ -440,12 +448,58 @@ def test_there_are_no_more_components_than_samples():
 
 
 def test_latent_arrays_come_in_by_components():
-    inputs = samples(100, latent=30)
+    inputs = samples(100, latent=3)
     columns, matrix = Columns.fit(inputs, 6)
-    assert columns.names == ("a", "b", "c", "d", *(f"latent PC {k}" for k in range(1, 7)))
-    assert matrix.shape == (100, 10)
+    assert columns.names[:4] == ("a", "b", "c", "d")
+    assert columns.names[4:10] == tuple(f"latent PC {k}" for k in range(1, 7))
+    assert columns.kinds == ("invariants",) * 4 + ("latent",) * 15
+    arrays = inputs.blocks["latent"].values.reshape(100, 2, 3, 8)
+    from sklearn.decomposition import PCA
+
+    flat = arrays.mean(axis=1).reshape(100, 24).astype(np.float64)
+    expected = PCA(6, svd_solver="full").fit_transform(flat)
+    np.testing.assert_allclose(np.abs(matrix[:, 4:10]), np.abs(expected), atol=1e-5)
+    np.testing.assert_allclose(matrix[:, 10:13], arrays.mean(axis=(1, 3)), atol=1e-6)
+    variances = [columns.names.index(f"latent_cov_{c}_{c}") for c in range(3)]
+    np.testing.assert_allclose(matrix[:, variances], arrays.var(axis=(1, 3)), atol=1e-6)
+    assert matrix.shape == (100, 19)
     np.testing.assert_allclose(columns.matrix(inputs), matrix)
     assert not columns.outside(matrix).any()
+
+
+# a network, alone and with trees
+
+
+TINY = AttentionSettings(channels=4, blocks=1, units=8, epochs=3, members=2)
+
+
+@pytest.mark.slow
+def test_a_network_and_trees_together(model, tmp_path):
+    inputs = samples(60, latent=3)
+    inputs.blocks["invariants"].values[5, 2] = np.nan  # as MAGPIE has it of a few elements
+    labels = np.stack([np.log(truth(inputs)), -truth(inputs)], axis=1)
+    labels[::4, 0] = np.nan
+    both = fit(inputs, labels, replace(FEW, model="both", attention=TINY, n_components=2))
+    trees = replace(both, network=None)
+    network = replace(both, ensembles=())
+    assert trees.gains() and not network.gains()
+    first, second, mean = (each.predict(inputs) for each in (trees, network, both))
+    np.testing.assert_allclose(mean.values, 0.5 * (first.values + second.values))
+    apart = np.abs(first.values - second.values) / np.sqrt(2.0)
+    assert (mean.spread >= apart).all()
+    assert (second.spread > 0.0).all()
+    before = replace(model, regressor=both)
+    before.save(tmp_path / "m")
+    after = PropertyModel.load(tmp_path / "m")
+    new = samples(20, seed=4, latent=3)
+    for name in ("values", "upper"):
+        found, expected = (getattr(m.predict(new), name) for m in (after, before))
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_a_network_needs_latent_arrays():
+    with pytest.raises(ChargeError, match="--model both: learns from latent arrays; add latent"):
+        fit(samples(30), np.zeros((30, 1)), replace(FEW, model="both"))
 
 
 # intervals
@@ -486,10 +540,16 @@ def test_intervals_widen_outside_of_the_data():
     assert widths[2] > widths[1]
 
 
+def test_intervals_without_bounds_are_no_warning():
+    assert Target("K", "GPa", True).from_scale(np.array([1e4])) == np.inf
+
+
 def test_excess():
     low, high = np.array([0.0, -1.0, 2.0]), np.array([1.0, 1.0, 2.0])
     rows = np.array([[0.5, 0.0, 2.0], [3.0, 0.0, 2.0], [2.0, -5.0, 2.0], [0.0, 0.0, 4.0]])
-    np.testing.assert_allclose(excess(rows, low, high), [0.0, 2.0, np.sqrt(5.0), 1.0])
+    np.testing.assert_allclose(excess(rows, low, high), [0.0, 2.0, 2.0, 1.0])
+    assert excess(np.full((1, 3), np.nan), low, high) == 0.0
+    assert excess(np.array([[1e9, 0.0, 2.0]]), low, high) == 10.0  # just far
 
 
 def test_the_quantile_is_the_rank_of_split_conformal_prediction():
@@ -509,9 +569,9 @@ def test_the_quantile_is_the_rank_of_split_conformal_prediction():
 
 @pytest.fixture(scope="module")
 def model():
-    inputs = samples(120, latent=12)
+    inputs = samples(120, latent=3)
     labels = np.stack([truth(inputs), truth(inputs) - 20.0], axis=1)
-    targets = (Target("K", "GPa", True), Target("e_form", "eV/atom"))
+    targets = (Target("K", "GPa", "log"), Target("e_form", "eV/atom"))
     settings = replace(FEW, n_components=3)
     found = validated(inputs, labels, targets, settings)
     results = found.to_json(0.9)
@@ -522,7 +582,7 @@ def test_a_model_comes_back_from_its_file(model, tmp_path):
     path = tmp_path / "model.property"
     model.save(path)
     again = PropertyModel.load(path)
-    new = samples(30, seed=4, latent=12)
+    new = samples(30, seed=4, latent=3)
     for name in ("values", "lower", "upper"):
         before, after = (getattr(m.predict(new), name) for m in (model, again))
         np.testing.assert_array_equal(before, after)
@@ -535,14 +595,14 @@ def test_a_model_comes_back_from_its_file(model, tmp_path):
 
 
 def test_predictions_are_in_their_intervals(model):
-    found = model.predict(samples(50, seed=4, latent=12))
+    found = model.predict(samples(50, seed=4, latent=3))
     assert (found.lower < found.values).all() and (found.values < found.upper).all()
     assert (found.lower[:, 0] > 0.0).all()  # of a logarithm
     assert found.values.shape == (50, 2)
 
 
 def test_other_inputs_are_refused(model):
-    new = samples(5, latent=12)
+    new = samples(5, latent=3)
     block = new.blocks["invariants"]
 
     def refuse(complaint, **blocks):

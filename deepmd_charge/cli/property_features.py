@@ -103,8 +103,6 @@ def run(args: argparse.Namespace) -> None:
 
     failed = leave_out if args.keep_going else None
     n = write_features(args.output, args.files, extraction, jobs(args), args.resume, failed)
-    if not n:
-        raise ChargeError(f"{args.output}: has no rows, all densities were left out")
     rest = f", {len(left_out)} left out" if left_out else ""
     note(f"{args.output}: {len(extraction.columns)} features of {n} densities{rest}")
 

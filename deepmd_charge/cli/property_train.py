@@ -13,15 +13,19 @@ import numpy as np
 
 from ..errors import ChargeError
 from ..io.output import check_apart, check_output
+from ..property.attention import AttentionSettings
+from ..property.autoencoder import TRAINED
 from ..property.by_formula import ByFormula, compare_formulas
+from ..property.encoder import LatentEncoder, open_encoder
+from ..property.feature_tables import gather_from_table
 from ..property.folds import chemical_system, make_folds, reduced_formula
-from ..property.inputs import KINDS, Inputs, gather, gather_from_table
+from ..property.gathering import gather
+from ..property.inputs import KINDS, Inputs
 from ..property.intervals import check_coverage
-from ..property.latent import LatentEncoder, open_encoder
 from ..property.moduli import DERIVED
 from ..property.panels import Panel
 from ..property.property_units import label_of
-from ..property.regressors import MODELS, Settings
+from ..property.regressors import MODELS, Settings, check_inputs
 from ..property.tables import Labels, read_labels, write_table
 from ..property.targets import choose_targets
 from ..property.trained import train_model
@@ -82,7 +86,10 @@ def add_train(parser: argparse.ArgumentParser) -> None:
     _add_settings(parser)
     add_features(parser)
     parser.add_argument(
-        "--autoencoder", metavar="FILE", help="trained autoencoder, for latent inputs"
+        "--autoencoder",
+        metavar="FILE",
+        help="trained autoencoder, for latent inputs (default: the one that comes with the"
+        " package)",
     )
     parser.add_argument("--json", metavar="FILE", help="write the scores here")
     parser.add_argument(
@@ -140,6 +147,21 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         f" {_SETTINGS.n_components})",
     )
     parser.add_argument(
+        "--poses",
+        type=int,
+        default=_SETTINGS.n_poses,
+        metavar="N",
+        help="random positions and rotations in which a density is encoded (default:"
+        f" {_SETTINGS.n_poses})",
+    )
+    parser.add_argument(
+        "--epochs",
+        type=int,
+        default=_SETTINGS.attention.epochs,
+        metavar="N",
+        help=f"most epochs of the network with attention (default: {_SETTINGS.attention.epochs})",
+    )
+    parser.add_argument(
         "--coverage",
         type=float,
         default=0.9,
@@ -158,7 +180,9 @@ def run(args: argparse.Namespace) -> None:
     _tell_duplicates(labels, args)
     if args.group not in _GROUPS:
         _folds(args, labels, None)  # what is wrong with them is said before the long work
-    encoder = open_encoder(args.autoencoder) if args.autoencoder else None
+    encoder = None
+    if "latent" in args.inputs:
+        encoder = open_encoder(args.autoencoder or TRAINED, args.poses)
     inputs = _inputs(args, labels, encoder)
     groups, folds = _folds(args, labels, inputs.facts.formulas)
     n_targets = len(targets)
@@ -184,24 +208,29 @@ def _checked(args: argparse.Namespace) -> Settings:
     n_threads = jobs(args)
     if args.folds < 2:
         raise ChargeError(f"--folds {args.folds}: give at least 2")
-    if args.latent_components < 1:
-        raise ChargeError(
-            f"--latent-components {args.latent_components}: give a number of at least 1"
-        )
+    for name in ("latent_components", "poses", "epochs"):
+        if getattr(args, name) < 1:
+            flag = name.replace("_", "-")
+            raise ChargeError(f"--{flag} {getattr(args, name)}: give a number of at least 1")
     if args.seed < 0:
         raise ChargeError(f"--seed {args.seed}: give a number of at least 0")
     check_coverage(args.coverage)
-    needs_autoencoder = "latent" in args.inputs
-    if needs_autoencoder and not args.autoencoder:
-        raise ChargeError("--inputs latent: give the file of an --autoencoder")
-    if args.autoencoder and not needs_autoencoder:
+    if args.autoencoder and "latent" not in args.inputs:
         raise ChargeError("--autoencoder: is for --inputs latent; add it there, or leave this out")
     read = [args.labels, args.features, args.autoencoder]
     for output in _outputs(args):
         check_output(output)
         check_apart(output, read)
-    trees = TreeSettings(args.trees, args.learning_rate, n_members=args.members)
-    return Settings(args.model, trees, args.latent_components, args.seed, n_threads)
+    check_inputs(args.model, args.inputs)
+    return Settings(
+        args.model,
+        TreeSettings(args.trees, args.learning_rate, n_members=args.members),
+        AttentionSettings(epochs=args.epochs, members=args.members),
+        args.latent_components,
+        args.poses,
+        args.seed,
+        n_threads,
+    )
 
 
 def _outputs(args: argparse.Namespace) -> list[str]:
@@ -225,7 +254,7 @@ def _tell_duplicates(labels: Labels, args: argparse.Namespace) -> None:
 def _inputs(args: argparse.Namespace, labels: Labels, encoder: LatentEncoder | None) -> Inputs:
     paths = labels.table.paths()
     if not args.features:
-        return gather(paths, args.inputs, encoder, n_threads=jobs(args))
+        return gather(paths, args.inputs, encoder, n_processes=jobs(args))
     has_formulas = "formula" in labels.table.names
     formulas = labels.table.column("formula") if has_formulas else None
     needs_densities = {"K", "G"} <= set(args.targets) and "debye" in labels.names

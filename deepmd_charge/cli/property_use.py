@@ -12,8 +12,10 @@ import numpy as np
 
 from ..errors import ChargeError
 from ..io.output import check_apart, check_output
-from ..property.inputs import Inputs, gather, gather_from_table
-from ..property.latent import encoder_of
+from ..property.encoder import encoder_of
+from ..property.feature_tables import gather_from_table
+from ..property.gathering import gather
+from ..property.inputs import Inputs
 from ..property.moduli import DERIVED, derived
 from ..property.panels import Panel
 from ..property.property_units import KNOWN_UNITS, label_of
@@ -162,7 +164,8 @@ def _inputs(
     if args.features:
         needs_densities = bool(getattr(args, "formulas", False))
         return gather_from_table(args.features, paths, model.kinds, formulas, needs_densities)
-    return gather(paths, model.kinds, encoder_of(model.autoencoder), each_is_one, jobs(args))
+    encoder = encoder_of(model.autoencoder, model.settings.n_poses)
+    return gather(paths, model.kinds, encoder, each_is_one, jobs(args))
 
 
 def _by_formula(name: str, model: PropertyModel, found: Prediction, inputs: Inputs) -> Any:

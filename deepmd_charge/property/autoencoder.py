@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -35,6 +36,8 @@ from .boxes import BoxSettings, from_log_scale
 
 __all__ = ["Autoencoder", "AutoencoderSettings", "Errors"]
 
+# Comes with the package.
+TRAINED = Path(__file__).parent / "tables" / "autoencoder.npz"
 _VERSION = 1
 _HALVINGS = 3
 
@@ -228,8 +231,18 @@ class Autoencoder:
             np.savez_compressed(file, autoencoder=np.array(json.dumps(told)), **arrays)
 
     @classmethod
-    def load(cls, path: PathLike) -> Autoencoder:
+    def load(cls, path: PathLike = TRAINED) -> Autoencoder:
         """Read what :meth:`save` wrote.
+
+        Parameters
+        ----------
+        path : str or Path, optional
+            Default: the one that comes with the package, which was trained on superposed
+            densities of binary compounds.
+
+        Returns
+        -------
+        Autoencoder
 
         Raises
         ------

@@ -69,26 +69,28 @@ def train_autoencoder(
     settings = settings or AutoencoderSettings()
     _check(boxes, settings)
     train, valid = _parts(boxes, rows, validation, settings.seed)
-    run = _Run(
-        Autoencoder(settings), n_steps=settings.epochs * -(-len(train) // settings.batch_size)
-    )
+    # whole batches only: what is left over is others in the next epoch
+    n_batches = len(train) // min(settings.batch_size, len(train))
+    run = _Run(Autoencoder(settings), settings.epochs * n_batches)
     run.model.mean = _mean(boxes, train)
     told = json.dumps([asdict(settings), boxes.shape, zlib.crc32(train.tobytes())])
     if checkpoint is not None and Path(checkpoint).exists():
         run.restore(checkpoint, told)
     with tqdm(
         desc="train",
-        unit="box",
+        unit="batch",
         delay=1e-6,
-        total=settings.epochs * len(train),
-        initial=len(run.history) * len(train),
+        total=settings.epochs * n_batches,
+        initial=len(run.history) * n_batches,
         disable=not progress_is_shown(),
     ) as bar:
         while not run.is_done:
             losses = []
-            for batch in _epoch(boxes, train, settings, len(run.history)):
+            for batch in itertools.islice(
+                _epoch(boxes, train, settings, len(run.history)), n_batches
+            ):
                 losses.append(run.step(batch))
-                bar.update(len(batch))
+                bar.update()
             run.end_epoch(float(np.mean(losses)), _loss(run.model, boxes, valid))
             bar.set_postfix_str("train {:.2e} validation {:.2e}".format(*run.history[-1]))
             if checkpoint is not None:

@@ -7,7 +7,9 @@ import csv
 import io
 import os
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -16,6 +18,7 @@ import numpy as np
 
 from ..errors import ChargeError
 from ..grid.density import Density
+from ..io.frames import split_frames
 from ..io.output import check_output
 from ..stderr import progress_is_shown
 from ..threads import in_processes
@@ -129,12 +132,11 @@ class Extraction:
             error = ""
             try:
                 rows = [self.row(*found) for found in density_of(*part, **self.reading)]
-            except ChargeError as found:
-                error = str(found)
-            except OSError as found:
-                error = f"{found.filename or part[0]}: {found.strerror or found}"
+            except (ChargeError, OSError) as found:
+                error = _reason(found, part[0])
         told = [str(w.message) for w in caught if issubclass(w.category, UserWarning)]
-        return rows, error, told
+        file = split_frames(part[0])[0]
+        return rows, error, [t if t.startswith(file) else f"{file}: {t}" for t in told]
 
 
 def extract(
@@ -171,14 +173,19 @@ def extract(
     UserWarning
         What is doubtful about densities.
     """
-    for rows, error, told in in_processes(extraction, parts, n_processes):
-        for text in told:
-            warnings.warn(text, stacklevel=2)
-        if error and failed is None:
-            raise ChargeError(error)
-        if error and failed is not None:
-            failed(error)
-        yield from rows
+    try:
+        for rows, error, told in in_processes(extraction, parts, n_processes):
+            for text in told:
+                warnings.warn(text, stacklevel=2)
+            if error and failed is None:
+                raise ChargeError(error)
+            if error and failed is not None:
+                failed(error)
+            yield from rows
+    except BrokenExecutor:
+        raise ChargeError(
+            "a process was killed, as for too much memory: take fewer processes (-j)"
+        ) from None
 
 
 def write_features(
@@ -216,7 +223,7 @@ def write_features(
     ------
     ChargeError
         See :func:`extract`; also if there are unfinished rows without `resume`, or of another
-        table.
+        table, or no rows at all.
     """
     from tqdm import tqdm
 
@@ -232,29 +239,53 @@ def write_features(
         total=len(names) if is_known else None,
         disable=not progress_is_shown(),
     )
-    with unfinished.open("a", newline="") as file, bar:
-        if not done:
-            file.write(_line(header))
+    n = done.total()
 
-        def remaining() -> Iterator[Part]:
-            for name in names:
+    def remaining() -> Iterator[Part]:
+        for name in names:
+            try:
                 for part, atoms in iterate_parts(name, **extraction.reading):
-                    if part in done:
+                    if done[part]:
+                        done[part] -= 1
                         bar.update()
                     else:
                         yield part, atoms
+            except (ChargeError, OSError) as error:
+                if failed is None:
+                    raise ChargeError(_reason(error, name)) from None
+                failed(_reason(error, name))
 
-        n = len(done)
-        for row in extract(extraction, remaining(), n_processes, failed):
-            if row.file in done:  # a frame of a file that was not done
-                continue
-            numbers = (f"{value:.{_DIGITS}g}" for value in row.values)
-            file.write(_line([row.file, row.formula, word, *numbers]))
-            file.flush()
-            bar.update()
-            n += 1
+    try:
+        with unfinished.open("a", newline="") as file, bar:
+            if not n:
+                file.write(_line(header))
+            for row in extract(extraction, remaining(), n_processes, failed):
+                if done[row.file]:  # a frame of a file that was not done
+                    done[row.file] -= 1
+                    continue
+                numbers = (f"{value:.{_DIGITS}g}" for value in row.values)
+                file.write(_line([row.file, row.formula, word, *numbers]))
+                file.flush()
+                bar.update()
+                n += 1
+    except (ChargeError, KeyboardInterrupt) as error:
+        if not n:
+            unfinished.unlink()
+            raise
+        kept = f"{unfinished} keeps what is done: go on with --resume"
+        raise type(error)(f"{error}; {kept}" if str(error) else kept) from None
+    if not n:
+        unfinished.unlink()
+        raise ChargeError(f"{path}: would have no rows: all densities were left out")
     os.replace(unfinished, path)
     return n
+
+
+def _reason(error: Exception, name: str) -> str:
+    """What went wrong with a file."""
+    if isinstance(error, OSError):
+        return f"{error.filename or name}: {error.strerror or error}"
+    return str(error)
 
 
 def _line(cells: Iterable[str]) -> str:
@@ -263,20 +294,21 @@ def _line(cells: Iterable[str]) -> str:
     return text.getvalue()
 
 
-def _rows_done(unfinished: Path, header: list[str], word: str, resume: bool) -> set[str]:
-    """Files of the rows that are there already; a last row that was cut off is taken away."""
-    if not unfinished.exists() or not unfinished.stat().st_size:
-        return set()
+def _rows_done(unfinished: Path, header: list[str], word: str, resume: bool) -> Counter[str]:
+    """How often each file has a row already; a last row that was cut off is taken away."""
+    content = unfinished.read_bytes() if unfinished.exists() else b""
+    whole = content[: content.rfind(b"\n") + 1]
+    first, *rows = list(csv.reader(io.StringIO(whole.decode()))) or [[]]
+    if not rows:
+        unfinished.write_bytes(b"")
+        return Counter()
     if not resume:
         raise ChargeError(
             f"{unfinished}: holds the rows of a table that was not finished; go on with --resume,"
             " or remove it"
         )
-    content = unfinished.read_bytes()
-    whole = content[: content.rfind(b"\n") + 1]
-    first, *rows = list(csv.reader(io.StringIO(whole.decode()))) or [[]]
     if first != header or any(row[2] != word for row in rows):
         raise ChargeError(f"{unfinished}: is of a table with other columns; remove it")
     with unfinished.open("r+b") as file:
         file.truncate(len(whole))
-    return {row[0] for row in rows}
+    return Counter(row[0] for row in rows)

@@ -5,17 +5,18 @@ r"""Intervals that hold a label as often as is asked for.
 
     \hat y(x) \pm q \bigl[s(x) + c\, (1 + e(x))\bigr]
 
-with the spread s of an ensemble, c the median spread over predictions of samples that were held
-out, and q the quantile of \|y - ŷ\| / [s + c (1 + e)] over these, of rank ceil((n + 1) coverage)
-(split conformal prediction with normalised residuals, Lei et al., J. Am. Stat. Assoc. 113, 1094
-(2018)). Trees are constant outside of their data, and so is their spread; e(x) is how far x is
-outside:
+with the spread s of an ensemble, c twice the median spread over predictions of samples that were
+held out, and q the quantile of ``|y - ŷ| / [s + c (1 + e)]`` over these, of rank
+ceil((n + 1) coverage) (split conformal prediction with normalised residuals, Lei et al., J. Am.
+Stat. Assoc. 113, 1094 (2018)). Trees are constant outside of their data, and so is their spread;
+e(x) is how far x is outside:
 
 .. math::
 
-    e(x)^2 = \sum_j \Bigl(\frac{\max(0,\, x_j - b_j,\, a_j - x_j)}{b_j - a_j}\Bigr)^2
+    e(x) = \min\Bigl(10,\; \max_j \frac{\max(0,\, x_j - b_j,\, a_j - x_j)}{b_j - a_j}\Bigr)
 
-with the smallest and largest values a, b of each column in training; zero within.
+with the smallest and largest values a, b of each column in training; zero within. What is farther
+than ten ranges is just far: some columns are but noise in all training samples.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ from ..errors import ChargeError
 from ..typing import Floats, Integers
 
 __all__ = ["IntervalScale", "check_coverage", "cross_coverage", "excess"]
+
+_FAR = 10.0  # ranges of a column
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,7 @@ class IntervalScale:
         -------
         IntervalScale
         """
-        constant = float(np.median(spread)) or float(np.std(residuals)) or 1.0
+        constant = 2.0 * float(np.median(spread)) or float(np.std(residuals)) or 1.0
         ratios = np.sort(np.abs(residuals) / (spread + constant * (1.0 + outside)))
         rank = min(math.ceil((len(ratios) + 1) * coverage), len(ratios))
         return cls(coverage, float(ratios[rank - 1]), constant)
@@ -99,4 +102,4 @@ def excess(matrix: Floats, low: Floats, high: Floats) -> Floats:
     width = high - low
     width = np.where(width > 0.0, width, np.maximum(np.abs(high), 1.0))
     over = np.maximum(np.maximum(matrix - high, low - matrix), 0.0) / width
-    return np.sqrt(np.nansum(over**2, axis=1))
+    return np.minimum(np.fmax.reduce(over, axis=1, initial=0.0), _FAR)

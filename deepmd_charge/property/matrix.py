@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
-"""The matrix that trees learn from: blocks side by side, latent arrays by principal components.
+r"""The matrix that trees learn from: blocks side by side, and what sums latent arrays up.
 
-Components, and the range of each column, are those of the training samples alone.
+Of latent arrays these are the principal components of their mean over poses, and means and
+covariances of channels over poses and places (:mod:`.latents`), which hardly depend on how a
+density lies in its box. Components, and the range of each column, are those of the training samples
+alone.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from ..errors import ChargeError
 from ..typing import Floats
 from .inputs import KINDS, Block, Inputs
 from .intervals import excess
+from .latents import pooled, pooled_names
 
 __all__ = ["Columns", "PrincipalComponents"]
 
@@ -114,14 +118,17 @@ class Columns:
         """
         components = None
         if "latent" in inputs.blocks:
-            values = inputs.blocks["latent"].values
-            components = PrincipalComponents.fit(values, n_components, seed)
+            flat = _over_poses(inputs.blocks["latent"])
+            components = PrincipalComponents.fit(flat, n_components, seed)
         names: list[str] = []
         kinds: list[str] = []
         for kind, block in _in_order(inputs):
             of_block = block.names
             if kind == "latent" and components is not None:
-                of_block = tuple(f"latent PC {k + 1}" for k in range(len(components.directions)))
+                of_block = (
+                    *(f"latent PC {k + 1}" for k in range(len(components.directions))),
+                    *pooled_names(block.shape[1]),
+                )
             names += of_block
             kinds += [kind] * len(of_block)
         matrix = _assembled(inputs, components)
@@ -143,12 +150,19 @@ def _assembled(inputs: Inputs, components: PrincipalComponents | None) -> Floats
     parts = []
     for kind, block in _in_order(inputs):
         if kind == "latent" and components is not None:
-            parts.append(components.project(block.values))
+            arrays = block.values.reshape(len(inputs), *block.shape)
+            parts.append(components.project(_over_poses(block)))
+            parts.append(np.array([pooled(each) for each in arrays]))
         else:
             parts.append(block.values)
     if not parts:
         raise ChargeError("there is nothing to learn from; give --inputs")
     return np.concatenate(parts, axis=1, dtype=np.float64)
+
+
+def _over_poses(block: Block) -> Floats:
+    """Latent arrays (n, c * m^3), means over their poses."""
+    return block.values.reshape(len(block.values), block.shape[0], -1).mean(axis=1)
 
 
 def _in_order(inputs: Inputs) -> list[tuple[str, Block]]:

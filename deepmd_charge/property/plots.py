@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 from ..typing import Floats
 from .panels import Panel
@@ -19,7 +20,12 @@ __all__ = ["plot_importances", "plot_parity"]
 
 _MANY = 500  # samples from which they are drawn as densities
 _MOST_BARS = 25
-_COLOURS = {"invariants": "tab:blue", "latent": "tab:orange", "composition": "tab:green"}
+_COLOURS = {
+    "invariants": "tab:blue",
+    "difference": "tab:purple",
+    "latent": "tab:orange",
+    "composition": "tab:green",
+}
 _PRETTY = {"e_form": "formation energy", "debye": "Debye temperature", "poisson": "Poisson's ratio"}
 
 
@@ -70,7 +76,7 @@ def plot_importances(
     shares = 100.0 * shares / np.where(totals > 0.0, totals, 1.0)
     n_bars = min(_MOST_BARS, len(names))
     figure = Figure(figsize=(4.4 * len(targets), 2.2 + 0.21 * n_bars), layout="constrained")
-    upper, lower = figure.subplots(2, len(targets), squeeze=False, height_ratios=(0.13, 1.0))
+    upper, lower = figure.subplots(2, len(targets), squeeze=False, height_ratios=(0.06, 1.0))
     there = [kind for kind in _COLOURS if kind in kinds.values()]
     of_kind = np.array([kinds[name] for name in names])
     for column, target in enumerate(targets):
@@ -89,6 +95,8 @@ def plot_importances(
         axes.tick_params(axis="y", labelsize="x-small")
         axes.margins(y=0.01)
         axes.set_xlabel("share of the gain (%)")
+    handles = [Patch(color=_COLOURS[kind], label=kind) for kind in there]
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(there), fontsize="small")
     return figure
 
 
@@ -104,7 +112,7 @@ def _parity(axes: Axes, panel: Panel) -> None:
             true, predicted, gridsize=60, extent=(*limits, *limits), mincnt=1, norm=LogNorm(),
             cmap="viridis", linewidths=0.2,
         )  # fmt: skip
-        axes.figure.colorbar(image, ax=axes, label="samples", shrink=0.85)
+        axes.figure.colorbar(image, ax=axes, label="samples", shrink=0.8, pad=0.02)
     else:
         if panel.lower is not None and panel.upper is not None:
             ends = np.stack([predicted - panel.lower[known], panel.upper[known] - predicted])
@@ -138,12 +146,9 @@ def _blocks(axes: Axes, shares: Mapping[str, float], target: Target) -> None:
     start = 0.0
     for kind, share in shares.items():
         axes.barh([0], [share], left=[start], color=_COLOURS[kind])
-        if share > 3.0:
-            text = f"{kind}\n{share:.0f}%" if share > 25.0 else f"{share:.0f}%"
-            axes.text(
-                start + share / 2.0, 0, text, ha="center", va="center", fontsize="x-small",
-                color="white",
-            )  # fmt: skip
+        if share > 6.0:
+            text = axes.text(start + share / 2.0, 0, f"{share:.0f}%", fontsize="x-small")
+            text.set(ha="center", va="center", color="white")
         start += share
     axes.set(xlim=(0.0, 100.0), title=_pretty(target.name))
     axes.set_axis_off()

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +14,7 @@ import numpy as np
 from ..errors import ChargeError, ElectronCountWarning
 from ..grid.density import Density
 from ..io.density_files import iterate_densities
-from ..io.formats import format_of
+from ..io.formats import FORMATS, format_of
 from ..io.frames import split_frames
 from ..io.structures import iterate_structures
 from ..typing import PathLike
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 # Of superpositions, A: fine enough for free atoms with d electrons.
 SPACING = 0.15
+_COMPRESSIONS = (".GZ", ".XZ", ".BZ2", ".ZST", ".ZIP", ".Z", ".LZ4", ".7Z")
 
 __all__ = ["density_of", "is_density", "iterate_parts", "iterate_sources"]
 
@@ -61,12 +64,16 @@ def iterate_sources(
 
 
 def is_density(name: PathLike, format: str | None = None) -> bool:
-    """Whether a file is a density by its name or its format."""
-    try:
-        format_of(split_frames(name)[0], format)
-    except ChargeError:
-        return False
-    return True
+    """Whether a file is read as a density: by a format that is given, or by its name.
+
+    Names of potentials and of compressions that cannot be read count: ase would find atoms in
+    some of these files, which nobody asked for.
+    """
+    file = os.path.basename(os.path.normpath(split_frames(name)[0])).upper()
+    stem, suffix = os.path.splitext(file)
+    bare = stem if suffix in _COMPRESSIONS else file
+    patterns = (pattern for entry in FORMATS.values() for pattern in entry.patterns)
+    return format is not None or any(fnmatchcase(bare, pattern) for pattern in patterns)
 
 
 def iterate_parts(
@@ -83,11 +90,17 @@ def iterate_parts(
         The density file as it was given, or ``file@frame``.
     atoms : ase.Atoms or None
         The structure; None for a density file.
+
+    Raises
+    ------
+    ChargeError
+        If a file is neither by its name, or a structure cannot be read.
     """
+    file, frames = split_frames(name)
     if is_density(name, format):
+        format_of(file, format)
         yield str(name), None
         return
-    file, frames = split_frames(name)
     for number, atoms, _ in iterate_structures(file, frames, species):
         yield (str(name) if number is None else f"{file}@{number}"), atoms
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,8 +15,16 @@ from .tables import Labels
 
 __all__ = ["Target", "choose_targets"]
 
-# Properties whose logarithm is learned unless it is said otherwise: they span decades.
-_LOGARITHMIC = ("K", "G", "E", "debye")
+# Properties whose square root is learned unless it is said otherwise: they span decades, and
+# their relative errors are smallest where they are large.
+_ROOTED = ("K", "G", "E", "debye")
+
+# To the scale on which a property is learned, and back.
+_SCALES: dict[str, tuple[Callable[[Floats], Floats], Callable[[Floats], Floats]]] = {
+    "linear": (lambda values: values, lambda values: values),
+    "sqrt": (np.sqrt, lambda values: np.maximum(values, 0.0) ** 2),
+    "log": (np.log, np.exp),
+}
 
 
 @dataclass(frozen=True)
@@ -26,13 +34,20 @@ class Target:
     Attributes
     ----------
     name, unit : str
-    is_log : bool
-        Whether its logarithm is learned.
+    scale : str
+        What is learned: the property itself ("linear"), its square root ("sqrt"), or its
+        logarithm ("log").
     """
 
     name: str
     unit: str
-    is_log: bool = False
+    scale: str = "linear"
+
+    @classmethod
+    def usual(cls, name: str, unit: str, labels: Floats) -> Target:
+        """A property on the scale that serves it as a rule, with labels (n,) of it."""
+        is_rooted = name in _ROOTED and np.nanmin(labels) >= 0.0
+        return cls(name, unit, "sqrt" if is_rooted else "linear")
 
     @property
     def label(self) -> str:
@@ -41,11 +56,12 @@ class Target:
 
     def to_scale(self, values: Floats) -> Floats:
         """Values on the scale on which they are learned."""
-        return np.log(values) if self.is_log else values
+        return _SCALES[self.scale][0](values)
 
     def from_scale(self, values: Floats) -> Floats:
         """Values in the unit of the property."""
-        return np.exp(values) if self.is_log else values
+        with np.errstate(over="ignore"):  # the end of an interval may be infinite
+            return _SCALES[self.scale][1](values)
 
 
 def choose_targets(
@@ -59,7 +75,8 @@ def choose_targets(
     names : sequence of str
         Of the properties.
     logarithmic : sequence of str or None
-        Those whose logarithm is learned; None for K, G, E and debye if they are positive.
+        Those whose logarithm is learned. By default the square root of K, G, E and debye is,
+        where none is negative.
     n_folds : int
         Of cross-validation, for which there must be two labels each.
 
@@ -98,7 +115,9 @@ def choose_targets(
                 f"{path}:{line}: {name} is {known.min():g}, which has no logarithm; leave it out"
                 " of --log"
             )
-        is_log = name in (_LOGARITHMIC if logarithmic is None else logarithmic)
         unit = labels.units[labels.names.index(name)]
-        found.append(Target(name, unit, bool(is_log and known.min() > 0.0)))
+        if logarithmic is None:
+            found.append(Target.usual(name, unit, known))
+        else:
+            found.append(Target(name, unit, "log" if name in logarithmic else "linear"))
     return tuple(found)

@@ -3,8 +3,8 @@
 
 The file is a zip: ``header.json`` (versions, properties with units, what they are learned from,
 settings, scores of held-out samples, scales of intervals, elements of the training samples),
-``trees/`` (LightGBM's own text), ``columns.npz`` (ranges and principal components), and
-``autoencoder`` where latent arrays are used. Nothing in it is run as code.
+``trees/`` (LightGBM's own text), ``columns.npz`` (ranges and principal components), and, where
+they are used, ``attention.npz`` and ``autoencoder.npz`` (weights). Nothing in it is run as code.
 """
 
 from __future__ import annotations
@@ -27,11 +27,12 @@ from ..errors import ChargeError
 from ..io.output import replacing
 from ..stderr import progress_is_shown
 from ..typing import Floats, PathLike
+from .attention import AttentionNetwork, AttentionSettings
 from .folds import parse_formula
 from .inputs import Inputs
 from .intervals import IntervalScale
 from .matrix import Columns, PrincipalComponents
-from .regressors import Settings, Trees, fit
+from .regressors import Fitted, Settings, fit
 from .targets import Target
 from .trees import Ensemble, TreeSettings
 from .validation import OutOfFold, scaled_labels
@@ -42,7 +43,8 @@ _FORMAT = "deepmd-charge property model"
 _VERSION = 1
 _HEADER = "header.json"
 _COLUMNS = "columns.npz"
-_AUTOENCODER = "autoencoder"
+_NETWORK = "attention.npz"
+_AUTOENCODER = "autoencoder.npz"
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ class PropertyModel:
         Hash of what each kind of input is, by the kinds.
     inputs : dict
         Names of the columns of each kind.
-    regressor : Trees
+    regressor : Fitted
     intervals : tuple of IntervalScale
         (t).
     elements : dict
@@ -89,7 +91,7 @@ class PropertyModel:
     targets: tuple[Target, ...]
     definitions: dict[str, str]
     inputs: dict[str, tuple[str, ...]]
-    regressor: Trees
+    regressor: Fitted
     intervals: tuple[IntervalScale, ...]
     elements: dict[str, int]
     scores: dict[str, dict[str, Any]]
@@ -194,6 +196,8 @@ class PropertyModel:
             for t, ensemble in enumerate(self.regressor.ensembles):
                 for m, text in enumerate(ensemble.texts):
                     _put(file, _tree_name(t, m), text.encode())
+            if self.regressor.network is not None:
+                _put(file, _NETWORK, self.regressor.network.to_bytes())
             if self.autoencoder:
                 _put(file, _AUTOENCODER, self.autoencoder)
 
@@ -218,8 +222,10 @@ class PropertyModel:
         try:
             with zipfile.ZipFile(path) as file:
                 return cls._read(file, path)
-        except ChargeError:
-            raise
+        except ChargeError as error:
+            # of a part, which does not know the name of the file
+            told = str(error)
+            raise ChargeError(told if told.startswith(path) else f"{path}: {told}") from None
         except OSError as error:
             raise ChargeError(f"{path}: cannot be read: {error.strerror or error}") from None
         except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError):
@@ -261,18 +267,20 @@ class PropertyModel:
         )
         settings = dict(header["settings"])
         settings["trees"] = TreeSettings(**settings["trees"])
-        has_autoencoder = _AUTOENCODER in file.namelist()
+        settings["attention"] = AttentionSettings(**settings["attention"])
+        there = file.namelist()
+        network = AttentionNetwork.from_bytes(file.read(_NETWORK)) if _NETWORK in there else None
         return cls(
             tuple(Target(**target) for target in header["targets"]),
             header["definitions"],
             {kind: tuple(names) for kind, names in header["inputs"].items()},
-            Trees(columns, ensembles),
+            Fitted(columns, ensembles, network),
             tuple(IntervalScale(**scale) for scale in header["intervals"]),
             header["elements"],
             header["scores"],
             Settings(**settings),
             header["package"],
-            file.read(_AUTOENCODER) if has_autoencoder else b"",
+            file.read(_AUTOENCODER) if _AUTOENCODER in there else b"",
         )
 
 
@@ -305,7 +313,7 @@ def train_model(
     """
     from tqdm import tqdm
 
-    total = len(found.targets) * settings.n_fits
+    total = settings.n_fits(len(found.targets))
     with tqdm(total=total, desc="model", unit="fit", disable=not progress_is_shown()) as bar:
         regressor = fit(inputs, scaled_labels(found.labels, found.targets), settings, bar.update)
     elements = Counter(

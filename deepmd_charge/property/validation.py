@@ -97,7 +97,7 @@ class OutOfFold:
                 "coverage": self.coverage(name, coverage),
                 "coverage_asked": coverage,
                 "by": "learning",
-                "log": target.is_log,
+                "scale": target.scale,
             }
         return found
 
@@ -148,7 +148,7 @@ def cross_validate(
     values, spread, outside = np.empty((n, t)), np.empty((n, t)), np.empty(n)
     gains: dict[str, Floats] = {}
     kinds: dict[str, str] = {}
-    total = len(numbers) * t * settings.n_fits
+    total = len(numbers) * settings.n_fits(t)
     with tqdm(total=total, desc="folds", unit="fit", disable=not progress_is_shown()) as bar:
         for number in numbers:
             held_out = np.flatnonzero(folds == number)

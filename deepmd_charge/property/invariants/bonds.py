@@ -17,7 +17,7 @@ import numpy as np
 
 from ...atoms.images import Images
 from ...typing import Floats
-from ..field import Field
+from ..field import RHO_0, Field
 from .feature import Feature
 
 __all__ = ["FEATURES", "evaluate"]
@@ -27,8 +27,6 @@ OMEGA, REACH = 0.1, 1.4
 _PLACES = np.linspace(0.15, 0.85, 21)
 # Second differences along the line are taken over this share of its length.
 _STEP = 0.1
-# Nobody is lonelier than that, A.
-_FARTHEST = 8.0
 
 _PER_ATOM = (
     ("nearest", "A", "d_i"),
@@ -94,7 +92,7 @@ def evaluate(field: Field) -> Floats:
         _order_4(start, step / d[:, None], w / total[start], n),
     ]
     stats = [f(values) for values in per_atom for f in (np.mean, np.min, np.max)]
-    density = 2.0 * 1e-3 * np.sinh(low * np.log(10.0))
+    density = 2.0 * RHO_0 * np.sinh(low * np.log(10.0))
     return np.array(
         [
             volume / n,
@@ -118,10 +116,10 @@ def _neighbours(field: Field) -> tuple[np.ndarray, Floats, Floats, Floats]:
         point, other, d = point[apart], other[apart], d[apart]
         first = np.full(len(atoms), np.inf)
         np.minimum.at(first, point, d)
-        if first.max() * REACH <= reach or reach >= _FARTHEST * REACH:
+        # an atom in a box of its own still has its images
+        if first.max() * REACH <= reach:
             break
-        reach = min(reach * 1.6, _FARTHEST * REACH)
-    first = np.minimum(first, _FARTHEST)
+        reach *= 1.6
     near = d <= REACH * first[point]
     point, other = point[near], other[near]
     parents = images.parents[images.originals]

@@ -39,8 +39,8 @@ LOW = 3.0  # 1/A
 ORDERS = (2, 4, 6)
 # Directions of the waves up to this length (1/A) are looked along: planes 1.26 A apart and more.
 _LONGEST = 5.0
-# A wave is there whose power is more than this share of that of all.
-_PRESENT = 1e-7
+# Waves beyond have no part in any shell (1/A), and of all power less than 1e-5.
+_SHORTEST = SHELLS[-1] + 6.0 * WIDTH
 _POINTS = 48
 
 FEATURES = (
@@ -67,16 +67,17 @@ def evaluate(field: Field) -> Floats:
     if field.grid.shape[2] % 2 == 0:
         counts[..., -1] = 1.0
     length = np.linalg.norm(field.wave_vectors, axis=0)
-    power = counts * np.abs(field.waves) ** 2 / scale**2
-    power[0, 0, 0] = 0.0
-    there = power > _PRESENT * power.sum()
-    length, power = length[there], power[there]
+    each = np.abs(field.waves) ** 2 / scale**2
+    each[0, 0, 0] = 0.0
+    total = np.sum(counts * each)
+    there = (length < _SHORTEST) & (each > 0.0)
+    length, each, power = length[there], each[there], (counts * each)[there]
     vectors = field.wave_vectors[:, there] / length
     amplitudes = [
         np.sqrt(np.sum(power * np.exp(-0.5 * ((length - q) / WIDTH) ** 2))) for q in SHELLS
     ]
     low = np.exp(-0.5 * (length / LOW) ** 2)
-    strong = power > 0.01 * power.sum()
+    strong = each > 0.01 * total
     return np.array(
         [
             *amplitudes,
@@ -113,35 +114,43 @@ def _pairs(directions: Floats, p: Floats, k: int) -> float:
 
 def _planes(field: Field, scale: float) -> tuple[float, float, float, float]:
     """Lowest plane, its logarithm, widest spread and the distance there."""
-    waves = np.fft.fftn(field.values, norm="forward") / scale
     shape = np.array(field.grid.shape)
     reciprocal = 2.0 * np.pi * np.linalg.inv(field.grid.cell).T
-    directions = _directions(shape, reciprocal)
-    lowest, widest, distance = 1.0, 0.0, 0.0
-    z = np.arange(_POINTS) / _POINTS
-    for m in directions:
-        length = np.linalg.norm(m @ reciprocal)
+    lowest, widest, distance = field.mean / scale, 0.0, 0.0
+    for m in _directions(shape, reciprocal):
         n = np.arange(1, int(np.min((shape[m != 0] - 1) // (2 * np.abs(m[m != 0])))) + 1)
-        coefficients: Complexes = waves[tuple((n[:, None] * m % shape).T)]
+        # half of the waves do: those directions have no negative z
+        coefficients: Complexes = field.waves[tuple((n[:, None] * m % shape).T)] / scale
         spread = float(np.sqrt(2.0 * np.sum(np.abs(coefficients) ** 2)))
         if spread < 1e-4:
             continue
-        profile = 2.0 * np.real(np.exp(2j * np.pi * np.outer(z, n)) @ coefficients)
-        lowest = min(lowest, float(profile.min()) + field.mean / scale)
-        # the direction of the largest spread; equal ones by the longer distance
-        if spread > widest * (1.0 + 1e-4):
-            present = np.abs(coefficients) > 1e-4 * spread
-            period = np.gcd.reduce(n[present])
-            widest, distance = spread, 2.0 * np.pi / (length * period)
+        # in a supercell the first waves along a direction are absent
+        period = np.gcd.reduce(n[np.abs(coefficients) > 1e-4 * spread])
+        length = period * np.linalg.norm(m @ reciprocal)
+        if length > _LONGEST:
+            continue
+        lowest = min(lowest, field.mean / scale + _lowest(coefficients[period - 1 :: period]))
+        # the direction of the largest spread; of equal ones that of the longer distance
+        if spread > widest * (1.0 + 1e-4) or (
+            spread > widest * (1.0 - 1e-4) and 2.0 * np.pi / length > distance
+        ):
+            widest, distance = max(spread, widest), 2.0 * np.pi / length
     return lowest, float(np.log10(1e-3 + max(lowest, 0.0))), widest, distance
 
 
+def _lowest(coefficients: Complexes) -> float:
+    """Lowest value over a period of 2 Re sum of c_n exp(i n z), n = 1, 2, ..."""
+    z = 2.0 * np.pi * np.arange(_POINTS) / _POINTS
+    n = np.arange(1, len(coefficients) + 1)
+    return float((2.0 * np.real(np.exp(1j * np.outer(z, n)) @ coefficients)).min())
+
+
 def _directions(shape: Floats, reciprocal: Floats) -> Floats:
-    """Shortest whole vectors m (n, 3) along each direction, one of two opposite ones."""
+    """Shortest whole vectors m (n, 3) along each direction, of two opposite ones that with +z."""
     most = np.floor(_LONGEST * np.linalg.norm(np.linalg.inv(reciprocal), axis=0) + 1e-9)
     most = np.minimum(most, (shape - 1) // 2).astype(int)
     m = np.stack(np.meshgrid(*(np.arange(-k, k + 1) for k in most), indexing="ij"), -1)
     m = m.reshape(-1, 3)
-    half = (m[:, 0] > 0) | ((m[:, 0] == 0) & ((m[:, 1] > 0) | ((m[:, 1] == 0) & (m[:, 2] > 0))))
+    half = (m[:, 2] > 0) | ((m[:, 2] == 0) & ((m[:, 1] > 0) | ((m[:, 1] == 0) & (m[:, 0] > 0))))
     m = m[half & (np.linalg.norm(m @ reciprocal, axis=1) <= _LONGEST)]
     return m[np.gcd.reduce(m, axis=1) == 1]
