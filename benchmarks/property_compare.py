@@ -26,19 +26,32 @@ HELD = {
     "composition + superposed": ("composition", FREE),
     "composition + self-consistent": ("composition", TRUE),
     "composition + predicted": ("composition", PREDICTED),
+    "composition + superposed + change": ("composition", FREE, "change"),
+    "composition + superposed + predicted change": ("composition", FREE, "predicted change"),
 }
 # From which densities properties are learned, and from which they are then told.
-TRANSFER = {f"{a} → {b}": (a, b) for a in (FREE, TRUE) for b in SOURCES}
+TRANSFER = {
+    "superposed → superposed": ((FREE,), (FREE,)),
+    "self-consistent → self-consistent": ((TRUE,), (TRUE,)),
+    "self-consistent → predicted": ((TRUE,), (PREDICTED,)),
+    "change → change": ((FREE, "change"), (FREE, "change")),
+    "change → predicted change": ((FREE, "change"), (FREE, "predicted change")),
+}
 PAIRS = (
     ("composition", "composition + superposed"),
     ("superposed", "self-consistent"),
     ("composition + superposed", "composition + self-consistent"),
-    ("composition + superposed", "composition + superposed + change"),
     ("composition + superposed", "composition + predicted"),
     ("composition + self-consistent", "composition + predicted"),
-    (f"{FREE} → {FREE}", f"{TRUE} → {TRUE}"),
-    (f"{FREE} → {FREE}", f"{TRUE} → {PREDICTED}"),
-    (f"{TRUE} → {TRUE}", f"{TRUE} → {PREDICTED}"),
+    ("composition + superposed", "composition + superposed + change"),
+    ("composition + superposed", "composition + superposed + predicted change"),
+    ("composition + superposed + change", "composition + superposed + predicted change"),
+    ("superposed → superposed", "self-consistent → self-consistent"),
+    ("superposed → superposed", "self-consistent → predicted"),
+    ("self-consistent → self-consistent", "self-consistent → predicted"),
+    ("superposed → superposed", "change → change"),
+    ("superposed → superposed", "change → predicted change"),
+    ("change → change", "change → predicted change"),
 )
 TARGETS = {"K": "K", "G": "G", "E": "E", "debye": "Debye", "e_form": "e_form"}
 FOLDS, RESAMPLES = 5, 2000
@@ -120,6 +133,7 @@ def compare(names, trained, data, folder, repeats, log):
     held = [n for n in names if n not in trained and n in tables[PREDICTED]]
     learnt = [n for n in names if n in trained]
     tables["change"] = {n: tables[TRUE][n] - tables[FREE][n] for n in names}
+    tables["predicted change"] = {n: tables[PREDICTED][n] - tables[FREE][n] for n in held}
     tables["composition"] = {n: composition_features(Atoms(entries[n]["numbers"])) for n in names}
 
     def matrix(rows, *sources):
@@ -143,12 +157,12 @@ def compare(names, trained, data, folder, repeats, log):
     def transfer(target):
         rows, y = labelled(learnt, target)
         models = {
-            s: [fit(matrix(rows, "composition", s), y, seed) for seed in range(repeats)]
-            for s in (FREE, TRUE)
+            s: [fit(matrix(rows, "composition", *s), y, seed) for seed in range(repeats)]
+            for s in {learned: None for learned, _ in TRANSFER.values()}
         }
         rows, y = labelled(held, target)
         return y, {
-            label: np.array([m.predict(matrix(rows, "composition", b)) for m in models[a]])
+            label: np.array([m.predict(matrix(rows, "composition", *b)) for m in models[a]])
             for label, (a, b) in TRANSFER.items()
         }
 
