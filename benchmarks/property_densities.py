@@ -73,7 +73,7 @@ def arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("stage", choices=["dft", "train", "predict", "features", "compare"])
     parser.add_argument("--data", type=Path, default=Path("shared/data/elastic"))
-    parser.add_argument("-n", type=int, default=600, help="compounds to run")
+    parser.add_argument("-n", type=int, default=644, help="compounds to run")
     parser.add_argument(
         "--part",
         type=int,
@@ -82,7 +82,7 @@ def arguments():
         metavar=("K", "M"),
         help="of M processes that share the runs this is number K (from 0)",
     )
-    parser.add_argument("--train", type=int, default=300, help="compounds to train on: the first")
+    parser.add_argument("--train", type=int, default=320, help="compounds to train on: the first")
     parser.add_argument("--steps", type=int, help="of the training")
     parser.add_argument("--repeats", type=int, default=5, help="of the folds that are compared")
     parser.add_argument("--override", default="{}", metavar="JSON", help="merged into its settings")
