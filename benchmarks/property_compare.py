@@ -12,6 +12,11 @@ from property_model import superposed
 
 SOURCES = ("superposed", "self-consistent", "predicted")
 FREE, TRUE, PREDICTED = SOURCES
+# The superposition of the package's own atoms, with other valence electrons: what its invariants
+# bring beside those of the other superposition is no self-consistency.
+OTHER = "other atoms"
+# Largest distance of grid points of that, A.
+SPACING = 0.2
 # Columns of a model of properties: "change" is what self-consistency changes in the invariants.
 ALL = {
     "composition": ("composition",),
@@ -20,6 +25,7 @@ ALL = {
     "composition + superposed": ("composition", FREE),
     "composition + self-consistent": ("composition", TRUE),
     "composition + superposed + change": ("composition", FREE, "change"),
+    "composition + superposed + other atoms": ("composition", FREE, OTHER),
 }
 HELD = {
     "composition": ("composition",),
@@ -44,6 +50,7 @@ PAIRS = (
     ("composition + superposed", "composition + predicted"),
     ("composition + self-consistent", "composition + predicted"),
     ("composition + superposed", "composition + superposed + change"),
+    ("composition + superposed", "composition + superposed + other atoms"),
     ("composition + superposed", "composition + superposed + predicted change"),
     ("composition + superposed + change", "composition + superposed + predicted change"),
     ("superposed → superposed", "self-consistent → self-consistent"),
@@ -74,12 +81,14 @@ TREES = {
 def write_features(names, dft, predicted, folder, pseudo, log):
     """Write the invariants of each density to a table for each source; resumes."""
     from deepmd_charge.property.features import FEATURES, features
+    from deepmd_charge.property.superposed import superposed as of_own_atoms
 
     folder.mkdir(parents=True, exist_ok=True)
     sources = {
         "superposed": lambda name: superposed(load(dft / f"{name}.npz"), pseudo),
         "self-consistent": lambda name: load(dft / f"{name}.npz"),
         "predicted": lambda name: load(predicted / f"{name}.npz"),
+        OTHER: lambda name: of_own_atoms(load(dft / f"{name}.npz").atoms, SPACING),
     }
     for source, density_of in sources.items():
         path = folder / f"{source}.csv"
@@ -129,6 +138,7 @@ def compare(names, trained, data, folder, repeats, log):
     with gzip.open(data / "elastic_structures.json.gz") as file:
         entries = {e["id"]: e for e in json.load(file)["entries"]}
     tables = {source: read_features(folder / f"{source}.csv") for source in SOURCES}
+    tables[OTHER] = read_features(folder / f"{OTHER}.csv")
     names = [n for n in names if n in tables[FREE] and n in tables[TRUE]]
     held = [n for n in names if n not in trained and n in tables[PREDICTED]]
     learnt = [n for n in names if n in trained]
