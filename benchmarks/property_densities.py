@@ -46,7 +46,8 @@ def main():
     elif args.stage == "predict":
         from property_model import predict
 
-        predict(done, {*trained}, dft, predicted, pseudo, fit / "charge.pb", say)
+        names = sorted(done, key=lambda name: name in trained)
+        predict(names, {*trained}, dft, predicted, pseudo, fit / "charge.pb", say)
     elif args.stage == "features":
         from property_compare import write_features
 
@@ -54,7 +55,9 @@ def main():
     elif args.stage == "compare":
         from property_compare import compare
 
-        markdown, numbers = compare(done, {*trained}, args.data, args.output / "features", say)
+        markdown, numbers = compare(
+            done, {*trained}, args.data, args.output / "features", args.repeats, say
+        )
         say(markdown)
         (args.output / "compare.json").write_text(json.dumps(numbers, indent=1))
     return None
@@ -70,7 +73,7 @@ def arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("stage", choices=["dft", "train", "predict", "features", "compare"])
     parser.add_argument("--data", type=Path, default=Path("shared/data/elastic"))
-    parser.add_argument("-n", type=int, default=600, help="compounds to run")
+    parser.add_argument("-n", type=int, default=644, help="compounds to run")
     parser.add_argument(
         "--part",
         type=int,
@@ -79,8 +82,9 @@ def arguments():
         metavar=("K", "M"),
         help="of M processes that share the runs this is number K (from 0)",
     )
-    parser.add_argument("--train", type=int, default=300, help="compounds to train on: the first")
+    parser.add_argument("--train", type=int, default=320, help="compounds to train on: the first")
     parser.add_argument("--steps", type=int, help="of the training")
+    parser.add_argument("--repeats", type=int, default=5, help="of the folds that are compared")
     parser.add_argument("--override", default="{}", metavar="JSON", help="merged into its settings")
     parser.add_argument("-o", "--output", type=Path, default=Path("benchmarks/runs/densities"))
     return parser.parse_args()

@@ -28,7 +28,7 @@ K_SPACING = 0.4
 # Runs that take longer than that (CPU s) are given up.
 LIMIT = 60
 # What a run costs is foreseen: about 22 CPU s for 1e5 of irreducible k points times electrons times
-# volume (A^3). Those of more are left out: more than half of all, that would take 85% of the time.
+# volume (A^3). Those of more are left out: more than half of all, with nine tenths of the time.
 MOST_WORK = 2.6e4
 SEED = 0
 # Of the symmetry, A.

@@ -41,7 +41,7 @@ CONFIG = {
     },
     "learning_rate": {"type": "cosine", "start_lr": 0.005, "stop_lr": 1e-5},
     "loss": {"type": "charge", "loss_func": "huber", "weight_decay": 1e-4},
-    "training": {"training_data": {"batch_size": FRAMES}, "numb_steps": 12000, "seed": 1},
+    "training": {"training_data": {"batch_size": FRAMES}, "numb_steps": 4500, "seed": 1},
 }
 
 
