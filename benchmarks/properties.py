@@ -31,6 +31,7 @@ import numpy as np
 from ase import Atoms
 from ase.io import read, write
 
+from deepmd_charge.property.attention import AttentionSettings
 from deepmd_charge.property.composition import COMPOSITION, composition_features
 from deepmd_charge.property.features import FEATURES
 from deepmd_charge.property.folds import chemical_system, make_folds, reduced_formula
@@ -94,7 +95,7 @@ def main():
     parser.add_argument("--latent", type=Path, help="of property_latent.py encode")
     parser.add_argument("--runs", nargs="+", choices=RUNS, default=list(RUNS), help="to learn")
     parser.add_argument("--folds", nargs="+", choices=DEALT, default=list(DEALT))
-    parser.add_argument("--members", type=int, default=2, help="trees: members of an ensemble")
+    parser.add_argument("--members", type=int, default=2, help="members of an ensemble")
     parser.add_argument("-j", "--jobs", type=int, default=1, help="threads")
     args = parser.parse_args()
     if unknown := set(args.stages) - set(stages):
@@ -203,10 +204,17 @@ def learn(args):
             if "latent" in kinds and "latent" not in inputs.blocks:
                 print(f"{dealt}, {run}: left out without --latent")
                 continue
-            settings = Settings(model, TreeSettings(n_members=args.members), n_threads=args.jobs)
             start = time.process_time()
-            found = cross_validate(selected(inputs, kinds), values, targets, folds[dealt], settings)
-            made = {name: found.values(name) for name in names}
+            if model == "plain":
+                made = plain(selected(inputs, kinds), labels, folds[dealt], args.jobs)
+            else:
+                trees = TreeSettings(n_members=args.members)
+                attention = AttentionSettings(members=args.members)
+                settings = Settings(model, trees, attention, n_threads=args.jobs)
+                found = cross_validate(
+                    selected(inputs, kinds), values, targets, folds[dealt], settings
+                )
+                made = {name: found.values(name) for name in names}
             np.savez(file, seconds=time.process_time() - start, **made)
             told = (f"{name} {score(labels[name], made[name]).r2:.4f}" for name in names)
             print(f"{dealt}, {run}: R2 {', '.join(told)}", flush=True)
