@@ -482,7 +482,8 @@ def test_a_network_and_trees_together(model, tmp_path):
     both = fit(inputs, labels, replace(FEW, model="both", attention=TINY, n_components=2))
     trees = replace(both, network=None)
     network = replace(both, ensembles=())
-    assert trees.gains() and not network.gains()
+    assert set(trees.gains()) == {"a", "b", "c", "d"}  # latent arrays are for the network
+    assert not network.gains()
     first, second, mean = (each.predict(inputs) for each in (trees, network, both))
     np.testing.assert_allclose(mean.values, 0.5 * (first.values + second.values))
     apart = np.abs(first.values - second.values) / np.sqrt(2.0)

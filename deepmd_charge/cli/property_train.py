@@ -82,7 +82,11 @@ def add_train(parser: argparse.ArgumentParser) -> None:
         "--seed", type=int, default=0, metavar="S", help="of folds and fits (default: 0)"
     )
     parser.add_argument(
-        "--model", choices=MODELS, default=_SETTINGS.model, help="what to fit (default: trees)"
+        "--model",
+        choices=MODELS,
+        default=_SETTINGS.model,
+        help="what to fit: trees (LightGBM), a network with attention on latent inputs, or both,"
+        " the mean of such a network and of trees on all that is not latent (default: trees)",
     )
     _add_settings(parser)
     add_features(parser)

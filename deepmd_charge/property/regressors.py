@@ -19,7 +19,7 @@ from functools import reduce
 import numpy as np
 
 from ..errors import ChargeError
-from ..typing import Floats
+from ..typing import Booleans, Floats
 from .attention import AttentionNetwork, AttentionSettings
 from .encoder import N_POSES
 from .inputs import Inputs
@@ -113,7 +113,7 @@ class Fitted:
         matrix = self.columns.matrix(inputs)
         found = []
         if self.ensembles:
-            each = [ensemble.predict(matrix) for ensemble in self.ensembles]
+            each = [ensemble.predict(matrix[:, self._of_trees]) for ensemble in self.ensembles]
             values, spread = (np.stack(part, axis=1) for part in zip(*each, strict=True))
             found.append((values, spread))
         if self.network is not None:
@@ -128,7 +128,14 @@ class Fitted:
         if not self.ensembles:
             return {}
         each = np.array([ensemble.gains() for ensemble in self.ensembles])
-        return dict(zip(self.columns.names, each.T, strict=True))
+        names = np.array(self.columns.names)[self._of_trees].tolist()
+        return dict(zip(names, each.T, strict=True))
+
+    @property
+    def _of_trees(self) -> Booleans:
+        """Columns (d,) that the trees see."""
+        sees_all = self.ensembles[0].n_columns == len(self.columns.names)
+        return _for_trees(self.columns, not sees_all)
 
     @property
     def kinds(self) -> dict[str, str]:
@@ -167,11 +174,12 @@ def fit(
     columns, matrix = MatrixColumns.fit(inputs, settings.n_components, settings.seed)
     ensembles, network = [], None
     if settings.has_trees:
+        seen = matrix[:, _for_trees(columns, settings.has_network)]
         for values in labels.T:
             known = np.isfinite(values)
             ensembles.append(
                 fit_ensemble(
-                    matrix[known], values[known], settings.trees, settings.seed,
+                    seen[known], values[known], settings.trees, settings.seed,
                     settings.n_threads, tick,
                 )
             )  # fmt: skip
@@ -186,6 +194,12 @@ def check_inputs(model: str, kinds: Collection[str]) -> None:
     """Raise ChargeError for a network without latent arrays to learn from."""
     if model != "trees" and "latent" not in kinds:
         raise ChargeError(f"--model {model}: learns from latent arrays; add latent to --inputs")
+
+
+def _for_trees(columns: MatrixColumns, has_network: bool) -> Booleans:
+    """Columns (d,) for trees: beside a network none of latent arrays, if there are others."""
+    others = np.array(columns.kinds) != "latent"
+    return others if has_network and others.any() else np.ones_like(others)
 
 
 def _for_network(inputs: Inputs, columns: MatrixColumns, matrix: Floats) -> tuple[Floats, Floats]:

@@ -120,6 +120,11 @@ class Ensemble:
         except lightgbm.basic.LightGBMError as error:
             raise ValueError(f"no trees of LightGBM: {error}") from None
 
+    @property
+    def n_columns(self) -> int:
+        """int: Columns of the matrix that the members were fitted to."""
+        return int(self._boosters[0].num_feature())
+
     def predict(self, matrix: Floats) -> tuple[Floats, Floats]:
         """Predict, with the spread of the members.
 
