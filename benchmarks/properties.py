@@ -53,6 +53,15 @@ PUBLISHED = {"K": (0.098, 424.2), "G": (0.124, 292.5), "E": (0.357, 762.7), "deb
 # What elastically stable compounds rarely leave; labels outside are listed as doubtful.
 POISSON = (-0.2, 0.49)
 VOLUME = ("volume", "mass_density", "atoms")
+# Of the invariants those that follow from the places of the atoms alone.
+GEOMETRY = (
+    "bonds_per_volume",
+    *(
+        f"{name}_{how}"
+        for name in ("nearest", "distance", "neighbours", "bond_angles")
+        for how in ("mean", "min", "max")
+    ),
+)
 
 # name: (model, kinds of input); plain: 500 trees of LightGBM as it comes, as the first baseline
 RUNS = {
@@ -64,6 +73,7 @@ RUNS = {
     ),
     "composition": ("trees", ("composition",)),
     "composition, volume": ("trees", ("composition", "volume")),
+    "composition, volume, geometry": ("trees", ("composition", "volume", "geometry")),
     "invariants": ("trees", ("invariants",)),
     "latent": ("trees", ("latent",)),
     "invariants, composition": ("trees", ("invariants", "composition")),
@@ -78,6 +88,7 @@ CLAIMS = (
     ("composition", "invariants"),
     ("composition, volume", "invariants"),
     ("composition, volume", "invariants, composition"),
+    ("composition, volume, geometry", "invariants, composition"),
     ("invariants, composition", "invariants, composition, latent"),
     ("invariants, composition", "attention network"),
     ("invariants, composition", ALL),
@@ -164,6 +175,9 @@ def load(args):
             "",
         ),
         "volume": Block(VOLUME, volume, ""),
+        "geometry": Block(
+            GEOMETRY, invariants[:, [k for k, f in enumerate(FEATURES) if f.name in GEOMETRY]], ""
+        ),
     }
     if args.latent:
         with np.load(args.latent) as file:
@@ -179,11 +193,12 @@ def load(args):
 
 
 def selected(inputs, kinds):
-    """Inputs of some kinds; volumes stand with the composition."""
-    blocks = {kind: inputs.blocks[kind] for kind in kinds if kind != "volume"}
-    if "volume" in kinds:
-        parts = inputs.blocks["composition"], inputs.blocks["volume"]
-        names = parts[0].names + parts[1].names
+    """Inputs of some kinds; volumes and geometry stand with the composition."""
+    beside = [kind for kind in kinds if kind in ("volume", "geometry")]
+    blocks = {kind: inputs.blocks[kind] for kind in kinds if kind not in beside}
+    if beside:
+        parts = [inputs.blocks[kind] for kind in ("composition", *beside)]
+        names = tuple(name for part in parts for name in part.names)
         values = np.concatenate([part.values for part in parts], axis=1)
         blocks["composition"] = Block(names, values, "")
     return Inputs(inputs.files, inputs.facts, blocks)
