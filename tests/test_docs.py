@@ -11,12 +11,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ase.build import bulk
+from ase.io import write
 from training import structure, true_density
 
 from deepmd_charge import Density, read_density, write_density
 from deepmd_charge.cli.main import main
 
 ROOT = Path(__file__).parents[1]
+SALTS = ["NaCl", "KCl", "NaF", "KF", "LiF", "LiCl", "NaBr", "KBr", "LiBr", "MgO", "CaO", "SrO"]
 
 
 def flags(parser):
@@ -101,11 +104,16 @@ def test_the_python_of_the_readme_runs(folder):
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_the_commands_of_the_readme_run(folder):
+    structures = [bulk(name, "rocksalt", a=5.0 + 0.1 * k) for k, name in enumerate(SALTS)]
+    write("salts.extxyz", structures)
+    rows = [f"salts.extxyz@{k},{50 - k},{30 - k}" for k in range(len(SALTS))]
+    Path("labels.csv").write_text("\n".join(["file,K,G", *rows]) + "\n")
     blocks = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
     for line in re.findall(r"^deepmd-charge (.*)", "".join(blocks), re.M):
         assert main(shlex.split(line, comments=True)) == 0, line
     assert read_density("CHGCAR_pred").atoms.symbols.get_chemical_formula() == "C2Si2"
     assert {"train", "CHGCAR_other_pred", "density.png"} <= set(os.listdir())
+    assert {"cv.json", "moduli-parity.png", "moduli.csv"} <= set(os.listdir())
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """Boxes of densities, the autoencoder that compresses them, and the network on its latents."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from ase import Atoms
@@ -427,3 +430,19 @@ def test_bad_input_of_attention(task):
         with pytest.raises(ChargeError, match=message) as caught:
             call()
         assert "\n" not in str(caught.value)
+
+
+def test_networks_work_beside_deepmd_kit(tmp_path):
+    """DeePMD-kit turns eager execution off in its process, which Keras needs."""
+    code = """
+import numpy as np, deepmd.tf.env
+from deepmd_charge.property.attention import AttentionNetwork, AttentionSettings
+from deepmd_charge.property.autoencoder import Autoencoder
+z = np.random.default_rng(0).normal(size=(20, 1, 16, 2, 2, 2))
+network = AttentionNetwork(AttentionSettings(epochs=1, members=1)).fit(z, None, z[:, 0, 0, 0, 0])
+again = AttentionNetwork.from_bytes(network.to_bytes())
+assert np.array_equal(again.predict(z, None), network.predict(z, None))
+print(Autoencoder.load().encode(np.zeros((1, 16, 16, 16))).shape)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1:] == ["(1, 16, 2, 2, 2)"], done.stderr

@@ -29,6 +29,7 @@ from ..errors import ChargeError
 from ..stderr import progress_is_shown
 from ..typing import ArrayLike, Floats
 from ._attention_network import AttentionSettings, Member, predict, train
+from ._eager import eagerly
 
 __all__ = ["AttentionNetwork", "AttentionSettings"]
 
@@ -71,6 +72,7 @@ class AttentionNetwork:
         self._networks: list[Any] = []
         self._scales: list[_Scale] = []  # of latents, further features and targets
 
+    @eagerly
     def fit(
         self,
         latents: ArrayLike,
@@ -143,6 +145,7 @@ class AttentionNetwork:
         """Properties (n, t), averaged over poses and members; see :meth:`predict_members`."""
         return self.predict_members(latents, extra).mean(axis=0)
 
+    @eagerly
     def predict_members(self, latents: ArrayLike, extra: ArrayLike | None) -> Floats:
         """Predict properties by each member.
 
@@ -174,6 +177,7 @@ class AttentionNetwork:
         found = np.stack([predict(network, z, features) for network in self._networks])
         return found * target.width + target.mean
 
+    @eagerly
     def to_bytes(self) -> bytes:
         """All of it, as a file of arrays (``.npz``) would hold it."""
         if not self._networks:
@@ -190,6 +194,7 @@ class AttentionNetwork:
         return file.getvalue()
 
     @classmethod
+    @eagerly
     def from_bytes(cls, content: bytes) -> AttentionNetwork:
         """Make the network of what :meth:`to_bytes` gave.
 

@@ -40,6 +40,7 @@ from ..errors import ChargeError
 from ..io.output import replacing
 from ..typing import ArrayLike, Floats, PathLike
 from ._blocks import build_decoder, build_encoder
+from ._eager import eagerly
 from .boxes import BoxSettings, from_log_scale
 
 __all__ = ["TRAINED", "Autoencoder", "AutoencoderSettings", "Errors"]
@@ -144,6 +145,7 @@ class Autoencoder:
         Of all boxes of the training set, on the logarithmic scale.
     """
 
+    @eagerly
     def __init__(self, settings: AutoencoderSettings | None = None) -> None:
         self.settings = settings = settings or AutoencoderSettings()
         size = settings.channels, settings.latent_channels, settings.seed
@@ -151,16 +153,19 @@ class Autoencoder:
         self.mean = 0.0
 
     @property
+    @eagerly
     def weights(self) -> list[Floats]:
         """List of np.ndarray: all of them, of the encoder first."""
         return [*self.encoder.get_weights(), *self.decoder.get_weights()]
 
     @weights.setter
+    @eagerly
     def weights(self, weights: list[Floats]) -> None:
         n = len(self.encoder.weights)
         self.encoder.set_weights(weights[:n])
         self.decoder.set_weights(weights[n:])
 
+    @eagerly
     def encode(self, boxes: ArrayLike) -> Floats:
         """Compress boxes.
 
@@ -187,6 +192,7 @@ class Autoencoder:
         ]
         return np.concatenate(latents)
 
+    @eagerly
     def decode(self, latents: ArrayLike) -> Floats:
         """Reconstruct boxes.
 
@@ -240,6 +246,7 @@ class Autoencoder:
             np.savez_compressed(file, autoencoder=np.array(json.dumps(told)), **arrays)
 
     @classmethod
+    @eagerly
     def load(cls, path: PathLike = TRAINED) -> Autoencoder:
         """Read what :meth:`save` wrote.
 

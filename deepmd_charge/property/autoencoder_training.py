@@ -26,11 +26,13 @@ from ..errors import ChargeError
 from ..io.output import replacing
 from ..stderr import loading, progress_is_shown
 from ..typing import ArrayLike, Floats, Integers, PathLike
+from ._eager import eagerly
 from .autoencoder import Autoencoder, AutoencoderSettings, check_edge
 
 __all__ = ["cube_rotations", "train_autoencoder"]
 
 
+@eagerly
 def train_autoencoder(
     boxes: Floats,
     settings: AutoencoderSettings | None = None,
