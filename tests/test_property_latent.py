@@ -442,7 +442,8 @@ z = np.random.default_rng(0).normal(size=(20, 1, 16, 2, 2, 2))
 network = AttentionNetwork(AttentionSettings(epochs=1, members=1)).fit(z, None, z[:, 0, 0, 0, 0])
 again = AttentionNetwork.from_bytes(network.to_bytes())
 assert np.array_equal(again.predict(z, None), network.predict(z, None))
-print(Autoencoder.load().encode(np.zeros((1, 16, 16, 16))).shape)
+latents = Autoencoder.load().encode(np.zeros((1, 16, 16, 16)))
+print(latents.shape, Autoencoder.load().decode(latents).shape)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.stdout.splitlines()[-1:] == ["(1, 16, 2, 2, 2)"], done.stderr
+    assert done.stdout.splitlines()[-1:] == ["(1, 16, 2, 2, 2) (1, 16, 16, 16)"], done.stderr
