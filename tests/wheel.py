@@ -125,10 +125,10 @@ def check_sdist(sdist, files):
 
 
 def check_wheel(wheel, files, compiled):
-    """All modules are in it, the licence, the marker of types; the C code or not."""
+    """All modules and tables are in it, the licence, the marker of types; the C code or not."""
     names = zipfile.ZipFile(wheel).namelist()
     package = {name for name in names if name.startswith("deepmd_charge/")}
-    kinds = (".py", ".typed", ".json")
+    kinds = (".py", ".typed", ".json", ".npz", ".csv")
     expected = {n for n in files if n.startswith("deepmd_charge/") and n.endswith(kinds)}
     binaries = {name for name in package if name.startswith("deepmd_charge/io/text/_decimal.")}
     assert len(binaries) == compiled, f"{wheel.name}: {binaries} compiled"
