@@ -416,3 +416,11 @@ def test_doubtful_input_gets_a_warning(capsys):
         "deepmd-charge: warning: slab.extxyz: is not periodic along c: averages over its cell"
         " depend on how much vacuum there is",
     ]
+
+
+def test_structures_have_no_difference(tmp_path, monkeypatch, capsys):
+    """Superposed atoms less superposed atoms: features of nothing, which is said."""
+    monkeypatch.chdir(tmp_path)
+    bulk("NaCl", "rocksalt", a=5.6).write("salt.vasp")
+    assert main(["property", "features", "salt.vasp", "-o", "t.csv", "--of", "difference"]) == 0
+    assert "salt.vasp: is no other than its superposed atoms" in capsys.readouterr().err

@@ -71,7 +71,8 @@ def gather_from_table(
         )
     names, values, theirs = _numbers_of(path, files)
     facts = _facts_of_files(files, theirs if formulas is None else formulas, needs_densities)
-    if _ELECTRONS in names:
+    # a column of that name in a table from elsewhere may be anything
+    if {feature.name for feature in BLOCKS["invariants"]} <= set(names):
         facts = replace(facts, electrons=values[:, names.index(_ELECTRONS)])
     blocks = {}
     others = {f.name for kind in ("difference", "composition") for f in BLOCKS[kind]}

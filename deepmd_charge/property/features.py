@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -27,6 +28,8 @@ DIFFERENCE = tuple(replace(feature, name=f"difference_{feature.name}") for featu
 _VERSION = 1
 # Superpositions have the electrons of the density, but for what a coarse grid makes of them.
 _ELECTRONS = 0.02
+# The part of a superposition that is rounding.
+_NOTHING = 1e-9
 
 
 def features(density: Density) -> Floats:
@@ -67,6 +70,11 @@ def difference(density: Density, atoms: Density) -> Density:
     ------
     ChargeError
         If they do not have as many electrons, so that the difference would be of another kind.
+
+    Warns
+    -----
+    UserWarning
+        If they are the same, so that there is no difference.
     """
     n, superposed = density.n_electrons, atoms.n_electrons
     if abs(n - superposed) > _ELECTRONS * max(abs(n), 1.0):
@@ -74,7 +82,14 @@ def difference(density: Density, atoms: Density) -> Density:
             f"has {n:.2f} electrons, its superposed atoms {superposed:.2f}: give the atoms of its"
             " own potentials by --saed"
         )
-    return density - atoms
+    change = density - atoms
+    if np.abs(change.values).max() < _NOTHING * np.abs(atoms.values).max():
+        warnings.warn(
+            "is no other than its superposed atoms (a structure?): features of the difference are"
+            " noise; give a density",
+            stacklevel=2,
+        )
+    return change
 
 
 def definition(columns: Sequence[Feature]) -> str:
