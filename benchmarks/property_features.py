@@ -4,8 +4,8 @@
     python benchmarks/property_features.py [--data DATA] [-n 300] [--stream 3000] [--json OUT.json]
 
 Seconds for one superposed density and its invariants on one core, by the number of atoms; then
-``property features`` over the same structures again and again, on all cores, with the memory of all
-its processes at the start, in the middle and at the end. DATA holds ``elastic/`` (structures of
+``property features`` over all structures again and again, on all cores, interrupted in the middle
+and gone on with, with the memory of all its processes along the way. DATA holds ``elastic/`` (structures of
 3,953 binaries); without it simple lattices of many elements are taken.
 """
 
@@ -15,10 +15,10 @@ import json
 import os
 import platform
 import resource
+import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
 
@@ -48,11 +48,10 @@ def main():
     args = parser.parse_args()
     structures = binaries(args.data) if args.data else lattices()
     chosen = np.random.default_rng(0).permutation(len(structures))[: args.n]
-    structures = [structures[k] for k in chosen]
     found = {
         "processor": platform.processor() or platform.machine(),
         "features": len(FEATURES),
-        "one": one_by_one(structures),
+        "one": one_by_one([structures[k] for k in chosen]),
         "stream": stream(structures, args.stream, args.jobs),
     }
     if args.json:
@@ -120,28 +119,32 @@ def one_by_one(structures):
 
 
 def stream(structures, n, jobs):
-    """Entries in a second of the command over a list that repeats, and its memory."""
+    """Entries in a second of the command over structures that repeat, and its memory."""
     with tempfile.TemporaryDirectory() as folder:
-        names = []
+        folder = Path(folder)
         for k, atoms in enumerate(structures):
-            names.append(f"{k}.vasp")
-            write(Path(folder) / names[-1], atoms, format="vasp")
-        files = [names[k % len(names)] for k in range(n)]
-        run = "import sys; from deepmd_charge.cli.main import main; sys.exit(main())"
-        command = [sys.executable, "-c", run, "property", "features", "-q", "-o", "table.csv"]
+            write(folder / f"{k}.vasp", atoms, format="vasp")
+        for k in range(len(structures), n):
+            os.link(folder / f"{k % len(structures)}.vasp", folder / f"{k}.vasp")
+        lines = "".join(f"{k}.vasp\n" for k in range(n))
+        (folder / "files.csv").write_text(f"file\n{lines}")
         start = time.perf_counter()
-        process = subprocess.Popen([*command, "-j", str(jobs), *files], cwd=folder)
-        table = Path(folder, "table.csv.part")
-        memory = watch(process, table, n)
-        seconds = time.perf_counter() - start
+        memory = run(folder, jobs, n, {"10%": 0.1, "50%": 0.5}, interrupted=True)
+        again = time.perf_counter()
+        memory |= run(folder, jobs, n, {"60%": 0.6, "95%": 0.95}, "--resume")
+        end = time.perf_counter()
         used = resource.getrusage(resource.RUSAGE_CHILDREN)
-        if process.returncode:
-            sys.exit("property features failed")
-        size = Path(folder, "table.csv").stat().st_size
+        table = folder / "table.csv"
+        size = table.stat().st_size
+        rows = table.read_bytes().splitlines()
+        if [row.partition(b",")[0] for row in rows[1:]] != lines.encode().split():
+            sys.exit("the table lacks rows, or has some twice")
+    seconds = end - start
     rate, cpu = n / seconds, (used.ru_utime + used.ru_stime) / n
     print(
-        f"{n} entries on {jobs} cores: {seconds:.0f} s, {rate:.1f}/s, {cpu:.3f} CPU seconds and"
-        f" {size / n / 1000:.1f} kB each; {MANY} take {MANY / rate / 3600:.1f} h"
+        f"{n} entries on {jobs} cores: {seconds:.0f} s ({again - start:.0f} until it was"
+        f" interrupted), {rate:.1f}/s, {cpu:.3f} CPU seconds and {size / n / 1000:.1f} kB each;"
+        f" {MANY} take {MANY / rate / 3600:.1f} h"
     )
     for share, megabytes in memory.items():
         print(f"memory of all processes at {share}: {megabytes:.0f} MB")
@@ -155,17 +158,35 @@ def stream(structures, n, jobs):
     }
 
 
-def watch(process, table, n):
-    """Memory (MB) of a command's processes when a tenth, half and nearly all rows are there."""
-    marks = {"10%": 0.1, "50%": 0.5, "95%": 0.95}
-    found = {}
-    done = threading.Event()
-    threading.Thread(target=lambda: (process.wait(), done.set()), daemon=True).start()
-    while not done.wait(0.2):
-        rows = table.read_bytes().count(b"\n") if table.exists() else 0
+def run(folder, jobs, n, marks, *flags, interrupted=False):
+    """Run the command; memory (MB) of its processes when shares of all rows are there.
+
+    Interrupted, it gets Ctrl-C at the last of the shares.
+    """
+    main = "import sys; from deepmd_charge.cli.main import main; sys.exit(main())"
+    process = subprocess.Popen(
+        [sys.executable, "-c", main, "property", "features", "files.csv", "-q", "-o", "table.csv"]
+        + ["-j", str(jobs), *flags],
+        cwd=folder,
+    )
+    found, rows, position = {}, -1, 0
+    while process.poll() is None:
+        time.sleep(0.2)
+        if not (table := folder / "table.csv.part").exists():
+            continue
+        with table.open("rb") as file:
+            file.seek(position)
+            new = file.read()
+        position += len(new)
+        rows += new.count(b"\n")
         for name, share in marks.items():
             if name not in found and rows >= share * n:
                 found[name] = resident(process.pid)
+        if interrupted and len(found) == len(marks):
+            process.send_signal(signal.SIGINT)
+            process.wait()
+    if bool(process.returncode) != interrupted:
+        sys.exit("property features failed")
     return found
 
 

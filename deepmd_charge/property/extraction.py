@@ -41,6 +41,7 @@ BLOCKS: dict[str, tuple[Feature, ...]] = {
 }
 _FACTS = ("file", "formula", "definition")
 _DIGITS = 8
+_CHUNK = 1 << 16  # bytes
 
 # A density or structure: its name, and its atoms where it is superposed.
 Part: TypeAlias = "tuple[str, Atoms | None]"
@@ -296,19 +297,37 @@ def _line(cells: Iterable[str]) -> str:
 
 def _rows_done(unfinished: Path, header: list[str], word: str, resume: bool) -> Counter[str]:
     """How often each file has a row already; a last row that was cut off is taken away."""
-    content = unfinished.read_bytes() if unfinished.exists() else b""
-    whole = content[: content.rfind(b"\n") + 1]
-    first, *rows = list(csv.reader(io.StringIO(whole.decode()))) or [[]]
-    if not rows:
+    done: Counter[str] = Counter()
+    if not unfinished.exists():
+        return done
+    _cut_last_row(unfinished)
+    with unfinished.open(newline="") as file:
+        rows = csv.reader(file)
+        first = next(rows, header)
+        for row in rows:  # one by one: a long table does not fit into memory
+            if not resume:
+                raise ChargeError(
+                    f"{unfinished}: holds the rows of a table that was not finished; go on with"
+                    " --resume, or remove it"
+                )
+            if first != header or row[2] != word:
+                raise ChargeError(f"{unfinished}: is of a table with other columns; remove it")
+            done[row[0]] += 1
+    if not done:
         unfinished.write_bytes(b"")
-        return Counter()
-    if not resume:
-        raise ChargeError(
-            f"{unfinished}: holds the rows of a table that was not finished; go on with --resume,"
-            " or remove it"
-        )
-    if first != header or any(row[2] != word for row in rows):
-        raise ChargeError(f"{unfinished}: is of a table with other columns; remove it")
-    with unfinished.open("r+b") as file:
-        file.truncate(len(whole))
-    return Counter(row[0] for row in rows)
+    return done
+
+
+def _cut_last_row(path: Path) -> None:
+    """Take away what stands after the last end of a line."""
+    with path.open("r+b") as file:
+        end = file.seek(0, os.SEEK_END)
+        while end:
+            start = max(0, end - _CHUNK)
+            file.seek(start)
+            found = file.read(end - start).rfind(b"\n")
+            if found >= 0:
+                end = start + found + 1
+                break
+            end = start
+        file.truncate(end)
