@@ -3,12 +3,16 @@
 
 import json
 import shutil
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from ase import Atoms
+from ase.io import write
 from freezing import Reference, compiled, freeze
-from training import configuration, dp, lcurve, new_run
+from test_mpi import on_ranks, run
+from training import configuration, dp, lcurve, new_run, structure
 
 from deepmd_charge import ChargeError, ChargeModel
 from deepmd_charge.atoms.images import Images
@@ -114,3 +118,16 @@ def test_atoms_alone_in_their_surroundings_are_refused(tmp_path):
 def test_the_embedding_does_not_respond():
     with pytest.raises(ChargeError, match="rcut_env does not go with radial embedding"):
         SeChargeSpec.from_dict({"rcut": 5.0, "radial": "embedding", "rcut_env": 3.0})
+
+
+@pytest.mark.mpi
+def test_ranks_give_the_same_bytes(responding, tmp_path, monkeypatch):
+    """The ghosts of a block are those of both cutoffs, on each rank."""
+    monkeypatch.chdir(tmp_path)
+    write("POSCAR", structure(8))
+    argv = ["-m", "deepmd_charge.cli.main", "predict", "-m", responding / "charge.pb"]
+    argv += ["-s", "POSCAR", "--grid", 40, 38, 42, "-o"]
+    assert run([sys.executable, *argv, "CHGCAR_s", "-j", "1"]).returncode == 0
+    done = run(on_ranks(2, *argv, "CHGCAR_p"))
+    assert done.returncode == 0, done.stderr
+    assert Path("CHGCAR_p").read_bytes() == Path("CHGCAR_s").read_bytes()
