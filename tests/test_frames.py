@@ -11,13 +11,16 @@ import dpdata
 import numpy as np
 import pytest
 from ase import Atoms
+from ase.build import bulk
 from ase.calculators.vasp import VaspChargeDensity
+from ase.io import write
 from conftest import shared
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from deepmd_charge import ChargeError, Density, iterate_densities, read_density, write_density
 from deepmd_charge.cli.main import main
+from deepmd_charge.io.structures import iterate_structures
 from deepmd_charge.io.text.reader import TextReader
 
 pytestmark = pytest.mark.filterwarnings(
@@ -513,3 +516,22 @@ def test_fault_case(path):
     assert [round(density.n_electrons, 6) for _, density in found] == [14, 14, 14]
     for (_, density), values in zip(found, truth.chg, strict=True):
         np.testing.assert_allclose(density.values, values, rtol=1e-14)
+
+
+# structures
+
+
+@pytest.mark.parametrize("name, n", [("t.extxyz", 3), ("t.traj", 3), ("t.cif", 3), ("POSCAR", 1)])
+def test_no_structure_that_is_not_there(tmp_path, name, n):
+    """The frames of a list, by numbers from either end; ase takes the first of a few for -13."""
+    path = str(tmp_path / name)
+    structures = [bulk("Si", a=5.0 + 0.1 * k) for k in range(n)]
+    write(path, structures)
+    for number in range(-n, n):
+        [(_, atoms, _)] = iterate_structures(path, str(number))
+        expected = structures[number].cell.volume
+        assert atoms.cell.volume == pytest.approx(expected, rel=1e-4)
+    for number in (-n - 10, -n - 1, n, n + 10):
+        message = f"{name}: there is no frame {number} in this file, which has {n}: count from 0"
+        with pytest.raises(ChargeError, match=message):
+            list(iterate_structures(path, str(number)))

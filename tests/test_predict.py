@@ -423,6 +423,7 @@ def test_a_frame_that_cannot_be_read(capsys):
         (["-s", "t.xyz@2", "--frames", "1"], "t.xyz@2: frames are given here and by --frames"),
         (["--frames", "7"], "t.xyz: there is no frame 7 in this file"),
         (["--frames", "7:"], "t.xyz: there are no frames 7: in this file"),
+        (["--frames", "-13"], "t.xyz: there is no frame -13 in this file"),
         (["--frames", "::-1"], "t.xyz: frames ::-1: give a step of at least 1"),
         (["--species", "Ge"], "t.xyz: 'Ge' is no name for atoms of Si"),
         (["-j", "0"], "-j 0: give a number of at least 1"),

@@ -17,7 +17,7 @@ from ..typing import Floats, PathLike
 from ._groups import group_counts
 from .density_files import iterate_densities
 from .formats import format_of
-from .frames import choose_frames, is_one_frame, split_frames
+from .frames import choose_frames, is_one_frame, no_such_frames, split_frames
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -116,9 +116,9 @@ def _chosen(
         for number, atoms in chain(first, numbered):
             yield number if several else None, atoms
     elif is_one_frame(frames):
-        yield None, _read_one(path, int(frames), options)
+        yield None, _read_one(path, frames, options)
     else:
-        chosen = choose_frames(path, frames, lambda: sum(1 for _ in _read_all(path, options)))
+        chosen = choose_frames(path, frames, lambda: _count(path, options))
         yield from islice(_read_all(path, options), chosen.start, chosen.stop, chosen.step)
 
 
@@ -148,12 +148,22 @@ def _read_all(path: str, options: dict[str, Any]) -> Iterator[tuple[int, Atoms]]
         yield number, atoms
 
 
-def _read_one(path: str, number: int, options: dict[str, Any]) -> Atoms:
+def _count(path: str, options: dict[str, Any]) -> int:
+    return sum(1 for _ in _read_all(path, options))
+
+
+def _read_one(path: str, frame: str, options: dict[str, Any]) -> Atoms:
     from ase.io import read
 
+    number = int(frame)
+    # ase takes the first of a file with fewer frames than are counted from its end
+    if number < -1 and -number > (n := _count(path, options)):
+        raise no_such_frames(path, frame, n)
     try:
         atoms = read(path, number, parallel=False, do_not_split_by_at_sign=True, **options)
-    except Exception as error:  # as above; StopIteration and IndexError where there is none
+    except Exception as error:  # as above, and all kinds where there is no such frame
+        if number > 0 and number >= (n := _count(path, options)):
+            raise no_such_frames(path, frame, n) from error
         raise _unreadable(path, f"frame {number}", options, error) from error
     return cast("Atoms", atoms)  # of slices, and of these alone, ase makes lists
 
@@ -161,8 +171,6 @@ def _read_one(path: str, number: int, options: dict[str, Any]) -> Atoms:
 def _unreadable(path: str, frame: str, options: dict[str, Any], error: Exception) -> Exception:
     if isinstance(error, OSError) and error.filename:
         return error  # of the system, which names the file
-    if isinstance(error, StopIteration):
-        return ChargeError(f"{path}: there is no {frame} in this file")
     if options and isinstance(error, IndexError):
         return ChargeError(f"{path}: {frame} has more atom types than --species has elements")
     reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
