@@ -5,8 +5,8 @@
 
 Seconds for one superposed density and its invariants on one core, by the number of atoms; then
 ``property features`` over all structures again and again, on all cores, interrupted in the middle
-and gone on with, with the memory of all its processes along the way. DATA holds ``elastic/`` (structures of
-3,953 binaries); without it simple lattices of many elements are taken.
+and gone on with, with the memory of all its processes along the way. DATA holds ``elastic/``
+(structures of 3,953 binaries); without it simple lattices of many elements are taken.
 """
 
 import argparse
@@ -163,12 +163,9 @@ def run(folder, jobs, n, marks, *flags, interrupted=False):
 
     Interrupted, it gets Ctrl-C at the last of the shares.
     """
-    main = "import sys; from deepmd_charge.cli.main import main; sys.exit(main())"
-    process = subprocess.Popen(
-        [sys.executable, "-c", main, "property", "features", "files.csv", "-q", "-o", "table.csv"]
-        + ["-j", str(jobs), *flags],
-        cwd=folder,
-    )
+    command = "from deepmd_charge.cli.main import main; raise SystemExit(main())"
+    arguments = ["property", "features", "files.csv", "-q", "-o", "table.csv", "-j", str(jobs)]
+    process = subprocess.Popen([sys.executable, "-c", command, *arguments, *flags], cwd=folder)
     found, rows, position = {}, -1, 0
     while process.poll() is None:
         time.sleep(0.2)

@@ -48,6 +48,8 @@ def in_processes(
 
 
 def _begin_process() -> None:
+    # libraries that are loaded later would not be limited
+    from scipy.linalg import lapack  # noqa: F401
     from threadpoolctl import threadpool_limits
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -3,6 +3,7 @@
 
 import numpy as np
 import pytest
+from scipy.linalg import lapack
 from threadpoolctl import threadpool_info
 
 from deepmd_charge import threads
@@ -27,3 +28,15 @@ def test_blas_has_one_thread_for_a_while():
         raise ZeroDivisionError
     assert counts() == before
     assert product == pytest.approx(a @ a, abs=1e-10)
+
+
+def counts_beside_scipy(_):
+    """What matrices of numpy and of scipy get in a process that had neither of them loaded."""
+    lapack.dpotrf(np.eye(3))
+    return counts()
+
+
+def test_a_process_has_one_thread_of_each_blas():
+    """That of scipy, too, which is another library and is loaded when it is first used."""
+    for found in threads.in_processes(counts_beside_scipy, range(2), 2):
+        assert found and set(found) == {1}
