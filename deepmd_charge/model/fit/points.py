@@ -13,6 +13,7 @@ import numpy as np
 
 from ...atoms.images import Images
 from ...atoms.order import image_distance
+from ...errors import ChargeError
 from ...typing import Floats, Integers
 from ..descriptors.se_cluster import SeClusterSpec
 from ..neighbors import neighbor_counts
@@ -132,6 +133,11 @@ class Points:
         Of the points.
     image_distance : float
         Shortest distance between images of an atom in any structure, A.
+
+    Raises
+    ------
+    ChargeError
+        If systems are to be held out in turn, and there is one.
     """
 
     def __init__(self, spec: ModelSpec, samples: Callable[[], Iterable[Sample]]) -> None:
@@ -151,6 +157,11 @@ class Points:
                 reach = max(d.rcut_env, d.rcut_product)
                 self.structures.append(Images(sample.atoms, sample.types, reach))
             self.count += len(sample.values)
+        if self.by_system and len(self._systems) < 2:
+            raise ChargeError(
+                'model/descriptor/held_out "systems": the training data are one DP system; give'
+                " each phase or composition a system of its own, or leave this key out"
+            )
 
     @property
     def by_structure(self) -> bool:
@@ -160,8 +171,7 @@ class Points:
     @property
     def by_system(self) -> bool:
         """bool: Whether all structures of a system are in one fold."""
-        d = self._spec.family(SeClusterSpec)
-        return d.held_out == "systems" and len(self._systems) > 1
+        return self._spec.family(SeClusterSpec).held_out == "systems"
 
     @property
     def most_folds(self) -> int:
