@@ -20,7 +20,13 @@ from training import dp, gaussian_table, structure, write_system
 from deepmd_charge import Density, write_density
 from deepmd_charge.atoms.order import bond_order, image_distance, widest_gap
 from deepmd_charge.cli.main import main
-from deepmd_charge.data.configure import choose_rcut, choose_ready, choose_steps, propose
+from deepmd_charge.data.configure import (
+    choose_batch,
+    choose_rcut,
+    choose_ready,
+    choose_steps,
+    propose,
+)
 from deepmd_charge.data.ready import READY, read
 from deepmd_charge.data.survey import Survey, survey
 
@@ -100,6 +106,7 @@ names = st.lists(
     like=st.sampled_from([None, *READY]),
     n_frames=st.integers(1, 5000),
     points=st.integers(1, 2000),
+    together=st.tuples(st.integers(1, 300), st.booleans(), st.booleans()),
     peak=st.floats(0.0, 50.0),
     distance=st.one_of(st.floats(1.0, 40.0), st.just(float("inf"))),
     order=st.one_of(st.floats(0.0, 1.0), st.just(float("nan"))),
@@ -108,13 +115,16 @@ names = st.lists(
     saed=st.sampled_from([(None, None), ("upf", None), ("upf", "saed.npz")]),
 )
 def test_every_proposal_follows_the_rules(
-    types, like, n_frames, points, peak, distance, order, gap, has_validation, saed
+    types, like, n_frames, points, together, peak, distance, order, gap, has_validation, saed
 ):
     data = Survey(
         systems=("data/a", "data/b"),
         validation=("data/c",) if has_validation else (),
         types=tuple(types),
         n_frames=n_frames,
+        compositions=together[0],
+        is_mixed=together[1],
+        is_uniform=together[2],
         points_per_frame=(points, points),
         peak=peak,
         is_per_volume=True,
@@ -140,7 +150,11 @@ def test_every_proposal_follows_the_rules(
     farthest = max(model["descriptor"][key] for key in cutoffs)
     assert len(proposal.doubts) == (2 * farthest > distance) + (saed == ("upf", None))
     assert training["training_data"]["systems"] == ["../data/a", "../data/b"]
-    assert training["training_data"]["batch_size"] == 1
+    n, batch_size = choose_batch(data)
+    assert training["training_data"]["batch_size"] == batch_size
+    assert 1 <= n <= 12 and (n == 1 or n * points <= 4000)
+    assert n == 1 or together[0] > 1
+    assert batch_size == (f"mixed:{n}" if n > 1 and not together[1] else n)
     assert ("validation_data" in training) == has_validation
     assert training["numb_steps"] % training.get("disp_freq", 100) == 0
     assert model.get("saed") == (saed[1] and "../data/saed.npz")
@@ -165,6 +179,9 @@ def test_deepmd_takes_it(like):
         validation=() if is_slab else ("data/c",),
         types=("Si",) if is_slab else ("Fe2", "Fe1", "O"),
         n_frames=17,
+        compositions=2,
+        is_mixed=False,
+        is_uniform=True,
         points_per_frame=(3, 5),
         peak=1.0,
         is_per_volume=True,
@@ -201,7 +218,9 @@ def test_deepmd_takes_it(like):
     ],
 )
 def test_the_choice(changes, name):
-    crystal = Survey(("a",), (), ("Si",), 10, (1000, 1200), 0.9, True, 20.0, 0.6, 2.0, None, None)
+    crystal = Survey(
+        ("a",), (), ("Si",), 10, 1, False, True, (1000, 1200), 0.9, True, 20.0, 0.6, 2.0, None, None
+    )  # fmt: skip
     assert choose_ready(replace(crystal, **changes))[0] == name
 
 
@@ -315,16 +334,72 @@ def test_the_file_and_what_is_said(capsys):
     assert config["model"]["type_map"] == ["C", "Si", "X"]
     assert config["training"]["training_data"] == {
         "systems": ["../data/Si", "../data/SiC"],
-        "batch_size": 1,
+        "batch_size": "mixed:12",
     }
     assert config["training"]["validation_data"]["systems"] == ["../valid"]
     out, err = capsys.readouterr()
     lines = out.splitlines()
     assert lines[0] == "run/in.json: systems: ../data/Si, ../data/SiC, 6 frames of 20 points"
+    line = "run/in.json: batch_size mixed:12: 2 compositions, of which a step sees 12 frames"
+    assert lines[1] == "run/in.json: validation: ../valid" and lines[2] == line
     assert "run/in.json: like water: the density of C is sharp at nuclei" in lines
     assert [line.strip() for line in lines[-5:-3]] == ["cd run", "dp train in.json"]
     assert err.startswith("deepmd-charge: warning: run/in.json: images of an atom are ")
     assert err.count("\n") == 1
+
+
+def mixed_system(name, *formulas):
+    """A system of mixed types."""
+    pieces = []
+    for k, formula in enumerate(formulas):
+        atoms = structure(k, formula)
+        mean = 4.0 * len(atoms) / atoms.get_volume()
+        write_density(f"{k}.cube", Density(atoms, np.full((8, 8, 8), mean)))
+        pieces.append(f"{k}.cube")
+    flags = ["--mixed-type", "--points", "60", "--points-per-frame", "20"]
+    assert main(["convert", *pieces, "-o", name, *flags, "-q"]) == 0
+
+
+@pytest.mark.filterwarnings("ignore:.*not a whole number")
+def test_a_step_sees_several_compositions(capsys):
+    mixed_system("mixed", "Si4", "SiC", "SiCSiC")
+    assert main(["configure", "mixed"]) == 0
+    assert json.loads(Path("input.json").read_text())["training"]["training_data"] == {
+        "systems": ["mixed"],
+        "batch_size": 12,
+    }
+    line = "batch_size 12: 3 or more compositions, of which a step sees 12 frames"
+    assert f"input.json: {line}" in capsys.readouterr().out
+
+
+@pytest.mark.filterwarnings("ignore:.*not a whole number")
+def test_plain_and_mixed_systems_are_refused(capsys):
+    one_system("plain")
+    mixed_system("mixed", "Si4", "SiC")
+    line = complaint(capsys, "configure", "plain", "mixed")
+    assert "plain is a plain DP system and mixed a mixed one, which cannot meet" in line
+
+
+def test_a_step_of_one_composition(capsys):
+    one_system("data/1")
+    one_system("data/2", seed=2)
+    assert survey(["data"]).compositions == 1
+    assert main(["configure", "data"]) == 0
+    training = json.loads(Path("input.json").read_text())["training"]
+    assert training["training_data"]["batch_size"] == 1
+    assert "batch_size" not in capsys.readouterr().out
+
+
+def test_open_and_periodic_do_not_meet(capsys):
+    one_system("data/1", "Si4")
+    one_system("data/2", "SiC")
+    np.save("data/2/set.000/periodic.npy", np.zeros((3, 3), dtype=bool))
+    Path("data/2/nopbc").touch()
+    assert main(["configure", "data"]) == 0
+    training = json.loads(Path("input.json").read_text())["training"]
+    assert training["training_data"]["batch_size"] == 1
+    line = "2 compositions, but periodic frames cannot meet open ones (convert --mixed-type)"
+    assert f"input.json: batch_size 1: {line}" in capsys.readouterr().out
 
 
 def test_like_in_every_spelling():

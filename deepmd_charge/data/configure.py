@@ -13,7 +13,8 @@ from .ready import Configuration, is_of_paper, read
 from .survey import Survey
 
 __all__ = [
-    "Proposal", "choose_rcut", "choose_ready", "choose_steps", "order_types", "propose",
+    "Proposal", "choose_batch", "choose_rcut", "choose_ready", "choose_steps", "order_types",
+    "propose",
 ]  # fmt: skip
 
 # Elements whose valence electrons are sharp at the nucleus, whatever the potential; of others
@@ -36,6 +37,10 @@ _LEAST_RCUT = 4.7
 _PASSES = 80
 _FEWEST_STEPS = 1000
 _VALIDATION_BATCHES = 10
+
+# A step sees so many structures where compositions differ, but no more points than these.
+_STRUCTURES = 12
+_POINTS = 4000
 
 
 @dataclass(frozen=True)
@@ -73,7 +78,8 @@ def propose(data: Survey, folder: str, like: str | None = None) -> Proposal:
     model, training = configuration["model"], configuration["training"]
     model["type_map"] = [*order_types(data.types), GRID_TYPE]
     systems = [_from(folder, system) for system in data.systems]
-    training["training_data"] = {"systems": systems, "batch_size": 1}
+    n_together, batch_size = choose_batch(data)
+    training["training_data"] = {"systems": systems, "batch_size": batch_size}
     most = data.points_per_frame[1]
     reasons = [
         f"systems: {_listed(systems)}, {data.n_frames} frames of"
@@ -81,6 +87,8 @@ def propose(data: Survey, folder: str, like: str | None = None) -> Proposal:
         f"type_map: {' '.join(model['type_map'])}",
         f"like {name}: {why}",
     ]
+    if data.compositions > 1:
+        reasons.insert(1, f"batch_size {batch_size}: {_batches(data, n_together)}")
     if data.validation:
         others = [_from(folder, system) for system in data.validation]
         training["validation_data"] = {
@@ -100,8 +108,9 @@ def propose(data: Survey, folder: str, like: str | None = None) -> Proposal:
             " in larger cells the model will be worse; train on a larger one"
         )
     if training["numb_steps"]:
-        training.update(choose_steps(training, data.n_frames, is_of_paper(name)))
-        passes = training["numb_steps"] / data.n_frames
+        n_batches = math.ceil(data.n_frames / n_together)
+        training.update(choose_steps(training, n_batches, is_of_paper(name)))
+        passes = training["numb_steps"] / n_batches
         reasons.append(f"numb_steps {training['numb_steps']}: {passes:.3g} passes over the frames")
     else:
         reasons.append("numb_steps 0: the model is a least-squares fit, with nothing left to train")
@@ -174,7 +183,33 @@ def choose_rcut(rcut: float, image_distance: float) -> tuple[float, str]:
     return least, f"the shortest that pays, though {apart}"
 
 
-def choose_steps(training: Configuration, n_frames: int, of_paper: bool = False) -> dict[str, int]:
+def choose_batch(data: Survey) -> tuple[int, int | str]:
+    """Choose how many frames a step sees, of any composition where there are several.
+
+    Returns
+    -------
+    n : int
+        Of frames.
+    batch_size : int or str
+        The key: "mixed:n" where the frames are of several plain systems.
+    """
+    if data.compositions == 1 or not (data.is_mixed or data.is_uniform):
+        return 1, 1
+    n = min(_STRUCTURES, max(1, _POINTS // data.points_per_frame[1]))
+    return n, n if data.is_mixed or n == 1 else f"mixed:{n}"
+
+
+def _batches(data: Survey, n_together: int) -> str:
+    """Why a step sees so many frames."""
+    many = f"{data.compositions}{' or more' if data.is_mixed else ''} compositions"
+    if not (data.is_mixed or data.is_uniform):
+        return f"{many}, but periodic frames cannot meet open ones (convert --mixed-type)"
+    if n_together == 1:
+        return f"{many}; with fewer --points-per-frame a step would see several"
+    return f"{many}, of which a step sees {n_together} frames"
+
+
+def choose_steps(training: Configuration, n_batches: int, of_paper: bool = False) -> dict[str, int]:
     """Choose the number of steps, with the frequencies that depend on it.
 
     So many passes over the data as teach a model what they hold, but no more steps than
@@ -185,7 +220,7 @@ def choose_steps(training: Configuration, n_frames: int, of_paper: bool = False)
     ----------
     training : dict
         That of the ready configuration.
-    n_frames : int
+    n_batches : int
         Each is a step of a pass.
     of_paper : bool
 
@@ -195,7 +230,7 @@ def choose_steps(training: Configuration, n_frames: int, of_paper: bool = False)
         "numb_steps", a multiple of "disp_freq", and "save_freq", likewise.
     """
     most, show, save = (training[key] for key in ("numb_steps", "disp_freq", "save_freq"))
-    steps = most if of_paper else min(most, max(_FEWEST_STEPS, _PASSES * n_frames))
+    steps = most if of_paper else min(most, max(_FEWEST_STEPS, _PASSES * n_batches))
     steps = show * math.ceil(steps / show)
     return {"numb_steps": steps, "disp_freq": show, "save_freq": min(save, steps)}
 

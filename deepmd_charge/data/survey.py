@@ -21,6 +21,7 @@ from ..typing import Booleans, Floats
 from .dataset import check_systems, dataset_info
 from .stored import StoredSet, StoredSystem
 from .systems import TABLE
+from .together import check_kinds
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -45,6 +46,12 @@ class Survey:
         Types of the real atoms that occur, in the order of the data.
     n_frames : int
         Of all systems to train on.
+    compositions : int
+        Of their frames: of those of mixed types, as far as they were looked at.
+    is_mixed : bool
+        Whether frames of a system have types of their own.
+    is_uniform : bool
+        Whether all are open (``nopbc``), or none is, so that frames of any can meet in a batch.
     points_per_frame : tuple of int
         Fewest and most grid points in a frame.
     peak : float
@@ -68,6 +75,9 @@ class Survey:
     validation: tuple[str, ...]
     types: tuple[str, ...]
     n_frames: int
+    compositions: int
+    is_mixed: bool
+    is_uniform: bool
     points_per_frame: tuple[int, int]
     peak: float
     is_per_volume: bool
@@ -103,7 +113,10 @@ def survey(folders: Sequence[str], validation: Sequence[str] = ()) -> Survey:
             f"{', '.join(map(str, validation))}: {', '.join(unseen)} is not in the training data;"
             " validate with what is trained on"
         )
-    looks = [look for system in systems for look in _looks(StoredSystem(system))]
+    stored = {path: StoredSystem(path) for path in systems}
+    for each in (stored, {path: StoredSystem(path) for path in others}):
+        check_kinds(each)
+    looks = [look for system in stored.values() for look in _looks(system)]
     structures = [atoms for look in looks for atoms in look.structures]
     orders = [order for atoms in structures if not np.isnan(order := bond_order(atoms))]
     return Survey(
@@ -111,6 +124,9 @@ def survey(folders: Sequence[str], validation: Sequence[str] = ()) -> Survey:
         validation=tuple(others),
         types=types,
         n_frames=sum(look.n_frames for look in looks),
+        compositions=len(set().union(*(look.compositions for look in looks))),
+        is_mixed=any(system.is_mixed for system in stored.values()),
+        is_uniform=len({system.is_open for system in stored.values()}) == 1,
         points_per_frame=(min(look.fewest for look in looks), max(look.most for look in looks)),
         peak=max(look.peak for look in looks),
         is_per_volume=split_kind(facts["kind"] or "")[1].is_per_volume,
@@ -210,6 +226,7 @@ class _Look:
     peak: float
     image_distance: float
     structures: list[Atoms]
+    compositions: set[tuple[tuple[str, int], ...]]  # elements and how many
 
 
 def _looks(system: StoredSystem) -> Iterator[_Look]:
@@ -217,6 +234,7 @@ def _looks(system: StoredSystem) -> Iterator[_Look]:
     from ase import Atoms
 
     is_x = np.array([name == GRID_TYPE for name in system.names])
+    names = np.array(system.names)[~is_x]
     for part in system.sets():
         types = part.types()
         is_grid = is_x[types] & (types >= 0)
@@ -237,6 +255,7 @@ def _looks(system: StoredSystem) -> Iterator[_Look]:
             (c.tobytes(), p.tobytes()): (c, p) for c, p in zip(cells, periodic, strict=True)
         }
         points = is_grid.sum(axis=1)
+        counts = part.counts() if system.is_mixed else part.counts()[:1]
         yield _Look(
             n_frames=len(coord),
             fewest=int(points.min()),
@@ -244,6 +263,10 @@ def _looks(system: StoredSystem) -> Iterator[_Look]:
             peak=float(np.abs(part.read("density")).max()),
             image_distance=min(starmap(image_distance, distinct.values())),
             structures=[*structures.values()],
+            compositions={
+                tuple(sorted(zip(names[row > 0], row[row > 0].tolist(), strict=True)))
+                for row in np.unique(counts[:, ~is_x], axis=0)
+            },
         )
 
 

@@ -11,7 +11,7 @@ from ..atoms.species import GRID_TYPE
 from ..errors import ChargeError
 from .stored import StoredSystem
 
-__all__ = ["check_together"]
+__all__ = ["check_kinds", "check_together"]
 
 
 def check_together(training: Mapping[str, Any], type_map: Sequence[str] | None = None) -> None:
@@ -37,11 +37,7 @@ def check_together(training: Mapping[str, Any], type_map: Sequence[str] | None =
             continue
         key = f"training/{name}"
         systems = _expanded(data.get("systems"), data.get("rglob_patterns"), f"{key}/systems")
-        _one_of_each(
-            {path: system.is_mixed for path, system in systems.items()},
-            f"{key}: {{}} is a plain DP system and {{}} a mixed one, which cannot meet in one "
-            "training: convert all files together, with --mixed-type or without",
-        )
+        check_kinds(systems, f"{key}: ")
         for path, system in systems.items():
             others = [name for name in system.names if name not in type_map] if type_map else []
             if others and GRID_TYPE not in others:  # DeePMD-kit's to tell of
@@ -57,6 +53,27 @@ def check_together(training: Mapping[str, Any], type_map: Sequence[str] | None =
                 "and {}, which is not (nopbc): convert all files together with --mixed-type, or "
                 "give a number of frames, which are of one system",
             )
+
+
+def check_kinds(systems: Mapping[str, StoredSystem], where: str = "") -> None:
+    """Check that systems, by their paths, are all plain or all of mixed types.
+
+    Parameters
+    ----------
+    systems : mapping of str to StoredSystem
+    where : str
+        How the message begins.
+
+    Raises
+    ------
+    ChargeError
+        If some are not like the others.
+    """
+    _one_of_each(
+        {path: system.is_mixed for path, system in systems.items()},
+        f"{where}{{}} is a plain DP system and {{}} a mixed one, which cannot meet in one training: convert "
+        "all files together, with --mixed-type or without",
+    )
 
 
 def _expanded(named: Any, patterns: list[str] | None, key: str) -> dict[str, StoredSystem]:
