@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ase.build import bulk
-from ase.io import write
+from ase.io import read, write
 
 from deepmd_charge import Density, write_density
 from deepmd_charge.cli.main import main
@@ -245,6 +245,78 @@ def test_tables_of_the_command(folder, capsys):
 
 
 @pytest.mark.slow
+def added(rows, head, cells):
+    """Rows with one more column."""
+    return [[*row, cell] for row, cell in zip(rows, [head, *cells], strict=True)]
+
+
+@pytest.mark.parametrize(
+    "change, complaint",
+    [
+        (lambda rows: added(rows, "K (GPa)", range(40)),
+         "t.csv: has a column K, which is to be learned; features must not tell it: take it out"),
+        (lambda rows: added(rows, "x", ["", *range(39)]),
+         "t.csv:3: x is 0, and '' in the first row: give numbers in all rows, or take the column"),
+        (lambda rows: added(rows, "x", [1, 2, 3, 4, "n/a", *range(35)]),
+         "t.csv:6: x is 'n/a', which is no finite number"),
+        (lambda rows: [[*r, r[3]] for r in rows], "t.csv:1: has two columns {3}; rename one"),
+        (lambda rows: [*rows, [rows[4][0], *rows[5][1:]]],
+         "t.csv:42: {4} has another row with other cells; take one of them out"),
+        (lambda rows: added(rows, "formula", 40 * ["LiF"]), "is LiF here, and LiCl in the table"),
+        (lambda rows: rows[:-1], "t.csv: has no row for "),
+    ],
+)  # fmt: skip
+def test_tables_of_features_that_mislead(folder, capsys, change, complaint):
+    with open("features.csv", newline="") as file:
+        rows = list(csv.reader(file))
+    with open("t.csv", "w", newline="") as file:
+        csv.writer(file).writerows(change(rows))
+    argv = ("train", "labels.csv", "--targets", "K", "G", *QUICK, "--features", "t.csv")
+    line = error(capsys, *argv)
+    complaint = complaint.replace("{3}", rows[0][3]).replace("{4}", rows[4][0])
+    assert complaint in line, line
+
+
+def test_tables_of_features_that_do_not_mislead(folder):
+    """Twice the same row, a compound that reads as a number, and a column of remarks."""
+    with open("features.csv", newline="") as file:
+        head, *rows = csv.reader(file)
+    with open("t.csv", "w", newline="") as file:
+        others = [["InF" if n % 2 else "NaN", "" if n % 3 else "odd"] for n in range(len(rows))]
+        rows = [row + other for row, other in zip(rows, others, strict=True)]
+        csv.writer(file).writerows([[*head, "compound", "remark"], *rows, rows[7]])
+    scores = []
+    for table in ("features.csv", "t.csv"):
+        argv = ("train", "labels.csv", "--targets", "K", *QUICK, "--features", table)
+        assert command(*argv, "--json", "s.json") == 0
+        scores.append(Path("s.json").read_text())
+    assert scores[0] == scores[1]
+
+
+def test_frames_of_a_table_of_features(folder, capsys):
+    """`predict --features` takes what `features` made of the same files."""
+    names = [row["file"] for row in rows_of("labels.csv")[:3]]
+    write("all.extxyz", [read(name) for name in names])
+    assert command("features", "all.extxyz", names[0], "-o", "all.csv", "-j", "1") == 0
+    by_name = [f"all.extxyz@{k}" for k in range(3)]
+    for k, files in enumerate([["all.extxyz", f"{names[0]}@0"], [*by_name, names[0]]]):
+        argv = ("predict", "-m", "model", *files, "--features", "all.csv", "-j", "1")
+        assert command(*argv, "-o", f"{k}.csv") == 0
+    there, here = rows_of("0.csv"), rows_of("1.csv")
+    assert [row.pop("file") for row in there] == [*by_name, f"{names[0]}@0"]
+    assert [row.pop("file") for row in here] == [*by_name, names[0]]
+    assert there == here
+    argv = ("predict", "-m", "model", "all.extxyz", "--features", "all.csv")
+    # one of the frames is not in the table
+    lines = Path("all.csv").read_text().splitlines()
+    Path("all.csv").write_text("\n".join(lines[:2] + lines[3:]) + "\n")
+    line = error(capsys, *argv, "-o", "2.csv")
+    assert line.startswith("all.csv: has no row for all.extxyz@1")
+    Path("l.csv").write_text("file,K\nall.extxyz,1\n")
+    line = error(capsys, "test", "-m", "model", "l.csv", "--features", "all.csv")
+    assert line.startswith("all.csv: has no row for all.extxyz")
+
+
 def test_differences_and_processes(folder):
     """Of densities that are superposed atoms, the differences are nothing but noise."""
     from deepmd_charge.property.inputs import KINDS
@@ -364,6 +436,18 @@ def test_of_a_table(folder, capsys):
     assert set(found) == {"K"} and found["K"]["r2"] is None
 
 
+def test_properties_without_labels(folder, capsys):
+    rows = [f"{row['file']},,{row['G [GPa]']}" for row in rows_of("labels.csv")[:5]]
+    Path("l.csv").write_text("\n".join(["file,K,G", *rows]) + "\n")
+    outputs = ("--json", "t.json", "--plot", "t", "-j", "1")
+    assert command("test", "-m", "model", "l.csv", *outputs) == 0
+    assert "l.csv: K has no label in any row, and is left out" in capsys.readouterr().out
+    assert list(json.loads(Path("t.json").read_text())) == ["G"]
+    Path("l.csv").write_text("\n".join(["file,K", *(row.partition(",")[0] + "," for row in rows)]))
+    line = error(capsys, "test", "-m", "model", "l.csv", *outputs)
+    assert line == "l.csv: has no label of K in any row"
+
+
 # what goes wrong
 
 
@@ -427,7 +511,8 @@ def test_formulas_that_are_none(folder, capsys):
     text = Path("labels.csv").read_text().replace(",NaCl,", ",rock salt,")
     Path("names.csv").write_text(text)
     line = error(capsys, "train", "names.csv", "--targets", "K", *QUICK, *FEATURES)
-    assert line == "'rock salt' is no chemical formula; write it like Fe2O3"
+    row = next(row for row, text in enumerate(text.splitlines(), 1) if "rock salt" in text)
+    assert line == f"names.csv:{row}: 'rock salt' is no chemical formula; write it like Fe2O3"
 
 
 def test_constant_labels_and_duplicates_of_targets(folder, capsys):

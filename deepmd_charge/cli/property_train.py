@@ -18,7 +18,7 @@ from ..property.autoencoder import TRAINED
 from ..property.by_formula import ByFormula, compare_formulas
 from ..property.electron_counts import common_valences
 from ..property.encoder import LatentEncoder, open_encoder
-from ..property.feature_tables import gather_from_table
+from ..property.feature_tables import formulas_in, gather_from_table
 from ..property.folds import chemical_system, make_folds, reduced_formula
 from ..property.gathering import gather
 from ..property.inputs import KINDS, Inputs
@@ -262,10 +262,11 @@ def _inputs(args: argparse.Namespace, labels: Labels, encoder: LatentEncoder | N
     paths = labels.table.paths()
     if not args.features:
         return gather(paths, args.inputs, encoder, n_processes=jobs(args))
-    has_formulas = "formula" in labels.table.names
-    formulas = labels.table.column("formula") if has_formulas else None
+    formulas = formulas_in(labels.table)
     needs_densities = {"K", "G"} <= set(args.targets) and "debye" in labels.names
-    return gather_from_table(args.features, paths, args.inputs, formulas, needs_densities)
+    return gather_from_table(
+        args.features, paths, args.inputs, formulas, needs_densities, args.targets
+    )
 
 
 def _folds(

@@ -13,7 +13,7 @@ import numpy as np
 from ..errors import ChargeError
 from ..io.output import check_apart, check_output
 from ..property.encoder import encoder_of
-from ..property.feature_tables import gather_from_table
+from ..property.feature_tables import formulas_in, gather_from_table
 from ..property.gathering import gather
 from ..property.inputs import Inputs
 from ..property.moduli import DERIVED, derived
@@ -122,6 +122,12 @@ def run_test(args: argparse.Namespace) -> None:
     labels = read_labels(args.labels, names)
     for text in labels.notes:
         note(f"{args.labels}: {text}")
+    unknown = [name for name in names if not np.isfinite(labels.of(name)).any()]
+    if unknown == names:
+        raise ChargeError(f"{args.labels}: has no label of {', '.join(names)} in any row")
+    for name in unknown:
+        note(f"{args.labels}: {name} has no label in any row, and is left out")
+        names.remove(name)
     targets = {target.name: target for target in model.targets}
     for name, unit in zip(labels.names, labels.units, strict=True):
         if unit != targets[name].unit:
@@ -129,8 +135,7 @@ def run_test(args: argparse.Namespace) -> None:
                 f"{args.labels}: {name} is in {unit or 'no unit'}, and in"
                 f" {targets[name].unit or 'no unit'} in {args.model}; give it in that"
             )
-    has_formulas = "formula" in there
-    formulas = labels.table.column("formula") if has_formulas else None
+    formulas = formulas_in(labels.table) if args.features else None
     inputs = _inputs(args, model, labels.table.paths(), formulas=formulas)
     found = model.predict(inputs, args.model)
     _warn_of_elements(model, inputs, args.model)
@@ -156,7 +161,9 @@ def _inputs(
 ) -> Inputs:
     if args.features:
         needs_densities = bool(getattr(args, "formulas", False))
-        return gather_from_table(args.features, paths, model.kinds, formulas, needs_densities)
+        return gather_from_table(
+            args.features, paths, model.kinds, formulas, needs_densities, each_is_one=each_is_one
+        )
     encoder = encoder_of(model.autoencoder, model.settings.n_poses)
     return gather(paths, model.kinds, encoder, each_is_one, jobs(args))
 
