@@ -84,7 +84,7 @@ def run(args: argparse.Namespace) -> None:
     if "difference" in blocks and args.holds != "difference":
         # what files hold decides, one by one
         reading["check"] = "invariants" in blocks
-    extraction = Extraction(blocks, reference, reading)
+    extraction = Extraction(blocks, reference, reading, _told(args))
     if args.list:
         for feature in extraction.columns:
             print(f"{feature.name}\t{feature.unit or '-'}\t{feature.formula}")
@@ -106,6 +106,21 @@ def run(args: argparse.Namespace) -> None:
     n = write_features(args.output, files, extraction, jobs(args), args.resume, failed)
     rest = f", {len(left_out)} left out" if left_out else ""
     note(f"{args.output}: {len(extraction.columns)} features of {n} densities{rest}")
+
+
+def _told(args: argparse.Namespace) -> str:
+    """Flags that rows depend on, as they were given."""
+    given = {
+        "--saed": args.saed,
+        "--saed-ecutrho": args.saed_ecutrho,
+        "--species": args.species,
+        "--format": args.format,
+        "--pbc": args.pbc,
+        "--unit": args.unit,
+        "--is": args.holds,
+    }
+    values = ((flag, v if isinstance(v, (list, tuple)) else [v]) for flag, v in given.items())
+    return " ".join(f"{flag} {' '.join(map(str, v))}" for flag, v in values if v != [None])
 
 
 def _superposed_by(source: str, ecutrho: float | None, density: Density) -> Density:
