@@ -712,6 +712,23 @@ def test_valences_are_those_of_all_densities():
         common_valences([*names, "e"], [*formulas, "Ti"], np.append(electrons, 12.0))
 
 
+def test_predicted_densities_may_be_trained_on():
+    """Their electrons are not whole: off by parts of a percent, of hundreds in a large cell."""
+    from deepmd_charge.property.electron_counts import common_valences
+
+    formulas = ["Ti32C32", "Ti64C32", "Ti128", "Ti32O64", "C64O64", "Ti32C16O32"]
+    z = {"Ti": 4, "C": 4, "O": 6}
+    counts = [folds.parse_formula(formula) for formula in formulas]
+    atoms = np.array([sum(count.values()) for count in counts])
+    electrons = np.array([sum(n * z[e] for e, n in count.items()) for count in counts])
+    off = 1.0 + 0.006 * np.array([1, -1, 1, -1, 1, 1])
+    valences = common_valences(formulas, formulas, off * electrons / atoms)
+    assert valences == pytest.approx(z, rel=0.02)
+    electrons[0] += 32 * 6  # of one potential with semicore p states
+    with pytest.raises(ChargeError, match="different valences: "):
+        common_valences(formulas, formulas, off * electrons / atoms)
+
+
 def test_a_model_refuses_densities_of_other_potentials(model):
     inputs = samples(9, latent=3)
     facts = inputs.facts
