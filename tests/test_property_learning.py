@@ -313,7 +313,21 @@ def test_moduli_and_their_limits():
     np.testing.assert_allclose(moduli.young_modulus(bulk, shear), 2.5 * shear)
     liquid = moduli.poisson_ratio(np.array([1.0]), np.array([0.0]))
     np.testing.assert_allclose(liquid, 0.5)
-    assert np.isnan(moduli.debye_temperature(*np.array([[1.0], [-1.0], [1.0], [0.1]])))
+    negative = np.array([[1.0, -1.0, -1.0], [-1.0, 5.0, 0.2]])
+    ones = np.ones(3)
+    assert np.isnan(moduli.debye_temperature(*negative, ones, 0.1 * ones)).all()
+    longitudinal, transverse, mean = moduli.sound_velocities(*negative, ones)
+    assert np.isnan([longitudinal, mean]).all()
+    np.testing.assert_array_equal(np.isnan(transverse), [True, False, False])
+
+
+@pytest.mark.filterwarnings("error")
+def test_moduli_of_nothing():
+    """Predictions of K and G may end at zero."""
+    zero = np.zeros(1)
+    assert np.isnan(moduli.young_modulus(zero, zero))
+    assert np.isnan(moduli.poisson_ratio(zero, zero))
+    assert moduli.debye_temperature(zero, zero, zero + 1.0, zero + 0.1) == 0.0
 
 
 @pytest.mark.skipif(not (SHARED / "elastic").is_dir(), reason="no shared data")
@@ -625,7 +639,7 @@ def test_elements_that_training_lacked(model):
     assert model.unknown_elements(["NaCl", "XeO3", "Xe2", "CaO"]) == {"Xe": [1, 2], "Ca": [3]}
 
 
-def changed(path, new, name="header.json", **keys):
+def changed(path, new, name="header.json", content_there=b"nonsense", **keys):
     """Copy a model with other keys in its header, or another content of a part."""
     with zipfile.ZipFile(path) as old, zipfile.ZipFile(new, "w") as file:
         for part in old.namelist():
@@ -635,7 +649,7 @@ def changed(path, new, name="header.json", **keys):
                 header.update(keys)
                 content = json.dumps({k: v for k, v in header.items() if v is not None})
             elif part == name:
-                content = b"nonsense"
+                content = content_there
             file.writestr(part, content)
     return new
 
@@ -652,6 +666,7 @@ def changed(path, new, name="header.json", **keys):
         (lambda p, q: changed(p, q, targets=None), "is a damaged model of properties"),
         (lambda p, q: changed(p, q, settings={"x": 1}), "is a damaged model of properties"),
         (lambda p, q: changed(p, q), "is a damaged model of properties"),
+        (lambda p, q: changed(p, q, content_there=b"[]"), "is no model of properties; give a file"),
         (lambda p, q: changed(p, q, "columns.npz"), "damaged"),
         (lambda p, q: changed(p, q, "trees/0/1.txt"), "damaged model|no trees of LightGBM"),
         (lambda p, q: q.mkdir(), "cannot be read: Is a directory"),
