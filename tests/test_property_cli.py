@@ -174,7 +174,14 @@ def test_files_that_stand_twice(folder, capsys):
     told = capsys.readouterr().err
     assert "twice.csv: 1 files stand in several rows, the first of them structures/CaS-z" in told
     assert command(*argv, "--group", "file") == 0
-    assert "stand in several rows" not in capsys.readouterr().err
+    assert "stand in several" not in capsys.readouterr().err
+    # twice in one group, and in two of them
+    rows = text.splitlines()
+    for half in ("a", "b"):
+        Path("twice.csv").write_text("\n".join([*rows, rows[-1][:-1] + half]) + "\n")
+        assert command(*argv, "--group", "half", "--folds", "2") == 0
+        told = capsys.readouterr().err
+        assert ("1 files stand in several groups" in told) == (half != rows[-1][-1])
 
 
 @pytest.mark.parametrize("inputs", [["invariants"], ["composition"]])

@@ -81,6 +81,8 @@ def test_labels_and_units(tmp_path):
         "e_form converted from meV/atom to eV/atom",
         "K converted from kbar to GPa",
     )
+    (told,) = read_labels(table(tmp_path, "file,e_form (eV)\na,1\n", "eV.csv"), ["e_form"]).notes
+    assert told == "e_form converted from eV (for each atom) to eV/atom"
     assert labels.table.paths  # the files themselves are looked for later
     with gzip.open(tmp_path / "labels.csv.gz", "wt") as file:
         file.write(text)
@@ -126,6 +128,7 @@ def test_heads_of_columns():
         ("file,K\na,1\nb\n", r"labels.csv:3: has 1 cells and the head of the table 2; put"),
         ("file,K\na,1\n\nb,stiff\n", r"labels.csv:4: K is 'stiff', which is no finite number"),
         ("file,K\na,nan\n", r"labels.csv:2: K is 'nan', which is no finite number"),
+        ("file,K\na,1_5\n", r"labels.csv:2: K is '1_5', which is no finite number"),
         ("file,K\na,inf\n", r"labels.csv:2: K is 'inf', which is no finite number"),
         ("file,G\na,1\n", r"labels.csv: has no column K; there are file, G"),
         ("file,K (eV)\na,1\n", r"labels.csv: K in eV: give it in GPa, Pa, "),

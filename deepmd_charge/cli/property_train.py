@@ -245,13 +245,17 @@ def _outputs(args: argparse.Namespace) -> list[str]:
 
 
 def _tell_duplicates(labels: Labels, args: argparse.Namespace) -> None:
-    if args.group:
+    if args.group in _GROUPS:
         return
-    counts = Counter(labels.table.files)
+    files = labels.table.files
+    # rows of one group are in one fold
+    groups = labels.table.column(args.group) if args.group else list(map(str, range(len(files))))
+    counts = Counter(name for name, _ in dict.fromkeys(zip(files, groups, strict=True)))
     several = [name for name, count in counts.items() if count > 1]
     if several:
+        where = "groups" if args.group else "rows"
         warnings.warn(
-            f"{args.labels}: {len(several)} files stand in several rows, the first of them"
+            f"{args.labels}: {len(several)} files stand in several {where}, the first of them"
             f" {several[0]}: samples are held out whose like is learned from; --group file keeps"
             " them in one fold",
             stacklevel=2,

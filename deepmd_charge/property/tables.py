@@ -237,6 +237,7 @@ def read_labels(path: PathLike, targets: Sequence[str], optional: Sequence[str] 
             raise ChargeError(f"{table.path}: {error}") from None
         if given is not None and name in KNOWN_UNITS and given != unit:
             meant = " (of atoms)" if given.endswith("/mol") else ""
+            meant = " (for each atom)" if given in ("eV", "meV") else meant
             notes.append(f"{name} converted from {given}{meant} to {unit or 'no unit'}")
         units.append(unit)
         columns.append(values * factor)
@@ -277,7 +278,7 @@ def _number(cell: str, path: str, line: int, name: str) -> float:
     if not cell:
         return math.nan
     try:
-        value = float(cell)
+        value = math.nan if "_" in cell else float(cell)  # Python takes 1_5 for 15
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
