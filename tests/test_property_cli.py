@@ -496,6 +496,10 @@ def test_bad_tables(folder, capsys, text, complaint):
         (["--epochs", "0"], "--epochs 0"),
         (["--model", "both"], "--model both: learns from latent arrays; add latent to --inputs"),
         (["--seed", "-1"], "--seed -1"),
+        (["--seed", "4294967296"], "--seed 4294967296: give a number from 0 to 4294967295"),
+        (["--predictions", "p.csv.gz"], "p.csv.gz: tables are written as plain CSV"),
+        (["--json", "x", "-o", "./x"], "x: is asked for twice; give one of them another name"),
+        (["-o", "structures/LiF-rocksalt.vasp"], "structures/LiF-rocksalt.vasp: is read, too"),
         (["-j", "0"], "-j 0"),
         (["--autoencoder", "model"], "--autoencoder: is for --inputs latent"),
         (["--json", "nowhere/x"], "nowhere/x: there is no folder nowhere"),
@@ -536,6 +540,17 @@ def test_a_model_that_is_none(folder, capsys, name):
     line = error(capsys, "predict", "-m", name, "structures/NaCl-rocksalt.vasp", "-o", "p.csv")
     assert line.startswith(f"{name}: ")
     assert not Path("p.csv").exists()
+
+
+def test_outputs_that_would_be_lost(folder, capsys):
+    file, table = "structures/NaCl-rocksalt.vasp", "structures/t.csv"
+    Path(table).write_text("file\nNaCl-rocksalt.vasp\n")
+    for argv in (("predict", "-m", "model"), ("features",)):
+        assert error(capsys, *argv, table, "-o", file).startswith(f"{file}: is read, too")
+        line = error(capsys, *argv, file, "-o", "t.csv.xz")
+        assert line == "t.csv.xz: tables are written as plain CSV; give it a name like that"
+    line = error(capsys, "test", "-m", "model", "labels.csv", "--json", file)
+    assert line.startswith(f"{file}: is read, too")
 
 
 def test_a_model_of_other_features(folder, capsys):

@@ -353,6 +353,16 @@ def test_keep_going(structures, capsys):
     assert not os.path.exists("table.csv.part")
 
 
+def test_keep_going_with_a_table(structures, capsys):
+    """Files of a table that are not there are left out like others."""
+    Path("names.csv").write_text("file\nPOSCAR\nnowhere.cube\nnowhere.vasp\n")
+    assert complaint(capsys, "names.csv").startswith("names.csv:3: there is no nowhere.cube")
+    assert run("names.csv", "--keep-going") == 0
+    assert list(table()) == ["POSCAR"]
+    told = capsys.readouterr().err
+    assert told.count("left out: nowhere") == 2
+
+
 def test_an_error_keeps_the_rows_before_it(structures, capsys):
     line = complaint(capsys, *structures, "missing.cif")
     assert line == (

@@ -8,12 +8,11 @@ from functools import cache, partial
 
 from ..errors import ChargeError
 from ..grid.density import Density
-from ..io.output import check_apart, check_output
 from ..property.extraction import BLOCKS, Extraction, write_features
 from ..property.superposed import superposed_on
 from ..saed.sources import Source, open_source
 from ._flags import add_declarations, add_format, add_species, declarations
-from ._property import add_jobs, jobs, paths_of
+from ._property import add_jobs, check_outputs, jobs, paths_of
 from ._verbosity import add_verbosity, note, print_line
 
 
@@ -93,9 +92,9 @@ def run(args: argparse.Namespace) -> None:
         raise ChargeError("property features: give density or structure files, and -o TABLE")
     if args.saed and "difference" not in blocks:
         raise ChargeError(f"--saed {args.saed}: is for differences; add --of difference")
-    check_output(args.output)
-    check_apart(args.output, args.files)
-    files = [path for name in args.files for path in paths_of(name)]
+    check_outputs([args.output], args.files, [args.output])
+    files = [path for name in args.files for path in paths_of(name, not args.keep_going)]
+    check_outputs([args.output], files)
     left_out: list[str] = []
 
     def leave_out(text: str) -> None:

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from ..errors import ChargeError
-from ..io.output import check_apart, check_output
 from ..property.attention import AttentionSettings
 from ..property.autoencoder import TRAINED
 from ..property.by_formula import ByFormula, compare_formulas
@@ -33,7 +32,7 @@ from ..property.trained import train_model
 from ..property.trees import TreeSettings
 from ..property.validation import OutOfFold, cross_validate
 from ..typing import Integers
-from ._property import add_features, add_jobs, draw, jobs, pictures, write_json
+from ._property import add_features, add_jobs, check_outputs, draw, jobs, pictures, write_json
 from ._tables import print_table
 from ._verbosity import add_verbosity, note
 
@@ -219,15 +218,13 @@ def _checked(args: argparse.Namespace) -> Settings:
         if getattr(args, name) < 1:
             flag = name.replace("_", "-")
             raise ChargeError(f"--{flag} {getattr(args, name)}: give a number of at least 1")
-    if args.seed < 0:
-        raise ChargeError(f"--seed {args.seed}: give a number of at least 0")
+    if not 0 <= args.seed < 2**32:
+        raise ChargeError(f"--seed {args.seed}: give a number from 0 to {2**32 - 1}")
     check_coverage(args.coverage)
     if args.autoencoder and "latent" not in args.inputs:
         raise ChargeError("--autoencoder: is for --inputs latent; add it there, or leave this out")
     read = [args.labels, args.features, args.autoencoder]
-    for output in _outputs(args):
-        check_output(output)
-        check_apart(output, read)
+    check_outputs(_outputs(args), read, [args.predictions])
     check_inputs(args.model, args.inputs)
     return Settings(
         args.model,
@@ -264,6 +261,7 @@ def _tell_duplicates(labels: Labels, args: argparse.Namespace) -> None:
 
 def _inputs(args: argparse.Namespace, labels: Labels, encoder: LatentEncoder | None) -> Inputs:
     paths = labels.table.paths()
+    check_outputs(_outputs(args), paths)
     if not args.features:
         return gather(paths, args.inputs, encoder, n_processes=jobs(args))
     formulas = formulas_in(labels.table)

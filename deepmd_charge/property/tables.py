@@ -81,13 +81,21 @@ class Table:
         """Names of the files, relative to the folder of the table."""
         return self.column(FILE)
 
-    def paths(self) -> list[str]:
+    def paths(self, must_exist: bool = True) -> list[str]:
         """Paths of the files, from where this program runs.
+
+        Parameters
+        ----------
+        must_exist : bool
+
+        Returns
+        -------
+        list of str
 
         Raises
         ------
         ChargeError
-            If a file is not there, with the line that names it.
+            If a row names none, or one that is not there, with the line.
         """
         folder = Path(self.path).parent
         paths = [os.fspath(folder / name) if name else "" for name in self.files]
@@ -96,7 +104,7 @@ class Table:
                 raise ChargeError(
                     f"{self.path}:{line}: names no {FILE}; give a density or a structure"
                 )
-            if not os.path.exists(split_frames(path)[0]):
+            if must_exist and not os.path.exists(split_frames(path)[0]):
                 raise ChargeError(
                     f"{self.path}:{line}: there is no {path}; names are relative to the folder of"
                     " the table"
