@@ -166,6 +166,26 @@ def test_groups(folder, group, capsys):
     assert all(len(numbers) == 1 for numbers in folds.values())
 
 
+def test_other_columns_may_hold_anything(folder, capsys):
+    """An E in eV is no Young's modulus, and a debye of words no temperature."""
+    text = Path("labels.csv").read_text().replace(",E,", ",E (eV),")
+    lines = text.splitlines()
+    for k in range(1, len(lines)):
+        cells = lines[k].split(",")
+        lines[k] = ",".join([*cells[:5], "unknown", *cells[6:]])
+    Path("l.csv").write_text("\n".join(lines) + "\n")
+    argv = ("train", "l.csv", *QUICK, *FEATURES, "--json", "s.json", "--targets")
+    assert command(*argv, "K") == 0
+    assert "left out" not in capsys.readouterr().out
+    assert command(*argv, "K", "G") == 0
+    told = capsys.readouterr().out
+    assert "l.csv: E is left out: E in eV: give it in GPa, " in told
+    assert "l.csv: debye is left out: l.csv:2: debye is 'unknown'" in told
+    assert list(json.loads(Path("s.json").read_text())) == ["K", "G"]
+    line = error(capsys, *argv, "E")
+    assert line.endswith("eV/A^3; what is no Young's modulus needs another name")
+
+
 def test_files_that_stand_twice(folder, capsys):
     text = Path("labels.csv").read_text()
     Path("twice.csv").write_text(text + text.splitlines()[-1] + "\n")

@@ -612,6 +612,13 @@ def test_a_model_comes_back_from_its_file(model, tmp_path):
     assert (tmp_path / "again").read_bytes() == path.read_bytes()
 
 
+def test_an_autoencoder_that_is_none_is_told_of_by_the_name_of_the_model(model):
+    from deepmd_charge.property.encoder import encoder_of
+
+    with pytest.raises(ChargeError, match=r"^a.zip: the autoencoder in it: is no autoencoder; "):
+        encoder_of(model.autoencoder, name="a.zip")
+
+
 def test_predictions_are_in_their_intervals(model):
     found = model.predict(samples(50, seed=4, latent=3))
     assert (found.lower < found.values).all() and (found.values < found.upper).all()

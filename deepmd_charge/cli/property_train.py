@@ -177,7 +177,9 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Carry out ``deepmd-charge property train``."""
     settings = _checked(args)
-    labels = read_labels(args.labels, args.targets, DERIVED)
+    # by formula from these two; other columns may hold anything
+    optional = DERIVED if {"K", "G"} <= set(args.targets) else ()
+    labels = read_labels(args.labels, args.targets, optional)
     for text in labels.notes:
         note(f"{args.labels}: {text}")
     targets = choose_targets(labels, args.targets, args.log, args.folds)

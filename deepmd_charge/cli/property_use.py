@@ -172,7 +172,7 @@ def _inputs(
         return gather_from_table(
             args.features, paths, model.kinds, formulas, needs_densities, each_is_one=each_is_one
         )
-    encoder = encoder_of(model.autoencoder, model.settings.n_poses)
+    encoder = encoder_of(model.autoencoder, model.settings.n_poses, args.model)
     return gather(paths, model.kinds, encoder, each_is_one, jobs(args))
 
 

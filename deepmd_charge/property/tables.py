@@ -219,7 +219,7 @@ def read_labels(path: PathLike, targets: Sequence[str], optional: Sequence[str] 
     targets : sequence of str
         Columns to take, by their names without units.
     optional : sequence of str
-        Columns to take if they are there.
+        Columns to take if they are there, and hold labels in a unit of this property.
 
     Returns
     -------
@@ -234,15 +234,18 @@ def read_labels(path: PathLike, targets: Sequence[str], optional: Sequence[str] 
     twice = [name for name in targets if list(targets).count(name) > 1]
     if twice:
         raise ChargeError(f"{table.path}: {twice[0]} is asked for twice; leave one out")
-    names = [*targets, *(n for n in optional if n in table.names and n not in targets)]
-    units, columns, notes = [], [], []
-    for name in names:
-        values = table.numbers(name)
+    names, units, columns, notes = [], [], [], []
+    for name in [*targets, *(n for n in optional if n in table.names and n not in targets)]:
         given = table.units.get(name)
         try:
-            unit, factor = factor_to_known(name, given)
+            unit, factor = _factor(table, name, given)
+            values = table.numbers(name)
         except ChargeError as error:
-            raise ChargeError(f"{table.path}: {error}") from None
+            if name in targets:
+                raise
+            notes.append(f"{name} is left out: {str(error).removeprefix(f'{table.path}: ')}")
+            continue
+        names.append(name)
         if given is not None and name in KNOWN_UNITS and given != unit:
             meant = " (of atoms)" if given.endswith("/mol") else ""
             meant = " (for each atom)" if given in ("eV", "meV") else meant
@@ -267,6 +270,14 @@ def write_table(path: PathLike, header: Sequence[str], rows: Iterable[Sequence[o
         writer.writerow(header)
         for row in rows:
             writer.writerow([_cell(value) for value in row])
+
+
+def _factor(table: Table, name: str, given: str | None) -> tuple[str, float]:
+    """Unit of a column that is a property, and the factor to it."""
+    try:
+        return factor_to_known(name, given)
+    except ChargeError as error:
+        raise ChargeError(f"{table.path}: {error}") from None
 
 
 def _names(header: Sequence[str], path: str) -> tuple[tuple[str, ...], dict[str, str]]:
