@@ -424,6 +424,23 @@ def test_a_missing_label_hides_no_other(tmp_path):
     np.testing.assert_array_equal(alone.values("y"), found.values("y"))
 
 
+def test_samples_without_labels_are_no_training_data():
+    """Intervals widen towards them, as for any other sample that is far from what is known."""
+    near, far = samples(60, latent=3), samples(40, seed=5, low=3.0, high=4.0, latent=3)
+    blocks = {
+        kind: replace(block, values=np.concatenate([block.values, far.blocks[kind].values]))
+        for kind, block in near.blocks.items()
+    }
+    facts = Facts.of([("Si", 3.0, 0.05, np.nan)] * 100)
+    inputs = Inputs(near.files + far.files, facts, blocks)
+    labels = truth(inputs)[:, None]
+    labels[60:] = np.nan
+    found = fit(inputs, labels, FEW).predict(inputs)
+    alone = fit(near, labels[:60], FEW).predict(inputs)
+    assert (found.outside[60:] > 1.0).all() and not found.outside[:60].any()
+    np.testing.assert_array_equal(found.values, alone.values)
+
+
 def test_held_out_samples_are_not_learned_from():
     """Labels of noise alone cannot be predicted."""
     inputs = samples(300, latent=8)
