@@ -2,6 +2,7 @@
 """``deepmd-charge property features``: every format, streams, interruptions and bad input."""
 
 import csv
+import fcntl
 import os
 import shutil
 import signal
@@ -304,6 +305,16 @@ def test_unfinished_rows_are_not_overwritten(structures, capsys):
     assert Path("table.csv.part").read_bytes() == before
 
 
+def test_two_runs_do_not_write_one_table(structures, capsys):
+    with open("table.csv.part", "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        for flags in ([], ["--resume"]):
+            line = complaint(capsys, *structures, *flags)
+            assert line == "table.csv.part: another process is at work on this table"
+    assert run(*structures) == 0
+    assert len(table()) == 5
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signals_leave_what_is_done(structures, number, monkeypatch, capsys):
     assert run(*structures, output="whole.csv") == 0
@@ -480,6 +491,8 @@ def test_bad_calls(structures, capsys):
     assert "give density or structure files" in complaint(capsys)
     assert complaint(capsys, "POSCAR", output="POSCAR").startswith("POSCAR")
     assert complaint(capsys, "POSCAR", n_processes=0).startswith("-j 0")
+    assert "'x' are no frames" in complaint(capsys, "POSCAR@x")
+    assert not list(Path().glob("table.csv*"))
 
 
 def test_doubtful_input_gets_a_warning(capsys):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TextIO, TypeAlias
 
 import numpy as np
 
@@ -26,7 +26,7 @@ from .composition import COMPOSITION, composition_features
 from .features import DIFFERENCE, FEATURES, Feature, definition, difference, features
 from .sources import check_periodic, density_of, is_density, iterate_parts
 from .superposed import superposed_on
-from .unfinished import check_the_same, remove, rows_done
+from .unfinished import check_the_same, held, remove, rows_done
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -230,10 +230,30 @@ def write_features(
         See :func:`extract`; also if there are unfinished rows without `resume`, or of another
         table, of other files or by other flags, or no rows at all.
     """
-    from tqdm import tqdm
-
     check_output(path)
     unfinished = Path(f"{path}.part")
+    with held(unfinished) as file:
+        n = _write_rows(file, unfinished, names, extraction, n_processes, resume, failed)
+        if not n:
+            remove(unfinished)
+            raise ChargeError(f"{path}: would have no rows: all densities were left out")
+        os.replace(unfinished, path)
+        remove(unfinished)
+    return n
+
+
+def _write_rows(
+    file: TextIO,
+    unfinished: Path,
+    names: list[str],
+    extraction: Extraction,
+    n_processes: int,
+    resume: bool,
+    failed: Callable[[str], None] | None,
+) -> int:
+    """Add the rows that are not done; how many there are then."""
+    from tqdm import tqdm
+
     header = [*_FACTS, *(feature.name for feature in extraction.columns)]
     word = definition(extraction.columns)
     done = rows_done(unfinished, header, word, resume)
@@ -262,7 +282,7 @@ def write_features(
                 failed(_reason(error, name))
 
     try:
-        with unfinished.open("a", newline="") as file, bar:
+        with bar:
             if not n:
                 file.write(_line(header))
             for row in extract(extraction, remaining(), n_processes, failed):
@@ -280,11 +300,7 @@ def write_features(
             raise
         kept = f"{unfinished} keeps what is done: go on with --resume"
         raise type(error)(f"{error}; {kept}" if str(error) else kept) from None
-    if not n:
-        remove(unfinished)
-        raise ChargeError(f"{path}: would have no rows: all densities were left out")
-    os.replace(unfinished, path)
-    remove(unfinished)
+    file.flush()
     return n
 
 

@@ -7,24 +7,42 @@ The flags that rows depend on beside their columns, if there are any, are in ``T
 from __future__ import annotations
 
 import csv
+import fcntl
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from ..errors import ChargeError
 from ..io.frames import split_frames
 
-__all__ = ["check_the_same", "remove", "rows_done"]
+__all__ = ["check_the_same", "held", "remove", "rows_done"]
 
 _CHUNK = 1 << 16  # bytes
+
+
+@contextmanager
+def held(unfinished: Path) -> Iterator[TextIO]:
+    """Open the rows to add to, and keep a second run away from them."""
+    with unfinished.open("a", newline="") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ChargeError(f"{unfinished}: another process is at work on this table") from None
+        except OSError:
+            pass  # a file system without locks
+        try:
+            yield file
+        finally:
+            if unfinished.exists() and not unfinished.stat().st_size:
+                remove(unfinished)  # nothing was begun
 
 
 def rows_done(unfinished: Path, header: list[str], word: str, resume: bool) -> Counter[str]:
     """How often each file has a row already; a last row that was cut off is taken away."""
     done: Counter[str] = Counter()
-    if not unfinished.exists():
-        return done
     _cut_last_row(unfinished)
     with unfinished.open(newline="") as file:
         rows = csv.reader(file)
