@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ase.build import bulk
-from ase.io import write
+from ase.io import read, write
 
 from deepmd_charge import Density, write_density
 from deepmd_charge.cli.main import main
@@ -166,6 +166,26 @@ def test_groups(folder, group, capsys):
     assert all(len(numbers) == 1 for numbers in folds.values())
 
 
+def test_other_columns_may_hold_anything(folder, capsys):
+    """An E in eV is no Young's modulus, and a debye of words no temperature."""
+    text = Path("labels.csv").read_text().replace(",E,", ",E (eV),")
+    lines = text.splitlines()
+    for k in range(1, len(lines)):
+        cells = lines[k].split(",")
+        lines[k] = ",".join([*cells[:5], "unknown", *cells[6:]])
+    Path("l.csv").write_text("\n".join(lines) + "\n")
+    argv = ("train", "l.csv", *QUICK, *FEATURES, "--json", "s.json", "--targets")
+    assert command(*argv, "K") == 0
+    assert "left out" not in capsys.readouterr().out
+    assert command(*argv, "K", "G") == 0
+    told = capsys.readouterr().out
+    assert "l.csv: E is left out: E in eV: give it in GPa, " in told
+    assert "l.csv: debye is left out: l.csv:2: debye is 'unknown'" in told
+    assert list(json.loads(Path("s.json").read_text())) == ["K", "G"]
+    line = error(capsys, *argv, "E")
+    assert line.endswith("eV/A^3; what is no Young's modulus needs another name")
+
+
 def test_files_that_stand_twice(folder, capsys):
     text = Path("labels.csv").read_text()
     Path("twice.csv").write_text(text + text.splitlines()[-1] + "\n")
@@ -174,7 +194,14 @@ def test_files_that_stand_twice(folder, capsys):
     told = capsys.readouterr().err
     assert "twice.csv: 1 files stand in several rows, the first of them structures/CaS-z" in told
     assert command(*argv, "--group", "file") == 0
-    assert "stand in several rows" not in capsys.readouterr().err
+    assert "stand in several" not in capsys.readouterr().err
+    # twice in one group, and in two of them
+    rows = text.splitlines()
+    for half in ("a", "b"):
+        Path("twice.csv").write_text("\n".join([*rows, rows[-1][:-1] + half]) + "\n")
+        assert command(*argv, "--group", "half", "--folds", "2") == 0
+        told = capsys.readouterr().err
+        assert ("1 files stand in several groups" in told) == (half != rows[-1][-1])
 
 
 @pytest.mark.parametrize("inputs", [["invariants"], ["composition"]])
@@ -245,6 +272,78 @@ def test_tables_of_the_command(folder, capsys):
 
 
 @pytest.mark.slow
+def added(rows, head, cells):
+    """Rows with one more column."""
+    return [[*row, cell] for row, cell in zip(rows, [head, *cells], strict=True)]
+
+
+@pytest.mark.parametrize(
+    "change, complaint",
+    [
+        (lambda rows: added(rows, "K (GPa)", range(40)),
+         "t.csv: has a column K, which is to be learned; features must not tell it: take it out"),
+        (lambda rows: added(rows, "x", ["", *range(39)]),
+         "t.csv:3: x is 0, and '' in the first row: give numbers in all rows, or take the column"),
+        (lambda rows: added(rows, "x", [1, 2, 3, 4, "n/a", *range(35)]),
+         "t.csv:6: x is 'n/a', which is no finite number"),
+        (lambda rows: [[*r, r[3]] for r in rows], "t.csv:1: has two columns {3}; rename one"),
+        (lambda rows: [*rows, [rows[4][0], *rows[5][1:]]],
+         "t.csv:42: {4} has another row with other cells; take one of them out"),
+        (lambda rows: added(rows, "formula", 40 * ["LiF"]), "is LiF here, and LiCl in the table"),
+        (lambda rows: rows[:-1], "t.csv: has no row for "),
+    ],
+)  # fmt: skip
+def test_tables_of_features_that_mislead(folder, capsys, change, complaint):
+    with open("features.csv", newline="") as file:
+        rows = list(csv.reader(file))
+    with open("t.csv", "w", newline="") as file:
+        csv.writer(file).writerows(change(rows))
+    argv = ("train", "labels.csv", "--targets", "K", "G", *QUICK, "--features", "t.csv")
+    line = error(capsys, *argv)
+    complaint = complaint.replace("{3}", rows[0][3]).replace("{4}", rows[4][0])
+    assert complaint in line, line
+
+
+def test_tables_of_features_that_do_not_mislead(folder):
+    """Twice the same row, a compound that reads as a number, and a column of remarks."""
+    with open("features.csv", newline="") as file:
+        head, *rows = csv.reader(file)
+    with open("t.csv", "w", newline="") as file:
+        others = [["InF" if n % 2 else "NaN", "" if n % 3 else "odd"] for n in range(len(rows))]
+        rows = [row + other for row, other in zip(rows, others, strict=True)]
+        csv.writer(file).writerows([[*head, "compound", "remark"], *rows, rows[7]])
+    scores = []
+    for table in ("features.csv", "t.csv"):
+        argv = ("train", "labels.csv", "--targets", "K", *QUICK, "--features", table)
+        assert command(*argv, "--json", "s.json") == 0
+        scores.append(Path("s.json").read_text())
+    assert scores[0] == scores[1]
+
+
+def test_frames_of_a_table_of_features(folder, capsys):
+    """`predict --features` takes what `features` made of the same files."""
+    names = [row["file"] for row in rows_of("labels.csv")[:3]]
+    write("all.extxyz", [read(name) for name in names])
+    assert command("features", "all.extxyz", names[0], "-o", "all.csv", "-j", "1") == 0
+    by_name = [f"all.extxyz@{k}" for k in range(3)]
+    for k, files in enumerate([["all.extxyz", f"{names[0]}@0"], [*by_name, names[0]]]):
+        argv = ("predict", "-m", "model", *files, "--features", "all.csv", "-j", "1")
+        assert command(*argv, "-o", f"{k}.csv") == 0
+    there, here = rows_of("0.csv"), rows_of("1.csv")
+    assert [row.pop("file") for row in there] == [*by_name, f"{names[0]}@0"]
+    assert [row.pop("file") for row in here] == [*by_name, names[0]]
+    assert there == here
+    argv = ("predict", "-m", "model", "all.extxyz", "--features", "all.csv")
+    # one of the frames is not in the table
+    lines = Path("all.csv").read_text().splitlines()
+    Path("all.csv").write_text("\n".join(lines[:2] + lines[3:]) + "\n")
+    line = error(capsys, *argv, "-o", "2.csv")
+    assert line.startswith("all.csv: has no row for all.extxyz@1")
+    Path("l.csv").write_text("file,K\nall.extxyz,1\n")
+    line = error(capsys, "test", "-m", "model", "l.csv", "--features", "all.csv")
+    assert line.startswith("all.csv: has no row for all.extxyz")
+
+
 def test_differences_and_processes(folder):
     """Of densities that are superposed atoms, the differences are nothing but noise."""
     from deepmd_charge.property.inputs import KINDS
@@ -364,6 +463,18 @@ def test_of_a_table(folder, capsys):
     assert set(found) == {"K"} and found["K"]["r2"] is None
 
 
+def test_properties_without_labels(folder, capsys):
+    rows = [f"{row['file']},,{row['G [GPa]']}" for row in rows_of("labels.csv")[:5]]
+    Path("l.csv").write_text("\n".join(["file,K,G", *rows]) + "\n")
+    outputs = ("--json", "t.json", "--plot", "t", "-j", "1")
+    assert command("test", "-m", "model", "l.csv", *outputs) == 0
+    assert "l.csv: K has no label in any row, and is left out" in capsys.readouterr().out
+    assert list(json.loads(Path("t.json").read_text())) == ["G"]
+    Path("l.csv").write_text("\n".join(["file,K", *(row.partition(",")[0] + "," for row in rows)]))
+    line = error(capsys, "test", "-m", "model", "l.csv", *outputs)
+    assert line == "l.csv: has no label of K in any row"
+
+
 # what goes wrong
 
 
@@ -405,6 +516,10 @@ def test_bad_tables(folder, capsys, text, complaint):
         (["--epochs", "0"], "--epochs 0"),
         (["--model", "both"], "--model both: learns from latent arrays; add latent to --inputs"),
         (["--seed", "-1"], "--seed -1"),
+        (["--seed", "4294967296"], "--seed 4294967296: give a number from 0 to 4294967295"),
+        (["--predictions", "p.csv.gz"], "p.csv.gz: tables are written as plain CSV"),
+        (["--json", "x", "-o", "./x"], "x: is asked for twice; give one of them another name"),
+        (["-o", "structures/LiF-rocksalt.vasp"], "structures/LiF-rocksalt.vasp: is read, too"),
         (["-j", "0"], "-j 0"),
         (["--autoencoder", "model"], "--autoencoder: is for --inputs latent"),
         (["--json", "nowhere/x"], "nowhere/x: there is no folder nowhere"),
@@ -427,7 +542,8 @@ def test_formulas_that_are_none(folder, capsys):
     text = Path("labels.csv").read_text().replace(",NaCl,", ",rock salt,")
     Path("names.csv").write_text(text)
     line = error(capsys, "train", "names.csv", "--targets", "K", *QUICK, *FEATURES)
-    assert line == "'rock salt' is no chemical formula; write it like Fe2O3"
+    row = next(row for row, text in enumerate(text.splitlines(), 1) if "rock salt" in text)
+    assert line == f"names.csv:{row}: 'rock salt' is no chemical formula; write it like Fe2O3"
 
 
 def test_constant_labels_and_duplicates_of_targets(folder, capsys):
@@ -444,6 +560,17 @@ def test_a_model_that_is_none(folder, capsys, name):
     line = error(capsys, "predict", "-m", name, "structures/NaCl-rocksalt.vasp", "-o", "p.csv")
     assert line.startswith(f"{name}: ")
     assert not Path("p.csv").exists()
+
+
+def test_outputs_that_would_be_lost(folder, capsys):
+    file, table = "structures/NaCl-rocksalt.vasp", "structures/t.csv"
+    Path(table).write_text("file\nNaCl-rocksalt.vasp\n")
+    for argv in (("predict", "-m", "model"), ("features",)):
+        assert error(capsys, *argv, table, "-o", file).startswith(f"{file}: is read, too")
+        line = error(capsys, *argv, file, "-o", "t.csv.xz")
+        assert line == "t.csv.xz: tables are written as plain CSV; give it a name like that"
+    line = error(capsys, "test", "-m", "model", "labels.csv", "--json", file)
+    assert line.startswith(f"{file}: is read, too")
 
 
 def test_a_model_of_other_features(folder, capsys):

@@ -2,6 +2,7 @@
 """``deepmd-charge property features``: every format, streams, interruptions and bad input."""
 
 import csv
+import fcntl
 import os
 import shutil
 import signal
@@ -259,6 +260,42 @@ def test_other_columns_are_refused(structures, capsys):
     assert "other columns" in complaint(capsys, *structures, "--resume")
 
 
+def test_other_flags_and_files_are_refused(structures, monkeypatch, capsys):
+    """Rows made with one reference, unit, ... do not go on with those of another."""
+    for k in range(2):
+        density = superposed(SALT, 0.2)
+        write_density(f"{k}.cube", Density(density.atoms, (1 + 0.1 * k) * density.values))
+    shutil.copy("0.cube", "atoms.cube")
+    argv = ("0.cube", "1.cube", "--of", "difference", "--saed", "atoms.cube")
+    line = complaint(capsys, *argv)  # the second has other electrons
+    assert line.endswith("table.csv.part keeps what is done: go on with --resume")
+    write_density("1.cube", density)
+    line = complaint(capsys, *argv[:-2], "--resume")
+    assert line == (
+        "table.csv.part: holds rows that were made with --saed atoms.cube, and this is without"
+        " flags; give the same flags, or remove it"
+    )
+    line = complaint(capsys, *argv, "--unit", "e/A^3", "--pbc", "T", "T", "F", "--resume")
+    assert "and this is with --saed atoms.cube --pbc T T F --unit e/A^3; give" in line
+    line = complaint(capsys, *argv[1:], "--resume")
+    assert line == (
+        "table.csv.part: holds a row of 0.cube, which is not asked for now; give the same files as"
+        " before, or remove it"
+    )
+    assert run(*argv, "--resume") == 0
+    assert not list(Path().glob("table.csv.part*"))
+    # without flags first
+    assert run(*structures) == 0
+    os.rename("table.csv", "table.csv.part")
+    line = complaint(capsys, *structures, "--species", "Na", "Cl", "--resume")
+    assert "rows that were made without flags, and this is with --species Na Cl" in line
+    # flags that were left behind are not those of a new table
+    os.remove("table.csv.part")
+    Path("table.csv.part.flags").write_text("--pbc T T F")
+    assert run(*structures) == 0
+    assert not list(Path().glob("table.csv.part*"))
+
+
 def test_unfinished_rows_are_not_overwritten(structures, capsys):
     assert run(*structures) == 0
     os.rename("table.csv", "table.csv.part")
@@ -266,6 +303,16 @@ def test_unfinished_rows_are_not_overwritten(structures, capsys):
     line = complaint(capsys, *structures)
     assert line.startswith("table.csv.part: holds the rows of a table that was not finished")
     assert Path("table.csv.part").read_bytes() == before
+
+
+def test_two_runs_do_not_write_one_table(structures, capsys):
+    with open("table.csv.part", "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        for flags in ([], ["--resume"]):
+            line = complaint(capsys, *structures, *flags)
+            assert line == "table.csv.part: another process is at work on this table"
+    assert run(*structures) == 0
+    assert len(table()) == 5
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -317,6 +364,16 @@ def test_keep_going(structures, capsys):
     assert not os.path.exists("table.csv.part")
 
 
+def test_keep_going_with_a_table(structures, capsys):
+    """Files of a table that are not there are left out like others."""
+    Path("names.csv").write_text("file\nPOSCAR\nnowhere.cube\nnowhere.vasp\n")
+    assert complaint(capsys, "names.csv").startswith("names.csv:3: there is no nowhere.cube")
+    assert run("names.csv", "--keep-going") == 0
+    assert list(table()) == ["POSCAR"]
+    told = capsys.readouterr().err
+    assert told.count("left out: nowhere") == 2
+
+
 def test_an_error_keeps_the_rows_before_it(structures, capsys):
     line = complaint(capsys, *structures, "missing.cif")
     assert line == (
@@ -361,6 +418,30 @@ def structure(name, symbols):
     write(name, Atoms(symbols, cell=[4, 4, 4], pbc=True), format="extxyz")
 
 
+def doubled(name, shift):
+    atoms = bulk("Al", cubic=True, a=4.05)
+    write(name, atoms + Atoms("Al", positions=[atoms.positions[1] + shift]), format="extxyz")
+
+
+def shared(name, shares):
+    """A site that two elements share, as in a CIF."""
+    axes = "".join(f"_cell_length_{x} 4\n" for x in "abc")
+    axes += "".join(f"_cell_angle_{x} 90\n" for x in ("alpha", "beta", "gamma"))
+    columns = ("label", "type_symbol", "fract_x", "fract_y", "fract_z", "occupancy")
+    loop = "loop_\n" + "".join(f"_atom_site_{column}\n" for column in columns)
+    sites = "".join(f"{e} {e} 0 0 0 {share}\n" for e, share in shares.items())
+    head = "data_x\n_symmetry_space_group_name_H-M 'P 1'\n"
+    Path(name).write_text(head + axes + loop + sites + "O O 0.5 0.5 0.5 1.0\n")
+
+
+def no_numbers(name, _):
+    write(name, Atoms("Al2", [[0, 0, 0], [np.nan, 1, 1]], cell=[4, 4, 4], pbc=True))
+
+
+def thin(name, _):
+    write(name, Atoms("Al", cell=[4, 4, 0.1], pbc=True), format="extxyz")
+
+
 @pytest.mark.parametrize(
     "make, name, detail, argv, line",
     [
@@ -372,6 +453,13 @@ def structure(name, symbols):
         (structure, "a.xyz", "Lr", [], "a.xyz: Lr: the table of atomic densities has no such"),
         (structure, "a.xyz", "X", [], "a.xyz: X: the table of atomic densities has no such"),
         (structure, "a.cube.bz2", "H", [], "a.cube.bz2: only .gz and .xz are known"),
+        (doubled, "a.xyz", 0.0, [], "a.xyz: has atoms less than 0.3 A apart, or from their own"),
+        (doubled, "a.xyz", 4.05, [], "a.xyz: has atoms less than 0.3 A apart, or from their own"),
+        (doubled, "a.xyz", 0.05, [], "a.xyz: has atoms less than 0.3 A apart, or from their own"),
+        (thin, "a.xyz", "", [], "a.xyz: has atoms less than 0.3 A apart, or from their own"),
+        (no_numbers, "a.xyz", "", [], "a.xyz: has positions that are no numbers; write it anew"),
+        (shared, "a.cif", {"Fe": 0.5, "Co": 0.5}, [], "a.cif: has a site with 0.5 Fe, 0.5 Co: "),
+        (shared, "a.cif", {"Fe": 0.9}, [], "a.cif: has a site with 0.9 Fe: give an ordered"),
         (structure, "a.xyz", "H", ["--saed", "b.cube"], "--saed b.cube: is for differences"),
         (chgcar, "CHGCAR", 1.0, ["--is", "magnetization"], "CHGCAR: holds a magnetisation"),
         (chgcar, "CHGCAR", 1.0, ["--is", "difference"], "CHGCAR: holds a difference"),
@@ -403,6 +491,8 @@ def test_bad_calls(structures, capsys):
     assert "give density or structure files" in complaint(capsys)
     assert complaint(capsys, "POSCAR", output="POSCAR").startswith("POSCAR")
     assert complaint(capsys, "POSCAR", n_processes=0).startswith("-j 0")
+    assert "'x' are no frames" in complaint(capsys, "POSCAR@x")
+    assert not list(Path().glob("table.csv*"))
 
 
 def test_doubtful_input_gets_a_warning(capsys):

@@ -405,6 +405,18 @@ def test_attention_without_further_features_repeats_by_its_seed(task):
 
 
 @pytest.mark.slow
+def test_compounds_without_labels_are_left_out_of_attention(task):
+    """Else validation may have none but these, and the first epoch looks like the best."""
+    z, extra, targets = task
+    few = np.where(np.arange(48)[:, None] % 6 == 0, targets, np.nan)
+    short = AttentionSettings(**{**vars(FAST), "epochs": 2, "members": 3})
+    network = AttentionNetwork(short).fit(z, extra, few)
+    assert np.min(network.history) > 0.0
+    alone = AttentionNetwork(short).fit(z[::6], extra[::6], targets[::6])
+    assert network.history == alone.history
+
+
+@pytest.mark.slow
 def test_bad_input_of_attention(task):
     z, extra, targets = task
     short = AttentionSettings(**{**vars(FAST), "epochs": 1, "members": 1})

@@ -81,6 +81,8 @@ def test_labels_and_units(tmp_path):
         "e_form converted from meV/atom to eV/atom",
         "K converted from kbar to GPa",
     )
+    (told,) = read_labels(table(tmp_path, "file,e_form (eV)\na,1\n", "eV.csv"), ["e_form"]).notes
+    assert told == "e_form converted from eV (for each atom) to eV/atom"
     assert labels.table.paths  # the files themselves are looked for later
     with gzip.open(tmp_path / "labels.csv.gz", "wt") as file:
         file.write(text)
@@ -126,6 +128,7 @@ def test_heads_of_columns():
         ("file,K\na,1\nb\n", r"labels.csv:3: has 1 cells and the head of the table 2; put"),
         ("file,K\na,1\n\nb,stiff\n", r"labels.csv:4: K is 'stiff', which is no finite number"),
         ("file,K\na,nan\n", r"labels.csv:2: K is 'nan', which is no finite number"),
+        ("file,K\na,1_5\n", r"labels.csv:2: K is '1_5', which is no finite number"),
         ("file,K\na,inf\n", r"labels.csv:2: K is 'inf', which is no finite number"),
         ("file,G\na,1\n", r"labels.csv: has no column K; there are file, G"),
         ("file,K (eV)\na,1\n", r"labels.csv: K in eV: give it in GPa, Pa, "),
@@ -313,7 +316,21 @@ def test_moduli_and_their_limits():
     np.testing.assert_allclose(moduli.young_modulus(bulk, shear), 2.5 * shear)
     liquid = moduli.poisson_ratio(np.array([1.0]), np.array([0.0]))
     np.testing.assert_allclose(liquid, 0.5)
-    assert np.isnan(moduli.debye_temperature(*np.array([[1.0], [-1.0], [1.0], [0.1]])))
+    negative = np.array([[1.0, -1.0, -1.0], [-1.0, 5.0, 0.2]])
+    ones = np.ones(3)
+    assert np.isnan(moduli.debye_temperature(*negative, ones, 0.1 * ones)).all()
+    longitudinal, transverse, mean = moduli.sound_velocities(*negative, ones)
+    assert np.isnan([longitudinal, mean]).all()
+    np.testing.assert_array_equal(np.isnan(transverse), [True, False, False])
+
+
+@pytest.mark.filterwarnings("error")
+def test_moduli_of_nothing():
+    """Predictions of K and G may end at zero."""
+    zero = np.zeros(1)
+    assert np.isnan(moduli.young_modulus(zero, zero))
+    assert np.isnan(moduli.poisson_ratio(zero, zero))
+    assert moduli.debye_temperature(zero, zero, zero + 1.0, zero + 0.1) == 0.0
 
 
 @pytest.mark.skipif(not (SHARED / "elastic").is_dir(), reason="no shared data")
@@ -405,6 +422,23 @@ def test_a_missing_label_hides_no_other(tmp_path):
     assert found.scores("x").r2 > 0.8
     alone = validated(inputs, labels[:, 1:], targets[1:])
     np.testing.assert_array_equal(alone.values("y"), found.values("y"))
+
+
+def test_samples_without_labels_are_no_training_data():
+    """Intervals widen towards them, as for any other sample that is far from what is known."""
+    near, far = samples(60, latent=3), samples(40, seed=5, low=3.0, high=4.0, latent=3)
+    blocks = {
+        kind: replace(block, values=np.concatenate([block.values, far.blocks[kind].values]))
+        for kind, block in near.blocks.items()
+    }
+    facts = Facts.of([("Si", 3.0, 0.05, np.nan)] * 100)
+    inputs = Inputs(near.files + far.files, facts, blocks)
+    labels = truth(inputs)[:, None]
+    labels[60:] = np.nan
+    found = fit(inputs, labels, FEW).predict(inputs)
+    alone = fit(near, labels[:60], FEW).predict(inputs)
+    assert (found.outside[60:] > 1.0).all() and not found.outside[:60].any()
+    np.testing.assert_array_equal(found.values, alone.values)
 
 
 def test_held_out_samples_are_not_learned_from():
@@ -595,6 +629,13 @@ def test_a_model_comes_back_from_its_file(model, tmp_path):
     assert (tmp_path / "again").read_bytes() == path.read_bytes()
 
 
+def test_an_autoencoder_that_is_none_is_told_of_by_the_name_of_the_model(model):
+    from deepmd_charge.property.encoder import encoder_of
+
+    with pytest.raises(ChargeError, match=r"^a.zip: the autoencoder in it: is no autoencoder; "):
+        encoder_of(model.autoencoder, name="a.zip")
+
+
 def test_predictions_are_in_their_intervals(model):
     found = model.predict(samples(50, seed=4, latent=3))
     assert (found.lower < found.values).all() and (found.values < found.upper).all()
@@ -625,7 +666,7 @@ def test_elements_that_training_lacked(model):
     assert model.unknown_elements(["NaCl", "XeO3", "Xe2", "CaO"]) == {"Xe": [1, 2], "Ca": [3]}
 
 
-def changed(path, new, name="header.json", **keys):
+def changed(path, new, name="header.json", content_there=b"nonsense", **keys):
     """Copy a model with other keys in its header, or another content of a part."""
     with zipfile.ZipFile(path) as old, zipfile.ZipFile(new, "w") as file:
         for part in old.namelist():
@@ -635,7 +676,7 @@ def changed(path, new, name="header.json", **keys):
                 header.update(keys)
                 content = json.dumps({k: v for k, v in header.items() if v is not None})
             elif part == name:
-                content = b"nonsense"
+                content = content_there
             file.writestr(part, content)
     return new
 
@@ -652,6 +693,7 @@ def changed(path, new, name="header.json", **keys):
         (lambda p, q: changed(p, q, targets=None), "is a damaged model of properties"),
         (lambda p, q: changed(p, q, settings={"x": 1}), "is a damaged model of properties"),
         (lambda p, q: changed(p, q), "is a damaged model of properties"),
+        (lambda p, q: changed(p, q, content_there=b"[]"), "is no model of properties; give a file"),
         (lambda p, q: changed(p, q, "columns.npz"), "damaged"),
         (lambda p, q: changed(p, q, "trees/0/1.txt"), "damaged model|no trees of LightGBM"),
         (lambda p, q: q.mkdir(), "cannot be read: Is a directory"),
@@ -710,6 +752,23 @@ def test_valences_are_those_of_all_densities():
         check_electrons(valences, ["x"], ["TiC"], np.array([8.0]))
     with pytest.raises(ChargeError, match="different valences: "):
         common_valences([*names, "e"], [*formulas, "Ti"], np.append(electrons, 12.0))
+
+
+def test_predicted_densities_may_be_trained_on():
+    """Their electrons are not whole: off by parts of a percent, of hundreds in a large cell."""
+    from deepmd_charge.property.electron_counts import common_valences
+
+    formulas = ["Ti32C32", "Ti64C32", "Ti128", "Ti32O64", "C64O64", "Ti32C16O32"]
+    z = {"Ti": 4, "C": 4, "O": 6}
+    counts = [folds.parse_formula(formula) for formula in formulas]
+    atoms = np.array([sum(count.values()) for count in counts])
+    electrons = np.array([sum(n * z[e] for e, n in count.items()) for count in counts])
+    off = 1.0 + 0.006 * np.array([1, -1, 1, -1, 1, 1])
+    valences = common_valences(formulas, formulas, off * electrons / atoms)
+    assert valences == pytest.approx(z, rel=0.02)
+    electrons[0] += 32 * 6  # of one potential with semicore p states
+    with pytest.raises(ChargeError, match="different valences: "):
+        common_valences(formulas, formulas, off * electrons / atoms)
 
 
 def test_a_model_refuses_densities_of_other_potentials(model):

@@ -68,7 +68,10 @@ def settled(name: str, valence: float) -> tuple[float, float]:
 
 
 def fit(
-    elements: Sequence[str], facts: Sequence[Facts], given: Mapping[str, float]
+    elements: Sequence[str],
+    facts: Sequence[Facts],
+    given: Mapping[str, float],
+    tolerance: float = 0.0,
 ) -> tuple[dict[str, float], dict[str, float]]:
     """Find the valences of the elements that electron counts determine.
 
@@ -83,6 +86,9 @@ def fit(
         complaint calls it.
     given : dict of str to float
         Valences that are known from elsewhere.
+    tolerance : float, optional
+        Part of its electrons by which a file may miss the common valences, beyond what files of
+        one kind do.
 
     Returns
     -------
@@ -103,7 +109,8 @@ def fit(
     counts = np.array([[row.get(element, 0) for element in elements] for row, _, _ in facts])
     electrons = np.array([n for _, n, _ in facts])
     inverse = np.linalg.pinv(counts)
-    _check_common(facts, electrons - counts @ inverse @ electrons, counts.sum(axis=1))
+    allowed = np.maximum(ATOM_TOLERANCE * counts.sum(axis=1), tolerance * electrons)
+    _check_common(facts, electrons - counts @ inverse @ electrons, allowed)
     # the others have to account for what those that are given leave
     free = np.array([e not in given for e in elements])
     inverse[free] = np.linalg.pinv(counts[:, free])
@@ -142,9 +149,9 @@ def _doubts(
     return dict(zip(elements, doubts, strict=True))
 
 
-def _check_common(facts: Sequence[Facts], excess: Floats, n_atoms: Floats) -> None:
+def _check_common(facts: Sequence[Facts], excess: Floats, allowed: Floats) -> None:
     """Raise ChargeError where files miss the common valences by far."""
-    if (np.abs(excess) > np.maximum(FILE_TOLERANCE, ATOM_TOLERANCE * n_atoms)).any():
+    if (np.abs(excess) > np.maximum(FILE_TOLERANCE, allowed)).any():
         low, high = (
             f"{facts[i][2]} ({facts[i][1]:.6g} electrons)"
             for i in (int(excess.argmin()), int(excess.argmax()))

@@ -6,11 +6,12 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..errors import ChargeError
-from ..io.output import replacing
+from ..io.output import check_apart, check_output, replacing
 from ..predict.parallel.blocks import available_cores
 from ..property.panels import Panel
 from ..property.tables import read_table
@@ -43,11 +44,25 @@ def jobs(args: argparse.Namespace) -> int:
     return args.jobs or available_cores()
 
 
-def paths_of(name: str) -> list[str]:
-    """Paths of files, or of those of a table."""
+def paths_of(name: str, must_exist: bool = True) -> list[str]:
+    """Paths of files, or of those of a table, which must be there or may be missed later."""
     if name.lower().endswith((".csv", ".csv.gz", ".csv.xz")):
-        return read_table(name).paths()
+        return read_table(name).paths(must_exist)
     return [name]
+
+
+def check_outputs(
+    outputs: Sequence[str], inputs: Sequence[str | None], tables: Sequence[str | None] = ()
+) -> None:
+    """Refuse outputs that cannot be written, are read, too, or are one; tables are not packed."""
+    for number, output in enumerate(outputs):
+        check_output(output)
+        check_apart(output, inputs)
+        if os.path.abspath(output) in map(os.path.abspath, outputs[:number]):
+            raise ChargeError(f"{output}: is asked for twice; give one of them another name")
+    for table in tables:
+        if table and table.lower().endswith((".gz", ".xz")):
+            raise ChargeError(f"{table}: tables are written as plain CSV; give it a name like that")
 
 
 def write_json(path: str, scores: Mapping[str, Any]) -> None:

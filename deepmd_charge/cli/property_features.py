@@ -8,12 +8,11 @@ from functools import cache, partial
 
 from ..errors import ChargeError
 from ..grid.density import Density
-from ..io.output import check_apart, check_output
 from ..property.extraction import BLOCKS, Extraction, write_features
 from ..property.superposed import superposed_on
 from ..saed.sources import Source, open_source
 from ._flags import add_declarations, add_format, add_species, declarations
-from ._property import add_jobs, jobs, paths_of
+from ._property import add_jobs, check_outputs, jobs, paths_of
 from ._verbosity import add_verbosity, note, print_line
 
 
@@ -84,7 +83,7 @@ def run(args: argparse.Namespace) -> None:
     if "difference" in blocks and args.holds != "difference":
         # what files hold decides, one by one
         reading["check"] = "invariants" in blocks
-    extraction = Extraction(blocks, reference, reading)
+    extraction = Extraction(blocks, reference, reading, _told(args))
     if args.list:
         for feature in extraction.columns:
             print(f"{feature.name}\t{feature.unit or '-'}\t{feature.formula}")
@@ -93,9 +92,9 @@ def run(args: argparse.Namespace) -> None:
         raise ChargeError("property features: give density or structure files, and -o TABLE")
     if args.saed and "difference" not in blocks:
         raise ChargeError(f"--saed {args.saed}: is for differences; add --of difference")
-    check_output(args.output)
-    check_apart(args.output, args.files)
-    files = [path for name in args.files for path in paths_of(name)]
+    check_outputs([args.output], args.files, [args.output])
+    files = [path for name in args.files for path in paths_of(name, not args.keep_going)]
+    check_outputs([args.output], files)
     left_out: list[str] = []
 
     def leave_out(text: str) -> None:
@@ -106,6 +105,21 @@ def run(args: argparse.Namespace) -> None:
     n = write_features(args.output, files, extraction, jobs(args), args.resume, failed)
     rest = f", {len(left_out)} left out" if left_out else ""
     note(f"{args.output}: {len(extraction.columns)} features of {n} densities{rest}")
+
+
+def _told(args: argparse.Namespace) -> str:
+    """Flags that rows depend on, as they were given."""
+    given = {
+        "--saed": args.saed,
+        "--saed-ecutrho": args.saed_ecutrho,
+        "--species": args.species,
+        "--format": args.format,
+        "--pbc": args.pbc,
+        "--unit": args.unit,
+        "--is": args.holds,
+    }
+    values = ((flag, v if isinstance(v, (list, tuple)) else [v]) for flag, v in given.items())
+    return " ".join(f"{flag} {' '.join(map(str, v))}" for flag, v in values if v != [None])
 
 
 def _superposed_by(source: str, ecutrho: float | None, density: Density) -> Density:

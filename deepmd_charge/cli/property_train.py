@@ -12,13 +12,12 @@ from typing import Any
 import numpy as np
 
 from ..errors import ChargeError
-from ..io.output import check_apart, check_output
 from ..property.attention import AttentionSettings
 from ..property.autoencoder import TRAINED
 from ..property.by_formula import ByFormula, compare_formulas
 from ..property.electron_counts import common_valences
 from ..property.encoder import LatentEncoder, open_encoder
-from ..property.feature_tables import gather_from_table
+from ..property.feature_tables import formulas_in, gather_from_table
 from ..property.folds import chemical_system, make_folds, reduced_formula
 from ..property.gathering import gather
 from ..property.inputs import KINDS, Inputs
@@ -33,7 +32,7 @@ from ..property.trained import train_model
 from ..property.trees import TreeSettings
 from ..property.validation import OutOfFold, cross_validate
 from ..typing import Integers
-from ._property import add_features, add_jobs, draw, jobs, pictures, write_json
+from ._property import add_features, add_jobs, check_outputs, draw, jobs, pictures, write_json
 from ._tables import print_table
 from ._verbosity import add_verbosity, note
 
@@ -178,7 +177,9 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Carry out ``deepmd-charge property train``."""
     settings = _checked(args)
-    labels = read_labels(args.labels, args.targets, DERIVED)
+    # by formula from these two; other columns may hold anything
+    optional = DERIVED if {"K", "G"} <= set(args.targets) else ()
+    labels = read_labels(args.labels, args.targets, optional)
     for text in labels.notes:
         note(f"{args.labels}: {text}")
     targets = choose_targets(labels, args.targets, args.log, args.folds)
@@ -219,15 +220,13 @@ def _checked(args: argparse.Namespace) -> Settings:
         if getattr(args, name) < 1:
             flag = name.replace("_", "-")
             raise ChargeError(f"--{flag} {getattr(args, name)}: give a number of at least 1")
-    if args.seed < 0:
-        raise ChargeError(f"--seed {args.seed}: give a number of at least 0")
+    if not 0 <= args.seed < 2**32:
+        raise ChargeError(f"--seed {args.seed}: give a number from 0 to {2**32 - 1}")
     check_coverage(args.coverage)
     if args.autoencoder and "latent" not in args.inputs:
         raise ChargeError("--autoencoder: is for --inputs latent; add it there, or leave this out")
     read = [args.labels, args.features, args.autoencoder]
-    for output in _outputs(args):
-        check_output(output)
-        check_apart(output, read)
+    check_outputs(_outputs(args), read, [args.predictions])
     check_inputs(args.model, args.inputs)
     return Settings(
         args.model,
@@ -245,13 +244,17 @@ def _outputs(args: argparse.Namespace) -> list[str]:
 
 
 def _tell_duplicates(labels: Labels, args: argparse.Namespace) -> None:
-    if args.group:
+    if args.group in _GROUPS:
         return
-    counts = Counter(labels.table.files)
+    files = labels.table.files
+    # rows of one group are in one fold
+    groups = labels.table.column(args.group) if args.group else list(map(str, range(len(files))))
+    counts = Counter(name for name, _ in dict.fromkeys(zip(files, groups, strict=True)))
     several = [name for name, count in counts.items() if count > 1]
     if several:
+        where = "groups" if args.group else "rows"
         warnings.warn(
-            f"{args.labels}: {len(several)} files stand in several rows, the first of them"
+            f"{args.labels}: {len(several)} files stand in several {where}, the first of them"
             f" {several[0]}: samples are held out whose like is learned from; --group file keeps"
             " them in one fold",
             stacklevel=2,
@@ -260,12 +263,14 @@ def _tell_duplicates(labels: Labels, args: argparse.Namespace) -> None:
 
 def _inputs(args: argparse.Namespace, labels: Labels, encoder: LatentEncoder | None) -> Inputs:
     paths = labels.table.paths()
+    check_outputs(_outputs(args), paths)
     if not args.features:
         return gather(paths, args.inputs, encoder, n_processes=jobs(args))
-    has_formulas = "formula" in labels.table.names
-    formulas = labels.table.column("formula") if has_formulas else None
+    formulas = formulas_in(labels.table)
     needs_densities = {"K", "G"} <= set(args.targets) and "debye" in labels.names
-    return gather_from_table(args.features, paths, args.inputs, formulas, needs_densities)
+    return gather_from_table(
+        args.features, paths, args.inputs, formulas, needs_densities, args.targets
+    )
 
 
 def _folds(

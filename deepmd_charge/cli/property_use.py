@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import ChargeError
-from ..io.output import check_apart, check_output
 from ..property.encoder import encoder_of
-from ..property.feature_tables import gather_from_table
+from ..property.feature_tables import formulas_in, gather_from_table
 from ..property.gathering import gather
 from ..property.inputs import Inputs
 from ..property.moduli import DERIVED, derived
@@ -21,7 +20,16 @@ from ..property.panels import Panel
 from ..property.property_units import KNOWN_UNITS, label_of
 from ..property.tables import read_labels, read_table, write_table
 from ..property.trained import Prediction, PropertyModel
-from ._property import add_features, add_jobs, draw, jobs, paths_of, pictures, write_json
+from ._property import (
+    add_features,
+    add_jobs,
+    check_outputs,
+    draw,
+    jobs,
+    paths_of,
+    pictures,
+    write_json,
+)
 from ._tables import print_table
 from ._verbosity import add_verbosity, note
 
@@ -82,12 +90,12 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
 def run_predict(args: argparse.Namespace) -> None:
     """Carry out ``deepmd-charge property predict``."""
     jobs(args)
-    check_output(args.output)
-    check_apart(args.output, [args.model, args.features, *args.files])
+    check_outputs([args.output], [args.model, args.features, *args.files], [args.output])
     model = PropertyModel.load(args.model)
     if args.formulas and not {"K", "G"} <= set(model.names):
         raise ChargeError(f"--formulas: {args.model} does not predict both K and G; leave it out")
     paths = [path for name in args.files for path in paths_of(name)]
+    check_outputs([args.output], paths)
     inputs = _inputs(args, model, paths, each_is_one=False)
     found = model.predict(inputs, args.model)
     _warn_of_elements(model, inputs, args.model)
@@ -109,9 +117,8 @@ def run_predict(args: argparse.Namespace) -> None:
 def run_test(args: argparse.Namespace) -> None:
     """Carry out ``deepmd-charge property test``."""
     jobs(args)
-    for output in filter(None, (args.json, *pictures(args.plot))):
-        check_output(output)
-        check_apart(output, [args.labels, args.model, args.features])
+    outputs = list(filter(None, (args.json, *pictures(args.plot))))
+    check_outputs(outputs, [args.labels, args.model, args.features])
     model = PropertyModel.load(args.model)
     there = set(read_table(args.labels).names)
     names = [name for name in model.names if name in there]
@@ -122,6 +129,13 @@ def run_test(args: argparse.Namespace) -> None:
     labels = read_labels(args.labels, names)
     for text in labels.notes:
         note(f"{args.labels}: {text}")
+    check_outputs(outputs, labels.table.paths())
+    unknown = [name for name in names if not np.isfinite(labels.of(name)).any()]
+    if unknown == names:
+        raise ChargeError(f"{args.labels}: has no label of {', '.join(names)} in any row")
+    for name in unknown:
+        note(f"{args.labels}: {name} has no label in any row, and is left out")
+        names.remove(name)
     targets = {target.name: target for target in model.targets}
     for name, unit in zip(labels.names, labels.units, strict=True):
         if unit != targets[name].unit:
@@ -129,8 +143,7 @@ def run_test(args: argparse.Namespace) -> None:
                 f"{args.labels}: {name} is in {unit or 'no unit'}, and in"
                 f" {targets[name].unit or 'no unit'} in {args.model}; give it in that"
             )
-    has_formulas = "formula" in there
-    formulas = labels.table.column("formula") if has_formulas else None
+    formulas = formulas_in(labels.table) if args.features else None
     inputs = _inputs(args, model, labels.table.paths(), formulas=formulas)
     found = model.predict(inputs, args.model)
     _warn_of_elements(model, inputs, args.model)
@@ -156,8 +169,10 @@ def _inputs(
 ) -> Inputs:
     if args.features:
         needs_densities = bool(getattr(args, "formulas", False))
-        return gather_from_table(args.features, paths, model.kinds, formulas, needs_densities)
-    encoder = encoder_of(model.autoencoder, model.settings.n_poses)
+        return gather_from_table(
+            args.features, paths, model.kinds, formulas, needs_densities, each_is_one=each_is_one
+        )
+    encoder = encoder_of(model.autoencoder, model.settings.n_poses, args.model)
     return gather(paths, model.kinds, encoder, each_is_one, jobs(args))
 
 

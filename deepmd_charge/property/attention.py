@@ -89,7 +89,7 @@ class AttentionNetwork:
         extra : array_like, shape (n, k), or None
             Further features.
         targets : array_like, shape (n, t)
-            In any units; NaN where one is missing.
+            In any units; NaN where one is missing. Compounds without any are left out.
         validation : float, optional
             The part of the compounds that tells when to stop, drawn anew for each member.
 
@@ -110,11 +110,14 @@ class AttentionNetwork:
         n = len(z)
         if labels.ndim != 2 or len(labels) != n:
             raise ChargeError(f"targets {labels.shape} of {n} compounds: give (n, targets)")
-        n_valid = max(1, round(validation * n))
-        if n <= n_valid:
-            raise ChargeError(f"{n} compounds to train on and to validate: give more")
+        n_valid = _n_valid(n, validation)
         if not np.isfinite(labels).any(axis=0).all():
             raise ChargeError("a target has no label at all: leave it out")
+        labelled = np.isfinite(labels).any(axis=1)
+        if not labelled.all():  # others teach nothing, and tell nothing of when to stop
+            z, features, labels = z[labelled], features[labelled], labels[labelled]
+            n = len(z)
+            n_valid = _n_valid(n, validation)
         self._scales = [_Scale.of(z, (0, 1, 2, 3, 4)), _Scale.of(features), _Scale.of(labels)]
         z, features, labels = (
             scale.apply(a) for scale, a in zip(self._scales, (z, features, labels), strict=True)
@@ -228,6 +231,14 @@ class AttentionNetwork:
     def _new(self, n_latent: int, n_extra: int, n_targets: int, member: int) -> Any:
         """Build one member."""
         return Member(self.settings, member).build(n_latent, n_extra, n_targets)
+
+
+def _n_valid(n: int, validation: float) -> int:
+    """How many of n compounds tell when to stop."""
+    n_valid = max(1, round(validation * n))
+    if n <= n_valid:
+        raise ChargeError(f"{n} compounds to train on and to validate: give more")
+    return n_valid
 
 
 def _check(latents: ArrayLike, extra: ArrayLike | None) -> tuple[Floats, Floats]:

@@ -19,7 +19,8 @@ from .folds import parse_formula
 
 __all__ = ["check_electrons", "common_valences"]
 
-# Electrons by which a predicted or charged density may be off, of all and at least.
+# Electrons by which a predicted or charged density may be off, in training and afterwards: of all,
+# and at least.
 _PART, _LEAST = 0.02, 0.5
 
 
@@ -51,7 +52,7 @@ def common_valences(
         if np.isfinite(each):
             facts.append((counts, float(each) * sum(counts.values()), file))
     elements = sorted({element for counts, _, _ in facts for element in counts})
-    return fit(elements, facts, {})[0]
+    return fit(elements, facts, {}, _PART)[0]
 
 
 def check_electrons(

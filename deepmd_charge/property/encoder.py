@@ -66,11 +66,17 @@ def open_encoder(path: PathLike, n_poses: int = N_POSES) -> LatentEncoder:
     return LatentEncoder(path, n_poses)
 
 
-def encoder_of(content: bytes, n_poses: int = N_POSES) -> LatentEncoder | None:
-    """Open an autoencoder from the content of its file; None where it is empty."""
+def encoder_of(
+    content: bytes, n_poses: int = N_POSES, name: str = "the model"
+) -> LatentEncoder | None:
+    """Open an autoencoder from the content of its file in a model; None where it is empty."""
     if not content:
         return None
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "autoencoder.npz")
         Path(path).write_bytes(content)
-        return LatentEncoder(path, n_poses)
+        try:
+            return LatentEncoder(path, n_poses)
+        except ChargeError as error:
+            told = str(error).removeprefix(f"{path}: ")
+            raise ChargeError(f"{name}: the autoencoder in it: {told}") from None

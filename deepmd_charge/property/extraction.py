@@ -7,12 +7,11 @@ import csv
 import io
 import os
 import warnings
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TextIO, TypeAlias
 
 import numpy as np
 
@@ -27,6 +26,7 @@ from .composition import COMPOSITION, composition_features
 from .features import DIFFERENCE, FEATURES, Feature, definition, difference, features
 from .sources import check_periodic, density_of, is_density, iterate_parts
 from .superposed import superposed_on
+from .unfinished import check_the_same, held, remove, rows_done
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -41,7 +41,6 @@ BLOCKS: dict[str, tuple[Feature, ...]] = {
 }
 _FACTS = ("file", "formula", "definition")
 _DIGITS = 8
-_CHUNK = 1 << 16  # bytes
 
 # A density or structure: its name, and its atoms where it is superposed.
 Part: TypeAlias = "tuple[str, Atoms | None]"
@@ -79,11 +78,15 @@ class Extraction:
         taken as it is.
     reading : dict
         Options of :func:`deepmd_charge.property.sources.iterate_sources`.
+    flags : str
+        What the user calls `reference` and `reading`: rows made by others are no rows of the same
+        table.
     """
 
     blocks: tuple[str, ...] = ("invariants",)
     reference: Callable[[Density], Density] = superposed_on
     reading: Mapping[str, Any] = field(default_factory=dict)
+    flags: str = ""
 
     @property
     def columns(self) -> tuple[Feature, ...]:
@@ -199,7 +202,8 @@ def write_features(
 ) -> int:
     """Write a table of features, row by row; it gets its name when it is complete.
 
-    Until then the rows are in ``PATH.part``, which stays when the work is interrupted.
+    Until then the rows are in ``PATH.part``, which stays when the work is interrupted, with the
+    flags of the extraction, if there are any, in ``PATH.part.flags``.
 
     Parameters
     ----------
@@ -224,15 +228,36 @@ def write_features(
     ------
     ChargeError
         See :func:`extract`; also if there are unfinished rows without `resume`, or of another
-        table, or no rows at all.
+        table, of other files or by other flags, or no rows at all.
     """
-    from tqdm import tqdm
-
     check_output(path)
     unfinished = Path(f"{path}.part")
+    with held(unfinished) as file:
+        n = _write_rows(file, unfinished, names, extraction, n_processes, resume, failed)
+        if not n:
+            remove(unfinished)
+            raise ChargeError(f"{path}: would have no rows: all densities were left out")
+        os.replace(unfinished, path)
+        remove(unfinished)
+    return n
+
+
+def _write_rows(
+    file: TextIO,
+    unfinished: Path,
+    names: list[str],
+    extraction: Extraction,
+    n_processes: int,
+    resume: bool,
+    failed: Callable[[str], None] | None,
+) -> int:
+    """Add the rows that are not done; how many there are then."""
+    from tqdm import tqdm
+
     header = [*_FACTS, *(feature.name for feature in extraction.columns)]
     word = definition(extraction.columns)
-    done = _rows_done(unfinished, header, word, resume)
+    done = rows_done(unfinished, header, word, resume)
+    check_the_same(unfinished, extraction.flags, done, names)
     is_known = all(is_density(name, extraction.reading.get("format")) for name in names)
     bar = tqdm(
         desc="features",
@@ -257,7 +282,7 @@ def write_features(
                 failed(_reason(error, name))
 
     try:
-        with unfinished.open("a", newline="") as file, bar:
+        with bar:
             if not n:
                 file.write(_line(header))
             for row in extract(extraction, remaining(), n_processes, failed):
@@ -271,14 +296,11 @@ def write_features(
                 n += 1
     except (ChargeError, KeyboardInterrupt) as error:
         if not n:
-            unfinished.unlink()
+            remove(unfinished)
             raise
         kept = f"{unfinished} keeps what is done: go on with --resume"
         raise type(error)(f"{error}; {kept}" if str(error) else kept) from None
-    if not n:
-        unfinished.unlink()
-        raise ChargeError(f"{path}: would have no rows: all densities were left out")
-    os.replace(unfinished, path)
+    file.flush()
     return n
 
 
@@ -293,41 +315,3 @@ def _line(cells: Iterable[str]) -> str:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerow(cells)
     return text.getvalue()
-
-
-def _rows_done(unfinished: Path, header: list[str], word: str, resume: bool) -> Counter[str]:
-    """How often each file has a row already; a last row that was cut off is taken away."""
-    done: Counter[str] = Counter()
-    if not unfinished.exists():
-        return done
-    _cut_last_row(unfinished)
-    with unfinished.open(newline="") as file:
-        rows = csv.reader(file)
-        first = next(rows, header)
-        for row in rows:  # one by one: a long table does not fit into memory
-            if not resume:
-                raise ChargeError(
-                    f"{unfinished}: holds the rows of a table that was not finished; go on with"
-                    " --resume, or remove it"
-                )
-            if first != header or row[2] != word:
-                raise ChargeError(f"{unfinished}: is of a table with other columns; remove it")
-            done[row[0]] += 1
-    if not done:
-        unfinished.write_bytes(b"")
-    return done
-
-
-def _cut_last_row(path: Path) -> None:
-    """Take away what stands after the last end of a line."""
-    with path.open("r+b") as file:
-        end = file.seek(0, os.SEEK_END)
-        while end:
-            start = max(0, end - _CHUNK)
-            file.seek(start)
-            found = file.read(end - start).rfind(b"\n")
-            if found >= 0:
-                end = start + found + 1
-                break
-            end = start
-        file.truncate(end)

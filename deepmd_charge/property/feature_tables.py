@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
@@ -16,19 +15,15 @@ from ..stderr import progress_is_shown
 from ..typing import Floats, PathLike
 from .composition import composition_features
 from .extraction import BLOCKS
-from .features import Feature, definition
-from .folds import parse_formula
+from .feature_rows import FORMULA, KNOWN, FeatureRows, definition_of
+from .folds import parse_formula, reduced_formula
 from .gathering import block_of, parts_of
 from .inputs import Block, Fact, Facts, Inputs, facts_of
-from .property_units import split_unit
-from .tables import FILE, iterate_rows
+from .tables import Table
 
-__all__ = ["gather_from_table"]
+__all__ = ["formulas_in", "gather_from_table"]
 
-# What the columns of features are, by their names.
-_KNOWN = {feature.name: feature for block in BLOCKS.values() for feature in block}
-_WORD = "definition"  # column of tables of features
-_ELECTRONS = "electrons"  # per atom, another one
+_ELECTRONS = "electrons"  # per atom, a column of tables of features
 
 
 def gather_from_table(
@@ -37,6 +32,8 @@ def gather_from_table(
     kinds: Sequence[str],
     formulas: Sequence[str] | None = None,
     needs_densities: bool = False,
+    targets: Sequence[str] = (),
+    each_is_one: bool = True,
 ) -> Inputs:
     """Take inputs from a table of features that was made before.
 
@@ -53,6 +50,10 @@ def gather_from_table(
         Of the samples; by default those of the table, or of the structures, which are read then.
     needs_densities : bool
         Whether to read the structures for their mass densities.
+    targets : sequence of str
+        Properties that are to be learned, which must not be among the columns.
+    each_is_one : bool
+        Whether a path stands for one sample; otherwise for all frames of it that the table has.
 
     Returns
     -------
@@ -61,7 +62,8 @@ def gather_from_table(
     Raises
     ------
     ChargeError
-        If the table lacks a file, has no numbers, or is of another version of this package.
+        If the table lacks a file, has no numbers, two rows for a file that do not agree or other
+        formulas, has what is to be learned, or is of another version of this package.
     """
     path = os.fspath(path)
     if "latent" in kinds:
@@ -69,7 +71,16 @@ def gather_from_table(
             f"{path}: a table of features has no latent arrays; leave out --features, or latent of"
             " --inputs"
         )
-    names, values, theirs = _numbers_of(path, files)
+    table = FeatureRows.read(path, files, each_is_one)
+    files = table.expanded(files, each_is_one)
+    names, values, theirs = table.names, table.values(files), table.formulas(files)
+    told = [name for name in targets if name in names and name not in KNOWN]
+    if told:
+        raise ChargeError(
+            f"{path}: has a column {told[0]}, which is to be learned; features must not tell it:"
+            " take it out"
+        )
+    _check_formulas(path, files, formulas, theirs)
     facts = _facts_of_files(files, theirs if formulas is None else formulas, needs_densities)
     # a column of that name in a table from elsewhere may be anything
     if {feature.name for feature in BLOCKS["invariants"]} <= set(names):
@@ -86,79 +97,50 @@ def gather_from_table(
         if not chosen:
             raise ChargeError(f"{path}: has no columns of numbers for --inputs {kind}")
         found = tuple(names[k] for k in chosen)
-        blocks[kind] = Block(found, values[:, chosen], _definition(found))
+        blocks[kind] = Block(found, values[:, chosen], definition_of(found))
     if "composition" in kinds:
-        rows = {formula: _composition(formula) for formula in set(facts.formulas)}
+        rows: dict[str, Floats] = {}
+        for file, formula in zip(files, facts.formulas, strict=True):
+            if formula not in rows:
+                rows[formula] = _composition(file, formula)
         of_all = np.array([rows[formula] for formula in facts.formulas])
         blocks["composition"] = block_of("composition", of_all)
     return Inputs(tuple(files), facts, blocks)
 
 
-def _definition(names: Sequence[str]) -> str:
-    """A word for columns, by what ours are and by the names of others."""
-    return definition([_KNOWN.get(name, Feature(name, "", "")) for name in names])
+def formulas_in(table: Table) -> list[str] | None:
+    """Formulas of the samples of a table; None where it has no such column.
+
+    Raises
+    ------
+    ChargeError
+        If a cell is none, with the line.
+    """
+    if FORMULA not in table.names:
+        return None
+    formulas = table.column(FORMULA)
+    for formula, line in zip(formulas, table.lines, strict=True):
+        _parse(f"{table.path}:{line}", formula)
+    return formulas
 
 
-def _numbers_of(
-    path: str, files: Sequence[str]
-) -> tuple[tuple[str, ...], Floats, list[str] | None]:
-    """Columns of numbers of a table in the order of files, their names, and formulas."""
-    folder = Path(path).parent
-    wanted = {os.path.abspath(file): file for file in files}
-    found: dict[str, Floats] = {}
-    formulas: dict[str, str] = {}
-    rows = iterate_rows(path)
-    names = [split_unit(head)[0] for head in next(rows)[1]]
-    if FILE not in names:
-        raise ChargeError(f"{path}:1: has no column {FILE}; give a table of `property features`")
-    place = names.index(FILE)
-    apart = {FILE, _WORD, *(feature.name for feature in BLOCKS["composition"])}
-    columns: list[int] | None = None
-    word = definition([_KNOWN[n] for n in names if n in _KNOWN]) if _WORD in names else None
-    for line, cells in rows:
-        if columns is None:
-            columns = [
-                k for k, cell in enumerate(cells) if names[k] not in apart and _is_number(cell)
-            ]
-        if word is not None and cells[names.index(_WORD)] != word:
+def _check_formulas(
+    path: str,
+    files: Sequence[str],
+    formulas: Sequence[str] | None,
+    theirs: Sequence[str] | None,
+) -> None:
+    """Refuse a table that has other compounds by the names of the files."""
+    if formulas is None or theirs is None:
+        return
+    pairs = dict(zip(zip(formulas, theirs, strict=True), files, strict=True))
+    for (ours, other), file in pairs.items():
+        _parse(path, other)
+        if reduced_formula(ours) != reduced_formula(other):
             raise ChargeError(
-                f"{path}:{line}: these features have other formulas, of another version of this"
-                " package; make the table again"
+                f"{path}: {file} is {other} here, and {ours} in the table of labels; make the table"
+                " again, or mend the formula"
             )
-        # as the command wrote it, from where it ran, or beside the table
-        for base in ("", folder):
-            file = wanted.get(os.path.abspath(os.path.join(base, cells[place])))
-            if file is not None:
-                found[file] = _floats(cells, columns, names, f"{path}:{line}")
-                if "formula" in names:
-                    formulas[file] = cells[names.index("formula")]
-                break
-    missing = [file for file in files if file not in found]
-    if missing:
-        others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise ChargeError(f"{path}: has no row for {missing[0]}{others}; make the table again")
-    kept = tuple(names[k] for k in columns or ())
-    values = np.array([found[file] for file in files]).reshape(len(files), len(kept))
-    return kept, values, [formulas[file] for file in files] if formulas else None
-
-
-def _floats(cells: Sequence[str], columns: Sequence[int], names: Sequence[str], at: str) -> Floats:
-    try:
-        values = np.array([float(cells[k]) for k in columns])
-    except ValueError:
-        values = np.array([float(cells[k]) if _is_number(cells[k]) else np.nan for k in columns])
-    if not np.isfinite(values).all():
-        wrong = columns[int(np.argmin(np.isfinite(values)))]
-        raise ChargeError(f"{at}: {names[wrong]} is {cells[wrong]!r}, which is no finite number")
-    return values
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
 
 
 def _facts_of_files(
@@ -167,8 +149,8 @@ def _facts_of_files(
     from tqdm import tqdm
 
     if formulas is not None and not needs_densities:
-        for formula in set(formulas):
-            parse_formula(formula)
+        for file, formula in zip(files, formulas, strict=True):
+            _parse(file, formula)
         unknown = np.full(len(files), np.nan)
         return Facts(tuple(formulas), unknown, unknown, unknown)
     facts: list[Fact | None] = [None] * len(files)
@@ -183,8 +165,18 @@ def _facts_of_files(
     return Facts.of(each for each in facts if each is not None)
 
 
-def _composition(formula: str) -> Floats:
+def _composition(file: str, formula: str) -> Floats:
     from ase import Atoms
 
-    parse_formula(formula)
-    return composition_features(Atoms(formula))
+    try:
+        return composition_features(Atoms(formula))
+    except ChargeError as error:
+        raise ChargeError(f"{file}: {error}") from None
+
+
+def _parse(where: str, formula: str) -> None:
+    """Check a formula, with where it stands."""
+    try:
+        parse_formula(formula)
+    except ChargeError as error:
+        raise ChargeError(f"{where}: {error}") from None

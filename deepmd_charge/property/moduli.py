@@ -47,8 +47,10 @@ def young_modulus(bulk: Floats, shear: Floats) -> Floats:
     Returns
     -------
     np.ndarray
+        NaN where both are zero.
     """
-    return 9.0 * bulk * shear / (3.0 * bulk + shear)
+    with np.errstate(invalid="ignore", divide="ignore"):  # where both are zero
+        return 9.0 * bulk * shear / (3.0 * bulk + shear)
 
 
 def poisson_ratio(bulk: Floats, shear: Floats) -> Floats:
@@ -62,8 +64,10 @@ def poisson_ratio(bulk: Floats, shear: Floats) -> Floats:
     Returns
     -------
     np.ndarray
+        NaN where both are zero.
     """
-    return (3.0 * bulk - 2.0 * shear) / (2.0 * (3.0 * bulk + shear))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return (3.0 * bulk - 2.0 * shear) / (2.0 * (3.0 * bulk + shear))
 
 
 def sound_velocities(
@@ -81,9 +85,10 @@ def sound_velocities(
     Returns
     -------
     tuple of np.ndarray
-        m/s.
+        m/s; NaN where a modulus that they need is negative.
     """
     # GPa / (g/cm^3) = 1e6 m^2/s^2; moduli below zero have no velocity
+    bulk, shear = (np.where(modulus >= 0.0, modulus, np.nan) for modulus in (bulk, shear))
     with np.errstate(invalid="ignore", divide="ignore"):
         longitudinal = 1e3 * np.sqrt((bulk + 4.0 * shear / 3.0) / mass_density)
         transverse = 1e3 * np.sqrt(shear / mass_density)

@@ -50,6 +50,15 @@ _FACTORS: dict[str, dict[str, float]] = {
     "poisson": {"": 1.0},
     "density": _DENSITIES,
 }
+_MEANT = {
+    "K": "bulk modulus",
+    "G": "shear modulus",
+    "E": "Young's modulus",
+    "debye": "Debye temperature",
+    "e_form": "formation energy",
+    "poisson": "Poisson's ratio",
+    "density": "mass density",
+}
 KNOWN_UNITS = {name: next(iter(factors)) for name, factors in _FACTORS.items()}
 
 _SPELLINGS = {"g/cm3": "g/cm^3", "g/cc": "g/cm^3", "kg/m3": "kg/m^3", "g/ml": "g/mL"}
@@ -112,5 +121,8 @@ def factor_to_known(name: str, unit: str | None) -> tuple[str, float]:
     spelled = _SPELLINGS.get(unit, unit)
     if spelled not in factors:
         allowed = ", ".join(filter(None, factors)) or "no unit"
-        raise ChargeError(f"{name} in {unit or 'no unit'}: give it in {allowed}")
+        raise ChargeError(
+            f"{name} in {unit or 'no unit'}: give it in {allowed}; what is no {_MEANT[name]} needs"
+            " another name"
+        )
     return known, factors[spelled]

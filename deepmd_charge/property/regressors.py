@@ -156,7 +156,8 @@ def fit(
     inputs : Inputs
         n training samples.
     labels : np.ndarray
-        (n, t) on the scale on which they are learned, NaN where they are not known.
+        (n, t) on the scale on which they are learned, NaN where they are not known; samples
+        without any are left out.
     settings : Settings
     tick : callable
         Called ``settings.n_fits(t)`` times.
@@ -171,6 +172,9 @@ def fit(
         If a network is asked for without latent arrays.
     """
     check_inputs(settings.model, inputs.blocks)
+    labelled = np.isfinite(labels).any(axis=1)
+    if not labelled.all():  # others are no training data, whose range intervals are told by
+        inputs, labels = inputs.take(np.flatnonzero(labelled)), labels[labelled]
     columns, matrix = MatrixColumns.fit(inputs, settings.n_components, settings.seed)
     ensembles, network = [], None
     if settings.has_trees:

@@ -81,13 +81,21 @@ class Table:
         """Names of the files, relative to the folder of the table."""
         return self.column(FILE)
 
-    def paths(self) -> list[str]:
+    def paths(self, must_exist: bool = True) -> list[str]:
         """Paths of the files, from where this program runs.
+
+        Parameters
+        ----------
+        must_exist : bool
+
+        Returns
+        -------
+        list of str
 
         Raises
         ------
         ChargeError
-            If a file is not there, with the line that names it.
+            If a row names none, or one that is not there, with the line.
         """
         folder = Path(self.path).parent
         paths = [os.fspath(folder / name) if name else "" for name in self.files]
@@ -96,7 +104,7 @@ class Table:
                 raise ChargeError(
                     f"{self.path}:{line}: names no {FILE}; give a density or a structure"
                 )
-            if not os.path.exists(split_frames(path)[0]):
+            if must_exist and not os.path.exists(split_frames(path)[0]):
                 raise ChargeError(
                     f"{self.path}:{line}: there is no {path}; names are relative to the folder of"
                     " the table"
@@ -211,7 +219,7 @@ def read_labels(path: PathLike, targets: Sequence[str], optional: Sequence[str] 
     targets : sequence of str
         Columns to take, by their names without units.
     optional : sequence of str
-        Columns to take if they are there.
+        Columns to take if they are there, and hold labels in a unit of this property.
 
     Returns
     -------
@@ -226,17 +234,21 @@ def read_labels(path: PathLike, targets: Sequence[str], optional: Sequence[str] 
     twice = [name for name in targets if list(targets).count(name) > 1]
     if twice:
         raise ChargeError(f"{table.path}: {twice[0]} is asked for twice; leave one out")
-    names = [*targets, *(n for n in optional if n in table.names and n not in targets)]
-    units, columns, notes = [], [], []
-    for name in names:
-        values = table.numbers(name)
+    names, units, columns, notes = [], [], [], []
+    for name in [*targets, *(n for n in optional if n in table.names and n not in targets)]:
         given = table.units.get(name)
         try:
-            unit, factor = factor_to_known(name, given)
+            unit, factor = _factor(table, name, given)
+            values = table.numbers(name)
         except ChargeError as error:
-            raise ChargeError(f"{table.path}: {error}") from None
+            if name in targets:
+                raise
+            notes.append(f"{name} is left out: {str(error).removeprefix(f'{table.path}: ')}")
+            continue
+        names.append(name)
         if given is not None and name in KNOWN_UNITS and given != unit:
             meant = " (of atoms)" if given.endswith("/mol") else ""
+            meant = " (for each atom)" if given in ("eV", "meV") else meant
             notes.append(f"{name} converted from {given}{meant} to {unit or 'no unit'}")
         units.append(unit)
         columns.append(values * factor)
@@ -260,6 +272,14 @@ def write_table(path: PathLike, header: Sequence[str], rows: Iterable[Sequence[o
             writer.writerow([_cell(value) for value in row])
 
 
+def _factor(table: Table, name: str, given: str | None) -> tuple[str, float]:
+    """Unit of a column that is a property, and the factor to it."""
+    try:
+        return factor_to_known(name, given)
+    except ChargeError as error:
+        raise ChargeError(f"{table.path}: {error}") from None
+
+
 def _names(header: Sequence[str], path: str) -> tuple[tuple[str, ...], dict[str, str]]:
     """Names of the columns, and the units that stand with them."""
     parted = [split_unit(text) for text in header]
@@ -277,7 +297,7 @@ def _number(cell: str, path: str, line: int, name: str) -> float:
     if not cell:
         return math.nan
     try:
-        value = float(cell)
+        value = math.nan if "_" in cell else float(cell)  # Python takes 1_5 for 15
     except ValueError:
         value = math.nan
     if not math.isfinite(value):

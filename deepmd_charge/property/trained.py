@@ -253,7 +253,7 @@ class PropertyModel:
                 f"{path}: is no model of properties; give a file of `property train -o`"
             )
         header = json.loads(file.read(_HEADER))
-        if header.get("format") != _FORMAT:
+        if not isinstance(header, dict) or header.get("format") != _FORMAT:
             raise ChargeError(
                 f"{path}: is no model of properties; give a file of `property train -o`"
             )
