@@ -71,8 +71,8 @@ def check_kinds(systems: Mapping[str, StoredSystem], where: str = "") -> None:
     """
     _one_of_each(
         {path: system.is_mixed for path, system in systems.items()},
-        f"{where}{{}} is a plain DP system and {{}} a mixed one, which cannot meet in one training: convert "
-        "all files together, with --mixed-type or without",
+        f"{where}{{}} is a plain DP system and {{}} a mixed one, which cannot meet in one training:"
+        " convert all files together, with --mixed-type or without",
     )
 
 
