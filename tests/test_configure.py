@@ -152,7 +152,7 @@ def test_every_proposal_follows_the_rules(
     assert training["training_data"]["systems"] == ["../data/a", "../data/b"]
     n, batch_size = choose_batch(data)
     assert training["training_data"]["batch_size"] == batch_size
-    assert 1 <= n <= 12 and (n == 1 or n * points <= 4000)
+    assert 1 <= n <= 12 and (n == 1 or n * points <= 1200)
     assert n == 1 or together[0] > 1
     assert batch_size == (f"mixed:{n}" if n > 1 and not together[1] else n)
     assert ("validation_data" in training) == has_validation
