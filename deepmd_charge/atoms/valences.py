@@ -103,7 +103,7 @@ def fit(
     counts = np.array([[row.get(element, 0) for element in elements] for row, _, _ in facts])
     electrons = np.array([n for _, n, _ in facts])
     inverse = np.linalg.pinv(counts)
-    _check_common(facts, electrons - counts @ inverse @ electrons, counts.sum(axis=1))
+    _check_common(facts, electrons - counts @ (inverse @ electrons), counts.sum(axis=1))
     # the others have to account for what those that are given leave
     free = np.array([e not in given for e in elements])
     inverse[free] = np.linalg.pinv(counts[:, free])

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +17,10 @@ from ..typing import Integers
 if TYPE_CHECKING:
     from deepmd.utils.path import DPPath
 
-__all__ = ["StoredSet", "StoredSystem", "frames"]
+__all__ = ["TYPES", "StoredSet", "StoredSystem", "frames"]
 
 # The types of each frame, where they differ.
-_TYPES = "real_atom_types"
+TYPES = "real_atom_types"
 
 
 class StoredSystem:
@@ -65,7 +66,11 @@ class StoredSystem:
     @property
     def is_mixed(self) -> bool:
         """bool: Whether its frames have types of their own."""
-        return any((path / f"{_TYPES}.npy").is_file() for path in self.folder.glob("set.*"))
+        return any((path / f"{TYPES}.npy").is_file() for path in self.folder.glob("set.*"))
+
+    def types(self) -> Integers:
+        """Types of ``type.raw``, (natoms,); those of the frames where these are not mixed."""
+        return _load(self.folder / "type.raw", dtype=int, ndmin=1)
 
     def sets(self) -> list[StoredSet]:
         """Return its sets, ``set.000`` and so on, as :class:`StoredSet`."""
@@ -92,9 +97,9 @@ class StoredSet:
 
         In a system of mixed types -1 fills up frames of fewer atoms.
         """
-        types = self.find(_TYPES)
+        types = self.find(TYPES)
         if types is None:
-            return _load(self._system.folder / "type.raw", dtype=int, ndmin=1)[None]
+            return self._system.types()[None]
         return np.atleast_2d(types if types.dtype.kind == "i" else types.astype(int))
 
     def counts(self) -> Integers:
@@ -103,7 +108,7 @@ class StoredSet:
         n = len(self._system.names)
         # one place more for what fills up
         counts = [np.bincount(row + 1, minlength=n + 1)[1 : n + 1] for row in types]
-        is_mixed = (self.path / f"{_TYPES}.npy").is_file()
+        is_mixed = (self.path / f"{TYPES}.npy").is_file()
         found = np.reshape(counts, (len(types), n)).astype(int)
         return found if is_mixed else np.tile(found, (len(self.read("coord")), 1))
 
@@ -177,6 +182,6 @@ def _load(path: DPPath, **options: Any) -> NDArray[Any]:
         if os.path.isfile(str(path)):  # mapped: who wants a few frames reads no others
             return np.asarray(np.load(str(path), mmap_mode="r"))
         return path.load_numpy()
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         reason = getattr(error, "strerror", None) or error
         raise ChargeError(f"{path}: cannot be read as part of a DP system: {reason}") from None

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..atoms.species import GRID_TYPE
 from ..errors import ChargeError
+from .sound import check_system
 from .stored import StoredSystem
 
 __all__ = ["check_together"]
@@ -27,16 +28,19 @@ def check_together(training: Mapping[str, Any], type_map: Sequence[str] | None =
     Raises
     ------
     ChargeError
-        If there is no system where one is named, or one has other types; if plain and mixed
-        systems (DeePMD-kit's ``mixed_type``) are to be trained on together, or batches over
-        several systems (``batch_size`` "mixed:N") would have open and periodic structures.
+        If there is no system where one is named, or one has other types, or is not sound
+        (:func:`.dataset.check_systems`); if plain and mixed systems (DeePMD-kit's
+        ``mixed_type``) are to be trained on together, or batches over several systems
+        (``batch_size`` "mixed:N") would have open and periodic structures; if a batch would have
+        no frame.
     """
     for name in ("training_data", "validation_data"):
         data = training.get(name)
         if not isinstance(data, Mapping):
             continue
         key = f"training/{name}"
-        systems = _expanded(data.get("systems"), data.get("rglob_patterns"), f"{key}/systems")
+        named, patterns = data.get("systems"), data.get("rglob_patterns")
+        systems = _expanded(named, patterns, f"{key}/systems", type_map)
         _one_of_each(
             {path: system.is_mixed for path, system in systems.items()},
             f"{key}: {{}} is a plain DP system and {{}} a mixed one, which cannot meet in one "
@@ -49,7 +53,9 @@ def check_together(training: Mapping[str, Any], type_map: Sequence[str] | None =
                     f"{path}: its type_map.raw has {', '.join(others)}, which model/type_map "
                     "lacks; make them agree"
                 )
+            check_system(system)
         batch_size = data.get("batch_size", "auto")
+        _check_batch_size(batch_size, len(systems), key)
         if isinstance(batch_size, str) and batch_size.startswith("mixed"):
             _one_of_each(
                 {path: system.is_open for path, system in systems.items()},
@@ -59,7 +65,9 @@ def check_together(training: Mapping[str, Any], type_map: Sequence[str] | None =
             )
 
 
-def _expanded(named: Any, patterns: list[str] | None, key: str) -> dict[str, StoredSystem]:
+def _expanded(
+    named: Any, patterns: list[str] | None, key: str, type_map: Sequence[str] | None
+) -> dict[str, StoredSystem]:
     """Find the systems that DeePMD-kit finds in folders, by their paths."""
     from deepmd.common import expand_sys_str, rglob_sys_str
     from deepmd.dpmodel.utils.lmdb_data import is_lmdb
@@ -69,14 +77,35 @@ def _expanded(named: Any, patterns: list[str] | None, key: str) -> dict[str, Sto
         if not isinstance(folder, str) or is_lmdb(folder):
             continue  # DeePMD-kit's to tell of
         is_missing = "#" not in folder and not os.path.exists(folder)
-        paths = [] if is_missing else expand_sys_str(folder)
+        try:
+            paths = [] if is_missing else expand_sys_str(folder)
+        except OSError as error:
+            raise ChargeError(
+                f"{folder}: no folder, and no HDF5 file ({error}); correct {key}"
+            ) from None
         if patterns and not is_missing:
             paths = rglob_sys_str(folder, patterns)
         if not paths:
             what = "no such folder" if is_missing else "holds no DP system (type.raw)"
             raise ChargeError(f"{folder}: {what}; correct {key}, or convert densities into it")
-        found.update({path: StoredSystem(path) for path in paths})
+        found.update({path: StoredSystem(path, type_map) for path in paths})
     return found
+
+
+def _check_batch_size(given: Any, n_systems: int, key: str) -> None:
+    """Refuse numbers of frames that are none, which DeePMD-kit would divide by."""
+    rule, _, text = given.partition(":") if isinstance(given, str) else ("", "", "")
+    if rule in ("mixed", "max", "filter") or (rule == "auto" and text):
+        is_good = text.isdecimal() and int(text) > 0
+        wanted = f'"{rule}:N" with a whole number N of at least 1'
+    elif isinstance(given, list) and len(given) != n_systems:
+        is_good, wanted = False, f"one number for all systems, or {n_systems} of them"
+    else:
+        numbers = given if isinstance(given, list) else [given]
+        is_good = all(not isinstance(n, int) or n > 0 for n in numbers)  # others are DeePMD-kit's
+        wanted = "whole numbers of frames of at least 1"
+    if not is_good:
+        raise ChargeError(f"{key}/batch_size {given}: give {wanted}")
 
 
 def _one_of_each(kinds: dict[str, bool], complaint: str) -> None:
