@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import zipfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from ..typing import Integers
 if TYPE_CHECKING:
     from deepmd.utils.path import DPPath
 
-__all__ = ["TYPES", "StoredSet", "StoredSystem", "frames"]
+__all__ = ["TYPES", "StoredSet", "StoredSystem", "evenly", "frames"]
 
 # The types of each frame, where they differ.
 TYPES = "real_atom_types"
@@ -119,6 +119,7 @@ def frames(
     labels: Iterable[str],
     most: int | None = None,
     known: Sequence[str] | None = None,
+    only: Mapping[str, Iterable[int]] | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Read frames of every set of a training set.
 
@@ -134,13 +135,15 @@ def frames(
         Frames of each set, evenly spread; all by default.
     known : sequence of str, optional
         Types by whose places types are numbered, -1 for others; by default those of the model.
+    only : dict of str to iterable of int, optional
+        Places of the frames to read of each set, by its path.
 
     Yields
     ------
     dict
         "coord" (natoms, 3), "box" (3, 3), "type" (natoms,), "periodic" (bool),
-        "set" (DPPath), and the labels (natoms,). What fills up a frame of a system of mixed
-        types is left out.
+        "set" (DPPath), "place" (int) in it, and the labels (natoms,). What fills up a frame of a
+        system of mixed types is left out.
 
     Raises
     ------
@@ -161,7 +164,8 @@ def frames(
             n = len(arrays["coord"])
             box = part.find("box")
             box = np.zeros((n, 9)) if box is None else box
-            for k in np.unique(np.linspace(0, n - 1, n if most is None else most).astype(int)):
+            chosen = evenly(n, most) if only is None else only[str(part.path)]
+            for k in map(int, chosen):
                 row = types[k % len(types)]
                 is_there = row >= 0
                 yield {
@@ -171,7 +175,13 @@ def frames(
                     "type": number[row[is_there]],
                     "periodic": not system.is_open,
                     "set": part.path,
+                    "place": k,
                 }
+
+
+def evenly(n: int, most: int | None) -> Integers:
+    """So many places among n, evenly spread, or all."""
+    return np.unique(np.linspace(0, n - 1, n if most is None else most).astype(int))
 
 
 def _load(path: DPPath, **options: Any) -> NDArray[Any]:
