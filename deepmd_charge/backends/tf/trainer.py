@@ -14,7 +14,7 @@ from .parameters import Parameters
 if TYPE_CHECKING:
     from deepmd.tf.utils.data_system import DeepmdDataSystem
 
-__all__ = ["set_after_restoring", "show_without_steps", "trainer_at_work"]
+__all__ = ["set_after_restoring", "show_without_steps", "trainer_at_work", "validation_systems"]
 
 
 def trainer_at_work() -> tuple[Any, Any]:
@@ -30,6 +30,17 @@ def trainer_at_work() -> tuple[Any, Any]:
             return caller, frame.f_locals["data"]
         frame = frame.f_back
     return None, None
+
+
+def validation_systems() -> list[str]:
+    """The validation data of the training under way; they, too, are known to callers alone."""
+    frame = inspect.currentframe()
+    while frame is not None:
+        data = frame.f_locals.get("valid_data")
+        if data is not None and hasattr(data, "system_dirs"):
+            return list(data.system_dirs)
+        frame = frame.f_back
+    return []
 
 
 def set_after_restoring(trainer: Any, parameters: Iterable[Parameters]) -> None:
