@@ -187,6 +187,25 @@ def test_batches_without_a_frame(make, bad, wanted):
     refuse(make("plain"), f"data/batch_size .*: give {wanted}", batch_size=bad)
 
 
+@pytest.mark.parametrize(
+    "key, bad, complaint",
+    [
+        ("sys_probs", [0.5, 0.5], "sys_probs: 2 numbers for 1 systems; give one for each"),
+        ("auto_prob", "prob_sys_size;0:2:1.0", "0:2:1.0 is no part of the 1 systems"),
+        ("auto_prob", "prob_sys_size;1:1:1.0", "1:1:1.0 is no part of the 1 systems"),
+        ("auto_prob", "prob_sys_size;0:1:0.5;0:1:0.5", "a system is in two blocks"),
+        ("auto_prob", "prob_sys_size;0-1-0.5", "0-1-0.5 is not first:end:weight"),
+    ],
+)
+def test_weights_of_other_systems(make, key, bad, complaint):
+    folder = make("plain")
+    refuse(folder, f"_data/.*{complaint}", **{key: bad})
+    for good in ({"sys_probs": [1.0]}, {"auto_prob": "prob_sys_size;0:1:1e-1"}):
+        check_together({"training_data": {"systems": str(folder), **good}}, TYPE_MAP)
+    filtered = {"systems": str(folder), "batch_size": "filter:99", key: bad}
+    check_together({"training_data": filtered}, TYPE_MAP)
+
+
 # thousands of frames
 
 

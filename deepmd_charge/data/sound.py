@@ -3,7 +3,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from ..atoms.species import GRID_TYPE
 from ..errors import ChargeError
@@ -39,13 +43,12 @@ def check_system(system: StoredSystem) -> None:
         )
     n_atoms = _check_types(system)
     for part in sets:
-        _check_shapes(part, n_atoms, system.is_mixed)
-        _check_frames(system, part)
+        _check_frames(system, part, _checked(part, n_atoms, system.is_mixed))
 
 
 def _check_types(system: StoredSystem) -> int:
     """Refuse types of a system that DeePMD-kit would take for others; returns their number."""
-    types = system.types()
+    types = system.types
     file = system.folder / "type.raw"
     if not system.names and (names := system.folder / "type_map.raw").is_file():
         raise ChargeError(f"{names}: names no type; make the system again")
@@ -63,12 +66,13 @@ def _check_types(system: StoredSystem) -> int:
     return len(types)
 
 
-def _check_shapes(part: StoredSet, n_atoms: int, is_mixed: bool) -> None:
-    """Refuse arrays of a set that have not a row for each frame, or not the numbers of one."""
+def _checked(part: StoredSet, n_atoms: int, is_mixed: bool) -> dict[str, NDArray[Any]]:
+    """The arrays of a set, refused where they have not a row, or its numbers, for each frame."""
     coord = part.read("coord")
     n_frames = len(coord) if coord.ndim > 1 else 1
     if not n_frames:
         raise ChargeError(f"{part.path / 'coord.npy'}: holds no frame; remove this set")
+    found = {}
     by_atom = {name: n * n_atoms for name, n in _BY_ATOM.items() if is_mixed or name != TYPES}
     for name, width in {**by_atom, **_BY_FRAME}.items():
         values = part.read(name) if name in ("density", TYPES) else part.find(name)
@@ -84,9 +88,13 @@ def _check_shapes(part: StoredSet, n_atoms: int, is_mixed: bool) -> None:
                 f"{part.path / name}.npy: holds no real numbers ({values.dtype}); make the system"
                 " again"
             )
+        found[name] = values
+    return found
 
 
-def _check_frames(system: StoredSystem, part: StoredSet) -> None:
+def _check_frames(
+    system: StoredSystem, part: StoredSet, arrays: Mapping[str, NDArray[Any]]
+) -> None:
     """Refuse frames of a set that nothing can be learnt of."""
     types = part.types()
     unnamed = types[(types < -1) | (types >= len(system.names))]
@@ -111,7 +119,7 @@ def _check_frames(system: StoredSystem, part: StoredSet) -> None:
                 " out"
             )
     for name in ("coord", "box", "density"):
-        values = part.find(name)
+        values = arrays.get(name)
         if values is None or np.isfinite(values).all():
             continue
         frames = np.isfinite(values.reshape(len(values), -1)).all(axis=1)
@@ -120,9 +128,10 @@ def _check_frames(system: StoredSystem, part: StoredSet) -> None:
             " a finite number; make the system again"
         )
     if not system.is_open:
-        is_flat = np.linalg.det(part.read("box").reshape(-1, 3, 3)) == 0.0
-        if (periodic := part.find("periodic")) is not None:  # else see check_open_axes
-            is_flat &= periodic.reshape(-1, 3).astype(bool).all(axis=1)
+        box = arrays["box"] if "box" in arrays else part.read("box")
+        is_flat = np.linalg.det(box.reshape(-1, 3, 3)) == 0.0
+        if "periodic" in arrays:  # of open axes see check_open_axes
+            is_flat &= arrays["periodic"].reshape(-1, 3).astype(bool).all(axis=1)
         if is_flat.any():
             raise ChargeError(
                 f"{part.path / 'box.npy'}: the cell of frame {np.argmax(is_flat)} has no volume;"

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -63,13 +64,14 @@ class StoredSystem:
         """bool: Whether DeePMD-kit takes it for periodic along no axis."""
         return (self.folder / "nopbc").is_file()
 
-    @property
+    @cached_property
     def is_mixed(self) -> bool:
         """bool: Whether its frames have types of their own."""
         return any((path / f"{TYPES}.npy").is_file() for path in self.folder.glob("set.*"))
 
+    @cached_property
     def types(self) -> Integers:
-        """Types of ``type.raw``, (natoms,); those of the frames where these are not mixed."""
+        """np.ndarray: Types of ``type.raw``, (natoms,): of all frames where they are not mixed."""
         return _load(self.folder / "type.raw", dtype=int, ndmin=1)
 
     def sets(self) -> list[StoredSet]:
@@ -99,7 +101,7 @@ class StoredSet:
         """
         types = self.find(TYPES)
         if types is None:
-            return self._system.types()[None]
+            return self._system.types[None]
         return np.atleast_2d(types if types.dtype.kind == "i" else types.astype(int))
 
     def counts(self) -> Integers:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,9 @@ from .sound import check_system
 from .stored import StoredSystem
 
 __all__ = ["check_together"]
+
+# Of auto_prob: the first system, that behind the last, and how often to draw one of them.
+_BLOCK = re.compile(r"(\d+):(\d+):([\d.]+(?:[eE][-+]?\d+)?)")
 
 
 def check_together(training: Mapping[str, Any], type_map: Sequence[str] | None = None) -> None:
@@ -32,7 +36,7 @@ def check_together(training: Mapping[str, Any], type_map: Sequence[str] | None =
         (:func:`.dataset.check_systems`); if plain and mixed systems (DeePMD-kit's
         ``mixed_type``) are to be trained on together, or batches over several systems
         (``batch_size`` "mixed:N") would have open and periodic structures; if a batch would have
-        no frame.
+        no frame, or weights are not those of these systems.
     """
     for name in ("training_data", "validation_data"):
         data = training.get(name)
@@ -56,6 +60,8 @@ def check_together(training: Mapping[str, Any], type_map: Sequence[str] | None =
             check_system(system)
         batch_size = data.get("batch_size", "auto")
         _check_batch_size(batch_size, len(systems), key)
+        if not str(batch_size).startswith("filter"):  # which leaves systems out
+            _check_weights(data, len(systems), key)
         if isinstance(batch_size, str) and batch_size.startswith("mixed"):
             _one_of_each(
                 {path: system.is_open for path, system in systems.items()},
@@ -106,6 +112,36 @@ def _check_batch_size(given: Any, n_systems: int, key: str) -> None:
         wanted = "whole numbers of frames of at least 1"
     if not is_good:
         raise ChargeError(f"{key}/batch_size {given}: give {wanted}")
+
+
+def _check_weights(data: Mapping[str, Any], n_systems: int, key: str) -> None:
+    """Refuse weights that are not those of these systems, which DeePMD-kit finds out too late."""
+    given = data.get("sys_probs")
+    if isinstance(given, list):
+        if len(given) != n_systems:
+            raise ChargeError(
+                f"{key}/sys_probs: {len(given)} numbers for {n_systems} systems; give one for each"
+            )
+        return
+    rule = data.get("auto_prob", "prob_sys_size")
+    name, *blocks = rule.split(";") if isinstance(rule, str) else ("",)
+    if name != "prob_sys_size" or not blocks:
+        return
+    drawn: list[int] = []
+    for block in blocks:
+        if not (found := _BLOCK.fullmatch(block)):
+            raise ChargeError(
+                f"{key}/auto_prob {rule}: {block} is not first:end:weight; correct it"
+            )
+        first, end = int(found[1]), int(found[2])
+        if not first < end <= n_systems:
+            raise ChargeError(
+                f"{key}/auto_prob {rule}: {block} is no part of the {n_systems} systems, which are"
+                " counted from 0; correct it"
+            )
+        drawn += range(first, end)
+    if len(set(drawn)) < len(drawn):
+        raise ChargeError(f"{key}/auto_prob {rule}: a system is in two blocks; correct it")
 
 
 def _one_of_each(kinds: dict[str, bool], complaint: str) -> None:
