@@ -151,6 +151,7 @@ def test_what_is_no_system(make, tmp_path):
     (folder / "type_map.raw").write_text("\n".join(TYPE_MAP))
     refuse(folder, "plain: holds no frames")
     (tmp_path / "CHGCAR").write_text("Si\n1.0\n")
+    refuse("nowhere.hdf5#/train", "nowhere.hdf5#/train: no such folder or file; correct training/")
     refuse(tmp_path / "CHGCAR", r"CHGCAR: no folder, and no HDF5 file .*; correct training/")
 
 

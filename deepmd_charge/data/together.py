@@ -82,7 +82,7 @@ def _expanded(
     for folder in [named] if isinstance(named, str) else named or []:
         if not isinstance(folder, str) or is_lmdb(folder):
             continue  # DeePMD-kit's to tell of
-        is_missing = "#" not in folder and not os.path.exists(folder)
+        is_missing = not any(map(os.path.exists, (folder, folder.partition("#")[0])))
         try:
             paths = [] if is_missing else expand_sys_str(folder)
         except OSError as error:
@@ -92,7 +92,7 @@ def _expanded(
         if patterns and not is_missing:
             paths = rglob_sys_str(folder, patterns)
         if not paths:
-            what = "no such folder" if is_missing else "holds no DP system (type.raw)"
+            what = "no such folder or file" if is_missing else "holds no DP system (type.raw)"
             raise ChargeError(f"{folder}: {what}; correct {key}, or convert densities into it")
         found.update({path: StoredSystem(path, type_map) for path in paths})
     return found
