@@ -203,6 +203,8 @@ def test_weights_of_other_systems(make, key, bad, complaint):
     refuse(folder, f"_data/.*{complaint}", **{key: bad})
     for good in ({"sys_probs": [1.0]}, {"auto_prob": "prob_sys_size;0:1:1e-1"}):
         check_together({"training_data": {"systems": str(folder), **good}}, TYPE_MAP)
+    twice = {"systems": [str(folder)] * 2, "batch_size": [1, 2], "sys_probs": [0.3, -1]}
+    check_together({"training_data": twice}, TYPE_MAP)
     filtered = {"systems": str(folder), "batch_size": "filter:99", key: bad}
     check_together({"training_data": filtered}, TYPE_MAP)
 

@@ -44,7 +44,8 @@ def check_together(training: Mapping[str, Any], type_map: Sequence[str] | None =
             continue
         key = f"training/{name}"
         named, patterns = data.get("systems"), data.get("rglob_patterns")
-        systems = _expanded(named, patterns, f"{key}/systems", type_map)
+        paths = _expanded(named, patterns, f"{key}/systems")
+        systems = {path: StoredSystem(path, type_map) for path in paths}
         _one_of_each(
             {path: system.is_mixed for path, system in systems.items()},
             f"{key}: {{}} is a plain DP system and {{}} a mixed one, which cannot meet in one "
@@ -59,9 +60,9 @@ def check_together(training: Mapping[str, Any], type_map: Sequence[str] | None =
                 )
             check_system(system)
         batch_size = data.get("batch_size", "auto")
-        _check_batch_size(batch_size, len(systems), key)
+        _check_batch_size(batch_size, len(paths), key)
         if not str(batch_size).startswith("filter"):  # which leaves systems out
-            _check_weights(data, len(systems), key)
+            _check_weights(data, len(paths), key)
         if isinstance(batch_size, str) and batch_size.startswith("mixed"):
             _one_of_each(
                 {path: system.is_open for path, system in systems.items()},
@@ -71,14 +72,12 @@ def check_together(training: Mapping[str, Any], type_map: Sequence[str] | None =
             )
 
 
-def _expanded(
-    named: Any, patterns: list[str] | None, key: str, type_map: Sequence[str] | None
-) -> dict[str, StoredSystem]:
-    """Find the systems that DeePMD-kit finds in folders, by their paths."""
+def _expanded(named: Any, patterns: list[str] | None, key: str) -> list[str]:
+    """Find the systems that DeePMD-kit finds in folders: as often as they are named."""
     from deepmd.common import expand_sys_str, rglob_sys_str
     from deepmd.dpmodel.utils.lmdb_data import is_lmdb
 
-    found = {}
+    found: list[str] = []
     for folder in [named] if isinstance(named, str) else named or []:
         if not isinstance(folder, str) or is_lmdb(folder):
             continue  # DeePMD-kit's to tell of
@@ -94,7 +93,7 @@ def _expanded(
         if not paths:
             what = "no such folder or file" if is_missing else "holds no DP system (type.raw)"
             raise ChargeError(f"{folder}: {what}; correct {key}, or convert densities into it")
-        found.update({path: StoredSystem(path, type_map) for path in paths})
+        found += paths
     return found
 
 
