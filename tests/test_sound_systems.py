@@ -9,6 +9,7 @@ from training import TYPE_MAP, structure, write_system
 
 from deepmd_charge import ChargeError
 from deepmd_charge.atoms import valences
+from deepmd_charge.cli.main import main
 from deepmd_charge.data.dataset import check_open_axes, check_systems
 from deepmd_charge.data.together import check_together
 
@@ -161,6 +162,21 @@ def test_a_molecule_needs_no_cell_but_says_so(make):
     refuse(folder, "box.npy: cannot be read")
     (folder / "nopbc").touch()
     check(folder)
+
+
+@pytest.mark.parametrize("like, reach", [("cluster/al-mg", 11.0), ("molecules", 8.0)])
+def test_configure_looks_across_open_axes_as_far_as_dp_train(make, tmp_path, capsys, like, reach):
+    """As an atom that a point sees: images nearer than that are no neighbours of either."""
+    folder = make("plain")
+    part = folder / "set.000"
+    np.save(part / "periodic.npy", [[True, True, False]] * FRAMES)
+    height = np.ptp(np.load(part / "coord.npy").reshape(FRAMES, -1, 3)[:, :, 2], axis=1).max()
+    argv = ["configure", str(folder), "--like", like, "-o", str(tmp_path / "input.json")]
+    for gap, code in ((reach - 0.5, 1), (reach + 0.5, 0)):
+        box = np.diag([30.0, 30.0, height + gap]).ravel()
+        np.save(part / "box.npy", np.tile(box, (FRAMES, 1)))
+        assert main(argv) == code
+        assert (f"a model that sees {reach:g} A" in capsys.readouterr().err) == bool(code)
 
 
 @pytest.mark.parametrize("good", [1, 3, "auto", "auto:64", "mixed:2", "max:90", "filter:90", [2]])
