@@ -2,6 +2,7 @@
 """Batches over compositions: DeePMD-kit's mixed_type systems, from conversion to training."""
 
 import json
+import shutil
 import warnings
 from pathlib import Path
 from types import SimpleNamespace
@@ -235,6 +236,45 @@ def test_a_mixed_batch_has_the_loss_of_plain_ones(data, family):
         # DeePMD-kit's own mixture of plain systems
         _, counts = model.errors(plain, "mixed:5")
         assert set(counts) == {100.0}
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, "mixed:4"])
+def test_errors_without_a_step_are_of_each_frame_once(data, tmp_path, batch_size):
+    """Also of those that fill no batch, of several sets, and where batches mix systems."""
+    from deepmd.utils.data_system import DeepmdDataSystem
+
+    from deepmd_charge.backends.tf.trainer import show_without_steps
+
+    shutil.copytree(data / "open_plain", tmp_path / "dp")
+    folders = sorted(path.parent for path in (tmp_path / "dp").rglob("type.raw"))
+    shutil.copytree(folders[0] / "set.000", folders[0] / "set.001")
+    np.save(folders[0] / "set.001/coord.npy", np.load(folders[0] / "set.001/coord.npy") + 9)
+    sets = [part for folder in folders for part in sorted(folder.glob("set.*"))]
+    types = ["Si", "C", "O", "H", "X"]
+    systems_of = [
+        DeepmdDataSystem([*map(str, folders)], batch_size, 1, type_map=types) for _ in range(2)
+    ]
+    systems_of[1].get_batch()  # training has begun
+    shown = []
+    trainer = SimpleNamespace(
+        train=lambda *_: None,
+        loss=SimpleNamespace(build=lambda *_, **__: None),
+        valid_on_the_fly=lambda _file, *found, **_: shown.extend(found),
+        run_opt=SimpleNamespace(is_chief=True),
+        disp_file=str(tmp_path / "lcurve.out"),
+        **dict.fromkeys(["learning_rate", "model_pred"]),
+        place_holders={"natoms_vec": None},
+    )
+    show_without_steps(trainer)
+    trainer.train(*systems_of)
+    expected = sorted(np.sort(c).tobytes() for part in sets for c in np.load(part / "coord.npy"))
+    for batches in shown:
+        batches = [batches[k] for k in range(len(batches))]
+        assert all(len(batch["coord"]) == 1 for batch in batches)
+        assert sorted(np.sort(batch["coord"][0]).tobytes() for batch in batches) == expected
+        for batch in batches:
+            assert batch["natoms_vec"][0] == batch["type"].shape[1]
+            assert len(batch["default_mesh"]) == 0
 
 
 @pytest.fixture(scope="module")

@@ -340,6 +340,52 @@ def test_data_that_contradict_the_memory(
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    "symbols, name, value, complaint",
+    [
+        ("SiCSiC", None, None, None),
+        ("Si", "density_kind", b"vasp/chgcar", None),  # another format of the same quantity
+        ("SiC", None, None, "C is not in the training data, which have Si; validate with"),
+        ("Si", "density_kind", b"cube:up", "the quantity is up, that of the training data total"),
+        ("Si", "functional", b"PZ", "the functional is LDA, that of the training data PBE"),
+        ("Si", "n_electrons", 8.0, "the valence of Si is 8, that of the training data 4;"),
+        ("Si", "saed_source", b"upf", None),  # where no difference is learnt
+        ("Si", "periodic", [True, True, False], "valid/set.000: in frame 0 images across an open"),
+    ],
+)
+def test_validation_data_are_of_what_is_trained_on(tmp_path, symbols, name, value, complaint):
+    from deepmd.tf.model.model import Model
+    from deepmd.utils.argcheck import normalize
+
+    trained = "SiCSiC" if len(symbols) > 3 else "Si"
+    write_system(tmp_path / "train", [structure(k, trained) for k in range(8)], 10, seed=1)
+    write_system(tmp_path / "valid", [structure(9, symbols)], 10, seed=1)
+    note(tmp_path, "density_kind", b"cube")
+    note(tmp_path, "functional", b"PBE")
+    if name:
+        np.save(tmp_path / f"valid/set.000/{name}.npy", [value])
+    valid_data = SimpleNamespace(system_dirs=[str(tmp_path / "valid")])
+    model = Model(**normalize(configuration(1))["model"])
+    if complaint is None:
+        model._learn_of([str(tmp_path / "train")])
+        return
+    with pytest.raises(ChargeError, match=complaint):
+        model._learn_of([str(tmp_path / "train")])
+    assert valid_data  # found among the callers, as in dp train
+
+
+@pytest.mark.training
+def test_dp_train_refuses_validation_data_of_other_elements(tmp_path):
+    config = configuration(1)
+    config["training"].update(disp_freq=1, save_freq=1)
+    write_system(tmp_path / "train", [structure(k, "Si") for k in range(3)], 50, seed=1)
+    write_system(tmp_path / "valid", [structure(9)], 50, seed=2)
+    (tmp_path / "input.json").write_text(json.dumps(config))
+    done = dp(tmp_path, "train", "input.json", check=False)
+    assert done.returncode != 0
+    assert "training/validation_data: C is not in the training data" in done.stderr
+
+
 def test_elements_that_were_not_seen(trained, data, tmp_path):
     facts = {**read_model(trained / "charge.pb").info, "elements": ["Si"]}
     start = checkpoint_with(tmp_path, trained / "model.ckpt", facts)

@@ -8,9 +8,11 @@ import pytest
 from ase import Atoms
 
 from deepmd_charge.atoms.images import Images
+from deepmd_charge.model.fit import pair_additive
 from deepmd_charge.model.fit.chosen import choose_points
 from deepmd_charge.model.fit.pair_additive import fit_pair_additive, pair_columns, roughness
 from deepmd_charge.model.fit.points import Sample
+from deepmd_charge.model.fit.ridge import NormalEquations
 from deepmd_charge.model.fit.sums import MomentSums, Spread
 from deepmd_charge.model.spec import ModelSpec
 
@@ -274,3 +276,40 @@ def test_sums_do_not_depend_on_the_blocks(size):
     assert sums.covariance(0) == pytest.approx(np.cov(a[:, 0].T, bias=True))
     of_two = a[:, 4:].reshape(-1, 6)
     assert sums.covariance(2) == pytest.approx(of_two.T @ of_two / len(of_two))
+
+
+def test_rare_elements_do_not_multiply_the_solutions(monkeypatch):
+    """Each stiffer function is a change of a few columns; the choice is that of full solutions."""
+    rng = np.random.default_rng(1)
+    n_atoms = [1, 3, 7, 20, 60, 200, 2, 4]
+    size = 5
+    n = size * len(n_atoms) + 1
+    equations = NormalEquations(n, 3)
+    truth = rng.normal(size=n) * np.geomspace(1, 1e-3, n)
+    for fold in range(3):
+        rows = rng.normal(size=(150, n)) * np.geomspace(1, 1e-2, n)
+        equations.add(fold, rows, rows @ truth + 0.01 * rng.normal(size=150))
+    penalty = np.append(10.0 ** rng.uniform(-9, -5, n - 1), 0.0)
+
+    def squares(penalty):
+        found, _ = equations.solve(penalty)
+        return sum(equations.squares(found, fold) for fold in range(3))
+
+    expected, decades = penalty.copy(), []
+    for place, count in enumerate(n_atoms):
+        mine, tried = slice(place * size, (place + 1) * size), penalty.copy()
+        decades.append(0)
+        for _ in range(10 if count <= 100 else 0):
+            tried[mine] *= 10.0
+            if squares(tried) > (1.0 + 2e-3 / count) * squares(penalty):
+                break
+            expected[mine] = tried[mine]
+            decades[-1] += 1
+    assert len({*decades}) > 3 and decades[5] == 0
+    solved, solve = [], NormalEquations.solve
+    monkeypatch.setattr(
+        NormalEquations, "solve", lambda *a, **k: (solved.append(0), solve(*a, **k))[1]
+    )
+    found = pair_additive._stiffened(equations, penalty, n_atoms)
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+    assert len(solved) == 1

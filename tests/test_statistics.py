@@ -148,6 +148,23 @@ def test_an_element_with_few_points_is_told(tmp_path, caplog):
     assert "Si (" not in caplog.text
 
 
+def test_an_element_that_no_chosen_point_sees_is_told(tmp_path, caplog, monkeypatch):
+    from deepmd_charge.backends.tf import statistics as module
+
+    monkeypatch.setattr(module, "_STAT_POINTS", 200)
+    write_system(tmp_path / "many", [structure(k, "Si") for k in range(6)], 2000, seed=1)
+    write_system(tmp_path / "far", [structure(9, "SiC")], 1, seed=2)
+    part = tmp_path / "far" / "set.000"
+    np.save(part / "box.npy", [np.eye(3).ravel() * 60])
+    coord = np.load(part / "coord.npy").reshape(1, -1, 3)
+    coord[0, 1:] += 30  # one point, nearer to Si than to C
+    coord[0, 2] = coord[0, 0] + 1
+    np.save(part / "coord.npy", coord.reshape(1, -1))
+    with caplog.at_level(logging.WARNING, logger="deepmd.charge"):
+        statistics([tmp_path / "many", tmp_path / "far"])
+    assert "learn C (0 points within 1 A" in caplog.text
+
+
 def test_no_grid_point_is_refused(tmp_path):
     write_system(tmp_path / "train", [structure(0)], 5, seed=1)
     (tmp_path / "train" / "type_map.raw").write_text("Si\nC\nC\n")
@@ -166,13 +183,58 @@ def test_each_element_has_its_share_of_what_is_looked_at(tmp_path):
     folders = [str(tmp_path / str(k)) for k in range(13)]
     found = list(looks(folders, TYPE_MAP, n_points=400, n_frames=1000))
     assert [look.path for look in found] == folders
-    assert found[12].most >= 20
-    assert all(look.most == 2 for look in found[:12])
-    assert {*found[0].stands_for.values()} == {10.0}
-    assert {*found[12].stands_for.values()} == {1.0}
+    frames = [frames for look in found for frames in look.stands_for.values()]
+    assert frames[12] == dict.fromkeys(range(20), 1.0)
+    assert all(each == {0: 10.0, 19: 10.0} for each in frames[:12])
     assert [Path(p).name for p in found[0].stands_for] == ["set.000"]
     few = list(looks(folders, TYPE_MAP, n_points=10**9, n_frames=13))
-    assert all(look.most == 1 for look in few[:12])
+    assert all(each == {0: 20.0} for look in few[:12] for each in look.stands_for.values())
+
+
+def mixed_types(folder, formulas):
+    """A system of mixed types, a frame of one structure for each formula."""
+    for k, formula in enumerate(formulas):
+        write_system(folder.parent / f"{folder.name}-{k}", [structure(k, formula)], 10, seed=k)
+    parts = [folder.parent / f"{folder.name}-{k}" for k in range(len(formulas))]
+    (folder / "set.000").mkdir(parents=True)
+    shutil.copy(parts[0] / "type_map.raw", folder)
+    np.savetxt(folder / "type.raw", np.zeros(14), fmt="%d")
+    for name, width in (("coord", 42), ("density", 14), ("box", 9)):
+        rows = [np.load(part / f"set.000/{name}.npy")[0] for part in parts]
+        rows = [np.pad(row, (0, width - len(row))) for row in rows]
+        np.save(folder / f"set.000/{name}.npy", rows)
+    types = [np.loadtxt(part / "type.raw", dtype=int) for part in parts]
+    types = [np.pad(row, (0, 14 - len(row)), constant_values=-1) for row in types]
+    np.save(folder / "set.000/real_atom_types.npy", types)
+    return folder
+
+
+def test_each_element_has_its_share_of_the_frames_of_mixed_types(tmp_path):
+    """Two of 60 frames hold C: both are looked at, however few are."""
+    formulas = ["Si4", "Si3"] * 30
+    formulas[17] = formulas[43] = "SiC"
+    folder = mixed_types(tmp_path / "dp", formulas)
+    (look,) = looks([str(folder)], TYPE_MAP, n_points=10**9, n_frames=8)
+    (frames,) = look.stands_for.values()
+    assert frames[17] == frames[43] == 1.0
+    assert 2 <= len(frames) - 2 <= 8
+    assert sum(frames.values()) == pytest.approx(60)
+    (look,) = looks([str(folder)], TYPE_MAP, n_points=10**9, n_frames=1000)
+    assert look.stands_for == {str(folder / "set.000"): dict.fromkeys(range(60), 1.0)}
+
+
+def test_a_rare_element_of_mixed_types_is_fitted(tmp_path, monkeypatch, caplog):
+    from deepmd_charge.backends.tf import statistics as module
+
+    monkeypatch.setattr(module, "_FRAMES", 8)
+    formulas = ["Si4", "Si3"] * 30
+    formulas[17] = "SiC"
+    with caplog.at_level(logging.WARNING, logger="deepmd.charge"):
+        found = statistics([mixed_types(tmp_path / "dp", formulas)])
+    linear = (found["descriptor.whiten[0]"] @ found["fitting.linear"]).reshape(2, -1)
+    assert np.abs(linear).max(axis=1).min() > 1e-3
+    assert found["neighbor_range.high"].min() > 0
+    assert "learn C (" in caplog.text  # of so few points
 
 
 def test_a_block_of_points_that_see_no_atom_counts():

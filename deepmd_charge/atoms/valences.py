@@ -110,7 +110,7 @@ def fit(
     electrons = np.array([n for _, n, _ in facts])
     inverse = np.linalg.pinv(counts)
     allowed = np.maximum(ATOM_TOLERANCE * counts.sum(axis=1), tolerance * electrons)
-    _check_common(facts, electrons - counts @ inverse @ electrons, allowed)
+    _check_common(facts, electrons - counts @ (inverse @ electrons), allowed)
     # the others have to account for what those that are given leave
     free = np.array([e not in given for e in elements])
     inverse[free] = np.linalg.pinv(counts[:, free])

@@ -16,6 +16,8 @@ from ..data.survey import survey
 from ..errors import ChargeError
 from ..io.output import check_output, replacing
 from ..model.info import FILE
+from ..model.spec import ModelSpec
+from ..saed import RadialTable
 from ._flags import Subparsers
 from ._verbosity import add_verbosity, note
 
@@ -68,8 +70,10 @@ def run(args: argparse.Namespace) -> None:
     data = survey(args.folders, args.valid)
     folder = os.path.dirname(args.output) or "."
     proposal = propose(data, folder, like)
-    rcut = proposal.configuration["model"]["descriptor"]["rcut"]
-    check_open_axes([*data.systems, *data.validation], rcut)
+    reach = ModelSpec.from_dict(proposal.configuration["model"]).descriptor.reach
+    if data.table:
+        reach = max(reach, RadialTable.load(data.table).reach)
+    check_open_axes([*data.systems, *data.validation], reach)
     with replacing(args.output) as temporary:
         temporary.write_text(json.dumps(proposal.configuration, indent=2) + "\n")
     for reason in proposal.reasons:

@@ -13,10 +13,14 @@ from ..atoms.open_axes import gaps
 from ..atoms.species import GRID_TYPE
 from ..errors import ChargeError
 from ..io.functionals import spelled
-from ..typing import Floats
+from ..typing import Booleans, Floats
+from .sound import check_system
 from .stored import StoredSet, StoredSystem
 
 __all__ = ["check_open_axes", "check_systems", "dataset_info"]
+
+# Coordinates that are looked at together: no copies of a set, which may have a gigabyte.
+_BLOCK = 1 << 20
 
 
 def dataset_info(
@@ -115,7 +119,7 @@ def dataset_info(
 
 
 def check_systems(system_dirs: Iterable[str], type_map: Sequence[str] | None = None) -> None:
-    """Refuse DP systems that would turn the training into NaN.
+    """Refuse DP systems that could not be read, or would turn the training into NaN.
 
     Parameters
     ----------
@@ -125,35 +129,13 @@ def check_systems(system_dirs: Iterable[str], type_map: Sequence[str] | None = N
     Raises
     ------
     ChargeError
-        If a frame has no grid point or a type without a name, or a position, cell or
-        density is not a finite number; names the file and the frame.
+        If there are no frames, or arrays have other shapes than the format asks for; if a
+        frame has no grid point, no atom, no cell where it is periodic, or a type without a
+        name, or a position, cell or density is not a finite number; names the file and the
+        frame.
     """
     for system in _opened(system_dirs, type_map):
-        is_grid = [name == GRID_TYPE for name in system.names]
-        for part in system.sets():
-            types = part.types()
-            unnamed = types[(types < -1) | (types >= len(system.names))]
-            if system.names and len(unnamed):  # DeePMD-kit would take some of them for no atoms
-                raise ChargeError(
-                    f"{part.path}: holds the type {unnamed[0]}, and type_map.raw of its system "
-                    f"names 0 to {len(system.names) - 1}; give the type map that these types were "
-                    "counted by"
-                )
-            points = part.counts()[:, is_grid]
-            if system.names and not points.any(axis=1).all():
-                raise ChargeError(
-                    f"{part.path}: a frame has no grid point, that is, no atom of type {GRID_TYPE};"
-                    " make the system with deepmd-charge convert or dpdata's vasp/chgcar"
-                )
-            for name in ("coord", "box", "density"):
-                values = part.find(name)
-                if values is None or np.isfinite(values).all():
-                    continue
-                frames = np.isfinite(values.reshape(len(values), -1)).all(axis=1)
-                raise ChargeError(
-                    f"{part.path / name}.npy: frame {np.argmin(frames)} holds a value that is not"
-                    " a finite number; make the system again"
-                )
+        check_system(system)
 
 
 def check_open_axes(system_dirs: Iterable[str], reach: float) -> None:
@@ -191,13 +173,7 @@ def check_open_axes(system_dirs: Iterable[str], reach: float) -> None:
                 )
             if is_open or periodic.all():
                 continue
-            coord, box = part.read("coord"), part.read("box")
-            coord = coord.reshape(len(coord), -1, 3)
-            if system.is_mixed:  # what fills up stands where an atom is
-                there = part.types() >= 0
-                first = coord[np.arange(len(coord)), np.argmax(there, axis=1)]
-                coord = np.where(there[:, :, None], coord, first[:, None])
-            apart = gaps(coord, box.reshape(-1, 3, 3), periodic)
+            apart = _gaps(part, periodic, system.is_mixed)
             if not (apart >= reach).all():
                 frame = np.argmin(apart >= reach)
                 raise ChargeError(
@@ -205,6 +181,22 @@ def check_open_axes(system_dirs: Iterable[str], reach: float) -> None:
                     f" {apart[frame]:.4g} A apart, and a model that sees {reach:g} A takes them for"
                     " neighbours; convert the data again, or lower model/descriptor/rcut"
                 )
+
+
+def _gaps(part: StoredSet, periodic: Booleans, is_mixed: bool) -> Floats:
+    """How close images come across the open axes of the frames of a set, (n_frames,) A."""
+    box, all_coord = part.read("box").reshape(-1, 3, 3), part.read("coord")
+    found = np.empty(len(all_coord))
+    size = max(1, _BLOCK // all_coord[0].size)
+    for start in range(0, len(all_coord), size):
+        block = slice(start, start + size)
+        coord = all_coord[block].reshape(len(box[block]), -1, 3)
+        if is_mixed:  # what fills up stands where an atom is
+            there = part.types()[block] >= 0
+            first = coord[np.arange(len(coord)), np.argmax(there, axis=1)]
+            coord = np.where(there[:, :, None], coord, first[:, None])
+        found[block] = gaps(coord, box[block], periodic[block])
+    return found
 
 
 def _opened(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
-"""How many frames of each DP system to look at, so that it takes no longer for thousands."""
+"""Which frames of each DP system to look at, so that it takes no longer for thousands."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from ..atoms.species import GRID_TYPE
-from .stored import StoredSet, StoredSystem
+from ..typing import Integers
+from .stored import StoredSystem, evenly
 
 __all__ = ["Look", "looks"]
 
@@ -21,15 +24,31 @@ class Look:
     ----------
     path : str
         The system.
-    most : int
-        Frames of each set, evenly spread, as :func:`.stored.frames` takes them.
-    stands_for : dict of str to float
-        By the path of a set how many frames each of them stands for.
+    stands_for : dict of str to dict of int to float
+        By the path of a set, and the place of a frame that is looked at, for how many frames it
+        stands.
     """
 
     path: str
-    most: int
-    stands_for: dict[str, float]
+    stands_for: dict[str, dict[int, float]]
+
+
+@dataclass
+class _Alike:
+    """Frames of a system with atoms of the same elements: all, but in a system of mixed types.
+
+    Attributes
+    ----------
+    elements : frozenset of str
+    places : dict of str to np.ndarray
+        The places of the frames in each set, by its path.
+    per_frame : int
+        Grid points of the fullest frame.
+    """
+
+    elements: frozenset[str]
+    places: dict[str, Integers]
+    per_frame: int = 0
 
 
 def looks(
@@ -38,7 +57,8 @@ def looks(
     """Share points to be looked at among systems: each element has the same share.
 
     The share of an element is spread evenly over the systems that hold it, so that all of the
-    few systems of a rare one is looked at. Each set gives a frame at least.
+    few systems of a rare one is looked at. So it is over the frames of a system of mixed types,
+    where those of the same elements are taken for a system. Each set gives a frame at least.
 
     Parameters
     ----------
@@ -51,33 +71,35 @@ def looks(
     """
     found = [_described(path, type_map) for path in system_dirs]
     holds: dict[str, int] = {}
-    for elements, _, _ in found:
-        for element in elements:
+    for alike in found:
+        for element in [element for some in alike for element in some.elements]:
             holds[element] = holds.get(element, 0) + 1
-    for path, (elements, per_frame, lengths) in zip(system_dirs, found, strict=True):
-        share = sum(1.0 / (len(holds) * holds[element]) for element in elements)
-        frames = min(share * n_points / max(per_frame, 1), share * n_frames)
-        most = max(1, math.ceil(frames / max(len(lengths), 1)))
-        stands_for = {name: n / min(n, most) for name, n in lengths.items() if n}
-        yield Look(path, most, stands_for)
+    for path, alike in zip(system_dirs, found, strict=True):
+        stands_for: dict[str, dict[int, float]] = {}
+        for some in alike:
+            share = sum(1.0 / (len(holds) * holds[element]) for element in some.elements)
+            frames = min(share * n_points / max(some.per_frame, 1), share * n_frames)
+            most = max(1, math.ceil(frames / len(some.places)))
+            for name, places in some.places.items():
+                chosen = places[evenly(len(places), most)].tolist()
+                weights = dict.fromkeys(chosen, len(places) / len(chosen))
+                stands_for.setdefault(name, {}).update(weights)
+        yield Look(path, stands_for)
 
 
-def _described(path: str, type_map: Sequence[str]) -> tuple[set[str], int, dict[str, int]]:
-    """Elements of a system, grid points of its fullest frame, and the lengths of its sets."""
+def _described(path: str, type_map: Sequence[str]) -> list[_Alike]:
+    """The frames of a system, apart where they have atoms of other elements."""
     system = StoredSystem(path, type_map)
-    elements, per_frame, lengths = set[str](), 0, dict[str, int]()
-    names = system.names or list(type_map)
+    is_grid = np.array([name == GRID_TYPE for name in system.names])
+    found: dict[frozenset[str], _Alike] = {}
     for part in system.sets():
-        types = part.types()
-        elements |= {names[t] for t in set(types.ravel().tolist()) if t >= 0}
-        if GRID_TYPE in names:
-            grid = (types == names.index(GRID_TYPE)).sum(axis=1)
-            per_frame = max(per_frame, int(grid.max(initial=0)))
-        lengths[str(part.path)] = _length(part)
-    return elements - {GRID_TYPE}, per_frame, lengths
-
-
-def _length(part: StoredSet) -> int:
-    """The number of frames of a set."""
-    box = part.find("box")  # the smallest array, but open systems may lack it
-    return len(part.read("coord") if box is None else box)
+        counts = part.counts()
+        kinds, kind = np.unique((counts > 0) & ~is_grid, axis=0, return_inverse=True)
+        for number, is_there in enumerate(kinds):
+            elements = frozenset(np.array(system.names)[is_there].tolist())
+            places = np.flatnonzero(kind.ravel() == number)
+            some = found.setdefault(elements, _Alike(elements, {}))
+            some.places[str(part.path)] = places
+            most = int(counts[places][:, is_grid].sum(axis=1).max())
+            some.per_frame = max(some.per_frame, most)
+    return list(found.values())

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,10 +18,10 @@ from ..typing import Integers
 if TYPE_CHECKING:
     from deepmd.utils.path import DPPath
 
-__all__ = ["StoredSet", "StoredSystem", "frames"]
+__all__ = ["TYPES", "StoredSet", "StoredSystem", "evenly", "frames"]
 
 # The types of each frame, where they differ.
-_TYPES = "real_atom_types"
+TYPES = "real_atom_types"
 
 
 class StoredSystem:
@@ -62,10 +64,15 @@ class StoredSystem:
         """bool: Whether DeePMD-kit takes it for periodic along no axis."""
         return (self.folder / "nopbc").is_file()
 
-    @property
+    @cached_property
     def is_mixed(self) -> bool:
         """bool: Whether its frames have types of their own."""
-        return any((path / f"{_TYPES}.npy").is_file() for path in self.folder.glob("set.*"))
+        return any((path / f"{TYPES}.npy").is_file() for path in self.folder.glob("set.*"))
+
+    @cached_property
+    def types(self) -> Integers:
+        """np.ndarray: Types of ``type.raw``, (natoms,): of all frames where they are not mixed."""
+        return _load(self.folder / "type.raw", dtype=int, ndmin=1)
 
     def sets(self) -> list[StoredSet]:
         """Return its sets, ``set.000`` and so on, as :class:`StoredSet`."""
@@ -92,9 +99,9 @@ class StoredSet:
 
         In a system of mixed types -1 fills up frames of fewer atoms.
         """
-        types = self.find(_TYPES)
+        types = self.find(TYPES)
         if types is None:
-            return _load(self._system.folder / "type.raw", dtype=int, ndmin=1)[None]
+            return self._system.types[None]
         return np.atleast_2d(types if types.dtype.kind == "i" else types.astype(int))
 
     def counts(self) -> Integers:
@@ -103,7 +110,7 @@ class StoredSet:
         n = len(self._system.names)
         # one place more for what fills up
         counts = [np.bincount(row + 1, minlength=n + 1)[1 : n + 1] for row in types]
-        is_mixed = (self.path / f"{_TYPES}.npy").is_file()
+        is_mixed = (self.path / f"{TYPES}.npy").is_file()
         found = np.reshape(counts, (len(types), n)).astype(int)
         return found if is_mixed else np.tile(found, (len(self.read("coord")), 1))
 
@@ -114,6 +121,7 @@ def frames(
     labels: Iterable[str],
     most: int | None = None,
     known: Sequence[str] | None = None,
+    only: Mapping[str, Iterable[int]] | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Read frames of every set of a training set.
 
@@ -129,13 +137,15 @@ def frames(
         Frames of each set, evenly spread; all by default.
     known : sequence of str, optional
         Types by whose places types are numbered, -1 for others; by default those of the model.
+    only : dict of str to iterable of int, optional
+        Places of the frames to read of each set, by its path.
 
     Yields
     ------
     dict
         "coord" (natoms, 3), "box" (3, 3), "type" (natoms,), "periodic" (bool),
-        "set" (DPPath), and the labels (natoms,). What fills up a frame of a system of mixed
-        types is left out.
+        "set" (DPPath), "place" (int) in it, and the labels (natoms,). What fills up a frame of a
+        system of mixed types is left out.
 
     Raises
     ------
@@ -156,7 +166,8 @@ def frames(
             n = len(arrays["coord"])
             box = part.find("box")
             box = np.zeros((n, 9)) if box is None else box
-            for k in np.unique(np.linspace(0, n - 1, n if most is None else most).astype(int)):
+            chosen = evenly(n, most) if only is None else only[str(part.path)]
+            for k in map(int, chosen):
                 row = types[k % len(types)]
                 is_there = row >= 0
                 yield {
@@ -166,7 +177,13 @@ def frames(
                     "type": number[row[is_there]],
                     "periodic": not system.is_open,
                     "set": part.path,
+                    "place": k,
                 }
+
+
+def evenly(n: int, most: int | None) -> Integers:
+    """So many places among n, evenly spread, or all."""
+    return np.unique(np.linspace(0, n - 1, n if most is None else most).astype(int))
 
 
 def _load(path: DPPath, **options: Any) -> NDArray[Any]:
@@ -177,6 +194,6 @@ def _load(path: DPPath, **options: Any) -> NDArray[Any]:
         if os.path.isfile(str(path)):  # mapped: who wants a few frames reads no others
             return np.asarray(np.load(str(path), mmap_mode="r"))
         return path.load_numpy()
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         reason = getattr(error, "strerror", None) or error
         raise ChargeError(f"{path}: cannot be read as part of a DP system: {reason}") from None

@@ -10,10 +10,12 @@ from typing import Any
 from ...atoms.species import element_of
 from ...data.dataset import check_open_axes, check_systems, dataset_info
 from ...errors import ChargeError
+from ...io.functionals import spelled
+from ...model.info import SAME_VALENCE, ModelInfo
 from ...saed.table import RadialTable
 from .saed import check_dataset
 
-__all__ = ["training_facts"]
+__all__ = ["check_validation", "training_facts"]
 
 # dp shows what its own loggers say
 log = logging.getLogger("deepmd.charge")
@@ -74,6 +76,52 @@ def training_facts(
     valence = _valences(table, facts["elements"])
     facts["saed"] = {"source": table.source, "ecutrho": table.ecutrho, "valence": valence}
     return facts
+
+
+def check_validation(
+    system_dirs: Sequence[str], type_map: Sequence[str], info: Mapping[str, Any], rcut: float
+) -> None:
+    """Refuse validation data whose errors would say nothing of the model.
+
+    Parameters
+    ----------
+    system_dirs : list of str
+    type_map : list of str
+    info : dict
+        What the model remembers of its training data.
+    rcut : float
+        How far it sees, A.
+
+    Raises
+    ------
+    ChargeError
+        If they have other elements or valences, or are of another quantity or functional.
+    """
+    check_open_axes(system_dirs, rcut)
+    facts = dataset_info(system_dirs, type_map)
+    source, learnt = facts.pop("saed"), ModelInfo.from_json(info)
+    here = ModelInfo.from_json(facts)
+    where, remedy = "training/validation_data", "validate with what is trained on"
+    if unseen := [name for name in here.elements if name not in learnt.elements]:
+        raise ChargeError(
+            f"{where}: {', '.join(unseen)} is not in the training data, which have "
+            f"{', '.join(learnt.elements)}; {remedy}"
+        )
+    functional, its = (spelled(str(m.notes.get("functional") or "")) for m in (here, learnt))
+    found = [
+        ("quantity", here.quantity if here.kind else None, learnt.quantity),
+        ("functional", functional, its),
+        ("source of superposed atomic densities", source, (learnt.saed or {}).get("source")),
+    ]
+    for name, (value, doubt) in here.valences.items():
+        its_value, its_doubt = learnt.valences.get(name, (value, 0.0))
+        if abs(value - its_value) > SAME_VALENCE + doubt + its_doubt:
+            found.append((f"valence of {name}", f"{value:g}", f"{its_value:g}"))
+    for what, mine, other in found:
+        if mine and other and mine != other:
+            raise ChargeError(
+                f"{where}: the {what} is {mine}, that of the training data {other}; {remedy}"
+            )
 
 
 def _valences(table: RadialTable, types: Iterable[str]) -> dict[str, float]:

@@ -32,7 +32,7 @@ from ...saed.table import RadialTable
 from ...typing import Floats
 from . import mixed_systems as _mixed_systems  # noqa: F401  (registers charge, for mixed types too)
 from .electrons import exact_electrons
-from .facts import training_facts
+from .facts import check_validation, training_facts
 from .frozen import Frozen, known_types
 from .loss import ChargeLoss
 from .names import graph_name
@@ -41,7 +41,12 @@ from .se_cluster import SeCluster
 from .se_cluster_gates import Gates
 from .starting import starting_point
 from .statistics import scale_and_fit, solve
-from .trainer import set_after_restoring, show_without_steps, trainer_at_work
+from .trainer import (
+    set_after_restoring,
+    show_without_steps,
+    trainer_at_work,
+    validation_systems,
+)
 
 if TYPE_CHECKING:
     from deepmd.tf.utils.data_system import DeepmdDataSystem
@@ -191,6 +196,8 @@ class ChargeModelTF(Model):
         if start is not None:
             memory = memory.after(ModelInfo.from_json(start.info), start.path)
         self.info = memory.to_json()
+        if validation := validation_systems():
+            check_validation(validation, self.type_map, self.info, self.descrpt.get_rcut())
         self._knows_data = True
         doubts = {e: (z, d) for e, (z, d) in memory.valences.items() if d > _DOUBT}
         if doubts:

@@ -190,9 +190,10 @@ def _looked_at(
     """Yield points of every system, weighted by how many of its frames a frame stands for."""
     known = spec.type_map
     for look in looks(data.system_dirs, type_map, _LOOKED_AT, _FRAMES):
-        for frame in frames([look.path], type_map, _labels(saed), look.most, known):
+        labels, chosen = _labels(saed), look.stands_for
+        for frame in frames([look.path], type_map, labels, known=known, only=chosen):
             sample = _sample(frame, spec, saed, look.path)
-            weights = np.full(len(sample.points), look.stands_for[str(frame["set"])])
+            weights = np.full(len(sample.points), chosen[str(frame["set"])][frame["place"]])
             yield replace(sample, weights=weights)
 
 
@@ -207,11 +208,11 @@ def _too_few(spec: ModelSpec, chosen: Chosen) -> str:
 
     Those of the type map that the data lack are no matter of points.
     """
-    there = {t for sample in chosen.samples for t in sample.types.tolist()}
+    counts = zip(spec.elements, chosen.n_near, chosen.near, chosen.is_there, strict=True)
     return ", ".join(
         f"{spec.type_map[t]} ({n} points within 1 A, {100.0 * share:.2g} % of all)"
-        for t, n, share in zip(spec.elements, chosen.n_near, chosen.near, strict=True)
-        if t in there and n < _FEW
+        for t, n, share, is_there in counts
+        if is_there and n < _FEW
     )
 
 

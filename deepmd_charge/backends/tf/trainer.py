@@ -7,12 +7,14 @@ import inspect
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from .parameters import Parameters
 
 if TYPE_CHECKING:
     from deepmd.tf.utils.data_system import DeepmdDataSystem
 
-__all__ = ["set_after_restoring", "show_without_steps", "trainer_at_work"]
+__all__ = ["set_after_restoring", "show_without_steps", "trainer_at_work", "validation_systems"]
 
 
 def trainer_at_work() -> tuple[Any, Any]:
@@ -28,6 +30,17 @@ def trainer_at_work() -> tuple[Any, Any]:
             return caller, frame.f_locals["data"]
         frame = frame.f_back
     return None, None
+
+
+def validation_systems() -> list[str]:
+    """The validation data of the training under way; they, too, are known to callers alone."""
+    frame = inspect.currentframe()
+    while frame is not None:
+        data = frame.f_locals.get("valid_data")
+        if data is not None and hasattr(data, "system_dirs"):
+            return list(data.system_dirs)
+        frame = frame.f_back
+    return []
 
 
 def set_after_restoring(trainer: Any, parameters: Iterable[Parameters]) -> None:
@@ -52,13 +65,16 @@ def show_without_steps(trainer: Any) -> None:
     """Have a training of no steps end with its errors, printed and in ``lcurve.out``.
 
     DeePMD-kit displays errors in steps only, and builds no loss where there are none; a model
-    that is complete without a step is shown on all batches of its data.
+    that is complete without a step is shown on all frames of its data.
 
     Parameters
     ----------
     trainer : deepmd.tf.train.trainer.DPTrainer
     """
     train = trainer.train
+
+    def frames_of(data: DeepmdDataSystem | None) -> _Frames | None:
+        return None if data is None else _Frames(data)
 
     def shown(
         train_data: DeepmdDataSystem | None = None, valid_data: DeepmdDataSystem | None = None
@@ -74,20 +90,32 @@ def show_without_steps(trainer: Any) -> None:
         if trainer.run_opt.is_chief:
             with open(trainer.disp_file, "a") as file:
                 trainer.valid_on_the_fly(
-                    file, _batches(train_data), _batches(valid_data), print_header=True
+                    file, frames_of(train_data), frames_of(valid_data), print_header=True
                 )
 
     trainer.train = shown
 
 
-def _batches(data: DeepmdDataSystem | None) -> list[dict[str, Any]] | None:
-    """All batches of a data set."""
-    if data is None:
-        return None
-    for system in data.data_systems:
-        system.reset_get_batch()
-    return [
-        data.get_batch(sys_idx=system)
-        for system, n in enumerate(data.get_nbatches())
-        for _ in range(n)
-    ]
+class _Frames:
+    """All frames of a data set, each a batch of its own that is read when it is asked for.
+
+    DeePMD-kit's batches leave out frames that do not fill one, and are drawn where they are of
+    several systems.
+    """
+
+    def __init__(self, data: DeepmdDataSystem) -> None:
+        self._data = data
+        self._ends = np.cumsum([system.get_sys_numb_batch(1) for system in data.data_systems])
+        for system in data.data_systems:
+            system.reset_get_batch()
+
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
+    def __getitem__(self, place: int) -> dict[str, Any]:
+        # DeePMD-kit asks for one after another, and its systems give one after another
+        system = int(np.searchsorted(self._ends, place, side="right"))
+        batch = self._data.data_systems[system].get_batch(1)
+        batch["natoms_vec"] = self._data.natoms_vec[system]
+        batch["default_mesh"] = self._data.default_mesh[system]
+        return batch

@@ -46,11 +46,14 @@ class Chosen:
         (elements,) the share of the points that were looked at within 1 A of an atom of each.
     n_near : np.ndarray
         (elements,) their number.
+    is_there : np.ndarray
+        (elements,) whether a structure that was looked at has atoms of each.
     """
 
     samples: list[Sample]
     near: Floats
     n_near: Integers
+    is_there: Booleans
 
     @property
     def alike(self) -> list[Sample]:
@@ -81,9 +84,11 @@ def choose_points(spec: ModelSpec, samples: Iterable[Sample], n_points: int) -> 
     least = _Least(most)
     structures: list[Sample] = []
     n_near, total = np.zeros(n_elements), 0.0
+    is_there = np.zeros(n_elements, dtype=bool)
     for _, some in groupby(samples, key=lambda sample: sample.structure):
         first = next(some)
         images = Images(first.atoms, first.types, float(_SHELLS[-1]))
+        is_there[spec.places[first.types]] = True
         number = len(structures)
         structures.append(_where(first, np.zeros(0, dtype=int)))
         for sample in chain([first], some):
@@ -98,7 +103,7 @@ def choose_points(spec: ModelSpec, samples: Iterable[Sample], n_points: int) -> 
             n_near += np.bincount(element[core], weights[point[core]], minlength=n_elements)
             total += weights.sum()
     chosen = _together(*least.rows(), structures, n_points)
-    return Chosen(chosen, n_near / max(total, 1.0), np.round(n_near).astype(int))
+    return Chosen(chosen, n_near / max(total, 1.0), np.round(n_near).astype(int), is_there)
 
 
 def _nearest(spec: ModelSpec, images: Images, points: Floats) -> tuple[Integers, Integers, Floats]:

@@ -203,23 +203,30 @@ def _stiffened(equations: NormalEquations, penalty: Floats, n_atoms: list[int]) 
     n_atoms : list of int
         Of each element.
     """
+    gram, moment = equations.gram.sum(axis=0), equations.moment.sum(axis=0)
 
-    def squares(penalty: Floats) -> float:
-        found, _ = equations.solve(penalty)
-        return sum(equations.squares(found, fold) for fold in equations.folds)
+    def squares(coefficients: Floats) -> float:
+        error = coefficients @ gram @ coefficients - 2.0 * coefficients @ moment
+        return max(float(equations.square.sum() + error), 0.0)
 
-    least = squares(penalty)
+    start, _ = equations.solve(penalty)
+    inverse = equations.inverse(penalty)
+    least = squares(start)
     found = penalty.copy()
     size = (len(penalty) - 1) // len(n_atoms)
     for place, n in enumerate(n_atoms):
+        if n > _MANY or inverse is None:
+            continue
         mine = slice(place * size, (place + 1) * size)
-        tried = penalty.copy()
-        for _ in range(_DECADES if n <= _MANY else 0):
-            tried[mine] *= 10.0
+        columns = inverse(mine)
+        for decade in range(1, _DECADES + 1):
+            # more on a part of the diagonal (Woodbury): as cheap as there are few columns
+            added = (10.0**decade - 1.0) * penalty[mine]
+            response = np.linalg.solve(np.diag(1.0 / added) + columns[mine], start[mine])
             # the atoms tell, not the points: the errors near one are much alike
-            if not squares(tried) <= (1.0 + _RISE / n) * least:
+            if not squares(start - columns @ response) <= (1.0 + _RISE / n) * least:
                 break
-            found[mine] = tried[mine]
+            found[mine] = 10.0**decade * penalty[mine]
     return found
 
 

@@ -150,14 +150,49 @@ class NormalEquations:
         without : int, optional
             A fold that is left out.
         """
-        from scipy.linalg import lapack
-
         used = [f for f in range(len(self.count)) if f != without]
-        n = self.count[used].sum()
+        factor, scale, norm = self._factorised(penalty, used)
+        if factor is None:
+            return np.full(len(scale), np.nan), np.inf
+        lapack = _lapack()
+        moment = self.moment[used].sum(axis=0) / (self.count[used].sum() * scale)
+        found, _ = lapack.dpotrs(factor, moment, lower=True)
+        reciprocal, _ = lapack.dpocon(factor, norm, uplo="L")
+        return found / scale, 1.0 / max(float(reciprocal), np.finfo(float).tiny)
+
+    def inverse(self, penalty: Floats) -> Callable[[slice], Floats] | None:
+        """What gives columns of the inverse of the matrix that :meth:`solve` solves with.
+
+        Parameters
+        ----------
+        penalty : np.ndarray
+            As there.
+
+        Returns
+        -------
+        callable or None
+            Of a slice of size n an array (columns, n); None where the matrix has no inverse.
+        """
+        factor, scale, _ = self._factorised(penalty, list(range(len(self.count))))
+        if factor is None:
+            return None
+
+        def columns(part: slice) -> Floats:
+            found, _ = _lapack().dpotrs(factor, np.eye(len(scale))[:, part], lower=True)
+            inverse: Floats = found / (scale[:, None] * scale[part])
+            return inverse
+
+        return columns
+
+    def _factorised(self, penalty: Floats, used: list[int]) -> tuple[Floats | None, Floats, float]:
+        """Cholesky's factor of the matrix of some folds, the root of its diagonal, and a norm.
+
+        The matrix is divided by this root from both sides; the norm is what is left of it.
+        """
         gram = np.zeros(self.gram.shape[1:], order="F")  # in which it is factorised in place
         for f in used:
             gram += self.gram[f]
-        gram /= n
+        gram /= self.count[used].sum()
         # of columns of which nothing is known the ridge is all there is
         diagonal = np.diag(gram) + penalty
         scale = np.sqrt(np.where(diagonal > 0.0, diagonal, 1.0))
@@ -165,13 +200,8 @@ class NormalEquations:
         gram /= scale[:, None]
         gram[np.diag_indices_from(gram)] = 1.0
         norm = max(float(np.abs(column).sum()) for column in gram.T)
-        factor, failed = lapack.dpotrf(gram, lower=True, overwrite_a=True)
-        if failed:
-            return np.full(len(scale), np.nan), np.inf
-        moment = self.moment[used].sum(axis=0) / (n * scale)
-        found, _ = lapack.dpotrs(factor, moment, lower=True)
-        reciprocal, _ = lapack.dpocon(factor, norm, uplo="L")
-        return found / scale, 1.0 / max(float(reciprocal), np.finfo(float).tiny)
+        factor, failed = _lapack().dpotrf(gram, lower=True, overwrite_a=True)
+        return None if failed else factor, scale, norm
 
     def squares(self, coefficients: Floats, fold: int) -> float:
         """The sum of the squared errors of the points of a fold."""
@@ -187,6 +217,13 @@ class NormalEquations:
         # each holds a matrix
         mapped = self._mapped if self.gram.nbytes < _MEMORY else map
         return float(np.sqrt(sum(mapped(of_fold, self.folds)) / self.count.sum()))
+
+
+def _lapack() -> Any:
+    """LAPACK of scipy, which is slow to import."""
+    from scipy.linalg import lapack
+
+    return lapack
 
 
 def choose(
