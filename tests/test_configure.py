@@ -133,6 +133,7 @@ def test_every_proposal_follows_the_rules(
         gap=gap,
         saed=saed[0],
         table=saed[1] and f"data/{saed[1]}",
+        folders=("data",),
     )
     proposal = propose(data, "run", like)
     config = proposal.configuration
@@ -190,6 +191,7 @@ def test_deepmd_takes_it(like):
         gap=2.0,
         saed="upf",
         table=None if is_slab else "data/saed.npz",
+        folders=("data",),
     )
     config = normalized(propose(data, ".", like).configuration)
     ready = read(like)["model"]["descriptor"]
@@ -219,7 +221,8 @@ def test_deepmd_takes_it(like):
 )
 def test_the_choice(changes, name):
     crystal = Survey(
-        ("a",), (), ("Si",), 10, 1, False, True, (1000, 1200), 0.9, True, 20.0, 0.6, 2.0, None, None
+        ("a",), (), ("Si",), 10, 1, False, True, (1000, 1200), 0.9, True, 20.0, 0.6, 2.0, None,
+        None, ("a",),
     )  # fmt: skip
     assert choose_ready(replace(crystal, **changes))[0] == name
 
@@ -388,6 +391,16 @@ def test_a_step_of_one_composition(capsys):
     training = json.loads(Path("input.json").read_text())["training"]
     assert training["training_data"]["batch_size"] == 1
     assert "batch_size" not in capsys.readouterr().out
+
+
+def test_many_systems_are_named_by_their_folder(capsys):
+    for k in range(13):
+        one_system(f"data/{k:02d}", "Si4", seed=k, frames=1)
+    assert main(["configure", "data"]) == 0
+    training = json.loads(Path("input.json").read_text())["training"]
+    assert training["training_data"]["systems"] == ["data"]
+    line = "input.json: systems: data (13 systems), 13 frames of 20 points"
+    assert capsys.readouterr().out.splitlines()[0] == line
 
 
 def test_open_and_periodic_do_not_meet(capsys):

@@ -38,6 +38,9 @@ _PASSES = 80
 _FEWEST_STEPS = 1000
 _VALIDATION_BATCHES = 10
 
+# Of more systems the folders are named that they are in.
+_MOST_NAMED = 12
+
 # A step sees so many structures where compositions differ, but no more points than these: on
 # molecules more points a step cost more than they teach.
 _STRUCTURES = 12
@@ -78,12 +81,14 @@ def propose(data: Survey, folder: str, like: str | None = None) -> Proposal:
     configuration = read(name)
     model, training = configuration["model"], configuration["training"]
     model["type_map"] = [*order_types(data.types), GRID_TYPE]
-    systems = [_from(folder, system) for system in data.systems]
+    # dp train finds systems in folders, too
+    named = data.systems if len(data.systems) <= _MOST_NAMED else data.folders
+    systems = [_from(folder, path) for path in named]
     n_together, batch_size = choose_batch(data)
     training["training_data"] = {"systems": systems, "batch_size": batch_size}
     most = data.points_per_frame[1]
     reasons = [
-        f"systems: {_listed(systems)}, {data.n_frames} frames of"
+        f"systems: {_listed(systems)}{_found(data, named)}, {data.n_frames} frames of"
         f" {'' if data.points_per_frame[0] == most else 'up to '}{most} points",
         f"type_map: {' '.join(model['type_map'])}",
         f"like {name}: {why}",
@@ -125,6 +130,11 @@ def propose(data: Survey, folder: str, like: str | None = None) -> Proposal:
             " learnt, unless you name one in model/saed"
         )
     return Proposal(configuration, tuple(reasons), tuple(doubts))
+
+
+def _found(data: Survey, named: Sequence[str]) -> str:
+    """How many systems are in folders that are named in their place."""
+    return "" if named is data.systems else f" ({len(data.systems)} systems)"
 
 
 def choose_ready(data: Survey) -> tuple[str, str]:

@@ -69,6 +69,8 @@ class Survey:
         Where superposed atomic densities come from that stand beside the densities.
     table : str or None
         Their ``saed.npz``, where there is one.
+    folders : tuple of str
+        In which the systems to train on were found.
     """
 
     systems: tuple[str, ...]
@@ -86,6 +88,7 @@ class Survey:
     gap: float
     saed: str | None
     table: str | None
+    folders: tuple[str, ...]
 
 
 def survey(folders: Sequence[str], validation: Sequence[str] = ()) -> Survey:
@@ -136,6 +139,7 @@ def survey(folders: Sequence[str], validation: Sequence[str] = ()) -> Survey:
         gap=max(map(widest_gap, structures)),
         saed=facts["saed"],
         table=find_table(systems, types) if facts["saed"] else None,
+        folders=tuple(map(str, folders)),
     )
 
 
