@@ -77,6 +77,7 @@ RUNS = {
     "invariants": ("trees", ("invariants",)),
     "latent": ("trees", ("latent",)),
     "invariants, composition": ("trees", ("invariants", "composition")),
+    "invariants, composition, volume": ("trees", ("invariants", "composition", "volume")),
     "invariants, composition, latent": ("trees", ("invariants", "composition", "latent")),
     "attention network": ("attention", ("invariants", "composition", "latent")),
 }
@@ -89,6 +90,7 @@ CLAIMS = (
     ("composition, volume", "invariants"),
     ("composition, volume", "invariants, composition"),
     ("composition, volume, geometry", "invariants, composition"),
+    ("invariants, composition", "invariants, composition, volume"),
     ("invariants, composition", "invariants, composition, latent"),
     ("invariants, composition", "attention network"),
     ("invariants, composition", ALL),

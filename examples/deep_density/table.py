@@ -23,6 +23,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from ase.io import read
 from chains import SYSTEMS, UNIT
+from matplotlib.ticker import LogLocator, StrMethodFormatter
 
 from deepmd_charge import ChargeModel, read_density
 from deepmd_charge.grid.metrics import Comparison
@@ -151,6 +152,10 @@ def draw_errors(errors, path):
         axis.minorticks_off()
         axis.grid(color="0.9")
     axes[0, 0].set_ylabel("relative L2 error")
+    decades = np.ptp(np.log10(axes[0, 0].get_ylim()))
+    if decades < 3.0:  # one power of ten says little
+        axes[0, 0].yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axes[0, 0].yaxis.set_major_formatter(StrMethodFormatter("{x:.0e}"))
     axes[0, -1].legend()
     figure.savefig(path, dpi=120)
     plt.close(figure)
