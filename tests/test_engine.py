@@ -21,7 +21,9 @@ from deepmd_charge.atoms.images import Images
 from deepmd_charge.backends.tf.frozen import read_model
 from deepmd_charge.backends.tf.graph import FrozenGraph
 from deepmd_charge.engine.compiler import Machine, Program
+from deepmd_charge.engine.verification import probes
 from deepmd_charge.model.kernels.radial import RADIAL_BASES
+from deepmd_charge.model.neighbors import neighbor_counts
 from deepmd_charge.threads import in_order
 
 # |d| <= TOLERANCE * max(1 e/A^3, |rho|)
@@ -421,3 +423,14 @@ if child:
     assert os.waitpid(child, 0)[1] == 0
 """
     subprocess.run([sys.executable, "-c", script], check=True, timeout=100)
+
+
+@pytest.mark.parametrize("low, high, total", [(0.0, 8.0, 4.0), (2.0, 3.0, 8.0), (4.0, 4.0, 16.0)])
+def test_a_model_is_tried_among_as_many_atoms_as_it_has_learnt(tmp_path, low, high, total):
+    """Of many elements no point has the most of each: such a crowd is nothing to judge it by."""
+    path = freeze(tmp_path / "charge.pb", {"rcut": 4.0}, {}, ["O", "Si", "X", "C", "H"])
+    model = read_model(str(path))
+    weights = {f"neighbor_range.{end}": [n] * 4 for end, n in (("low", low), ("high", high))}
+    images, points = probes(model.spec, weights, 4.0)
+    counts = neighbor_counts(model.spec, images, points[:32]).sum(axis=1)
+    assert counts.mean() == pytest.approx(total, rel=0.25)

@@ -15,7 +15,7 @@ from ..model.weights import COEFFICIENTS, STEP, Weights
 from ..typing import Floats
 from .family import Function
 
-__all__ = ["Trial"]
+__all__ = ["Trial", "probes"]
 
 
 class Trial:
@@ -38,7 +38,7 @@ class Trial:
         reach = spec.descriptor.reach
         if weights.superposed:
             reach = max(reach, float(weights[STEP]) * weights[COEFFICIENTS].shape[1])
-        self._images, self._points = _probes(spec, weights, reach)
+        self._images, self._points = probes(spec, weights, reach)
         learnt = Weights(spec, {n: w for n, w in weights.items() if n not in (STEP, COEFFICIENTS)})
         near = list_of_images(spec, self._images, self._points, spec.descriptor.rcut)
         with np.errstate(all="ignore"):  # what overflows on the way is told by the result
@@ -68,11 +68,24 @@ def _distance(found: Floats, expected: Floats) -> float:
     return float(np.max(np.abs(found - expected) / np.maximum(1.0, np.abs(expected))))
 
 
-def _probes(spec: ModelSpec, weights: Weights, reach: float) -> tuple[Images, Floats]:
+def probes(spec: ModelSpec, weights: Weights, reach: float) -> tuple[Images, Floats]:
     """Atoms, and points between, near and on them.
 
-    A simple cubic lattice, a little disordered, with as many atoms of each
-    element in a volume as the training data have around their points.
+    A simple cubic lattice, a little disordered, with as many atoms in a volume as the training
+    data have around their points, the elements in the shares that they have there.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    weights : Weights
+    reach : float
+        How far the images of the atoms are to go, A.
+
+    Returns
+    -------
+    images : Images
+    points : np.ndarray
+        (n, 3) A, the first 32 anywhere.
     """
     from ase import Atoms
 
@@ -80,10 +93,13 @@ def _probes(spec: ModelSpec, weights: Weights, reach: float) -> tuple[Images, Fl
     low, high = (np.asarray(weights[f"neighbor_range.{end}"], float) for end in ("low", "high"))
     rcut = spec.descriptor.rcut
     # an atom's share in the neighbour count, over all places: the integral of f_c
-    number = 0.5 * (low + high) / (4.0 * np.pi * rcut**3 * 16.0 / 315.0)
+    share = 4.0 * np.pi * rcut**3 * 16.0 / 315.0
+    number = 0.5 * (low + high) / share
     present = np.flatnonzero(number)
     side = max(3, math.ceil((2 * len(present)) ** (1 / 3)))
-    spacing = number.sum() ** (-1 / 3)
+    # no point has as many of each element as it can have: one of them has its most somewhere
+    total = 0.5 * (low.sum() + max(low.sum(), high.max())) / share
+    spacing = total ** (-1 / 3)
     sites = np.moveaxis(np.indices([side] * 3), 0, -1).reshape(-1, 3)
     atoms = (sites + rng.normal(scale=0.08, size=sites.shape)) * spacing
     kinds = rng.choice(len(number), len(sites), p=number / number.sum())
