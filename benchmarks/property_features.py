@@ -46,6 +46,8 @@ def main():
     parser.add_argument("-j", "--jobs", type=int, default=available_cores(), help="cores of it")
     parser.add_argument("--json", type=Path, help="file for the numbers")
     args = parser.parse_args()
+    # in the background of a shell it is ignored, here and by the command
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     structures = binaries(args.data) if args.data else lattices()
     chosen = np.random.default_rng(0).permutation(len(structures))[: args.n]
     found = {
