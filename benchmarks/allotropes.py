@@ -217,6 +217,8 @@ def fit(args, folder, phases, family, target):
     config = merge(json.loads(path.read_text()), change)
     config = merge(config, args.plan.change)
     systems = [f"../../../points/{phase.replace(' ', '-')}" for phase in phases]
+    if len(systems) == 1:  # of which none can be held out
+        config["model"]["descriptor"].pop("held_out", None)
     if target == "difference":
         config["model"]["saed"] = f"{systems[0]}/saed.npz"
     prepare(folder, config, ["Si", "X"], *systems)

@@ -37,10 +37,12 @@ def in_processes(
     """As :func:`in_order`, but in processes, of work that holds Python's lock for long.
 
     Function, items and results must be such that pickle can hand them over. Each process has
-    one thread for matrices, and leaves Ctrl-C to the first one.
+    one thread for matrices, also where there is no other than this one, so that results are the
+    same to the last bit; others leave Ctrl-C to the first one.
     """
     if n_processes == 1:
-        yield from map(function, items)
+        with one_thread_of_blas():
+            yield from map(function, items)
         return
     # a process that is forked inherits locks of threads that it does not have
     pool = ProcessPoolExecutor(n_processes, get_context("spawn"), initializer=_begin_process)

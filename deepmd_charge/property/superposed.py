@@ -21,6 +21,7 @@ from ..atoms.free_atoms import AtomicDensity, superpose
 from ..errors import ChargeError
 from ..grid.density import Density
 from ..grid.grid import Grid
+from ..threads import one_thread_of_blas
 from ..typing import Floats
 
 if TYPE_CHECKING:
@@ -117,7 +118,8 @@ def free_atom(symbol: str) -> AtomicDensity:
     rho = CubicSpline(table["r"], table[f"rho_{number}"])(r)
     weight = 4.0 * np.pi * r**2 * rho * _DR
     q, kernel = _kernel()
-    factor = CubicSpline(q, kernel @ weight)
+    with one_thread_of_blas():  # the same to the last bit, however many there are
+        factor = CubicSpline(q, kernel @ weight)
     return AtomicDensity(symbol, float(table[f"nval_{number}"]), factor, _Q_MAX)
 
 
