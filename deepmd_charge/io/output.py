@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO, Any
 
 from ..errors import ChargeError
 from ..typing import PathLike
@@ -59,6 +61,31 @@ def check_apart(output: PathLike, inputs: Iterable[PathLike | None]) -> None:
         file, _ = split_frames(path)
         if os.path.exists(file) and os.path.samefile(output, file):
             raise ChargeError(f"{output}: is read, too; give the output another name")
+
+
+def lock(file: IO[Any], path: PathLike, what: str) -> None:
+    """Keep a second run away from a file, until it is closed.
+
+    Parameters
+    ----------
+    file : file
+        Open for writing.
+    path : str or Path
+        Its name, for the complaint.
+    what : str
+        What is being made.
+
+    Raises
+    ------
+    ChargeError
+        If another process has it. A file system without locks keeps nobody away.
+    """
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise ChargeError(f"{path}: another process is at work on this {what}") from None
+    except OSError:
+        pass
 
 
 def check_new_folder(path: PathLike) -> None:

@@ -10,7 +10,6 @@ whatever a killed process, or machine, has left behind can be used.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import mmap
 import os
@@ -24,7 +23,7 @@ import numpy as np
 from ..errors import ChargeError
 from ..grid.blocks import Blocks
 from ..grid.mapped import allocate, as_arrays, release
-from ..io.output import temporary_name
+from ..io.output import lock, temporary_name
 from ..typing import Floats, PathLike
 
 __all__ = ["Partial", "read_description"]
@@ -150,7 +149,7 @@ def _create(path: Path, description: dict[str, Any], size: int) -> FileIO:
     temporary = temporary_name(path)
     try:
         file = FileIO(temporary, "w+")
-        _lock(file, path)
+        lock(file, path, "prediction")
         allocate(file, size)
         os.pwrite(file.fileno(), json.dumps(description).encode().ljust(_HEADER), 0)
         os.replace(temporary, path)
@@ -161,20 +160,10 @@ def _create(path: Path, description: dict[str, Any], size: int) -> FileIO:
 
 def _open(path: Path, size: int) -> FileIO:
     file = FileIO(path, "r+")
-    _lock(file, path)
+    lock(file, path, "prediction")
     if os.fstat(file.fileno()).st_size != size:
         raise ChargeError(f"{path}: truncated; remove this file")
     return file
-
-
-def _lock(file: FileIO, path: Path) -> None:
-    """Keep a second run away from a file."""
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise ChargeError(f"{path}: another process is at work on this prediction") from None
-    except OSError:
-        pass  # a file system without locks
 
 
 def _pages(size: int) -> int:

@@ -7,7 +7,6 @@ The flags that rows depend on beside their columns, if there are any, are in ``T
 from __future__ import annotations
 
 import csv
-import fcntl
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -17,6 +16,7 @@ from typing import TextIO
 
 from ..errors import ChargeError
 from ..io.frames import split_frames
+from ..io.output import lock
 
 __all__ = ["check_the_same", "held", "remove", "rows_done"]
 
@@ -27,12 +27,7 @@ _CHUNK = 1 << 16  # bytes
 def held(unfinished: Path) -> Iterator[TextIO]:
     """Open the rows to add to, and keep a second run away from them."""
     with unfinished.open("a", newline="") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ChargeError(f"{unfinished}: another process is at work on this table") from None
-        except OSError:
-            pass  # a file system without locks
+        lock(file, unfinished, "table")
         try:
             yield file
         finally:
