@@ -403,6 +403,16 @@ def test_many_systems_are_named_by_their_folder(capsys):
     assert capsys.readouterr().out.splitlines()[0] == line
 
 
+def test_folders_that_share_systems_are_not_named(capsys):
+    """What is found twice counts twice in ``dp train``."""
+    for k in range(13):
+        one_system(f"data/{k:02d}", "Si4", seed=k, frames=1)
+    assert main(["configure", "data", "data/03"]) == 0
+    training = json.loads(Path("input.json").read_text())["training"]
+    assert training["training_data"]["systems"] == [f"data/{k:02d}" for k in range(13)]
+    assert " systems)" not in capsys.readouterr().out
+
+
 def test_open_and_periodic_do_not_meet(capsys):
     one_system("data/1", "Si4")
     one_system("data/2", "SiC")

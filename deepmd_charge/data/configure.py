@@ -134,7 +134,7 @@ def propose(data: Survey, folder: str, like: str | None = None) -> Proposal:
 
 def _found(data: Survey, named: Sequence[str]) -> str:
     """How many systems are in folders that are named in their place."""
-    return "" if named is data.systems else f" ({len(data.systems)} systems)"
+    return "" if named == data.systems else f" ({len(data.systems)} systems)"
 
 
 def choose_ready(data: Survey) -> tuple[str, str]:

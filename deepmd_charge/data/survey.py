@@ -70,7 +70,8 @@ class Survey:
     table : str or None
         Their ``saed.npz``, where there is one.
     folders : tuple of str
-        In which the systems to train on were found.
+        In which ``dp train`` finds each of the systems to train on once; the systems themselves
+        where folders share some, which would count twice.
     """
 
     systems: tuple[str, ...]
@@ -139,8 +140,14 @@ def survey(folders: Sequence[str], validation: Sequence[str] = ()) -> Survey:
         gap=max(map(widest_gap, structures)),
         saed=facts["saed"],
         table=find_table(systems, types) if facts["saed"] else None,
-        folders=tuple(map(str, folders)),
+        folders=_each_once(folders, systems),
     )
+
+
+def _each_once(folders: Sequence[str], systems: Sequence[str]) -> tuple[str, ...]:
+    """Folders, if as many systems are found in them as there are; else the systems."""
+    n = sum(1 for folder in folders for _ in Path(folder).rglob("type.raw"))
+    return tuple(map(str, folders if n == len(systems) else systems))
 
 
 def find_systems(folders: Iterable[str]) -> list[str]:
