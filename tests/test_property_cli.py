@@ -286,6 +286,8 @@ def added(rows, head, cells):
          "t.csv:3: x is 0, and '' in the first row: give numbers in all rows, or take the column"),
         (lambda rows: added(rows, "x", [1, 2, 3, 4, "n/a", *range(35)]),
          "t.csv:6: x is 'n/a', which is no finite number"),
+        (lambda rows: added(rows, "x", [1, 2, "1_5", *range(37)]),
+         "t.csv:4: x is '1_5', which is no finite number"),
         (lambda rows: [[*r, r[3]] for r in rows], "t.csv:1: has two columns {3}; rename one"),
         (lambda rows: [*rows, [rows[4][0], *rows[5][1:]]],
          "t.csv:42: {4} has another row with other cells; take one of them out"),

@@ -17,7 +17,7 @@ from ..typing import Floats
 from .extraction import BLOCKS
 from .features import Feature, definition
 from .property_units import split_unit
-from .tables import FILE, iterate_rows
+from .tables import FILE, finite_number, iterate_rows
 
 __all__ = ["FORMULA", "KNOWN", "FeatureRows", "definition_of"]
 
@@ -177,10 +177,7 @@ def _check_words(
 
 
 def _floats(cells: Sequence[str], columns: Sequence[int], names: Sequence[str], at: str) -> Floats:
-    try:
-        values = np.array([float(cells[k]) for k in columns])
-    except ValueError:
-        values = np.array([float(cells[k]) if _is_number(cells[k]) else np.nan for k in columns])
+    values = np.array([finite_number(cells[k]) for k in columns])
     if not np.isfinite(values).all():
         wrong = columns[int(np.argmin(np.isfinite(values)))]
         raise ChargeError(f"{at}: {names[wrong]} is {cells[wrong]!r}, which is no finite number")
@@ -188,7 +185,4 @@ def _floats(cells: Sequence[str], columns: Sequence[int], names: Sequence[str], 
 
 
 def _is_number(cell: str) -> bool:
-    try:
-        return math.isfinite(float(cell))  # InF is a compound
-    except ValueError:
-        return False
+    return not math.isnan(finite_number(cell))

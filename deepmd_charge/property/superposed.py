@@ -115,11 +115,10 @@ def free_atom(symbol: str) -> AtomicDensity:
             " give a density of this structure instead"
         )
     r = _radii()
-    rho = CubicSpline(table["r"], table[f"rho_{number}"])(r)
-    weight = 4.0 * np.pi * r**2 * rho * _DR
     q, kernel = _kernel()
     with one_thread_of_blas():  # the same to the last bit, however many there are
-        factor = CubicSpline(q, kernel @ weight)
+        rho = CubicSpline(table["r"], table[f"rho_{number}"])(r)
+        factor = CubicSpline(q, kernel @ (4.0 * np.pi * r**2 * rho * _DR))
     return AtomicDensity(symbol, float(table[f"nval_{number}"]), factor, _Q_MAX)
 
 

@@ -26,7 +26,9 @@ from ..io.text.reader import opened
 from ..typing import Floats, PathLike
 from .property_units import KNOWN_UNITS, factor_to_known, label_of, split_unit
 
-__all__ = ["Labels", "Table", "iterate_rows", "read_labels", "read_table", "write_table"]
+__all__ = [
+    "Labels", "Table", "finite_number", "iterate_rows", "read_labels", "read_table", "write_table",
+]  # fmt: skip
 
 FILE = "file"
 
@@ -293,14 +295,20 @@ def _names(header: Sequence[str], path: str) -> tuple[tuple[str, ...], dict[str,
     return tuple(names), {name: unit for name, unit in parted if unit is not None}
 
 
-def _number(cell: str, path: str, line: int, name: str) -> float:
-    if not cell:
-        return math.nan
+def finite_number(cell: str) -> float:
+    """The number in a cell; NaN where it holds none that is finite."""
     try:
         value = math.nan if "_" in cell else float(cell)  # Python takes 1_5 for 15
     except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
+        return math.nan
+    return value if math.isfinite(value) else math.nan  # InF is a compound
+
+
+def _number(cell: str, path: str, line: int, name: str) -> float:
+    if not cell:
+        return math.nan
+    value = finite_number(cell)
+    if math.isnan(value):
         raise ChargeError(
             f"{path}:{line}: {name} is {cell!r}, which is no finite number; leave the cell empty"
             " where a label is not known"
