@@ -162,7 +162,7 @@ def _read_one(path: str, frame: str, options: dict[str, Any]) -> Atoms:
     try:
         atoms = read(path, number, parallel=False, do_not_split_by_at_sign=True, **options)
     except Exception as error:  # as above, and all kinds where there is no such frame
-        if number > 0 and number >= (n := _count(path, options)):
+        if number >= (n := _count(path, options)):
             raise no_such_frames(path, frame, n) from error
         raise _unreadable(path, f"frame {number}", options, error) from error
     return cast("Atoms", atoms)  # of slices, and of these alone, ase makes lists
