@@ -25,7 +25,7 @@ FEATURES = tuple(feature for block in _BLOCKS for feature in block.FEATURES)
 # The same of another density: what it gained over free atoms.
 DIFFERENCE = tuple(replace(feature, name=f"difference_{feature.name}") for feature in FEATURES)
 # Of the values; to be raised where these change under formulas that stay.
-_VERSION = 1
+_VERSION = 2
 # Superpositions have the electrons of the density, but for what a coarse grid makes of them.
 _ELECTRONS = 0.02
 # The part of a superposition that is rounding.

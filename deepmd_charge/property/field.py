@@ -9,7 +9,9 @@ density convolved with a Gaussian,
 
 which grids of 0.25 A or finer give alike (but for the reduced gradient in vacuum, below
 :math:`10^{-3}` e/A^3, which needs 0.2 A), on a grid of at most 0.2 A and at least 30000 points, so
-that averages over points are integrals over the cell in small cells, too. Its
+that averages over points are integrals over the cell in small cells, too. The grid begins a part
+of its spacing away from the origin: where its points lie on the mirror planes of a crystal few
+of their values differ, and percentiles depend on the cell that was chosen. Its
 orders of magnitude come in by the signed logarithm
 
 .. math:: S(\rho) = \frac{\operatorname{arsinh}(\rho / 2 \rho_0)}{\ln 10}, \qquad
@@ -39,10 +41,14 @@ SIGMA = 0.25  # A
 SPACING = 0.2  # A
 FEWEST = 30_000  # points
 RHO_0 = 1e-3  # e/A^3
+# Where the grid begins, in its spacings along the vectors of the cell: on no symmetry element.
+_BEGIN = (0.2113, 0.3819, 0.4567)
 # Waves that a coarser grid cannot hold (A) are still a tenth of what they were.
 _TOO_COARSE = 0.36
 # Order of the splines that give values between grid points.
 _ORDER = 3
+# Places along an edge of the cube in which an extreme is looked for.
+_FINER = 9
 
 
 def signed_log(rho: Floats) -> Floats:
@@ -88,15 +94,19 @@ class Field:
                 stacklevel=2,
             )
         self.atoms = density.atoms.copy()
-        self.atoms.positions -= density.origin
         self.atoms.pbc = True
         spacing = min(SPACING, (density.volume / FEWEST) ** (1 / 3))
         self.grid = Grid.spaced(self.atoms, spacing)
+        begin = _BEGIN / np.array(self.grid.shape) @ self.grid.cell
+        self.atoms.positions -= density.origin + begin
         waves = np.fft.rfftn(density.values, norm="forward")
         squares = np.sum(_wave_vectors(density.grid) ** 2, axis=0)
         waves *= np.exp(-0.5 * SIGMA**2 * squares)
         smooth = np.fft.irfftn(waves, density.shape, axes=(0, 1, 2), norm="forward")
-        self.values: Floats = fourier_interpolate(smooth, self.grid.shape)
+        waves = np.fft.rfftn(fourier_interpolate(smooth, self.grid.shape), norm="forward")
+        self.values: Floats = self._back(
+            waves * np.exp(1j * np.tensordot(begin, self.wave_vectors, axes=1))
+        )
 
     @property
     def volume(self) -> float:
@@ -133,6 +143,22 @@ class Field:
         """np.ndarray, shape (nx, ny, nz): Laplacian of the density, e/A^5."""
         return self._back(-np.sum(self.wave_vectors**2, axis=0) * self.waves)
 
+    def extreme(self, sign: int) -> float:
+        """Lowest (sign -1) or highest (+1) density, e/A^3, between the points of the grid.
+
+        The best point is the middle of a cube of two spacings in which the spline is looked at,
+        and its best place that of a smaller one.
+        """
+        point = np.argmax(sign * self.values)
+        best = np.array(np.unravel_index(point, self.grid.shape), dtype=float)
+        steps = np.moveaxis(np.indices((_FINER,) * 3), 0, -1).reshape(-1, 3) - _FINER // 2
+        spline, value = _spline(self.values), -np.inf
+        for size in (1.0, 1.0 / (_FINER - 1)):
+            places = best + steps * (2.0 * size / (_FINER - 1))
+            found = sign * self._on_grid(spline, places)
+            best, value = places[np.argmax(found)], max(value, float(found.max()))
+        return sign * value
+
     def log_at(self, points: Floats) -> Floats:
         """Signed logarithm of the density at points (..., 3), A; splines through the grid."""
         return self._interpolated(self._spline_of_log, points)
@@ -150,9 +176,12 @@ class Field:
         return _spline(self.laplacian)
 
     def _interpolated(self, spline: Floats, points: Floats) -> Floats:
+        return self._on_grid(spline, points @ np.linalg.inv(self.grid.cell) * self.grid.shape)
+
+    @staticmethod
+    def _on_grid(spline: Floats, places: Floats) -> Floats:
         from scipy.ndimage import map_coordinates
 
-        places = points @ np.linalg.inv(self.grid.cell) * self.grid.shape
         return map_coordinates(
             spline, np.moveaxis(places, -1, 0), order=_ORDER, mode="grid-wrap", prefilter=False
         )

@@ -58,7 +58,7 @@ def evaluate(field: Field) -> Floats:
     edges = signed_log(np.array(THRESHOLDS))
     return np.concatenate(
         [
-            [field.mean, log.min(), log.max()],
+            [field.mean, *signed_log(np.array([field.extreme(-1), field.extreme(1)]))],
             np.percentile(log, PERCENTILES),
             [mean, spread, (scaled**3).mean(), (scaled**4).mean()],
             [(size * log).mean() / max(size.mean(), RHO_0)],

@@ -140,9 +140,15 @@ def _planes(field: Field, scale: float) -> tuple[float, float, float, float]:
 
 def _lowest(coefficients: Complexes) -> float:
     """Lowest value over a period of 2 Re sum of c_n exp(i n z), n = 1, 2, ..."""
-    z = 2.0 * np.pi * np.arange(_POINTS) / _POINTS
     n = np.arange(1, len(coefficients) + 1)
-    return float((2.0 * np.real(np.exp(1j * np.outer(z, n)) @ coefficients)).min())
+    z, step = 2.0 * np.pi * np.arange(_POINTS) / _POINTS, 2.0 * np.pi / _POINTS
+    lowest = np.inf
+    for _ in range(3):  # each time nearer about the best place
+        found = 2.0 * np.real(np.exp(1j * np.outer(z, n)) @ coefficients)
+        lowest = min(lowest, float(found.min()))
+        z = z[np.argmin(found)] + step * np.linspace(-1.0, 1.0, 33)
+        step /= 16.0
+    return lowest
 
 
 def _directions(shape: Floats, reciprocal: Floats) -> Floats:
