@@ -19,7 +19,7 @@ import molecules
 import numpy as np
 import stock
 from data import SETS, add_sampling, load, load_training, write_system
-from runs import CONFIGS, merge, prepare, run_dp, step_time
+from runs import CONFIGS, Mean, merge, prepare, run_dp, step_time
 
 from deepmd_charge import ChargeModel
 from deepmd_charge.grid.metrics import Comparison
@@ -113,16 +113,6 @@ def another(folder, number):
     run_dp(place, "freeze", "-o", "charge.pb")
     print(f"model {number}: {seconds:.0f} s of training", flush=True)
     return place
-
-
-class Mean:
-    """Several models as one."""
-
-    def __init__(self, models):
-        self.models = models
-
-    def predict_points(self, atoms, points):
-        return np.mean([model.predict_points(atoms, points) for model in self.models], axis=0)
 
 
 def report(model, tests):

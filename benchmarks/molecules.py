@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 from ase import Atoms
-from runs import CONFIGS, merge, prepare, run_dp
+from runs import CONFIGS, Mean, merge, prepare, run_dp
 from scipy.spatial import KDTree
 
 from deepmd_charge import ChargeModel
@@ -63,6 +63,10 @@ def main():
     )
     model = ChargeModel(args.output / "charge.pb")
     results = {split: report(model, args, split, parts[split]) for split in SETS[args.set]}
+    if args.mean_with:
+        print(f"mean with {', '.join(map(str, args.mean_with))}")
+        mean = Mean([model, *(ChargeModel(run / "charge.pb") for run in args.mean_with)])
+        results["mean"] = {s: report(mean, args, s, parts[s]) for s in SETS[args.set]}
     results.update(steps=steps, seconds=seconds)
     (args.output / "errors.json").write_text(json.dumps(results, indent=2))
 
@@ -94,6 +98,13 @@ def arguments():
     parser.add_argument("--core", type=int, default=0, help="the core to run on (the first)")
     parser.add_argument("--test-points", type=int, help="test on so many points of a molecule")
     parser.add_argument("--grids", action="store_true", help="test on whole grids where there are")
+    parser.add_argument(
+        "--mean-with",
+        type=Path,
+        nargs="+",
+        metavar="RUN",
+        help="print the errors of the mean with the models of these runs, too",
+    )
     parser.add_argument("--by-molecule", action="store_true", help="a row for each molecule")
     parser.add_argument("-o", "--output", type=Path, required=True, help="new folder of the run")
     return parser.parse_args()

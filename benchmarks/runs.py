@@ -8,6 +8,8 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
+
 CONFIGS = Path(__file__).resolve().parent.parent / "deepmd_charge" / "plugin_configs"
 
 
@@ -44,3 +46,13 @@ def step_time(folder):
     """Seconds a step, as the log of ``dp train`` states: without the first ``disp_freq`` steps."""
     log = (folder / "train.log").read_text()
     return float(re.search(r"average training time: ([\d.]+) s/batch", log)[1])
+
+
+class Mean:
+    """Several models as one."""
+
+    def __init__(self, models):
+        self.models = models
+
+    def predict_points(self, atoms, points):
+        return np.mean([model.predict_points(atoms, points) for model in self.models], axis=0)
