@@ -40,6 +40,37 @@ def test_every_flag_is_documented():
     assert missing <= {"-h", "--help", "--version"}
 
 
+def commands(parser, name=""):
+    """Names of all subcommands, each with the actions of its own."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for word, child in action.choices.items():
+                yield from commands(child, f"{name} {word}".strip())
+            return
+    yield name, [action for action in parser._actions if action.option_strings]
+
+
+def test_every_command_has_its_flags_and_defaults_in_its_section():
+    from deepmd_charge.cli.main import build_parser
+
+    text = (ROOT / "docs" / "commands.md").read_text()
+    titles = (part.split("\n", 1) for part in text.split("\n## ")[1:])
+    sections = {name.strip(): body for title, body in titles for name in title.split(",")}
+    for command, actions in commands(build_parser()):
+        for action in actions:
+            if action.dest in ("help", "verbosity"):
+                continue
+            names = "|".join(map(re.escape, action.option_strings))
+            flag = re.compile(rf"(?<![\w-])(?:{names})(?![\w-])")
+            assert flag.search(sections[command]), f"docs/commands.md: {command} {names}"
+            if type(action.default) not in (int, float):
+                continue
+            rows = [r for r in sections[command].splitlines() if r[:1] == "|" and flag.search(r)]
+            numbers = re.findall(r"\d+(?:\.\d+)?(?:e-?\d+)?", " ".join(rows) or sections[command])
+            told = f"docs/commands.md: {command} {names} is {action.default} by default"
+            assert action.default in map(float, numbers), told
+
+
 def test_every_key_is_documented():
     from deepmd_charge.backends import arguments as argcheck
 
