@@ -24,6 +24,8 @@ from deepmd_charge.backends.tf.frozen import read_checkpoint
 from deepmd_charge.data.dataset import check_systems
 from deepmd_charge.errors import ChargeError
 from deepmd_charge.model.kernels.radial import RADIAL_BASES
+from deepmd_charge.model.keys import keys_of
+from deepmd_charge.model.spec import ModelSpec
 
 pytestmark = pytest.mark.training
 
@@ -227,6 +229,63 @@ def test_settings_that_do_not_go_together_are_refused(change, complaint):
     config = normalize(config)
     with pytest.raises(ChargeError, match=complaint):
         Model(**config["model"]).get_loss(config["loss"], None)
+
+
+UNHEEDED = {
+    "pair_exclude_types": [[0, 0]],
+    "atom_exclude_types": [0],
+    "preset_out_bias": {"energy": [1.0, None]},
+    "use_srtab": "table",
+    "type_embedding": {"neuron": [2, 4]},
+    "modifier": {
+        "type": "dipole_charge",
+        "model_name": "dipole.pb",
+        "model_charge_map": [1.0],
+        "sys_charge_map": [1.0],
+    },
+    "spin": {"use_spin": [True, False], "virtual_len": [0.4], "spin_norm": [1.2]},
+    "finetune_head": "water",
+}
+
+
+@pytest.mark.parametrize("key", UNHEEDED)
+def test_a_key_of_deepmd_that_would_do_nothing_is_refused(key):
+    """All that DeePMD-kit itself lets pass."""
+    from deepmd.tf.model.model import Model
+    from deepmd.utils.argcheck import normalize
+
+    config = configuration(1)
+    config["model"][key] = UNHEEDED[key]
+    with pytest.raises(ChargeError, match=f"^model/{key} does not go with"):
+        Model(**normalize(config)["model"])
+
+
+def test_every_key_of_deepmd_is_ours_or_accounted_for():
+    from deepmd.utils.argcheck import model_args
+
+    names = {argument.name for argument in model_args().sub_fields.values()}
+    ours = {key.name for key in keys_of(ModelSpec)}
+    assert set(UNHEEDED) == {*ModelSpec.unheeded}
+    assert names <= {*ours, *ModelSpec.foreign, *ModelSpec.unheeded}
+
+
+def test_what_deepmd_offers_for_its_own_models_is_refused():
+    from types import SimpleNamespace
+
+    from deepmd.tf.model.model import Model
+    from deepmd.utils.argcheck import normalize
+
+    model = Model(**normalize(configuration(1))["model"])
+    for method, given, complaint in (
+        (model.enable_mixed_precision, [{}], "training/mixed_precision does not go with"),
+        (model.enable_compression, [], "need no dp compress"),
+        (model.change_energy_bias, [None] * 4, "no energy bias"),
+    ):
+        with pytest.raises(ChargeError, match=complaint):
+            method(*given)
+    model.check_training(SimpleNamespace(change_bias_after_training=False))
+    with pytest.raises(ChargeError, match=r"^training/change_bias_after_training"):
+        model.check_training(SimpleNamespace(change_bias_after_training=True))
 
 
 @pytest.mark.parametrize("name, frame", [("density", 3), ("coord", 0)])

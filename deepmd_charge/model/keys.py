@@ -125,12 +125,15 @@ class Spec:
         Path of the keys in ``input.json``, for complaints.
     foreign : tuple of str
         Keys beside ours that are DeePMD-kit's.
+    unheeded : tuple of str
+        Those of them that would ask for what is not done, unless they are empty.
     later : set of str
         Keys that models of former versions do not have; theirs are the defaults.
     """
 
     where: ClassVar[str]
     foreign: ClassVar[tuple[str, ...]] = ("type",)
+    unheeded: ClassVar[tuple[str, ...]] = ()
     later: ClassVar[frozenset[str]] = frozenset()
 
     @classmethod
@@ -145,11 +148,12 @@ class Spec:
         Raises
         ------
         ChargeError
-            If a key is unknown or missing, or a value is wrong.
+            If a key is unknown, unheeded or missing, or a value is wrong.
         """
+        cls.check_heeded(given)
         known = keys_of(cls)
         names = {name: k.name for k in known for name in (k.name, *k.alias)}
-        if unknown := sorted(given.keys() - names.keys() - {*cls.foreign}):
+        if unknown := sorted(given.keys() - names.keys() - {*cls.foreign, *cls.unheeded}):
             raise ChargeError(
                 f"{cls.where}: unknown {', '.join(unknown)}; the keys are {', '.join(names)}"
             )
@@ -158,6 +162,16 @@ class Spec:
             if k.default is MISSING and k.name not in values:
                 raise ChargeError(f"{cls.where}/{k.name} is missing; give it")
         return cls(**values)
+
+    @classmethod
+    def check_heeded(cls, given: Mapping[str, Any]) -> None:
+        """Raise ChargeError where a key asks for what is not done."""
+        for name in cls.unheeded:
+            if given.get(name):
+                raise ChargeError(
+                    f"{cls.where}/{name} does not go with model/type charge, which does nothing of "
+                    "the kind; leave it out"
+                )
 
     def __post_init__(self) -> None:
         for k in keys_of(type(self)):

@@ -126,10 +126,12 @@ class ModelSpec(Spec):
 
     where: ClassVar[str] = "model"
     foreign: ClassVar[tuple[str, ...]] = (
-        *("type", "data_stat_nbatch", "data_stat_protect", "data_bias_nsample", "use_srtab"),
-        *("smin_alpha", "sw_rmin", "sw_rmax", "pair_exclude_types", "atom_exclude_types"),
-        *("preset_out_bias", "srtab_add_bias", "type_embedding", "modifier", "compress", "spin"),
-        "finetune_head",
+        *("type", "data_stat_nbatch", "data_stat_protect", "data_bias_nsample", "compress"),
+        *("smin_alpha", "sw_rmin", "sw_rmax", "srtab_add_bias"),  # parts of use_srtab
+    )
+    unheeded: ClassVar[tuple[str, ...]] = (
+        *("pair_exclude_types", "atom_exclude_types", "preset_out_bias", "use_srtab"),
+        *("type_embedding", "modifier", "spin", "finetune_head"),
     )
 
     type_map: tuple[str, ...] = key(f'The elements, and the grid type "{GRID_TYPE}".')

@@ -36,6 +36,7 @@ from .facts import check_validation, training_facts
 from .frozen import Frozen, known_types
 from .loss import ChargeLoss
 from .names import graph_name
+from .refusals import Refusals
 from .saed import Superposition
 from .se_cluster import SeCluster
 from .se_cluster_gates import Gates
@@ -64,7 +65,7 @@ _DOUBT = 5e-4
 
 
 @Model.register("charge")
-class ChargeModelTF(Model):
+class ChargeModelTF(Refusals):
     """Density model of one descriptor and one fitting net.
 
     Parameters
@@ -95,6 +96,7 @@ class ChargeModelTF(Model):
         **kwargs: Any,
     ) -> None:
         super().__init__(type_map=type_map, **kwargs)
+        ModelSpec.check_heeded(kwargs)
         self._parts = {"descriptor": descriptor, "fitting_net": fitting_net}
         self.info = info or {}
         self._knows_data = False
@@ -169,6 +171,7 @@ class ChargeModelTF(Model):
             If the data hold no grid point, or too few.
         """
         trainer, _ = trainer_at_work()
+        self.check_training(trainer)
         self._check_steps(trainer)
         self._learn_of(data.system_dirs)
         self._know([*self.info["elements"], GRID_TYPE])
@@ -309,6 +312,7 @@ class ChargeModelTF(Model):
         if not self._knows_data:  # no data_stat: training goes on from another model
             self._go_on()
         trainer, data = trainer_at_work()
+        self.check_training(trainer)
         self._check_steps(trainer)
         if trainer is not None and trainer.stop_batch == 0:
             show_without_steps(trainer)

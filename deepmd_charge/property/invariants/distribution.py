@@ -27,7 +27,7 @@ WIDTH = 0.15
 CENTRES = np.arange(-2.0, 4.3, 0.25)
 THRESHOLDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
 PERCENTILES = (1, 5, 10, 25, 50, 75, 90, 95, 99)
-ENERGIES = (4 / 3, 5 / 3, 2.0)
+THIRDS = (4, 5, 6)
 
 FEATURES = (
     Feature("density_mean", "e/A^3", "<rho>"),
@@ -43,7 +43,10 @@ FEATURES = (
     Feature("log_of_electrons", "", "<|rho| S> / <|rho|>"),
     *(Feature(f"histogram_{c:+.2f}", "", f"h_c, c = {c:.2f}") for c in CENTRES),
     *(Feature(f"volume_below_{t:g}", "", f"v_t, t = {t:g} e/A^3") for t in THRESHOLDS),
-    *(Feature(f"power_mean_{p:.2f}", "e/A^3", f"<|rho|^p>^(1/p), p = {p:.2f}") for p in ENERGIES),
+    *(
+        Feature(f"power_mean_{n / 3:.2f}", "e/A^3", f"<|rho|^p>^(1/p), p = {n / 3:.2f}")
+        for n in THIRDS
+    ),
 )
 
 
@@ -53,18 +56,19 @@ def evaluate(field: Field) -> Floats:
 
     log, size = field.log.ravel(), np.abs(field.values.ravel())
     mean, spread = log.mean(), max(log.std(), 1e-12)
-    scaled = (log - mean) / spread
+    scaled, root = (log - mean) / spread, np.cbrt(size)
+    square = scaled * scaled
     places, shares = binned(log, WIDTH / 10.0)
     edges = signed_log(np.array(THRESHOLDS))
     return np.concatenate(
         [
             [field.mean, *signed_log(np.array([field.extreme(-1), field.extreme(1)]))],
             np.percentile(log, PERCENTILES),
-            [mean, spread, (scaled**3).mean(), (scaled**4).mean()],
+            [mean, spread, (square * scaled).mean(), (square * square).mean()],
             [(size * log).mean() / max(size.mean(), RHO_0)],
             soft_histogram(log, CENTRES, WIDTH),
             ndtr((edges[:, None] - places) / WIDTH) @ shares,
-            [(size**p).mean() ** (1 / p) for p in ENERGIES],
+            [(size * root ** (n - 3)).mean() ** (3 / n) for n in THIRDS],
         ]
     )
 

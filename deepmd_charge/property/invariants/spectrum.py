@@ -102,13 +102,14 @@ def _order(directions: Floats, power: Floats) -> list[float]:
 
 def _pairs(directions: Floats, p: Floats, k: int) -> float:
     """Sum over pairs of p p' (g . g')^k, as that over the monomials of degree k squared."""
-    x, y, z = directions
+    x, y, z = (np.vander(component, k + 1, increasing=True).T for component in directions)
     total = 0.0
     for a in range(k + 1):
+        of_x = p * x[a]
         for b in range(k + 1 - a):
             c = k - a - b
             ways = factorial(k) / (factorial(a) * factorial(b) * factorial(c))
-            total += ways * float(np.sum(p * x**a * y**b * z**c)) ** 2
+            total += ways * float(np.dot(of_x * y[b], z[c])) ** 2
     return total
 
 
@@ -129,7 +130,10 @@ def _planes(field: Field, scale: float) -> tuple[float, float, float, float]:
         length = period * np.linalg.norm(m @ reciprocal)
         if length > _LONGEST:
             continue
-        lowest = min(lowest, field.mean / scale + _lowest(coefficients[period - 1 :: period]))
+        waves = coefficients[period - 1 :: period]
+        # most directions cannot go lower, whatever their phases
+        if field.mean / scale - 2.0 * np.sum(np.abs(waves)) < lowest:
+            lowest = min(lowest, field.mean / scale + _lowest(waves))
         # the direction of the largest spread; of equal ones that of the longer distance
         if spread > widest * (1.0 + 1e-4) or (
             spread > widest * (1.0 - 1e-4) and 2.0 * np.pi / length > distance
