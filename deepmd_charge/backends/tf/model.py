@@ -39,7 +39,7 @@ from .names import graph_name
 from .saed import Superposition
 from .se_cluster import SeCluster
 from .se_cluster_gates import Gates
-from .starting import starting_point
+from .starting import check_settings, starting_point
 from .statistics import scale_and_fit, solve
 from .trainer import (
     set_after_restoring,
@@ -195,6 +195,7 @@ class ChargeModelTF(Model):
         memory = ModelInfo.from_json(facts).noting(said)
         if start is not None:
             memory = memory.after(ModelInfo.from_json(start.info), start.path)
+            self._check_refit(memory.elements, facts["elements"], start.path)
         self.info = memory.to_json()
         if validation := validation_systems():
             check_validation(validation, self.type_map, self.info, self.descrpt.get_rcut())
@@ -214,8 +215,8 @@ class ChargeModelTF(Model):
             return
         start, system_dirs = found
         self._check_types(start.type_map)
+        check_settings(start, self._parts)
         self._know(start.known_types)
-        self._check_net(start)
         if self.superposition:
             self.superposition.check(start.array)
         elif start.saed:
@@ -230,6 +231,16 @@ class ChargeModelTF(Model):
                 start.path,
             )
         self._learn_of(system_dirs, start)
+
+    def _check_refit(self, known: Sequence[str], there: Sequence[str], path: str) -> None:
+        """Refuse a new fit of ``se_cluster`` that would forget an element of the model."""
+        lacking = [name for name in known if name not in there]
+        if lacking and isinstance(self.descrpt, SeCluster) and self.descrpt.spec.refit:
+            raise ChargeError(
+                f"{path}: knows {', '.join(lacking)}, of which the training data have no atom to "
+                "refit; add data that do, leave out model/descriptor/refit, or train from the "
+                "beginning"
+            )
 
     def _check_steps(self, trainer: Any) -> None:
         """Refuse steps of training where nothing is trained."""
@@ -279,17 +290,6 @@ class ChargeModelTF(Model):
             raise ChargeError(
                 f"the initial model has the type_map {type_map}; give model/type_map the same "
                 f"order, not {self.type_map}"
-            )
-
-    def _check_net(self, start: Frozen) -> None:
-        """Refuse another net of ``se_cluster`` than that of the model that goes on."""
-        if not isinstance(self.descrpt, SeCluster) or start.arguments is None:
-            return
-        found, here = start.arguments["fitting_net"].get("neuron"), self.spec.fitting_net.neuron
-        if found is not None and list(found) != list(here):
-            raise ChargeError(
-                f"{start.path}: has model/fitting_net/neuron {list(found)}, not {list(here)}; give "
-                "the same, or train from the beginning"
             )
 
     def build(
