@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """Charges of atoms and dipoles of molecules, against integrals of the density."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from clusters import random_weights, specification
@@ -8,6 +10,8 @@ from freezing import freeze, freeze_cluster
 from training import gaussian_table, structure
 
 from deepmd_charge import ChargeError, ChargeModel
+from deepmd_charge.backends.tf.electrons import exact_electrons
+from deepmd_charge.model.info import ModelInfo
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*unlike the training data")
 
@@ -98,3 +102,40 @@ def test_other_models_have_none(model, tmp_path):
     unknown.info = {**model.info, "valence": {"C": 3.0}}
     with pytest.raises(ChargeError, match="valence electrons of Si are not known; train with"):
         unknown.dipole(molecule())
+
+
+# exact electrons
+
+
+def test_atoms_hold_their_valences_less_those_of_the_table():
+    spec, table = specification(["C", "X", "Ge", "Si"], electrons="exact"), gaussian_table()
+    memory = ModelInfo(elements=["C", "Si"], valence={"C": 4.0, "Si": 3.99})
+    assert exact_electrons(spec, memory, None, False).tolist() == [4.0, 0.0, 4.0]
+    rest = exact_electrons(spec, memory, table, True)
+    assert rest == pytest.approx([4.0 - table.electrons("C"), 0.0, 4.0 - table.electrons("Si")])
+
+
+@pytest.mark.parametrize(
+    "change, complaint",
+    [
+        (
+            {"valence": {"C": 4.0}},
+            "do not say the valence electrons of Si; give them in model/info",
+        ),
+        ({"kind": "vasp/chgcar:up"}, "of the total density, and the data are the up; set it to"),
+        (
+            {"valence_error": {"Si": 1.0}},
+            "leave 1 of the valence 4 of Si in doubt; correct model/inf",
+        ),
+        ({"valence": {"C": 4.0, "Si": 4.3}}, "leave 0.5 of the valence 4.3 of Si in doubt"),
+    ],
+    ids=str,
+)
+def test_what_exact_electrons_cannot_be_is_said_in_one_line(change, complaint):
+    spec = specification(electrons="exact")
+    memory = ModelInfo(elements=["Si", "C"], valence={"Si": 4.0, "C": 4.0})
+    with pytest.raises(ChargeError, match=complaint) as error:
+        exact_electrons(spec, replace(memory, **change), None, False)
+    assert "\n" not in str(error.value)
+    with pytest.raises(ChargeError, match="cannot count what a density file superposes"):
+        exact_electrons(spec, memory, None, True)

@@ -202,10 +202,13 @@ class ChargeModelTF(Model):
         self._knows_data = True
         doubts = {e: (z, d) for e, (z, d) in memory.valences.items() if d > _DOUBT}
         if doubts:
+            so = "predict --electrons auto will refuse all but small structures"
+            if self.spec.descriptor.exact:
+                so += ', and electrons "exact" gives structures these, not those of their data'
             log.warning(
-                "the electrons of the training data are not those of neutral cells (%s): predict "
-                "--electrons auto will refuse all but small structures",
+                "the electrons of the training data are not those of neutral cells (%s): %s",
                 ", ".join(f"{e} {z:g} +- {d:.2g}" for e, (z, d) in doubts.items()),
+                so,
             )
 
     def _go_on(self) -> None:
