@@ -66,8 +66,8 @@ def exact_electrons(
         if doubt >= _DOUBT:
             raise ChargeError(
                 f"{where}: the electrons of the data leave {doubt:.2g} of the valence {valence:g} "
-                f'of {name} in doubt; correct model/info/valence, or set it to "free" (charged cells '
-                "have no such electrons)"
+                f'of {name} in doubt; correct model/info/valence, or set it to "free" (as for '
+                "charged cells)"
             )
         element = element_of(name)
         if table is not None and element in table.functions:
