@@ -32,7 +32,7 @@ from ...saed.table import RadialTable
 from ...typing import Floats
 from . import mixed_systems as _mixed_systems  # noqa: F401  (registers charge, for mixed types too)
 from .electrons import exact_electrons
-from .facts import check_validation, training_facts
+from .facts import check_validation, training_facts, warn_of_twins
 from .frozen import Frozen, known_types
 from .loss import ChargeLoss
 from .names import graph_name
@@ -199,6 +199,7 @@ class ChargeModelTF(Model):
         self.info = memory.to_json()
         if validation := validation_systems():
             check_validation(validation, self.type_map, self.info, self.descrpt.get_rcut())
+        warn_of_twins(system_dirs, validation, self.type_map)
         self._knows_data = True
         doubts = {e: (z, d) for e, (z, d) in memory.valences.items() if d > _DOUBT}
         if doubts:
