@@ -233,17 +233,25 @@ def solve(
     def samples() -> Iterator[Sample]:
         return _samples(data, type_map, spec, saed)
 
-    def told(ridge: Ridge, error: float) -> None:
-        log.debug(
-            "ridge %.0e, of products %.0e times that: %.2e", ridge.strength, ridge.weight, error
-        )
-
     last = time.monotonic()
 
-    def progress(done: int, total: int) -> None:
+    def is_due() -> bool:
         nonlocal last
-        if time.monotonic() - last > _QUIET:
-            last = time.monotonic()
+        due = time.monotonic() - last > _QUIET
+        last = time.monotonic() if due else last
+        return due
+
+    def told(ridge: Ridge, error: float) -> None:
+        log.log(
+            logging.INFO if is_due() else logging.DEBUG,
+            "ridge %.0e, of products %.0e times that: %.2e held out",
+            ridge.strength,
+            ridge.weight,
+            error,
+        )
+
+    def progress(done: int, total: int) -> None:
+        if is_due():
             log.info("least squares: %d of %d points", done, total)
 
     fit = fit_cluster(spec, samples, electrons, told, progress)
