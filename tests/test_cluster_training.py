@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -379,6 +380,23 @@ def test_only_settings_that_change_a_model_are_compared():
             continue
         with pytest.raises(ChargeError, match=f"^old.pb: has model/{part}/{key} "):
             check_settings(start, parts)
+
+
+@pytest.mark.parametrize("neuron", [[8], []], ids=["net", "linear"])
+@pytest.mark.parametrize("mode", ["restart", "init_from_model"])
+def test_a_restart_that_begins_a_new_net_is_told(monkeypatch, caplog, mode, neuron):
+    """As where the input of a refit is used again after an interruption."""
+    from deepmd_charge.backends.tf import model as module
+
+    section = cluster_configuration(descriptor={"refit": True}, neuron=neuron)["model"]
+    model = module.ChargeModelTF(**{k: v for k, v in section.items() if k != "type"})
+    done = []
+    monkeypatch.setattr(model, "_solve", lambda *a: done.append("solved"))
+    monkeypatch.setattr(module, "set_after_restoring", lambda *a: done.append("set"))
+    model._keep_or_refit(SimpleNamespace(run_opt=SimpleNamespace(init_mode=mode)), None)
+    assert done == ["solved", "set"]
+    told = "leave refit out to go on after an interruption" in caplog.text
+    assert told == (mode == "restart" and bool(neuron))
 
 
 def test_a_new_fit_has_a_new_net(with_net):

@@ -267,6 +267,11 @@ class ChargeModelTF(Model):
                 ", and its net goes on" if self.descrpt.gates else "",
             )
             return
+        if self.descrpt.gates and trainer.run_opt.init_mode == "restart":
+            log.warning(
+                "a new fit is asked for (model/descriptor/refit), and the net is as new, too, "
+                "though steps are counted on; leave refit out to go on after an interruption"
+            )
         self._solve(trainer, data)
         set_after_restoring(trainer, [*self.descrpt.parts, self.fitting.parameters])
 
