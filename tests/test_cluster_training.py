@@ -3,9 +3,11 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -29,7 +31,8 @@ from training import (
 )
 
 from deepmd_charge import ChargeError, ChargeModel, Density, read_density, write_density
-from deepmd_charge.backends.tf.frozen import read_checkpoint, read_model
+from deepmd_charge.backends.tf.frozen import Frozen, read_checkpoint, read_model
+from deepmd_charge.backends.tf.starting import check_settings
 from deepmd_charge.cli.main import main
 from deepmd_charge.lammps import read_run, write_run
 from deepmd_charge.model.fit.cluster import Sample, fit_cluster
@@ -331,6 +334,69 @@ def test_a_net_cannot_be_added_later(copy):
     done = dp(copy, "train", "next.json", "--init-model", "model.ckpt", check=False)
     assert done.returncode != 0
     assert "model.ckpt: has model/fitting_net/neuron [], not [8]; give the same" in last_line(done)
+
+
+@pytest.mark.parametrize(
+    "descriptor, complaint",
+    [
+        ({"rcut": 3.0}, "model.ckpt: has model/descriptor/rcut 3.5, not 3.0; give the same, or"),
+        ({"refit": True}, "knows C, of which the training data have no atom to refit; add data"),
+    ],
+    ids=str,
+)
+def test_what_a_kept_fit_does_not_mean_is_refused(copy, descriptor, complaint):
+    """Said in one line: other functions of the same coefficients, and elements without data."""
+    if descriptor == {"refit": True}:
+        shutil.rmtree(copy / "train")
+        write_system(copy / "train", [structure(k, "Si") for k in range(3)], 150, seed=5)
+        (copy / "train" / "set.000" / "n_electrons.npy").unlink()
+    config = cluster_configuration(descriptor={"precision": "float64", **descriptor})
+    (copy / "next.json").write_text(json.dumps(config))
+    done = dp(copy, "train", "next.json", "--init-model", "model.ckpt", check=False)
+    assert done.returncode != 0
+    assert complaint in last_line(done)
+
+
+def test_only_settings_that_change_a_model_are_compared():
+    before = cluster_configuration(descriptor={"ridge": 1e-3})["model"]
+    script = json.dumps({"model": before}).encode()
+    start = Frozen("old.pb", {"train_attr/training_script": script})
+    for part, key, value, is_refused in (
+        ("descriptor", "ridge", 1e-5, False),
+        ("descriptor", "refit", True, False),
+        ("descriptor", "precision", "float64", False),
+        ("descriptor", "n_channel", 4.0, False),
+        ("descriptor", "eps", 0.3, False),  # which the other may not have known
+        ("descriptor", "rcut", 3.0, True),
+        ("descriptor", "lmax", 3, True),
+        ("descriptor", "type", "se_charge", True),
+        ("fitting_net", "seed", 5, False),
+        ("fitting_net", "neuron", [8], True),
+    ):
+        parts = {name: dict(before[name]) for name in ("descriptor", "fitting_net")}
+        parts[part][key] = value
+        if not is_refused:
+            check_settings(start, parts)
+            continue
+        with pytest.raises(ChargeError, match=f"^old.pb: has model/{part}/{key} "):
+            check_settings(start, parts)
+
+
+@pytest.mark.parametrize("neuron", [[8], []], ids=["net", "linear"])
+@pytest.mark.parametrize("mode", ["restart", "init_from_model"])
+def test_a_restart_that_begins_a_new_net_is_told(monkeypatch, caplog, mode, neuron):
+    """As where the input of a refit is used again after an interruption."""
+    from deepmd_charge.backends.tf import model as module
+
+    section = cluster_configuration(descriptor={"refit": True}, neuron=neuron)["model"]
+    model = module.ChargeModelTF(**{k: v for k, v in section.items() if k != "type"})
+    done = []
+    monkeypatch.setattr(model, "_solve", lambda *a: done.append("solved"))
+    monkeypatch.setattr(module, "set_after_restoring", lambda *a: done.append("set"))
+    model._keep_or_refit(SimpleNamespace(run_opt=SimpleNamespace(init_mode=mode)), None)
+    assert done == ["solved", "set"]
+    told = "leave refit out to go on after an interruption" in caplog.text
+    assert told == (mode == "restart" and bool(neuron))
 
 
 def test_a_new_fit_has_a_new_net(with_net):

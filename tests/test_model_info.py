@@ -374,6 +374,23 @@ def test_validation_data_are_of_what_is_trained_on(tmp_path, symbols, name, valu
     assert valid_data  # found among the callers, as in dp train
 
 
+def test_structures_on_both_sides_are_told(tmp_path, caplog):
+    """By other points, and in another order of frames; and systems that are named twice."""
+    from deepmd_charge.backends.tf.facts import warn_of_twins
+
+    paths = []
+    for seeds in ((0, 1, 2), (9, 2), (7,)):
+        paths.append(str(tmp_path / str(len(paths))))
+        write_system(paths[-1], [structure(k) for k in seeds], 10, seed=len(paths))
+    warn_of_twins([paths[0]], [paths[2]], TYPE_MAP)
+    warn_of_twins([paths[0]], [], TYPE_MAP)
+    assert not caplog.messages
+    warn_of_twins([paths[0], f"{tmp_path}/2/../0"], paths[1:], TYPE_MAP)
+    assert len(caplog.messages) == 2
+    assert f"names {paths[0]} more than once" in caplog.messages[0]
+    assert "1 of the 3 structures of training/validation_data are trained on" in caplog.messages[1]
+
+
 @pytest.mark.training
 def test_dp_train_refuses_validation_data_of_other_elements(tmp_path):
     config = configuration(1)

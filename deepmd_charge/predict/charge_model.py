@@ -300,12 +300,14 @@ class ChargeModel:
     def dipole(self, atoms: Atoms) -> Floats:
         r"""The dipole of a molecule, from its contributions exactly (no grid).
 
-        .. math:: \mathbf p = \sum_I (Z_I - q_I) \, \mathbf R_I - \mathbf d_I
+        .. math:: \mathbf p = \sum_I (Z_I - q_I) (\mathbf R_I - \mathbf R_0) - \mathbf d_I
 
-        with Z the valence electrons, and the electrons q and dipoles d of the contributions
-        about their nuclei. It does not depend on the origin where the molecule is neutral: see
-        the key ``electrons`` of ``se_cluster``. A periodic structure has none; that of its atoms
-        where they are given is returned.
+        with Z the valence electrons, the electrons q and dipoles d of the contributions about
+        their nuclei, and :math:`\mathbf R_0 = \sum_I Z_I \mathbf R_I / \sum_I Z_I`, so that it
+        does not depend on where the molecule is; that of an ion, and of the few electrons by which
+        a model may be wrong unless they are exact (the key ``electrons`` of ``se_cluster``), is
+        about this centre. A periodic structure has none; that of its atoms where they are given
+        is returned.
 
         Parameters
         ----------
@@ -324,7 +326,8 @@ class ChargeModel:
         """
         charges, dipoles = self._contributions(atoms)
         valence = valences_of(self.memory, atoms, self.path)
-        return (valence - charges) @ atoms.positions - dipoles.sum(axis=0)
+        places = atoms.positions - valence @ atoms.positions / valence.sum()
+        return (valence - charges) @ places - dipoles.sum(axis=0)
 
     def _contributions(self, atoms: Atoms) -> tuple[Floats, Floats]:
         check_known(self.path, self.info)

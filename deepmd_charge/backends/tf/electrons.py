@@ -14,6 +14,9 @@ from ...typing import Floats
 
 __all__ = ["exact_electrons"]
 
+# Electrons in doubt with which the whole number of an atom's valence is not known.
+_DOUBT = 0.5
+
 
 def exact_electrons(
     spec: ModelSpec, memory: ModelInfo, table: RadialTable | None, superposed: bool
@@ -38,8 +41,8 @@ def exact_electrons(
     Raises
     ------
     ChargeError
-        If the data are no total density, or do not say the valence of an element, or
-        superposed densities come from files.
+        If the data are no total density, do not say the valence of an element or contradict it,
+        or superposed densities come from files.
     """
     where = f'{spec.descriptor.where}/electrons "exact"'
     if (memory.quantity or "total") != "total":
@@ -54,11 +57,17 @@ def exact_electrons(
         )
     held = []
     for name in (spec.type_map[t] for t in spec.elements):
-        valence, _ = memory.valences.get(name, (0.0, 0.0))
+        valence, doubt = memory.valences.get(name, (0.0, 0.0))
         if name in memory.elements and not valence:
             raise ChargeError(
                 f"{where}: the data do not say the valence electrons of {name}; give them in "
                 "model/info/valence"
+            )
+        if doubt >= _DOUBT:
+            raise ChargeError(
+                f"{where}: the electrons of the data leave {doubt:.2g} of the valence {valence:g} "
+                f'of {name} in doubt; correct model/info/valence, or set it to "free" (as for '
+                "charged cells)"
             )
         element = element_of(name)
         if table is not None and element in table.functions:

@@ -4,18 +4,23 @@
 from __future__ import annotations
 
 import logging
+import os
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ...atoms.species import element_of
+import numpy as np
+
+from ...atoms.species import GRID_TYPE, element_of
 from ...data.dataset import check_open_axes, check_systems, dataset_info
+from ...data.stored import frames
 from ...errors import ChargeError
 from ...io.functionals import spelled
 from ...model.info import SAME_VALENCE, ModelInfo
 from ...saed.table import RadialTable
 from .saed import check_dataset
 
-__all__ = ["check_validation", "training_facts"]
+__all__ = ["check_validation", "training_facts", "warn_of_twins"]
 
 # dp shows what its own loggers say
 log = logging.getLogger("deepmd.charge")
@@ -122,6 +127,46 @@ def check_validation(
             raise ChargeError(
                 f"{where}: the {what} is {mine}, that of the training data {other}; {remedy}"
             )
+
+
+def warn_of_twins(
+    training: Sequence[str], validation: Sequence[str], type_map: Sequence[str]
+) -> None:
+    """Warn of systems that are trained on twice, and of validation structures that are trained on.
+
+    Parameters
+    ----------
+    training, validation : sequence of str
+        Systems.
+    type_map : sequence of str
+    """
+    paths = Counter(map(os.path.realpath, training))
+    if twice := sorted(path for path, n in paths.items() if n > 1):
+        log.warning(
+            "training/training_data names %s more than once: its points count as often",
+            ", ".join(twice),
+        )
+    if not validation:
+        return
+    others = _structures(validation, type_map)
+    if shared := len(others & _structures(training, type_map)):
+        log.warning(
+            "%d of the %d structures of training/validation_data are trained on: their errors say "
+            "nothing of others; validate with structures that are not",
+            shared,
+            len(others),
+        )
+
+
+def _structures(system_dirs: Sequence[str], type_map: Sequence[str]) -> set[bytes]:
+    """What tells structures from each other."""
+    grid = list(type_map).index(GRID_TYPE)
+    found = set()
+    for frame in frames(system_dirs, type_map, ()):
+        is_atom = frame["type"] != grid
+        parts = frame["type"][is_atom], frame["coord"][is_atom], frame["box"]
+        found.add(b"".join(np.ascontiguousarray(part).tobytes() for part in parts))
+    return found
 
 
 def _valences(table: RadialTable, types: Iterable[str]) -> dict[str, float]:

@@ -28,7 +28,7 @@ from ...model.weights import Weights
 from ...typing import Floats, Integers, PathLike
 from .names import weights_of
 
-__all__ = ["Frozen", "known_types", "read_checkpoint", "read_model"]
+__all__ = ["TRAINING_KEYS", "Frozen", "known_types", "read_checkpoint", "read_model"]
 
 Constant: TypeAlias = Floats | bytes
 # Of a field of a protocol buffer.
@@ -42,7 +42,7 @@ _NOTHING = memoryview(b"")
 _GRAPH_OF_META = 2
 # Keys that change a training and no model: former versions may not have them. What has no
 # default is not in the arguments where it is not given.
-_TRAINING_KEYS = {"trainable", "seed", "refit", "held_out", "relative"}
+TRAINING_KEYS = {"trainable", "seed", "refit", "held_out", "relative", "ridge"}
 # What comes of reading another file.
 _DAMAGED = (ValueError, KeyError, TypeError, OverflowError)
 
@@ -129,7 +129,7 @@ class Frozen:
                 raise ChargeError(f"its {part} is of type {given['type']}")
             keys = keys_of(families[given["type"]])
             known = {k.name for k in keys}
-            left_out = _TRAINING_KEYS | {k.name for k in keys if k.default is None}
+            left_out = TRAINING_KEYS | {k.name for k in keys if k.default is None}
             left_out |= families[given["type"]].later
             for names, what in (
                 (given.keys() - known - {"type"}, "unknown"),

@@ -32,7 +32,7 @@ from ...saed.table import RadialTable
 from ...typing import Floats
 from . import mixed_systems as _mixed_systems  # noqa: F401  (registers charge, for mixed types too)
 from .electrons import exact_electrons
-from .facts import check_validation, training_facts
+from .facts import check_validation, training_facts, warn_of_twins
 from .frozen import Frozen, known_types
 from .loss import ChargeLoss
 from .names import graph_name
@@ -40,7 +40,7 @@ from .refusals import Refusals
 from .saed import Superposition
 from .se_cluster import SeCluster
 from .se_cluster_gates import Gates
-from .starting import starting_point
+from .starting import check_settings, starting_point
 from .statistics import scale_and_fit, solve
 from .trainer import (
     set_after_restoring,
@@ -198,16 +198,21 @@ class ChargeModelTF(Refusals):
         memory = ModelInfo.from_json(facts).noting(said)
         if start is not None:
             memory = memory.after(ModelInfo.from_json(start.info), start.path)
+            self._check_refit(memory.elements, facts["elements"], start.path)
         self.info = memory.to_json()
         if validation := validation_systems():
             check_validation(validation, self.type_map, self.info, self.descrpt.get_rcut())
+        warn_of_twins(system_dirs, validation, self.type_map)
         self._knows_data = True
         doubts = {e: (z, d) for e, (z, d) in memory.valences.items() if d > _DOUBT}
         if doubts:
+            so = "predict --electrons auto will refuse all but small structures"
+            if self.spec.descriptor.exact:
+                so += ', and electrons "exact" gives structures these, not those of their data'
             log.warning(
-                "the electrons of the training data are not those of neutral cells (%s): predict "
-                "--electrons auto will refuse all but small structures",
+                "the electrons of the training data are not those of neutral cells (%s): %s",
                 ", ".join(f"{e} {z:g} +- {d:.2g}" for e, (z, d) in doubts.items()),
+                so,
             )
 
     def _go_on(self) -> None:
@@ -217,8 +222,8 @@ class ChargeModelTF(Refusals):
             return
         start, system_dirs = found
         self._check_types(start.type_map)
+        check_settings(start, self._parts)
         self._know(start.known_types)
-        self._check_net(start)
         if self.superposition:
             self.superposition.check(start.array)
         elif start.saed:
@@ -233,6 +238,16 @@ class ChargeModelTF(Refusals):
                 start.path,
             )
         self._learn_of(system_dirs, start)
+
+    def _check_refit(self, known: Sequence[str], there: Sequence[str], path: str) -> None:
+        """Refuse a new fit of ``se_cluster`` that would forget an element of the model."""
+        lacking = [name for name in known if name not in there]
+        if lacking and isinstance(self.descrpt, SeCluster) and self.descrpt.spec.refit:
+            raise ChargeError(
+                f"{path}: knows {', '.join(lacking)}, of which the training data have no atom to "
+                "refit; add data that do, leave out model/descriptor/refit, or train from the "
+                "beginning"
+            )
 
     def _check_steps(self, trainer: Any) -> None:
         """Refuse steps of training where nothing is trained."""
@@ -255,6 +270,11 @@ class ChargeModelTF(Refusals):
                 ", and its net goes on" if self.descrpt.gates else "",
             )
             return
+        if self.descrpt.gates and trainer.run_opt.init_mode == "restart":
+            log.warning(
+                "a new fit is asked for (model/descriptor/refit), and the net is as new, too, "
+                "though steps are counted on; leave refit out to go on after an interruption"
+            )
         self._solve(trainer, data)
         set_after_restoring(trainer, [*self.descrpt.parts, self.fitting.parameters])
 
@@ -282,17 +302,6 @@ class ChargeModelTF(Refusals):
             raise ChargeError(
                 f"the initial model has the type_map {type_map}; give model/type_map the same "
                 f"order, not {self.type_map}"
-            )
-
-    def _check_net(self, start: Frozen) -> None:
-        """Refuse another net of ``se_cluster`` than that of the model that goes on."""
-        if not isinstance(self.descrpt, SeCluster) or start.arguments is None:
-            return
-        found, here = start.arguments["fitting_net"].get("neuron"), self.spec.fitting_net.neuron
-        if found is not None and list(found) != list(here):
-            raise ChargeError(
-                f"{start.path}: has model/fitting_net/neuron {list(found)}, not {list(here)}; give "
-                "the same, or train from the beginning"
             )
 
     def build(

@@ -3,16 +3,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from deepmd.tf.env import tf
 
 from ...errors import ChargeError
-from .frozen import Frozen, read_checkpoint, read_model
+from .frozen import TRAINING_KEYS, Frozen, read_checkpoint, read_model
 from .trainer import trainer_at_work
 
-__all__ = ["starting_point"]
+__all__ = ["check_settings", "starting_point"]
 
 # Variables of a checkpoint that a frozen model has as constants, and that must be known here.
 _NAMES = ("saed/step", "saed/coefficients", "se_charge/crowding_low")
+# Keys that may be others: what they change is trained or fitted, or told of elsewhere.
+_FREE = {*TRAINING_KEYS, "precision"}
 
 
 def starting_point() -> tuple[Frozen, list[str]] | None:
@@ -51,6 +56,33 @@ def starting_point() -> tuple[Frozen, list[str]] | None:
     else:
         raise ChargeError("this version of DeePMD-kit does not tell what training starts from")
     return model, data.system_dirs
+
+
+def check_settings(start: Frozen, parts: Mapping[str, Mapping[str, Any]]) -> None:
+    """Refuse settings with which the parameters of a model would mean something else.
+
+    Parameters
+    ----------
+    start : Frozen
+        The model that training goes on from.
+    parts : dict
+        The arguments of descriptor and fitting net.
+
+    Raises
+    ------
+    ChargeError
+        If one is not as it was.
+    """
+    for part, given in parts.items():
+        before = (start.arguments or {}).get(part, {})
+        # what a former version does not have is no other value
+        for name in ("type", *sorted(given.keys() & before.keys() - {"type"} - _FREE)):
+            here, its = (settings.get(name) for settings in (given, before))
+            if before and here != its:
+                raise ChargeError(
+                    f"{start.path}: has model/{part}/{name} {its}, not {here}; give the same, or "
+                    "train from the beginning"
+                )
 
 
 def _is_training() -> bool:

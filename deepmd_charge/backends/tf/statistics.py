@@ -24,6 +24,7 @@ from ...errors import ChargeError
 from ...model.descriptors.se_cluster import SeClusterSpec
 from ...model.fit.chosen import Chosen, choose_points
 from ...model.fit.cluster import ClusterFit, fit_cluster
+from ...model.fit.doubts import too_few
 from ...model.fit.pair_additive import fit_pair_additive
 from ...model.fit.points import Sample
 from ...model.fit.ridge import Ridge
@@ -53,8 +54,6 @@ _QUIET = 5.0
 _STAT_POINTS, _LOOKED_AT, _FRAMES = 20_000, 2_000_000, 2000
 # Numbers in the moments of a block.
 _NUMBERS = 1 << 23
-# Points within 1 A of an element's atoms below which it is not learnt.
-_FEW = 30
 
 T = TypeVar("T")
 
@@ -92,10 +91,8 @@ def scale_and_fit(
     if not chosen.samples:
         raise ChargeError(f"the training data hold no grid point: no atom is of type {GRID_TYPE}")
     _set_neighbor_range(spec, descriptor, chosen)
-    if few := _too_few(spec, chosen):
-        log.warning(
-            "too few grid points near atoms to learn %s: give more points or structures", few
-        )
+    for doubt in too_few(spec, chosen.n_near, chosen.near, chosen.is_there):
+        log.warning("%s", doubt)
     alike = chosen.alike
     density = np.concatenate([sample.values for sample in alike])
     features = _scaled(descriptor, chosen.samples)
@@ -203,19 +200,6 @@ def _counts(spec: ModelSpec, sample: Sample) -> Floats:
     return neighbor_counts(spec, images, images.wrap(sample.points))
 
 
-def _too_few(spec: ModelSpec, chosen: Chosen) -> str:
-    """Elements of the data that have hardly a point near their atoms; empty where there are none.
-
-    Those of the type map that the data lack are no matter of points.
-    """
-    counts = zip(spec.elements, chosen.n_near, chosen.near, chosen.is_there, strict=True)
-    return ", ".join(
-        f"{spec.type_map[t]} ({n} points within 1 A, {100.0 * share:.2g} % of all)"
-        for t, n, share, is_there in counts
-        if is_there and n < _FEW
-    )
-
-
 def solve(
     data: DeepmdDataSystem,
     type_map: Sequence[str],
@@ -249,17 +233,25 @@ def solve(
     def samples() -> Iterator[Sample]:
         return _samples(data, type_map, spec, saed)
 
-    def told(ridge: Ridge, error: float) -> None:
-        log.debug(
-            "ridge %.0e, of products %.0e times that: %.2e", ridge.strength, ridge.weight, error
-        )
-
     last = time.monotonic()
 
-    def progress(done: int, total: int) -> None:
+    def is_due() -> bool:
         nonlocal last
-        if time.monotonic() - last > _QUIET:
-            last = time.monotonic()
+        due = time.monotonic() - last > _QUIET
+        last = time.monotonic() if due else last
+        return due
+
+    def told(ridge: Ridge, error: float) -> None:
+        log.log(
+            logging.INFO if is_due() else logging.DEBUG,
+            "ridge %.0e, of products %.0e times that: %.2e held out",
+            ridge.strength,
+            ridge.weight,
+            error,
+        )
+
+    def progress(done: int, total: int) -> None:
+        if is_due():
             log.info("least squares: %d of %d points", done, total)
 
     fit = fit_cluster(spec, samples, electrons, told, progress)
@@ -314,7 +306,7 @@ def _summary(fit: ClusterFit) -> str:
     if np.isnan(found.held_out):
         held_out = "nothing is held out"
     elif fit.iterative:
-        held_out = f"{found.held_out:.2e} of one of five {parts}, held out"
+        held_out = f"{found.held_out:.2e} of {parts} held out (one of {fit.n_folds} parts)"
     how = "conjugate gradients" if fit.iterative else "least squares"
     return (
         f"{how}: {found.coefficients.size} coefficients from {fit.n_points} points of "

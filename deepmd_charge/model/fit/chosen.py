@@ -19,7 +19,7 @@ import numpy as np
 from ...atoms.images import Images
 from ...typing import Booleans, Floats, Integers
 from ..spec import ModelSpec
-from .points import Sample
+from .points import CORE, Sample
 
 __all__ = ["Chosen", "choose_points"]
 
@@ -27,8 +27,6 @@ __all__ = ["Chosen", "choose_points"]
 _SHELLS = np.array([0.0, 0.1, 0.2, 0.3, 0.45, 0.65, 0.9, 1.3, 2.0, 3.0])
 # Most points of a shell of an element, and the share of all that may be near atoms.
 _IN_SHELL, _NEAR = 100, 0.5
-# Within this distance of an atom its own density is learnt, A.
-_CORE = 1.0
 # Rows that wait before those of the least numbers are kept.
 _WAITING = 50_000
 
@@ -99,7 +97,7 @@ def choose_points(spec: ModelSpec, samples: Iterable[Sample], n_points: int) -> 
             shell = np.searchsorted(_SHELLS, r, side="right") - 1
             inside = shell < n_shells
             least.add(rows[point[inside]], 1 + element[inside] * n_shells + shell[inside])
-            core = r < _CORE
+            core = r < CORE
             n_near += np.bincount(element[core], weights[point[core]], minlength=n_elements)
             total += weights.sum()
     chosen = _together(*least.rows(), structures, n_points)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,10 +17,10 @@ from ..spec import ModelSpec
 from ..weights import Weights, shapes
 from .channels import set_channels
 from .columns import Columns
-from .doubts import doubts
+from .doubts import doubts, doubts_of_ridge, too_few
 from .gates import invariant_scales
 from .iterative import solve_iteratively
-from .points import Part, Points, Sample, neighbor_range
+from .points import Part, Points, Sample, surveyed
 from .ridge import NormalEquations, Ridge, Solution, choose
 
 __all__ = ["ClusterFit", "fit_cluster"]
@@ -32,8 +32,8 @@ _BY_STRUCTURE, _BY_ATOM = 0.01, 0.05
 _MOST, _MEMORY = 10_000, 1.6e9
 _FOLDS = 5
 # Points whose rows are worked out together: numbers in them. Of larger arrays the C library takes
-# the memory anew each time.
-_BLOCK = 1 << 21
+# the memory anew each time. Where rows are short, the pairs of so many points are what counts.
+_BLOCK, _POINTS = 1 << 21, 4096
 # Most threads that make such rows: all of them hold some.
 _THREADS = 4
 
@@ -51,7 +51,8 @@ class ClusterFit:
         Ridge, errors and condition of the fit.
     n_points, n_structures : int
     n_folds : int
-        Parts that are held out in turn; one where there is nothing to hold out.
+        Parts that are held out in turn, or, where it is iterative, of which one is; one where there
+        is nothing to hold out.
     by_structure : bool
         Whether whole structures are held out in turn, and not the atoms of the only one.
     by_system : bool
@@ -119,7 +120,7 @@ def fit_cluster(
             f"{points.count} points for {n_columns} coefficients of {d.where}: convert more "
             "--points, or lower order, n_radial or n_channel"
         )
-    low, high = neighbor_range(spec, samples())
+    low, high, near = surveyed(spec, samples())
     if not high.any():
         raise ChargeError(
             f"no grid point of the training data has an atom within {d.rcut} A; raise "
@@ -128,15 +129,19 @@ def fit_cluster(
     arrays["neighbor_range.low"], arrays["neighbor_range.high"] = low, high
     set_channels(spec, arrays, points.structures)
     iterative = n_columns > _MOST
-    n_folds = int(np.clip(_MEMORY / (8 * n_columns**2), 2, _FOLDS))
+    n_folds = _FOLDS if iterative else int(np.clip(_MEMORY / (8 * n_columns**2), 2, _FOLDS))
     n_folds = max(1, min(n_folds, points.most_folds))
+    alone = points.folds(n_folds)[1]
     tolerance = _BY_STRUCTURE if points.by_structure else _BY_ATOM
     if iterative:
-        solution = solve_iteratively(columns, points, arrays, d.ridge, told, progress)
+        solution = solve_iteratively(columns, points, arrays, n_folds, d.ridge, told, progress)
     else:
         with one_thread_of_blas() as n_threads, ThreadPoolExecutor(n_threads) as pool:
-            equations = NormalEquations(n_columns, n_folds, pool.map)
-            parts = points.parts(arrays, n_folds, max(256, _BLOCK // n_columns))
+            # behind the folds what cannot be held out
+            n = n_folds + bool(alone)
+            equations = NormalEquations(n_columns, n, pool.map, n_held=n_folds)
+            size = min(max(256, _BLOCK // n_columns), _POINTS)
+            parts = points.parts(arrays, n_folds, size)
             for rows, values, fold in in_order(_weighted, parts, min(n_threads, _THREADS)):
                 for f in np.unique(fold):
                     mine = fold == f
@@ -145,7 +150,10 @@ def fit_cluster(
             costs = columns.costs(equations.scale)
             many = columns.of_columns > 1
             solution = choose(equations, costs, many, d.ridge, tolerance, told)
-        n_folds = len(equations.folds)
+        n_folds = max(1, len(equations.folds))
+    # errors of weighted points, as if these counted one on average
+    unit = points.weight**-0.5
+    solution = replace(solution, rmse=solution.rmse * unit, held_out=solution.held_out * unit)
     arrays |= columns.arrays(solution.coefficients)
     if net:
         arrays |= invariant_scales(spec, Weights(spec, arrays), points.structures)
@@ -159,7 +167,11 @@ def fit_cluster(
         points.by_structure,
         points.by_system,
         iterative,
-        doubts(spec, points.structures, points.image_distance),
+        [
+            *doubts(spec, points.structures, points.image_distance),
+            *too_few(spec, near, near / points.count, points.has_atoms),
+            *doubts_of_ridge(spec, solution, alone if n_folds > 1 else []),
+        ],
     )
 
 

@@ -18,12 +18,13 @@ from typing import TypeVar
 
 import numpy as np
 
+from ...errors import ChargeError
 from ...threads import in_order, one_thread_of_blas
 from ...typing import Floats
 from .columns import Columns
 from .design import Block
 from .points import Part, Points
-from .ridge import Ridge, Solution
+from .ridge import STRONGER, Ridge, Solution
 
 __all__ = ["solve_iteratively"]
 
@@ -39,8 +40,6 @@ _ROOM = 1e9
 _LEFT, _STEPS = 1e-4, 40
 # Strengths that are tried; what is taken where no part can be held out.
 _STRENGTHS, _UNTRIED = [10.0**-k for k in range(2, 9)], 1e-6
-# Points are held out by fives.
-_FOLDS = 5
 
 Result = TypeVar("Result")
 
@@ -181,7 +180,13 @@ class _Problem:
             damped = block / self.count
             empty = np.diag(damped) == 0.0
             damped[np.diag_indices_from(damped)] += np.where(empty, 1.0, penalty[place])
-            factors.append((place, cho_factor(damped, overwrite_a=True)))
+            try:
+                factors.append((place, cho_factor(damped, overwrite_a=True)))
+            except np.linalg.LinAlgError:
+                raise ChargeError(
+                    f"the least-squares fit cannot be solved with a ridge of {strength:.0e}: give "
+                    "more points, or leave model/descriptor/ridge out"
+                ) from None
 
         def conditioned(r: Floats) -> Floats:
             out = np.zeros_like(r)
@@ -234,6 +239,7 @@ def solve_iteratively(
     columns: Columns,
     points: Points,
     arrays: dict[str, Floats],
+    n_folds: int,
     strength: float | None,
     told: Callable[[Ridge, float], None],
     progress: Callable[[int, int], None],
@@ -246,6 +252,8 @@ def solve_iteratively(
     points : Points
     arrays : dict
         Those of the model, of which the components are known.
+    n_folds : int
+        In how many parts the points are, of which one is held out.
     strength : float, optional
         Of the ridge, where it is not to be chosen.
     told, progress : callable
@@ -254,36 +262,43 @@ def solve_iteratively(
     Returns
     -------
     Solution
-        Its condition number is that of the preconditioned system; a fifth of the structures,
-        or of the atoms, is held out.
+        Its condition number is that of the preconditioned system.
+
+    Raises
+    ------
+    ChargeError
+        If the ridge that is given is too weak for the points.
     """
     with one_thread_of_blas() as n_threads:
-        n_folds = min(_FOLDS, points.most_folds)
         problem = _Problem(columns, points, arrays, n_folds, progress, n_threads)
-        return _chosen(problem, n_folds, strength, told)
+        return _chosen(problem, strength, told)
 
 
 def _chosen(
     problem: _Problem,
-    n_folds: int,
     strength: float | None,
     told: Callable[[Ridge, float], None],
 ) -> Solution:
     """The solution with the strength that is given, or of the least held-out error."""
     w: Floats = np.zeros(len(problem.scale))
     held_out = np.nan
-    if strength is None and n_folds > 1:
-        moment, count = problem.moment(0)
+    folds = np.unique(np.concatenate([part.fold for part in problem.parts]))
+    if strength is None and len(folds) > 1:
+        fold = int(folds[0])  # what is never held out comes last
+        moment, count = problem.moment(fold)
         errors: dict[float, float] = {}
-        for tried in _STRENGTHS:
-            found, _, _ = problem.solve(w, tried, moment, count, 0)
-            errors[tried] = problem.error(found, 0)
-            told(Ridge(tried), errors[tried])
-            if errors[tried] > min(errors.values()):
+        for strengths in (_STRENGTHS, STRONGER[1:]):
+            for tried in strengths:
+                found, _, _ = problem.solve(w, tried, moment, count, fold)
+                errors[tried] = problem.error(found, fold)
+                told(Ridge(tried), errors[tried])
+                if errors[tried] > min(errors.values()):
+                    break
+                w = found
+            best = min(errors, key=errors.__getitem__)
+            if best != _STRENGTHS[0]:
                 break
-            w = found
-        strength = min(errors, key=errors.__getitem__)
-        held_out = errors[strength]
+        strength, held_out = best, errors[best]
     strength = _UNTRIED if strength is None else strength
     moment, count = problem.moment(None)
     w, condition, converged = problem.solve(w, strength, moment, count, None)

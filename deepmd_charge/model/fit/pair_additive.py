@@ -27,9 +27,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...atoms.images import Images
-from ...typing import Floats, Integers
+from ...typing import Floats
 from ..descriptors.se_charge import SeChargeSpec
 from ..spec import ModelSpec
+from .folds import folds_of
 from .points import Sample
 from .ridge import NormalEquations
 
@@ -96,18 +97,19 @@ def fit_pair_additive(spec: ModelSpec, samples: Sequence[Sample]) -> PairAdditiv
     """
     d = spec.family(SeChargeSpec)
     # what is absent costs nothing
-    places = np.concatenate([spec.places[sample.types] for sample in samples])
-    active, n_atoms = np.unique(places, return_counts=True)
+    kinds = [spec.places[sample.types] for sample in samples]
+    active, n_atoms = np.unique(np.concatenate(kinds), return_counts=True)
     smooth = _of_unit_roughness(d)
     n_columns = len(active) * d.n_radial + 1
-    fold_of = _folds(spec, samples)
-    equations = NormalEquations(n_columns, _FOLDS + 1)
+    # of the only structure the atoms
+    folds, _ = folds_of(kinds if len(kinds) > 1 else list(kinds[0][:, None]), _FOLDS)
+    equations = NormalEquations(n_columns, _FOLDS + 1, n_held=_FOLDS)
     total = sum(len(sample.points) for sample in samples)
     magnitude = sum(np.abs(sample.values).sum() for sample in samples) / total
     small = max(_SMALL * magnitude, np.finfo(float).tiny)
     size = max(1, _BLOCK // n_columns)
     heights = np.zeros(len(spec.elements))
-    for sample, number in zip(samples, fold_of, strict=True):
+    for place, sample in enumerate(samples):
         images = Images(sample.atoms, sample.types, d.rcut)
         for start in range(0, len(sample.points), size):
             points = images.wrap(sample.points[start : start + size])
@@ -123,11 +125,9 @@ def fit_pair_additive(spec: ModelSpec, samples: Sequence[Sample]) -> PairAdditiv
                 counted = np.ones(len(rows))
             root = np.sqrt(counted / (1.0 + np.abs(values) / small))
             rows, values = rows * root[:, None], values * root
-            folds = np.full(len(rows), number)
-            if len(samples) == 1:
-                folds = _of_atoms(sample.types)[images.parents[nearest]]
-            for fold in np.unique(folds):
-                mine = folds == fold
+            which = np.full(len(rows), place) if len(samples) > 1 else images.parents[nearest]
+            for fold in np.unique(folds[which]):
+                mine = folds[which] == fold
                 equations.add(int(fold), rows[mine], values[mine])
     # the offset costs nothing, and an element that has no density of its own is not held to that
     heights = np.maximum(heights[active] / max(heights.max(), np.finfo(float).tiny), 1e-3)
@@ -140,35 +140,13 @@ def fit_pair_additive(spec: ModelSpec, samples: Sequence[Sample]) -> PairAdditiv
     return PairAdditive(coefficients, float(found[-1]), smoothness, held_out)
 
 
-def _folds(spec: ModelSpec, samples: Sequence[Sample]) -> list[int]:
-    """The fold of each structure; the last one, never held out, where others lack an element."""
-    folds = [number % _FOLDS for number in range(len(samples))]
-    elements = [set(spec.places[sample.types].tolist()) for sample in samples]
-    places: dict[int, set[int]] = {}
-    for fold, those in zip(folds, elements, strict=True):
-        for element in those:
-            places.setdefault(element, set()).add(fold)
-    alone = {element for element, where in places.items() if len(where) == 1}
-    return [_FOLDS if those & alone else f for f, those in zip(folds, elements, strict=True)]
-
-
-def _of_atoms(types: Integers) -> Integers:
-    """The fold of each atom of the only structure; the last one for the only atom of an element."""
-    folds = np.full(len(types), _FOLDS)
-    for kind in set(types.tolist()):
-        mine = np.flatnonzero(types == kind)
-        if len(mine) > 1:
-            folds[mine] = np.arange(len(mine)) % _FOLDS
-    return folds
-
-
 def _chosen(equations: NormalEquations, costs: Floats) -> tuple[float, float]:
     """Lambda, and the root mean square error of what is held out; NaN where nothing can be.
 
     Lambda times the costs (columns,) is what squared coefficients cost.
     """
-    folds = [fold for fold in equations.folds if fold < _FOLDS]
-    if len(equations.folds) < 2:
+    folds = equations.folds
+    if not folds:
         return _UNTRIED, np.nan
     errors: dict[float, float] = {}
 

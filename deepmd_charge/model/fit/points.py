@@ -14,17 +14,21 @@ import numpy as np
 from ...atoms.images import Images
 from ...atoms.order import image_distance
 from ...errors import ChargeError
-from ...typing import Floats, Integers
+from ...typing import Booleans, Floats, Integers
 from ..descriptors.se_cluster import SeClusterSpec
 from ..neighbors import neighbor_counts
 from ..spec import ModelSpec
 from ..weights import Weights
 from .design import Block, Pairs, Surroundings
+from .folds import folds_of
 
 if TYPE_CHECKING:
     from ase import Atoms
 
-__all__ = ["Part", "Points", "Sample", "neighbor_range"]
+__all__ = ["CORE", "Part", "Points", "Sample", "surveyed"]
+
+# Within this distance of an atom its own density is learnt, A.
+CORE = 1.0
 
 # Points of a sample whose neighbours are counted.
 _COUNTED = 500
@@ -76,18 +80,15 @@ class Part:
         (n,) what is to be learnt, e/A^3.
     weights : np.ndarray
         (n,) how much each point counts.
-    group : int or None
-        Number of the structure, or of its system, that is held out at once; None where there is
-        one structure.
-    n_folds : int
+    folds : int or np.ndarray
+        The fold of all points; of the only structure those of its atoms, (atoms,).
     """
 
     surroundings: Surroundings
     points: Floats
     labels: Floats
     weights: Floats
-    group: int | None
-    n_folds: int
+    folds: int | Integers
 
     @cached_property
     def pairs(self) -> Pairs:
@@ -105,10 +106,10 @@ class Part:
     @cached_property
     def fold(self) -> Integers:
         """np.ndarray: Which fold each point is in, (n,)."""
-        if self.group is not None:
-            return np.full(len(self.points), self.group % self.n_folds)
-        # neighbours in different folds: a stride mixes the order of atoms
-        return self.surroundings.nearest(self.points) % self.n_folds
+        if isinstance(self.folds, int):
+            return np.full(len(self.points), self.folds)
+        of_points: Integers = self.folds[self.surroundings.nearest(self.points)]
+        return of_points
 
     def thinned(self, every: int) -> Part:
         """One of so many of the points."""
@@ -131,6 +132,8 @@ class Points:
         The structures, with images as far as an atom sees.
     count : int
         Of the points.
+    weight : float
+        The mean of what they count.
     image_distance : float
         Shortest distance between images of an atom in any structure, A.
 
@@ -146,7 +149,7 @@ class Points:
         self._places: dict[bytes, int] = {}
         self._systems: dict[str, list[int]] = {}  # the places of their structures
         self.structures: list[Images] = []
-        self.count = 0
+        self.count, weight = 0, 0.0
         self.image_distance = float("inf")
         for sample in samples():
             if sample.structure not in self._places:
@@ -156,7 +159,10 @@ class Points:
                 self._systems.setdefault(sample.system, []).append(place)
                 reach = max(d.rcut_env, d.rcut_product)
                 self.structures.append(Images(sample.atoms, sample.types, reach))
-            self.count += len(sample.values)
+            n = len(sample.values)
+            self.count += n
+            weight += n if sample.weights is None else float(sample.weights.sum())
+        self.weight = weight / max(self.count, 1)
         if self.by_system and len(self._systems) < 2:
             raise ChargeError(
                 'model/descriptor/held_out "systems": the training data are one DP system; give'
@@ -181,6 +187,31 @@ class Points:
         sizes = [len(images.originals) for images in self.structures]
         return len(sizes) if len(sizes) != 1 else sizes[0]
 
+    @property
+    def has_atoms(self) -> Booleans:
+        """np.ndarray: Whether some structure has atoms of each element, (elements,)."""
+        return np.isin(np.arange(len(self._spec.elements)), np.concatenate(self._kinds))
+
+    @cached_property
+    def _kinds(self) -> list[Integers]:
+        """The elements of the atoms of each structure."""
+        return [self._spec.places[i.types[i.originals]] for i in self.structures]
+
+    def folds(self, n_folds: int) -> tuple[Integers, list[int]]:
+        """The fold of each structure, or of each atom of the only one: see :func:`.folds_of`."""
+        kinds = self._kinds
+        if not self.by_system:
+            # neighbours in different folds: a stride mixes the order of atoms
+            return folds_of(kinds if self.by_structure else list(kinds[0][:, None]), n_folds)
+        systems = list(self._systems.values())
+        of_systems, alone = folds_of(
+            [np.concatenate([kinds[place] for place in places]) for places in systems], n_folds
+        )
+        folds = np.empty(len(kinds), dtype=int)
+        for fold, places in zip(of_systems, systems, strict=True):
+            folds[places] = fold
+        return folds, alone
+
     def parts(self, arrays: dict[str, Floats], n_folds: int, size: int) -> Iterator[Part]:
         """Yield all points, in blocks of a size at most.
 
@@ -193,18 +224,14 @@ class Points:
         """
         d = self._spec.family(SeClusterSpec)
         known = Weights(self._spec, arrays)
-        groups = list(range(len(self._places)))
-        if self.by_system:
-            for number, places in enumerate(self._systems.values()):
-                for place in places:
-                    groups[place] = number
+        folds, _ = self.folds(n_folds)
         for structure, some in groupby(self._samples(), key=lambda sample: sample.structure):
             first = next(some)
             images = Images(first.atoms, first.types, d.reach)
             surroundings = Surroundings(self._spec, known, images)
-            group = groups[self._places[structure]] if self.by_structure else None
+            own = int(folds[self._places[structure]]) if self.by_structure else folds
             for points, labels, weights in _together(chain([first], some), size):
-                yield Part(surroundings, images.wrap(points), labels, weights, group, n_folds)
+                yield Part(surroundings, images.wrap(points), labels, weights, own)
 
 
 def _together(samples: Iterable[Sample], size: int) -> Iterator[tuple[Floats, Floats, Floats]]:
@@ -227,20 +254,28 @@ def _together(samples: Iterable[Sample], size: int) -> Iterator[tuple[Floats, Fl
         yield points, values, weights
 
 
-def neighbor_range(spec: ModelSpec, samples: Iterable[Sample]) -> tuple[Floats, Floats]:
-    """The least and largest count of neighbours of points, (elements,) each.
+def surveyed(spec: ModelSpec, samples: Iterable[Sample]) -> tuple[Floats, Floats, Integers]:
+    """Look up what is near to points.
 
-    See :func:`deepmd_charge.model.reference.neighbor_count`; some points of every sample are
-    looked at.
+    Returns
+    -------
+    low, high : np.ndarray
+        (elements,) the least and largest count of neighbours, see
+        :func:`deepmd_charge.model.reference.neighbor_count`, of some points of every sample.
+    near : np.ndarray
+        (elements,) points within 1 A of an atom of each.
     """
-    low, high = np.full(len(spec.elements), np.inf), np.zeros(len(spec.elements))
+    n = len(spec.elements)
+    low, high, near = np.full(n, np.inf), np.zeros(n), np.zeros(n, dtype=int)
     for _, some in groupby(samples, key=lambda sample: sample.structure):
         first = next(some)
-        images = Images(first.atoms, first.types, spec.descriptor.rcut)
+        images = Images(first.atoms, first.types, max(spec.descriptor.rcut, CORE))
         for sample in chain([first], some):
             if not len(sample.points):
                 continue
-            points = images.wrap(sample.points[:_COUNTED])
-            counts = neighbor_counts(spec, images, points)
+            points = images.wrap(sample.points)
+            counts = neighbor_counts(spec, images, points[:_COUNTED])
             low, high = np.minimum(low, counts.min(axis=0)), np.maximum(high, counts.max(axis=0))
-    return np.where(np.isfinite(low), low, 0.0), high
+            atom = images.pairs(points, CORE)[1]
+            near += np.bincount(spec.places[images.types[atom]], minlength=n)
+    return np.where(np.isfinite(low), low, 0.0), high, near

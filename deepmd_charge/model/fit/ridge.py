@@ -19,10 +19,11 @@ import numpy as np
 from ...errors import ChargeError
 from ...typing import Booleans, Floats
 
-__all__ = ["NormalEquations", "Ridge", "Solution", "choose"]
+__all__ = ["STRONGER", "NormalEquations", "Ridge", "Solution", "choose"]
 
-# Strengths that are tried: from the strongest down in decades, then between two of them.
-_STRENGTHS = [10.0**-k for k in range(2, 12)]
+# Strengths that are tried: from the first one down in decades, or, where it is best, up; then
+# between two of them.
+_STRENGTHS, STRONGER = [10.0**-k for k in range(2, 12)], [10.0**k for k in range(-2, 3)]
 # Weights of the columns of products: they are held back more than the others.
 _WEIGHTS = [30.0, 100.0, 300.0, 1000.0, 3000.0]
 # Factors of the strength that are tried with that of products held.
@@ -62,7 +63,7 @@ class Solution:
         Of the points of the fit, in the unit of y.
     held_out : float
         Root mean square error of the points of each fold by the fit of the others; not a
-        number where there is one fold.
+        number where none can be held out.
     condition : float
         Condition number of the scaled system, an estimate in the 1-norm.
     converged : bool
@@ -87,12 +88,19 @@ class NormalEquations:
     mapped : callable
         As ``map``, but it may call its function for several items at a time: the results are
         the same.
+    n_held : int, optional
+        How many folds, the first ones, may be held out; all by default.
     """
 
     def __init__(
-        self, n_columns: int, n_folds: int, mapped: Callable[..., Iterator[Any]] = map
+        self,
+        n_columns: int,
+        n_folds: int,
+        mapped: Callable[..., Iterator[Any]] = map,
+        n_held: int | None = None,
     ) -> None:
         self._mapped = mapped
+        self._n_held = n_folds if n_held is None else n_held
         self._gram = np.zeros((n_folds, n_columns, n_columns))
         self._whole = True  # and not its upper panels alone
         self.moment = np.zeros((n_folds, n_columns))
@@ -135,8 +143,9 @@ class NormalEquations:
 
     @property
     def folds(self) -> list[int]:
-        """Those that hold points."""
-        return np.flatnonzero(self.count).tolist()
+        """Those that can be held out, for they hold points, and others do, too."""
+        there = np.flatnonzero(self.count).tolist()
+        return [fold for fold in there if fold < self._n_held] if len(there) > 1 else []
 
     def solve(self, penalty: Floats, without: int | None = None) -> tuple[Floats, float]:
         """Solve for the coefficients (columns,), with their condition number.
@@ -216,7 +225,8 @@ class NormalEquations:
 
         # each holds a matrix
         mapped = self._mapped if self.gram.nbytes < _MEMORY else map
-        return float(np.sqrt(sum(mapped(of_fold, self.folds)) / self.count.sum()))
+        folds = self.folds
+        return float(np.sqrt(sum(mapped(of_fold, folds)) / self.count[folds].sum()))
 
 
 def _lapack() -> Any:
@@ -239,7 +249,7 @@ def choose(
     Parameters
     ----------
     equations : NormalEquations
-        Where all points are in one fold, the strength is 1e-6 unless it is given.
+        Where no fold can be held out, the strength is 1e-6 unless it is given.
     costs : np.ndarray
         (columns,) s.
     products : np.ndarray
@@ -273,12 +283,14 @@ def choose(
             told(ridge, errors[ridge])
         return errors[ridge]
 
-    several = len(equations.folds) > 1
+    several = bool(equations.folds)
     if strength is not None or not several:
         ridge = Ridge(_UNTRIED if strength is None else strength)
         held_out = equations.held_out(penalty(ridge)) if several else np.nan
     else:
         ridge = _best(error, (Ridge(s) for s in _STRENGTHS))
+        if ridge.strength == _STRENGTHS[0]:
+            ridge = _best(error, (Ridge(s) for s in STRONGER))
         if products.any():
             ridge = _best(error, (Ridge(ridge.strength, w) for w in _WEIGHTS))
         # the others may want less than products do
