@@ -277,6 +277,11 @@ def test_refusals(trained, charge_model, tmp_path):
     for cell in (None, [[1, 0, 0], [0, 1, 0], [1, 1, 0]]):
         with pytest.raises(ChargeError, match="cell has no volume"):
             charge_model.predict_points(Atoms("Si", cell=cell, pbc=True), [[0, 0, 0]])
+    for shift in ([0, 0, 0], structure(1).cell.array[1]):
+        twice = structure(1)
+        twice += Atoms("Si", [twice.positions[1] + shift])
+        with pytest.raises(ChargeError, match=r"POSCAR: has atoms less than 0.001 A apart.*1 and"):
+            charge_model.check(twice, "POSCAR")
     with pytest.raises(ChargeError, match="n_threads 0"):
         ChargeModel(charge_model.path, n_threads=0)
     with pytest.raises(ChargeError, match="no such model"):

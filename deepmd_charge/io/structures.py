@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from ..atoms.sound import check_sites
 from ..atoms.species import name_species
 from ..errors import ChargeError
 from ..typing import Floats, PathLike
@@ -71,6 +72,10 @@ def iterate_structures(
     counts = None if names is None else group_counts(path)
     for number, atoms in _chosen(path, frames, options):
         name_species(path, atoms, names, counts)
+        try:
+            check_sites(atoms)
+        except ChargeError as error:
+            raise ChargeError(f"{path}: {error}") from None
         yield number, atoms, np.zeros(3)
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..atoms.images import Images
+from ..atoms.sound import check_apart
 from ..atoms.species import GRID_TYPE, species_of
 from ..backends.tf.frozen import read_model
 from ..backends.tf.graph import FrozenGraph
@@ -37,6 +38,8 @@ log = logging.getLogger(__name__)
 
 # Scattered points for which a thread is worth its start.
 _LEAST = 2048
+# Atoms so near, A, stand twice; the backends would not even agree on what they are to each other.
+_APART = 1e-3
 
 
 class ChargeModel:
@@ -141,8 +144,8 @@ class ChargeModel:
         ------
         ChargeError
             If an element is unknown to the model, a position or cell vector
-            is not a finite number, a position is absurdly far away, or the cell
-            has no volume.
+            is not a finite number, a position is absurdly far away, the cell
+            has no volume, or two atoms are at one place.
         """
         unknown = sorted(set(species_of(atoms)) - set(self.elements))
         if unknown:
@@ -164,6 +167,10 @@ class ChargeModel:
                 f"{name}: its cell has no volume, or it is periodic along an axis that has no "
                 "cell vector; correct the cell, or the pbc"
             )
+        try:
+            check_apart(atoms, _APART)
+        except ChargeError as error:
+            raise ChargeError(f"{name}: {error}") from None
 
     def predict(
         self,

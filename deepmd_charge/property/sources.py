@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..atoms.images import Images
+from ..atoms.sound import check_apart, check_sites
 from ..errors import ChargeError, ElectronCountWarning
 from ..grid.density import Density
 from ..io.density_files import iterate_densities
@@ -24,9 +24,8 @@ from .superposed import superposed
 if TYPE_CHECKING:
     from ase import Atoms
 
-# Nearer than any two nuclei are, A, and the cutoff of the images that this is looked for in; and
-# how far the occupancy of a full site may be from 1.
-_NEAREST, _SEEN, _FULL = 0.3, 2.0, 1e-3
+# Nearer than any two nuclei are, A.
+_NEAREST = 0.3
 # Of superpositions, A: fine enough for free atoms with d electrons.
 SPACING = 0.15
 _COMPRESSIONS = (".GZ", ".XZ", ".BZ2", ".ZST", ".ZIP", ".Z", ".LZ4", ".7Z")
@@ -128,26 +127,12 @@ def density_of(
 
 def _check_structure(atoms: Atoms) -> None:
     """Refuse what no crystal is: sites that atoms share, and atoms at one place."""
-    sites = atoms.info.get("occupancy")  # of a CIF; elsewhere it may be anything
-    for occupants in sites.values() if isinstance(sites, dict) else ():
-        if len(occupants) > 1 or min(occupants.values()) < 1.0 - _FULL:
-            told = ", ".join(f"{share:g} {element}" for element, share in occupants.items())
-            raise ChargeError(
-                f"has a site with {told}: give an ordered structure, in which atoms are whole"
-            )
-    everywhere = atoms.copy()
-    everywhere.pbc = True
+    check_sites(atoms)
     if not np.isfinite(atoms.positions).all():
         raise ChargeError("has positions that are no numbers; write it anew")
-    images = Images(everywhere, np.zeros(len(atoms), int), _SEEN)
-    point, _, _ = images.pairs(images.positions[images.originals], _NEAREST)
-    if len(point) > len(atoms):  # each atom finds itself
-        found = np.flatnonzero(np.bincount(point) > 1)[:2]
-        numbers = " and ".join(str(images.parents[images.originals][k]) for k in found)
-        raise ChargeError(
-            f"has atoms less than {_NEAREST} A apart, or from their own images ({numbers}, counted"
-            " from 0); take out what stands twice, or mend the cell"
-        )
+    everywhere = atoms.copy()
+    everywhere.pbc = True
+    check_apart(everywhere, _NEAREST)
 
 
 def check_periodic(name: str, density: Density) -> None:
