@@ -455,7 +455,8 @@ def test_one_warning_for_all_files(tmp_path, capsys):
 def test_formulas_are_in_hills_order():
     assert hill_formula(["O", "H", "C", "H", "Br"]) == "C1H2Br1O1"
     assert hill_formula(["Zn", "O", "H"]) == "H1O1Zn1"
-    assert hill_formula(["Fe2", "O", "Fe1"]) == "Fe11Fe21O1"
+    assert hill_formula(["Fe2", "O", "Fe1"]) == "Fe1_1Fe2_1O1"
+    assert hill_formula(["Fe1"] * 11) != hill_formula(["Fe11"])
 
 
 def test_many_systems_share_a_line(tmp_path, capsys, monkeypatch):

@@ -79,7 +79,8 @@ def hill_formula(names: Sequence[str]) -> str:
     """Formula of atoms in Hill's order, with all counts, such as "C2H6O1".
 
     Carbon comes first, then hydrogen, then the other elements by the alphabet; where there is no
-    carbon all go by the alphabet.
+    carbon all go by the alphabet. A name that ends with a digit is kept apart from its count, as
+    in "Fe1_8Fe2_8".
 
     Parameters
     ----------
@@ -94,7 +95,10 @@ def hill_formula(names: Sequence[str]) -> str:
         element = elements[name]
         return first.index(element) if element in first else len(first), element, name
 
-    return "".join(f"{name}{list(names).count(name)}" for name in sorted(found, key=order))
+    def counted(name: str) -> str:
+        return f"{name}{'_' if name[-1].isdigit() else ''}{list(names).count(name)}"
+
+    return "".join(map(counted, sorted(found, key=order)))
 
 
 def write_system(folder: Path, pieces: Sequence[Piece]) -> Written:
