@@ -497,13 +497,15 @@ def test_potentials_of_others(potential, options, facts, message, monkeypatch, c
 
 
 @pytest.mark.parametrize("functional", ["PBE", "SLA PW PBX PBC", "", "unheard of"])
-def test_potentials_that_fit(potential, functional, monkeypatch):
+def test_potentials_that_fit(potential, functional, monkeypatch, capsys):
     potential.write_text(upf(functional=functional))
     monkeypatch.setattr(DensityModel, "facts", {
         "charge.pb": {"valence": {"Si": 4.0}, "functional": "PBE" if functional else "LDA"}
     })  # fmt: skip
     change_xml(f"s/<functional>.*</<functional>{'PBE' if functional else 'PZ'}</")
     assert start("--pw", "bin/pw.x") == 0
+    doubt = "whether the functional unheard of is that of charge.pb, PBE, is not known here"
+    assert (doubt in capsys.readouterr().err) == (functional == "unheard of")
 
 
 def test_functional_of_the_input(potential, monkeypatch, capsys):

@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..atoms.species import element_of_label
 from ..errors import ChargeError
-from ..io.functionals import functional_name, is_hybrid, is_meta
+from ..io.functionals import functional_name, is_hybrid, is_meta, spelled
 from ..model.info import SAME_VALENCE
 from ..predict.electrons import electrons_in_doubt, expected_electrons
 from .input import PwInput
@@ -95,7 +96,7 @@ def check_functional(path: str, functional: str, models: Sequence[ChargeModel]) 
     functional : str
         Empty where it is not known.
     models : list of ChargeModel
-        One that notes no ``functional``, or an unknown one, fits any.
+        One that notes no ``functional`` fits any; where a name is not known there is a warning.
     """
     if is_hybrid(functional):
         raise ChargeError(
@@ -115,6 +116,12 @@ def check_functional(path: str, functional: str, models: Sequence[ChargeModel]) 
             raise ChargeError(
                 f"{path}: the functional is {name}, that of {model.path} is {learnt}: train on"
                 " densities of this functional, or take a model of it"
+            )
+        if functional and noted and spelled(functional) != spelled(noted):
+            warnings.warn(
+                f"{path}: whether the functional {functional} is that of {model.path}, {noted}, is"
+                " not known here: take care that it is",
+                stacklevel=2,
             )
 
 
