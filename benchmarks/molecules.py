@@ -30,6 +30,8 @@ FIFTH = 5
 APART = 12.0
 # "Near" nuclei is closer than this, in A.
 NEAR = 0.5
+# Edges of the distances that errors are shared out by, in A.
+SHELLS = (0.0, 0.3, 0.6, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, np.inf)
 # Steps of two runs from which the length of one of given processor time is worked out.
 PROBES = (50, 250)
 ONE_CORE = {
@@ -63,6 +65,9 @@ def main():
     )
     model = ChargeModel(args.output / "charge.pb")
     results = {split: report(model, args, split, parts[split]) for split in SETS[args.set]}
+    if args.learnt:
+        found = [name for name in names if (args.learnt / f"{name}.npz").exists()]
+        results["learnt"] = report(model, args, "learnt", found)
     if args.mean_with:
         print(f"mean with {', '.join(map(str, args.mean_with))}")
         mean = Mean([model, *(ChargeModel(run / "charge.pb") for run in args.mean_with)])
@@ -105,6 +110,13 @@ def arguments():
         metavar="RUN",
         help="print the errors of the mean with the models of these runs, too",
     )
+    parser.add_argument(
+        "--learnt",
+        type=Path,
+        metavar="GRIDS",
+        help="test on whole grids of training molecules, too, of molecule_grids.py",
+    )
+    parser.add_argument("--by-distance", action="store_true", help="rows by the distance of nuclei")
     parser.add_argument("--by-molecule", action="store_true", help="a row for each molecule")
     parser.add_argument("-o", "--output", type=Path, required=True, help="new folder of the run")
     return parser.parse_args()
@@ -123,7 +135,7 @@ def splits(data, name):
     return parts
 
 
-def load(data, name, kind=""):
+def load(data, name, kind="", grids=None):
     """Atoms, points (n, 3) in A and densities (n,) in e/A^3 of one molecule.
 
     Parameters
@@ -132,12 +144,14 @@ def load(data, name, kind=""):
     name : str
     kind : str
         "" for the uniform points, "_g" for those drawn by the gradient, "grid" for all.
+    grids : Path, optional
+        Folder of whole grids, if not that of the data.
     """
     with np.load(data / "molecules" / "points" / f"{name}.npz") as f:
         atoms = Atoms(f["numbers"], f["positions"], cell=f["cell"])
         shape = f["shape"]
         if kind == "grid":
-            with np.load(data / "molecules" / "grids" / f"{name}.npz") as grid:
+            with np.load((grids or data / "molecules" / "grids") / f"{name}.npz") as grid:
                 density = grid["density"].reshape(-1)
             index = np.arange(len(density))
         else:
@@ -229,21 +243,29 @@ def train(folder):
 def report(model, args, split, names):
     """Print the errors of a model on the molecules of a split; returns them."""
     print(f"{split:>12} {'points':>8} {'NMAE':>8} {'near':>8} {'far':>8} {'max':>8}   %, e/A^3")
-    rows = {}
+    rows, shells = {}, np.zeros((len(SHELLS) - 1, 3))
+    grids = args.learnt if split == "learnt" else args.data / "molecules" / "grids"
     for name in names:
-        whole = args.grids and (args.data / "molecules" / "grids" / f"{name}.npz").exists()
-        atoms, points, density = load(args.data, name, "grid" if whole else "")
-        points, density = points[: args.test_points], density[: args.test_points]
+        whole = split == "learnt" or (args.grids and (grids / f"{name}.npz").exists())
+        atoms, points, density = load(args.data, name, "grid" if whole else "", grids)
+        if args.test_points:
+            chosen = np.random.default_rng(0).permutation(len(points))[: args.test_points]
+            points, density = points[chosen], density[chosen]
         error = np.abs(model.predict_points(atoms, points) - density)
-        near = KDTree(atoms.positions).query(points, distance_upper_bound=NEAR)[0] < NEAR
+        distance = KDTree(atoms.positions).query(points)[0]
+        near = distance < NEAR
         rows[name] = np.array(
             [
                 [len(error[part]), error[part].sum(), np.abs(density[part]).sum(), error.max()]
                 for part in (near, ~near)
             ]
         )
+        for weights, column in ((None, 0), (error, 1), (np.abs(density), 2)):
+            shells[:, column] += np.histogram(distance, SHELLS, weights=weights)[0]
         if args.by_molecule:
             show(name, rows[name])
+    if args.by_distance:
+        show_shells(shells)
     total = np.array(list(rows.values()))
     every = np.concatenate([total[:, :, :3].sum(axis=0), total[:, :, 3:].max(axis=0)], axis=1)
     show("all", every)
@@ -271,6 +293,21 @@ def show(name, row):
         f"{name:>12} {int(row[:, 0].sum()):8} {nmae:8.3f} {near:8.3f} {far:8.3f} {row[0, 3]:8.3f}",
         flush=True,
     )
+
+
+def show_shells(shells):
+    """Print shares of points, electrons and errors by the distance of the nearest nucleus."""
+    print(
+        f"{'A':>12} {'points':>8} {'electrons':>9} {'error':>8} {'NMAE':>8} {'mean':>9}   %, e/A^3"
+    )
+    shares = 100.0 * shells / shells.sum(axis=0)
+    for low, high, share, (n, error, density) in zip(
+        SHELLS[:-1], SHELLS[1:], shares, shells, strict=True
+    ):
+        print(
+            f"{low:6.1f}-{high:<5.1f} {share[0]:8.2f} {share[2]:9.2f} {share[1]:8.2f}"
+            f" {100 * error / density:8.3g} {error / n:9.2e}"
+        )
 
 
 if __name__ == "__main__":
