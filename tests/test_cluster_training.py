@@ -32,7 +32,6 @@ from training import (
 
 from deepmd_charge import ChargeError, ChargeModel, Density, read_density, write_density
 from deepmd_charge.backends.tf.frozen import Frozen, read_checkpoint, read_model
-from deepmd_charge.backends.tf.starting import check_settings
 from deepmd_charge.cli.main import main
 from deepmd_charge.lammps import read_run, write_run
 from deepmd_charge.model.fit.cluster import Sample, fit_cluster
@@ -358,6 +357,10 @@ def test_what_a_kept_fit_does_not_mean_is_refused(copy, descriptor, complaint):
 
 
 def test_only_settings_that_change_a_model_are_compared():
+    import deepmd.tf  # noqa: F401  (loads the plugins, whole, before a part of them is asked for)
+
+    from deepmd_charge.backends.tf.starting import check_settings
+
     before = cluster_configuration(descriptor={"ridge": 1e-3})["model"]
     script = json.dumps({"model": before}).encode()
     start = Frozen("old.pb", {"train_attr/training_script": script})

@@ -18,6 +18,7 @@ from test_qe_start import DensityModel, needs_pw
 from deepmd_charge import ChargeError
 from deepmd_charge.cli import qe_compare
 from deepmd_charge.cli.main import main
+from deepmd_charge.qe.compare import Compared
 from deepmd_charge.qe.result import HARTREE, RYDBERG, Printed, Result, read_printed, read_result
 from deepmd_charge.qe.worth import Spread, Worth
 from deepmd_charge.units import BOHR
@@ -252,6 +253,22 @@ def compare(*flags, repeat="1"):
     return main(
         ["qe", "compare", "-m", "charge.pb", "-i", "pw.in", "-o", "out", "--repeat", repeat, *flags]
     )
+
+
+def test_a_run_that_took_no_time(monkeypatch):
+    """pw.x prints hundredths of a second."""
+    monkeypatch.setattr(
+        Compared, "fewest", lambda _, start: ("plain", 10 if start == "atoms" else 4)
+    )
+    for seconds, share in ((0.0, None), (2.0, 0.5)):
+        monkeypatch.setattr(
+            Compared,
+            "fastest",
+            lambda _, start, s=seconds: ("plain", s if start == "atoms" else 1.0),
+        )
+        iterations, time = Compared.saved(object.__new__(Compared), "prediction")
+        assert iterations == pytest.approx(0.6)
+        assert np.isnan(time) if share is None else time == share
 
 
 @needs_pw

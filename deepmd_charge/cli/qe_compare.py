@@ -214,5 +214,6 @@ def _scf_row(compared: Compared, start: str, mixings: Sequence[str]) -> list[str
     found = compared.scf[start]
     cells = [f"{found[m].iterations}, {found[m].cpu_seconds:.1f}" for m in mixings]
     best = [str(compared.fewest(start)[1]), f"{compared.fastest(start)[1]:.1f}"]
-    saved = ["", ""] if start == "atoms" else [f"{100 * x:.0f}%" for x in compared.saved(start)]
+    shares = [] if start == "atoms" else compared.saved(start)
+    saved = ["-" if x != x else f"{100 * x:.0f}%" for x in shares] or ["", ""]
     return [_STARTS[start], *cells, *best, *saved]

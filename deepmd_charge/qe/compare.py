@@ -9,6 +9,7 @@ import os
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -136,10 +137,14 @@ class Compared:
         return min(times, key=lambda x: x[1])
 
     def saved(self, start: str) -> tuple[float, float]:
-        """Share of the iterations and of the CPU time that a start saves, each at its best."""
+        """Share of the iterations and of the CPU time that a start saves, each at its best.
+
+        Not a number where pw.x prints no time, for it took less than 5 ms.
+        """
         pairs = ((self.fewest(s)[1], self.fastest(s)[1]) for s in (start, "atoms"))
         (iterations, seconds), (from_atoms, seconds_from_atoms) = pairs
-        return 1 - iterations / from_atoms, 1 - seconds / seconds_from_atoms
+        time = 1 - seconds / seconds_from_atoms if seconds_from_atoms else float("nan")
+        return 1 - iterations / from_atoms, time
 
     def to_json(self) -> dict[str, Any]:
         """All of it but the bands, in types of JSON."""
@@ -151,8 +156,9 @@ class Compared:
             "scf": {s: {m: asdict(scf) for m, scf in found.items()}
                     for s, found in self.scf.items()},
             "prediction_cpu_seconds": self.prediction_seconds,
-            "saved": {start: dict(zip(("iterations", "cpu_seconds"), self.saved(start),
-                                      strict=True)) for start in self.scf if start != "atoms"},
+            "saved": {start: {name: None if isnan(share) else share for name, share in
+                              zip(("iterations", "cpu_seconds"), self.saved(start), strict=True)}
+                      for start in self.scf if start != "atoms"},
         }  # fmt: skip
 
 
