@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Iterable, Sequence
+from math import isnan
 from pathlib import Path
 
 from ..errors import ChargeError
@@ -215,5 +216,5 @@ def _scf_row(compared: Compared, start: str, mixings: Sequence[str]) -> list[str
     cells = [f"{found[m].iterations}, {found[m].cpu_seconds:.1f}" for m in mixings]
     best = [str(compared.fewest(start)[1]), f"{compared.fastest(start)[1]:.1f}"]
     shares = [] if start == "atoms" else compared.saved(start)
-    saved = ["-" if x != x else f"{100 * x:.0f}%" for x in shares] or ["", ""]
+    saved = ["-" if isnan(x) else f"{100 * x:.0f}%" for x in shares] or ["", ""]
     return [_STARTS[start], *cells, *best, *saved]
