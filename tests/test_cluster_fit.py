@@ -529,7 +529,7 @@ def test_blocks_do_not_matter(monkeypatch):
     samples = structures(spec, 3, 700)
     told, one = [], fit(spec, samples)
     monkeypatch.setattr("deepmd_charge.model.fit.cluster._BLOCK", 1)
-    other = fit(spec, samples, progress=lambda done, total: told.append((done, total)))
+    other = fit(spec, samples, progress=lambda _, done, total: told.append((done, total)))
     assert told[0] == (256, 2100) and told[-1] == (2100, 2100) and len(told) == 9
     assert other.solution.held_out == pytest.approx(one.solution.held_out, rel=1e-9)
 
@@ -550,7 +550,9 @@ def test_many_coefficients_are_fitted_without_a_matrix(monkeypatch, electrons, n
     samples = structures(spec, n_structures, 1500 if n_structures == 1 else 300)
     direct = fit(spec, samples, electrons=held)
     monkeypatch.setattr("deepmd_charge.model.fit.cluster._MOST", 10)
-    rough = fit(spec, samples, electrons=held)
+    doing = []
+    rough = fit(spec, samples, electrons=held, progress=lambda what, *_: doing.append(what))
+    assert "conjugate gradients, ridge 1e-03, step 2 of at most 40" in doing
     assert (direct.iterative, rough.iterative) == (False, True)
     assert rough.solution.rmse == pytest.approx(direct.solution.rmse, rel=1e-2)
     told = {}

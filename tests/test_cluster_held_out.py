@@ -130,7 +130,7 @@ def test_errors_of_weighted_points_are_means(monkeypatch, most):
 def test_short_rows_are_made_of_few_points_at_a_time():
     """Their pairs with atoms take the memory."""
     spec, told = specification(order=0, lmax=0), []
-    fit(spec, structures(spec, 1, 9000), progress=lambda done, total: told.append(done))
+    fit(spec, structures(spec, 1, 9000), progress=lambda _, done, total: told.append(done))
     assert np.diff([0, *told]).max() <= 4096
 
 

@@ -233,26 +233,20 @@ def solve(
     def samples() -> Iterator[Sample]:
         return _samples(data, type_map, spec, saed)
 
-    last = time.monotonic()
-
-    def is_due() -> bool:
-        nonlocal last
-        due = time.monotonic() - last > _QUIET
-        last = time.monotonic() if due else last
-        return due
+    ridges, passes = _Quiet(), _Quiet()
 
     def told(ridge: Ridge, error: float) -> None:
         log.log(
-            logging.INFO if is_due() else logging.DEBUG,
+            logging.INFO if ridges.over() else logging.DEBUG,
             "ridge %.0e, of products %.0e times that: %.2e held out",
             ridge.strength,
             ridge.weight,
             error,
         )
 
-    def progress(done: int, total: int) -> None:
-        if is_due():
-            log.info("least squares: %d of %d points", done, total)
+    def progress(doing: str, done: int, total: int) -> None:
+        if passes.over():
+            log.info("%s: %d of %d points", doing, done, total)
 
     fit = fit_cluster(spec, samples, electrons, told, progress)
     for name, array in fit.arrays.items():
@@ -267,6 +261,21 @@ def solve(
             "the conjugate gradients have not converged: the fit could be better; lower "
             "model/descriptor/order, n_radial or n_channel, or give a larger ridge"
         )
+
+
+class _Quiet:
+    """The time in which no line is written after the last one."""
+
+    def __init__(self) -> None:
+        self._since = time.monotonic()
+
+    def over(self) -> bool:
+        """Whether it is, and from then on it begins again."""
+        now = time.monotonic()
+        over = now - self._since > _QUIET
+        if over:
+            self._since = now
+        return over
 
 
 def _samples(

@@ -79,7 +79,7 @@ def fit_cluster(
     samples: Callable[[], Iterable[Sample]],
     electrons: Floats | None = None,
     told: Callable[[Ridge, float], None] = lambda ridge, error: None,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Callable[[str, int, int], None] = lambda doing, done, total: None,
 ) -> ClusterFit:
     """Fit the coefficients of ``se_cluster`` by linear least squares.
 
@@ -98,7 +98,7 @@ def fit_cluster(
     told : callable
         As for :func:`.ridge.choose`.
     progress : callable
-        Is told how many points of how many have been added to the fit.
+        Is told what is being done, how many points it has been done for, and how many there are.
 
     Returns
     -------
@@ -146,7 +146,7 @@ def fit_cluster(
                 for f in np.unique(fold):
                     mine = fold == f
                     equations.add(int(f), rows[mine], values[mine])
-                progress(int(equations.count.sum()), points.count)
+                progress("least squares", int(equations.count.sum()), points.count)
             costs = columns.costs(equations.scale)
             many = columns.of_columns > 1
             solution = choose(equations, costs, many, d.ridge, tolerance, told)

@@ -56,10 +56,11 @@ class _Problem:
         points: Points,
         arrays: dict[str, Floats],
         n_folds: int,
-        progress: Callable[[int, int], None],
+        progress: Callable[[str, int, int], None],
         n_threads: int,
     ) -> None:
         self.columns, self.progress, self.n_threads = columns, progress, n_threads
+        self.doing = "preconditioner"
         self.total = points.count
         self.parts = list(points.parts(arrays, n_folds, _SIZE))
         self.kept: set[int] = set()
@@ -72,6 +73,9 @@ class _Problem:
             scale[place] = np.diag(block) / self.count
         self.scale = scale
         self.costs = columns.costs(scale)
+
+    def _tell(self, done: int) -> None:
+        self.progress(f"conjugate gradients, {self.doing}", done, self.total)
 
     def _each(self, function: Callable[[Part, Block], Result]) -> Iterator[Result]:
         """Yield function(part, block) of all parts, in their order."""
@@ -90,7 +94,7 @@ class _Problem:
                     del part.__dict__["pairs"]
             yield result
             done += len(part.points)
-            self.progress(done, self.total)
+            self._tell(done)
 
     def _sampled(self) -> tuple[list[Floats], Floats, int]:
         """The blocks of X^T X of single elements, that of coarse columns, of a part of the points.
@@ -124,13 +128,14 @@ class _Problem:
                 where = np.concatenate([there[z] for z in rows])
                 coarse[np.ix_(where, where)] += some.T @ some
             count += n
-            self.progress(min(count * every, self.total), self.total)
+            self._tell(min(count * every, self.total))
         for block, rest in zip(blocks, waiting, strict=True):
             _add(block, rest)
         return blocks, coarse, count
 
     def moment(self, without: int | None) -> tuple[Floats, int]:
         """X^T y / N and N."""
+        self.doing = "moment"
 
         def of_part(part: Part, block: Block) -> tuple[Floats, int]:
             used = part.fold != without
@@ -158,6 +163,7 @@ class _Problem:
 
     def error(self, w: Floats, fold: int | None) -> float:
         """Root mean square error of the points of a fold, or of all."""
+        self.doing = "errors"
 
         def of_part(part: Part, block: Block) -> tuple[float, int]:
             mine = np.ones(len(part.points), bool) if fold is None else part.fold == fold
@@ -194,15 +200,17 @@ class _Problem:
                 out[place] += cho_solve(factor, r[place])
             return out
 
+        self.doing = f"ridge {strength:.0e}"
         r = moment - self.product(w, without, count) - penalty * w if w.any() else moment.copy()
         first = moment @ conditioned(moment)
         z = conditioned(r)
         p, rz = z.copy(), r @ z
         alphas: list[float] = []
         betas: list[float] = []
-        for _ in range(_STEPS):
+        for step in range(1, _STEPS + 1):
             if not rz > _LEFT**2 * first:
                 break
+            self.doing = f"ridge {strength:.0e}, step {step} of at most {_STEPS}"
             ap = self.product(p, without, count) + penalty * p
             alpha = rz / (p @ ap)
             w, r = w + alpha * p, r - alpha * ap
@@ -242,7 +250,7 @@ def solve_iteratively(
     n_folds: int,
     strength: float | None,
     told: Callable[[Ridge, float], None],
-    progress: Callable[[int, int], None],
+    progress: Callable[[str, int, int], None],
 ) -> Solution:
     """Fit by conjugate gradients, with the ridge whose held-out error is least.
 
