@@ -6,8 +6,9 @@ import itertools
 import numpy as np
 import pytest
 from ase import Atoms
+from conftest import SHARED
 
-from deepmd_charge import ChargeError, Density
+from deepmd_charge import ChargeError, Density, read_density
 from deepmd_charge.data.sampling import _gradients, gradient_share, sample_frames
 
 
@@ -174,6 +175,15 @@ def test_the_share_by_gradient_follows_the_density(width, share):
     # of another unit, and in the other memory order
     scaled = Density(density.atoms, np.asfortranarray(3.0 * values))
     assert gradient_share(scaled) == pytest.approx(gradient_share(density), abs=1e-12)
+
+
+@pytest.mark.parametrize("name, share", [("water/1", 0.1), ("si/1", 0.0), ("almg/1", 0.0)])
+def test_the_share_by_gradient_of_materials(name, share):
+    """That with which water's error is no larger, and its largest ones smaller."""
+    path = SHARED / "qe" / name / "CHGCAR.gz"
+    if not path.exists():
+        pytest.skip(f"no {path.parent.name} in {SHARED.name} beside the repository")
+    assert gradient_share(read_density(path)) == pytest.approx(share, abs=0.02)
 
 
 def test_the_share_by_gradient_is_chosen():

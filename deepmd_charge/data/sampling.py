@@ -18,7 +18,7 @@ POINTS_PER_FRAME = 1000
 # The share by the gradient that is chosen of a density whose gradient is all at few points, and
 # the part of the grid from which on a gradient is spread too widely for any.
 _SHARE = 0.7
-_WIDE = 0.2
+_WIDE = 0.16
 # Planes of a grid, at most, by which it is chosen.
 _PLANES = 100
 
@@ -89,7 +89,7 @@ def gradient_share(density: Density) -> float:
     It grows as the part e of the grid that carries the gradient shrinks,
 
     .. math::
-        s = 0.7 \max(0, 1 - 5 e), \qquad
+        s = 0.7 \max(0, 1 - e / 0.16), \qquad
         e = \frac{(\sum |\nabla\rho|)^2}{N \sum |\nabla\rho|^2}
 
     over N grid points, those of a hundred planes: 0.01 to 0.03 for molecules in vacuum, 0.14
