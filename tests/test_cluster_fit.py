@@ -552,7 +552,7 @@ def test_many_coefficients_are_fitted_without_a_matrix(monkeypatch, electrons, n
     monkeypatch.setattr("deepmd_charge.model.fit.cluster._MOST", 10)
     doing = []
     rough = fit(spec, samples, electrons=held, progress=lambda what, *_: doing.append(what))
-    assert "conjugate gradients, ridge 1e-03, step 2 of at most 40" in doing
+    assert "conjugate gradients, ridge 1e-03, step 2 of at most 100" in doing
     assert (direct.iterative, rough.iterative) == (False, True)
     assert rough.solution.rmse == pytest.approx(direct.solution.rmse, rel=1e-2)
     told = {}

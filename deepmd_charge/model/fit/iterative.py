@@ -28,8 +28,9 @@ from .ridge import STRONGER, Ridge, Solution
 
 __all__ = ["solve_iteratively"]
 
-# Points of a part; the points, about, that blocks of the preconditioner are made of.
-_SIZE, _SAMPLE = 2000, 30_000
+# Points of a part; those, about, that the preconditioner is made of, in all or for each column.
+# Fewer leave so much noise in its blocks that the steps do not end.
+_SIZE, _SAMPLE, _A_COLUMN = 2000, 30_000, 5
 # Rows of an element that wait to be multiplied together.
 _ROWS = 500
 # Most columns that are solved for together, of all elements, in the preconditioner.
@@ -37,7 +38,7 @@ _COARSE = 6000
 # Bytes of pairs that are kept from one pass through the points to the next.
 _ROOM = 1e9
 # The gradient that is left, as a share of the first one, and most steps.
-_LEFT, _STEPS = 1e-4, 40
+_LEFT, _STEPS = 1e-4, 100
 # Strengths that are tried; what is taken where no part can be held out.
 _STRENGTHS, _UNTRIED = [10.0**-k for k in range(2, 9)], 1e-6
 
@@ -99,9 +100,10 @@ class _Problem:
     def _sampled(self) -> tuple[list[Floats], Floats, int]:
         """The blocks of X^T X of single elements, that of coarse columns, of a part of the points.
 
-        The third is the number of these points.
+        Their lower triangles; the third is the number of these points.
         """
-        every = max(1, self.total // _SAMPLE)
+        sample = max(_SAMPLE, _A_COLUMN * len(self.columns.elements))
+        every = max(1, self.total // sample)
         place_of = np.full(len(self.columns.elements), -1)
         place_of[self.coarse] = np.arange(len(self.coarse))
         # of the columns of each element those that are coarse, and their places among all of these
@@ -114,8 +116,8 @@ class _Problem:
             found = np.unique(block.pairs.element)
             return {z: part.surroundings.rows_of(block, z) * root for z in found}, len(root)
 
-        blocks: list[Floats] = [np.zeros((len(place),) * 2) for place in self.places]
-        coarse = np.zeros((len(self.coarse),) * 2)
+        blocks: list[Floats] = [np.zeros((len(place),) * 2, order="F") for place in self.places]
+        coarse = np.zeros((len(self.coarse),) * 2, order="F")
         waiting: list[list[Floats]] = [[] for _ in blocks]
         count = 0
         for rows, n in in_order(of_part, self.parts, self.n_threads):
@@ -124,9 +126,10 @@ class _Problem:
                 if sum(map(len, waiting[z])) > _ROWS:
                     _add(blocks[z], waiting[z])
             if rows:
-                some = np.concatenate([of_z[:, ours[z]] for z, of_z in rows.items()], axis=1)
                 where = np.concatenate([there[z] for z in rows])
-                coarse[np.ix_(where, where)] += some.T @ some
+                order = np.argsort(where)
+                some = np.concatenate([of_z[:, ours[z]] for z, of_z in rows.items()], axis=1)
+                coarse[np.ix_(where[order], where[order])] += _squared(some[:, order])
             count += n
             self._tell(min(count * every, self.total))
         for block, rest in zip(blocks, waiting, strict=True):
@@ -187,7 +190,7 @@ class _Problem:
             empty = np.diag(damped) == 0.0
             damped[np.diag_indices_from(damped)] += np.where(empty, 1.0, penalty[place])
             try:
-                factors.append((place, cho_factor(damped, overwrite_a=True)))
+                factors.append((place, cho_factor(damped, lower=True, overwrite_a=True)))
             except np.linalg.LinAlgError:
                 raise ChargeError(
                     f"the least-squares fit cannot be solved with a ridge of {strength:.0e}: give "
@@ -226,9 +229,16 @@ class _Problem:
 def _add(block: Floats, waiting: list[Floats]) -> None:
     """Add to a block of X^T X the rows that wait, of which none is left."""
     if waiting:
-        rows = np.concatenate(waiting)
-        block += rows.T @ rows
+        block += _squared(np.concatenate(waiting))
         waiting.clear()
+
+
+def _squared(rows: Floats) -> Floats:
+    """The lower triangle of X^T X, zero above it."""
+    from scipy.linalg.blas import dsyrk
+
+    squared: Floats = dsyrk(1.0, rows.T, lower=True)
+    return squared
 
 
 def _condition(alphas: Floats, betas: Floats) -> float:
