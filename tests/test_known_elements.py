@@ -2,14 +2,17 @@
 """Elements of the type map that the training data lack: they cost nothing and are refused."""
 
 import json
+import re
 
 import numpy as np
 import pytest
+from running import lmp
 from training import CELL, cluster_configuration, configuration, dp, lcurve, new_run, structure
 
 from deepmd_charge import ChargeError, ChargeModel
 from deepmd_charge.backends.tf.frozen import read_model
 from deepmd_charge.backends.tf.graph import FrozenGraph
+from deepmd_charge.lammps import read_run, write_run
 
 # those of the data in their order, others before, between and behind them
 WIDE = ["Ag", "Si", "O", "C", "X", "Zr"]
@@ -88,6 +91,18 @@ def test_deep_potential_counts_types_as_the_type_map_does(plain, wide):
     types[0] = WIDE.index("O")
     with pytest.raises(Exception, match="seen no other elements than Si C"):
         potential.eval(coord, CELL.reshape(1, -1), types, atomic=True)
+
+
+def test_lammps_runs_what_the_data_had(wide, programs, tmp_path):
+    model, atoms = ChargeModel(wide / "charge.pb"), structure(20)
+    write_run(tmp_path, model.path, model.type_map, model.rcut, atoms, (3, 4, 5))
+    lmp(programs, tmp_path, "in.lammps")
+    expected = model.predict(atoms, (3, 4, 5)).values
+    np.testing.assert_allclose(read_run(tmp_path).values, expected, atol=1e-5)
+    script = tmp_path / "in.lammps"
+    script.write_text(re.sub(r"(pair_coeff .*)\bC\b", r"\1O", script.read_text()))
+    with pytest.raises(AssertionError, match="seen no other elements than Si C"):
+        lmp(programs, tmp_path, "in.lammps")
 
 
 def test_structures_with_them_are_refused(wide):

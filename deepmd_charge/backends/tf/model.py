@@ -382,8 +382,9 @@ class ChargeModelTF(Refusals):
         places = [known.index(name) if name in known else unknown for name in self.type_map]
         types = tf.gather(tf.constant([-1, *places], dtype=tf.int32), atype + 1)
         names = " ".join(name for name in known if name != GRID_TYPE)
+        # LAMMPS gives (1, atoms) where (atoms * frames,) is declared
         seen = tf.debugging.Assert(
-            tf.reduce_all(tf.less(types, unknown)),
+            tf.reduce_all(tf.less(tf.reshape(types, [-1]), unknown)),
             [f"the charge model has seen no other elements than {names}"],
         )
         with tf.control_dependencies([seen]):
