@@ -10,6 +10,7 @@ where it was stopped. Held out are the compounds of fold 0 of five.
 
 import argparse
 import gzip
+import hashlib
 import json
 import resource
 import time
@@ -54,6 +55,18 @@ class Superposed:
     def __getitem__(self, k):
         return superposed(self.structures[k], self.settings.spacing / 2.0)
 
+    @property
+    def names(self):
+        """What tells the structures: a run that goes on need not superpose them again."""
+        return [
+            hashlib.sha256(
+                b"".join(
+                    np.ascontiguousarray(x).tobytes() for x in (a.cell.array, *a.arrays.values())
+                )
+            ).hexdigest()
+            for a in self.structures
+        ]
+
 
 def main():
     """Run the stages that are asked for."""
@@ -94,7 +107,7 @@ def boxes(folder, structures):
     """Write boxes of random poses of all compounds."""
     settings = BoxSettings()
     densities = Superposed(list(structures.values()), settings)
-    return write_boxes(folder / "boxes.npy", densities, settings, COPIES, SEED)
+    return write_boxes(folder / "boxes.npy", densities, settings, COPIES, SEED, densities.names)
 
 
 def train(folder, structures):
@@ -220,7 +233,9 @@ def large(folder, structures):
     settings = AutoencoderSettings(box=128, batch_size=1, epochs=1, learning_rate=1e-3, seed=SEED)
     densities = Superposed(list(structures.values())[:50], settings.boxes)
     start = time.process_time()
-    all_boxes = write_boxes(folder / "boxes128.npy", densities, settings.boxes, 1, SEED)
+    all_boxes = write_boxes(
+        folder / "boxes128.npy", densities, settings.boxes, 1, SEED, densities.names
+    )
     written = time.process_time()
     before = peak()
     model = train_autoencoder(all_boxes, settings)

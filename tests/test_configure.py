@@ -149,7 +149,11 @@ def test_every_proposal_follows_the_rules(
         cut = model["descriptor"][key]
         assert 2 * cut <= distance or cut == min(LEAST, ready[key])
     farthest = max(model["descriptor"][key] for key in cutoffs)
-    assert len(proposal.doubts) == (2 * farthest > distance) + (saed == ("upf", None))
+    is_few = n_frames * points < 10_000 * len(types)
+    by_heart = bool(training["numb_steps"]) and is_few and not has_validation
+    assert sum("learnt by heart" in line for line in proposal.doubts) == by_heart
+    others = (2 * farthest > distance) + (saed == ("upf", None))
+    assert len(proposal.doubts) == others + by_heart
     assert training["training_data"]["systems"] == ["../data/a", "../data/b"]
     n, batch_size = choose_batch(data)
     assert training["training_data"]["batch_size"] == batch_size

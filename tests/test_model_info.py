@@ -389,6 +389,38 @@ def test_structures_on_both_sides_are_told(tmp_path, caplog):
     assert len(caplog.messages) == 2
     assert f"names {paths[0]} more than once" in caplog.messages[0]
     assert "1 of the 3 structures of training/validation_data are trained on" in caplog.messages[1]
+    for k, (name, change) in enumerate(
+        (("coord", reordered), ("coord", single), ("box", single), ("box", unmoved))
+    ):
+        other = tmp_path / f"other{k}"
+        write_system(other, [structure(0), structure(5)], 10, seed=9)
+        change(other, name)
+        caplog.clear()
+        warn_of_twins([paths[0]], [str(other)], TYPE_MAP)
+        if change is unmoved:  # another cell
+            assert not caplog.messages
+            continue
+        assert "1 of the 2 structures of training/validation_data are" in caplog.messages[0]
+
+
+def single(folder, name):
+    """Store an array in single precision."""
+    path = folder / f"set.000/{name}.npy"
+    np.save(path, np.load(path).astype(np.float32))
+
+
+def unmoved(folder, name):
+    """Make the cell larger by a thousandth, and leave the atoms where they are."""
+    path = folder / f"set.000/{name}.npy"
+    np.save(path, np.load(path) * 1.001)
+
+
+def reordered(folder, name):
+    """Store the atoms of a system in the reverse order."""
+    path = folder / f"set.000/{name}.npy"
+    values = np.load(path)
+    np.save(path, values.reshape(len(values), -1, 3)[:, ::-1].reshape(len(values), -1))
+    np.savetxt(folder / "type.raw", np.loadtxt(folder / "type.raw", dtype=int)[::-1], fmt="%d")
 
 
 @pytest.mark.training

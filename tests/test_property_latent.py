@@ -164,8 +164,69 @@ def test_boxes_go_on_where_they_were_stopped(tmp_path):
     with open(partial, "ab") as file:
         file.write(b"half of a box")
     np.testing.assert_array_equal(write_boxes(path, Stopped(densities), SMALL, copies=2), whole)
-    assert asked == [0, 1, 2, 2]
+    assert asked == [0, 1, 2, 0, 1, 2]  # those that there are boxes of are the same?
     assert not list(tmp_path.glob(".*"))
+
+
+def test_named_densities_are_asked_for_once(tmp_path):
+    densities, names, asked = some_densities(), ["Cu", "Al", "Fe"], []
+
+    class Stopped(list):
+        def __getitem__(self, k):
+            asked.append(k)
+            if len(asked) == 3:
+                raise KeyboardInterrupt
+            return densities[k]
+
+    path = tmp_path / "boxes.npy"
+    with pytest.raises(KeyboardInterrupt):
+        write_boxes(path, Stopped(densities), SMALL, 1, names=names)
+    with pytest.raises(ChargeError, match=r"\.boxes\.npy\.partial: its boxes 1 are of another"):
+        write_boxes(path, Stopped(densities), SMALL, 1, names=["Cu", "Zr", "Fe"])
+    for _ in range(2):
+        write_boxes(path, Stopped(densities), SMALL, 1, names=names)
+    assert asked == [0, 1, 2, 2]
+    with pytest.raises(ChargeError, match="2 names for 3 densities"):
+        write_boxes(path, densities, SMALL, 1, names=names[:2])
+
+
+@pytest.mark.parametrize("is_complete", [True, False])
+def test_boxes_of_others_are_refused(tmp_path, is_complete):
+    """They were taken for those asked for: other densities, seed and spacing."""
+    densities = some_densities()
+
+    class Stopped(list):
+        def __getitem__(self, k):
+            if k == 2:
+                raise KeyboardInterrupt
+            return densities[k]
+
+    path = tmp_path / "boxes.npy"
+    if is_complete:
+        write_boxes(path, densities, SMALL, 2)
+    else:
+        with pytest.raises(KeyboardInterrupt):
+            write_boxes(path, Stopped(densities), SMALL, 2)
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    moved = densities[1].atoms.copy()
+    moved.set_cell(1.001 * moved.cell)
+    finer = [*densities[:1], Density(moved, densities[1].values), densities[2]]
+    for others, settings, seed, complaint in (
+        (densities, SMALL, 5, "holds boxes of seed 0, not 5: remove it"),
+        (densities, BoxSettings(16, 0.6), 0, "holds boxes of spacing 0.3, not 0.6: remove it"),
+        (densities[::-1], SMALL, 0, "its boxes 0 are of another density"),
+        (finer, SMALL, 0, "its boxes 1 are of another density"),
+    ):
+        with pytest.raises(ChargeError, match=complaint) as caught:
+            write_boxes(path, others, settings, 2, seed)
+        assert "\n" not in str(caught.value)
+    if not is_complete:
+        with pytest.raises(ChargeError, match="holds boxes of densities 3, not 4; copies 2, not 9"):
+            write_boxes(path, [*densities, densities[0]], SMALL, 9)
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
+    (tmp_path / "boxes.npy.jsonl").unlink()
+    with pytest.raises(ChargeError, match=r"boxes\.npy\.jsonl, which tells what its boxes are of"):
+        write_boxes(path, densities, SMALL, 2)
 
 
 def test_a_file_that_is_none(tmp_path):

@@ -128,6 +128,17 @@ def test_types_that_dp_takes_for_others(make):
     refuse(folder, "type.raw: is not all zeros")
 
 
+def test_types_of_frames_need_names(make):
+    """DeePMD-kit counts them by type_map.raw alone; those of type.raw also by model/type_map."""
+    for kind in ("plain", "mixed"):
+        folder = make(kind)
+        (folder / "type_map.raw").unlink()
+        if kind == "plain":
+            check(folder)
+        else:
+            refuse(folder, "type_map.raw: is not there, and a system of mixed types needs it")
+
+
 def test_sets_that_differ(make):
     for change, complaint in (
         (lambda part: (part / "real_atom_types.npy").unlink(), "set.001/real_atom_types.npy"),
@@ -152,7 +163,12 @@ def test_what_is_no_system(make, tmp_path):
     (folder / "type_map.raw").write_text("\n".join(TYPE_MAP))
     refuse(folder, "plain: holds no frames")
     (tmp_path / "CHGCAR").write_text("Si\n1.0\n")
-    refuse("nowhere.hdf5#/train", "nowhere.hdf5#/train: no such folder or file; correct training/")
+    refuse(
+        "nowhere.hdf5#/train",
+        "nowhere.hdf5#/train: no such folder or file in /.*, where dp train runs and its paths"
+        " count from; correct training/",
+    )
+    refuse("/nowhere", "/nowhere: no such folder or file; correct training/")
     refuse(tmp_path / "CHGCAR", r"CHGCAR: no folder, and no HDF5 file .*; correct training/")
 
 

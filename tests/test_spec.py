@@ -139,6 +139,9 @@ def test_values_are_of_the_types_of_their_keys():
         ),
         (ModelSpec, {**PLAIN, "type_map": ["Si", "Si", "X"]}, "each element once"),
         (ModelSpec, {**PLAIN, "type_map": ["Si"]}, "each element once"),
+        (ModelSpec, {**PLAIN, "type_map": ["Si", "", "X"]}, "a name is empty or has blanks"),
+        (ModelSpec, {**PLAIN, "type_map": ["Si 1", "X"]}, "a name is empty or has blanks"),
+        (ModelSpec, {**PLAIN, "type_map": ["Si", "X "]}, "a name is empty or has blanks"),
         (ModelSpec, {**PLAIN, "a_future": 1}, "model: unknown a_future"),
         (
             ModelSpec,

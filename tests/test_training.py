@@ -353,7 +353,7 @@ def test_type_map_without_the_grid_type_is_refused(tmp_path):
     new_run(tmp_path, config)
     done = dp(tmp_path, "train", "input.json", check=False)
     assert done.returncode != 0
-    assert "['X'] are not present" in done.stderr
+    assert "model/type_map ['Si', 'C']: list each element once, and the grid" in done.stderr
 
 
 def test_documentation_shows_the_arguments():

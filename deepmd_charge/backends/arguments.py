@@ -27,7 +27,7 @@ from ..data.together import check_together
 from ..model.descriptors.se_charge import SeChargeSpec
 from ..model.descriptors.se_cluster import SeClusterSpec
 from ..model.keys import Key, Spec, keys_of
-from ..model.spec import FittingSpec, LossSpec, ModelSpec
+from ..model.spec import FittingSpec, LossSpec, ModelSpec, check_type_map
 
 _TF = "(Supported Backend: TensorFlow) "
 
@@ -93,7 +93,10 @@ def _data_go_together() -> bool:
     while frame is not None:
         is_train = frame.f_globals.get("__name__") == "deepmd.tf.entrypoints.train"
         if is_train and isinstance(config := frame.f_locals.get("jdata"), dict):
-            check_together(config.get("training", {}), config["model"].get("type_map"))
+            type_map = config["model"].get("type_map")
+            if type_map is not None:
+                check_type_map(type_map)
+            check_together(config.get("training", {}), type_map)
             break
         frame = frame.f_back
     return True

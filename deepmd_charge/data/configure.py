@@ -118,6 +118,11 @@ def propose(data: Survey, folder: str, like: str | None = None) -> Proposal:
         training.update(choose_steps(training, n_batches, is_of_paper(name)))
         passes = training["numb_steps"] / n_batches
         reasons.append(f"numb_steps {training['numb_steps']}: {passes:.3g} passes over the frames")
+        if _has_few_points(data) and not data.validation:
+            doubts.append(
+                "so few points will be learnt by heart, and the errors of lcurve.out say nothing of"
+                " others: convert more --points, or give --valid"
+            )
     else:
         reasons.append("numb_steps 0: the model is a least-squares fit, with nothing left to train")
     if data.table:
@@ -158,9 +163,14 @@ def choose_ready(data: Survey) -> tuple[str, str]:
     name = "al-mg" if len(data.types) > 1 else "c-si"
     crystal = f"a crystal of {'several types' if len(data.types) > 1 else 'one type'}"
     crystal = f"{crystal} (Q6 {data.order:.2f})"
-    if data.n_frames * data.points_per_frame[0] < _FIT_POINTS * len(data.types):
+    if _has_few_points(data):
         return name, f"{crystal}, of too few points for a fit"
     return f"cluster/{name}", crystal
+
+
+def _has_few_points(data: Survey) -> bool:
+    """Whether there are fewer points than a fit has coefficients to find by them."""
+    return data.n_frames * data.points_per_frame[0] < _FIT_POINTS * len(data.types)
 
 
 def choose_rcut(rcut: float, image_distance: float) -> tuple[float, str]:

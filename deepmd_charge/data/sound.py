@@ -52,6 +52,12 @@ def _check_types(system: StoredSystem) -> int:
     file = system.folder / "type.raw"
     if not system.names and (names := system.folder / "type_map.raw").is_file():
         raise ChargeError(f"{names}: names no type; make the system again")
+    if system.is_mixed and not (names := system.folder / "type_map.raw").is_file():
+        # DeePMD-kit counts the types of frames by this file alone
+        raise ChargeError(
+            f"{names}: is not there, and a system of mixed types needs it; write the names of its"
+            " types into it, one a line, or make the system again"
+        )
     if not system.is_mixed and (types < 0).any():
         raise ChargeError(
             f"{file}: holds the type {types.min()}, which only frames of mixed types may; make the"

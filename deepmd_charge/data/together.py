@@ -8,7 +8,6 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..atoms.species import GRID_TYPE
 from ..errors import ChargeError
 from .sound import check_system
 from .stored import StoredSystem
@@ -49,7 +48,7 @@ def check_together(training: Mapping[str, Any], type_map: Sequence[str] | None =
         check_kinds(systems, f"{key}: ")
         for path, system in systems.items():
             others = [name for name in system.names if name not in type_map] if type_map else []
-            if others and GRID_TYPE not in others:  # DeePMD-kit's to tell of
+            if others:
                 raise ChargeError(
                     f"{path}: its type_map.raw has {', '.join(others)}, which model/type_map "
                     "lacks; make them agree"
@@ -109,6 +108,8 @@ def _expanded(named: Any, patterns: list[str] | None, key: str) -> list[str]:
             paths = rglob_sys_str(folder, patterns)
         if not paths:
             what = "no such folder or file" if is_missing else "holds no DP system (type.raw)"
+            if is_missing and not os.path.isabs(folder):
+                what += f" in {os.getcwd()}, where dp train runs and its paths count from"
             raise ChargeError(f"{folder}: {what}; correct {key}, or convert densities into it")
         found += paths
     return found

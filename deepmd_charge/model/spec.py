@@ -38,6 +38,7 @@ __all__ = [
     "FittingSpec",
     "LossSpec",
     "ModelSpec",
+    "check_type_map",
     "places",
 ]
 
@@ -163,13 +164,8 @@ class ModelSpec(Spec):
         return super().from_dict({**given, **made})
 
     def check_together(self) -> None:
-        """Refuse a type map without the grid type or with a type twice, and a net out of place."""
-        types = self.type_map
-        if types.count(GRID_TYPE) != 1 or len({*types}) != len(types):
-            raise ChargeError(
-                f"model/type_map {list(types)}: list each element once, and the grid type "
-                f'"{GRID_TYPE}" once'
-            )
+        """Refuse a type map as :func:`check_type_map` does, and a net out of place."""
+        check_type_map(self.type_map)
         neuron, d = self.fitting_net.neuron, self.descriptor
         if not neuron and not isinstance(d, SeClusterSpec):
             raise ChargeError(
@@ -207,6 +203,29 @@ class ModelSpec(Spec):
         if not isinstance(self.descriptor, kind):
             raise ChargeError(f"{self.descriptor.where}: not a {kind.__name__}")
         return self.descriptor
+
+
+def check_type_map(types: Sequence[str]) -> None:
+    """Refuse a type map without the grid type, with a type twice, or with a name that is none.
+
+    Parameters
+    ----------
+    types : sequence of str
+
+    Raises
+    ------
+    ChargeError
+    """
+    if any(name.split() != [name] for name in types):  # blanks part the names in a model
+        raise ChargeError(
+            f"model/type_map {list(types)}: a name is empty or has blanks; give each type one"
+            " without"
+        )
+    if types.count(GRID_TYPE) != 1 or len({*types}) != len(types):
+        raise ChargeError(
+            f"model/type_map {list(types)}: list each element once, and the grid type "
+            f'"{GRID_TYPE}" once'
+        )
 
 
 def places(type_map: Sequence[str]) -> Integers:

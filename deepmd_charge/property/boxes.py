@@ -32,10 +32,8 @@ their norm, and the density by less than 1e-3 of its maximum anywhere.
 from __future__ import annotations
 
 import io
-import json
 import math
 import os
-import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -49,6 +47,7 @@ from ..grid.grid import Grid
 from ..io.output import check_output
 from ..stderr import progress_is_shown
 from ..typing import ArrayLike, Floats, PathLike
+from ._box_record import BoxRecord, fingerprint
 
 __all__ = [
     "FLOOR",
@@ -203,24 +202,30 @@ def write_boxes(
     settings: BoxSettings | None = None,
     copies: int = 4,
     seed: int = 0,
+    names: Sequence[str] | None = None,
 ) -> Floats:
     """Write boxes of random poses to one file, to be streamed from there.
 
     The poses of a density depend on the seed and on its index only. What an interrupted run has
-    written, under a hidden name beside the file, is not computed again.
+    written, under a hidden name beside the file, is not computed again. The settings, the seed and
+    what tells the densities are kept in ``NAME.npy.jsonl`` beside it: boxes of others than those
+    asked for, of a complete file or of an interrupted run, are refused.
 
     Parameters
     ----------
     path : str or Path
         A ``.npy`` file of float16, which appears when it is complete. One that is there is left
-        as it is if its shape is that asked for.
+        as it is if it holds what is asked for.
     densities : sequence of Density
         They are asked for one by one, so that a sequence that reads or computes them only then
-        saves memory, and time where a run goes on.
+        saves memory.
     settings : BoxSettings, optional
     copies : int, optional
         Boxes of each density.
     seed : int, optional
+    names : sequence of str, optional
+        What tells each density from all others. By default a hash of its values, cell and origin,
+        for which those are asked for again that there are boxes of already.
 
     Returns
     -------
@@ -230,14 +235,21 @@ def write_boxes(
     Raises
     ------
     ChargeError
-        If the file cannot be written, is another one, or a density is none.
+        If the file cannot be written, has other boxes, or a density is none.
     """
     settings = settings or BoxSettings()
     path = Path(path)
     shape = (len(densities), copies, *[settings.n] * 3)
-    if not path.exists():
-        check_output(path)
-        _append_boxes(path, densities, settings, copies, seed)
+    if names is not None and len(names) != len(densities):
+        raise ChargeError(f"{len(names)} names for {len(densities)} densities; give one for each")
+    told = {"densities": len(densities), "copies": copies, "seed": seed}
+    record = BoxRecord(path, {**asdict(settings), **told})
+    if path.exists():
+        boxes = open_boxes(path, shape)
+        record.checked(path, len(densities), lambda k: _name(densities, names, k))
+        return boxes
+    check_output(path)
+    _append_boxes(path, densities, settings, copies, seed, names, record)
     return open_boxes(path, shape)
 
 
@@ -252,8 +264,19 @@ def open_boxes(path: PathLike, shape: tuple[int, ...] | None = None) -> Floats:
     return boxes
 
 
+def _name(densities: Sequence[Density], names: Sequence[str] | None, k: int) -> str:
+    """What tells density k from others."""
+    return fingerprint(densities[k]) if names is None else names[k]
+
+
 def _append_boxes(
-    path: Path, densities: Sequence[Density], settings: BoxSettings, copies: int, seed: int
+    path: Path,
+    densities: Sequence[Density],
+    settings: BoxSettings,
+    copies: int,
+    seed: int,
+    names: Sequence[str] | None,
+    record: BoxRecord,
 ) -> None:
     from tqdm import tqdm
 
@@ -264,17 +287,17 @@ def _append_boxes(
         header, {"descr": "<f2", "fortran_order": False, "shape": shape}
     )
     start = header.tell()
-    told = json.dumps([asdict(settings), shape, seed]).encode()
-    partial = path.with_name(f".{path.name}.{zlib.crc32(told):08x}.partial")
+    partial = path.with_name(f".{path.name}.partial")
     try:
+        done, known = 0, []
+        if partial.exists():
+            done = max(0, (partial.stat().st_size - start) // row_bytes)
+            known = record.checked(partial, done, lambda k: _name(densities, names, k))
+        record.begin(known)
         with open(partial, "ab") as file:
-            done = (file.tell() - start) // row_bytes  # -1 of a new file
-            if done < 0:
-                file.truncate(0)
+            file.truncate(start + done * row_bytes if done else 0)
+            if not done:
                 file.write(header.getvalue())
-            else:
-                file.truncate(start + done * row_bytes)
-            done = max(done, 0)
             bar = tqdm(
                 range(done, len(densities)),
                 desc="boxes",
@@ -285,8 +308,9 @@ def _append_boxes(
                 disable=not progress_is_shown(),
             )
             for k in bar:
-                rng = np.random.default_rng([seed, k])
-                boxes = BoxSource(densities[k], settings).boxes(copies, rng)
+                density = densities[k]
+                boxes = BoxSource(density, settings).boxes(copies, np.random.default_rng([seed, k]))
+                record.append(fingerprint(density) if names is None else names[k])
                 file.write(boxes.astype("<f2").tobytes())
                 file.flush()
         os.replace(partial, path)

@@ -18,12 +18,16 @@ from ...errors import ChargeError
 from ...io.functionals import spelled
 from ...model.info import SAME_VALENCE, ModelInfo
 from ...saed.table import RadialTable
+from ...typing import Floats, Integers
 from .saed import check_dataset
 
 __all__ = ["check_validation", "training_facts", "warn_of_twins"]
 
 # dp shows what its own loggers say
 log = logging.getLogger("deepmd.charge")
+
+# A; positions of a structure in files of different precision differ by less.
+_SAME_LENGTH = 1e-4
 
 
 def training_facts(
@@ -159,14 +163,21 @@ def warn_of_twins(
 
 
 def _structures(system_dirs: Sequence[str], type_map: Sequence[str]) -> set[bytes]:
-    """What tells structures from each other."""
+    """What tells structures from each other, in whatever order and precision they are stored."""
     grid = list(type_map).index(GRID_TYPE)
     found = set()
     for frame in frames(system_dirs, type_map, ()):
         is_atom = frame["type"] != grid
-        parts = frame["type"][is_atom], frame["coord"][is_atom], frame["box"]
-        found.add(b"".join(np.ascontiguousarray(part).tobytes() for part in parts))
+        atoms = np.column_stack([frame["type"][is_atom], _rounded(frame["coord"][is_atom])])
+        atoms = atoms[np.lexsort(atoms.T[::-1])]  # plain systems sort atoms by type, mixed do not
+        box = _rounded(frame["box"]) if frame["periodic"] else np.zeros((3, 3), dtype=np.int64)
+        found.add(np.concatenate([box, atoms], axis=None).tobytes())
     return found
+
+
+def _rounded(lengths: Floats) -> Integers:
+    """Lengths, A, in units of those that count as the same: of float32 and float64 the same."""
+    return np.rint(lengths.astype(np.float32).astype(np.float64) / _SAME_LENGTH).astype(np.int64)
 
 
 def _valences(table: RadialTable, types: Iterable[str]) -> dict[str, float]:
