@@ -91,6 +91,22 @@ def test_a_dump_is_averaged(tmp_path):
     )
 
 
+def test_a_dump_of_a_magnetisation(tmp_path, capsys):
+    """The dump does not say what it holds, the user does, and the files say it."""
+    (tmp_path / "d.dump").write_text(dump(frames()))
+    flags = ["average", tmp_path / "d.dump", "--species", "C", "X", "Si", "--grid", *GRID]
+    for name, more, unit in ("m", ["--is", "magnetization"], "mu_B"), ("n", [], "electrons"):
+        words = ["lammps", *flags, "-o", tmp_path / name, *more]
+        assert main(list(map(str, words))) == 0
+        assert capsys.readouterr().out.endswith(f" {unit}\n")
+    mean = read_density(tmp_path / "m/CHGCAR_mean", check=False)
+    assert mean.quantity.name == "magnetization"
+    words = ["lammps", *flags, "-o", tmp_path / "p", "--is", "potential"]
+    assert main(list(map(str, words))) == 1
+    assert "predicts a potential, which CHGCAR_mean cannot hold" in capsys.readouterr().err
+    assert not (tmp_path / "p").exists()
+
+
 @pytest.mark.parametrize(
     "change, species, grid, message",
     [
@@ -248,6 +264,28 @@ def test_a_plane(precise_model, programs, script):
     assert atoms.positions[0] == pytest.approx([0.5, 0.6, 0.4], abs=1e-6)
     expected = precise_model.predict_points(atoms, found.points() + shift)
     assert found.values.ravel() == pytest.approx(expected, abs=1e-6)
+
+
+MAGNETISATION = """\
+import sys
+from deepmd_charge import ChargeModel
+from deepmd_charge.lammps import run_script
+model = ChargeModel(sys.argv[1])
+model.info = {**model.info, "kind": "vasp/chgcar:magnetization"}
+each = lambda step, density: print(density.kind)
+variables = [["steps", "4"]]
+average = run_script("in.md", model, ["Si", "C"], 4, (2, 2, 2), variables=variables, each=each)
+print(average.mean().kind)
+"""
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_a_magnetisation_stays_one(charge_model, programs, script):
+    words = [sys.executable, "-c", MAGNETISATION, str(charge_model.path)]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = [line for line in done.stdout.splitlines() if line.startswith(":")]
+    assert found == [":magnetization"] * 4
 
 
 RUN = SCRIPT[: SCRIPT.index("variable        n loop 2")]

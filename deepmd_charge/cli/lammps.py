@@ -12,6 +12,7 @@ from .. import io as formats
 from ..atoms.species import GRID_TYPE
 from ..errors import ChargeError
 from ..grid.density import Density
+from ..grid.quantity import QUANTITIES, compose_kind, find_quantity, split_kind
 from ..io.related import read_related
 from ..io.structures import read_structure
 from ..lammps import Average, average_dump, new_folder, read_run, run_script, write_run
@@ -24,6 +25,7 @@ from ._flags import (
     add_structure_arguments,
     check_grid,
     open_model,
+    summary,
 )
 from ._verbosity import add_verbosity, note
 
@@ -142,6 +144,14 @@ def _add_average(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="elements of LAMMPS' atom types 1, 2, ..., X for grid points",
     )
+    parser.add_argument(
+        "--is",
+        dest="holds",
+        choices=QUANTITIES,
+        default="total",
+        metavar="QUANTITY",
+        help="what the model of the dump predicts (default: total)",
+    )
     _add_grid(parser)
     _add_results(parser)
     add_verbosity(parser)
@@ -184,7 +194,17 @@ def run_write(args: argparse.Namespace) -> None:
     if args.like is not None:
         like = read_related(args.like, args.species)
         grid, origin = like.shape, like.origin
-    write_run(args.output, args.model, model.type_map, model.rcut, atoms, grid, args.probes, origin)
+    write_run(
+        args.output,
+        args.model,
+        model.type_map,
+        model.rcut,
+        atoms,
+        grid,
+        args.probes,
+        origin,
+        model.memory.predicted_kind,
+    )
     note(f"{args.output}: now run `lmp -in in.lammps` in this folder")
 
 
@@ -193,7 +213,7 @@ def run_read(args: argparse.Namespace) -> None:
     formats.check_writable(args.output)
     density = read_run(args.folder)
     formats.write_density(args.output, density)
-    note(f"{args.output}: {density.n_electrons:.4f} electrons")
+    note(f"{args.output}: {summary(density)}")
 
 
 def run_run(args: argparse.Namespace) -> None:
@@ -205,6 +225,7 @@ def run_run(args: argparse.Namespace) -> None:
     _check_script(args.script)
     model = open_model(args.model, args)
     check_given(args.model, model.info, None)
+    _check_held(args.model, model.memory.predicted_kind)
     if unknown := sorted(set(args.species) - set(model.elements)):
         hint = " (grid points are not atoms here)" if GRID_TYPE in unknown else ""
         raise ChargeError(
@@ -235,14 +256,26 @@ def run_average(args: argparse.Namespace) -> None:
     """Carry out ``deepmd-charge lammps average``."""
     check_grid(args)
     _check_script(args.dump)
+    kind = compose_kind("", find_quantity(args.holds))
+    _check_held(args.dump, kind)
     folder = new_folder(args.output)
-    _write(average_dump(args.dump, args.species, tuple(args.grid)), folder, args.output)
+    _write(average_dump(args.dump, args.species, tuple(args.grid), kind), folder, args.output)
 
 
 def _write(average: Average, folder: Path, name: str) -> None:
     average.write(folder)
-    electrons = average.mean().n_electrons
-    note(f"{name}: mean and deviation of {average.count} densities, {electrons:.4f} electrons")
+    found = summary(average.mean())
+    note(f"{name}: mean and deviation of {average.count} densities, {found}")
+
+
+def _check_held(path: str, kind: str) -> None:
+    """Raise ChargeError, before anything runs, for what no CHGCAR holds."""
+    _, quantity = split_kind(kind)
+    if not quantity.is_per_volume:
+        raise ChargeError(
+            f"{path}: predicts {quantity.description}, which CHGCAR_mean cannot hold: average"
+            " densities or magnetisations"
+        )
 
 
 def _check_script(path: str) -> None:

@@ -39,7 +39,7 @@ class Average:
         Parameters
         ----------
         density : Density
-            Its atoms are in the same order and its cell the same every time;
+            Its atoms are in the same order, its cell and kind the same every time;
             atoms may be wrapped.
 
         Raises
@@ -49,7 +49,7 @@ class Average:
         """
         atoms, values = density.atoms, density.values
         if self.count == 0:
-            self._atoms = atoms.copy()
+            self._atoms, self._kind = atoms.copy(), density.kind
             self._sum = np.zeros((len(atoms), 3))
             self._mean = np.zeros(values.shape)
             self._squares = np.zeros(values.shape)
@@ -71,7 +71,7 @@ class Average:
         """Density: The mean, at the mean positions of the atoms."""
         atoms = self._atoms.copy()
         atoms.positions = self._sum / self.count
-        return Density(atoms, self._mean)
+        return Density(atoms, self._mean, kind=self._kind)
 
     def deviation(self) -> Density:
         """Density: sqrt(<rho^2> - <rho>^2), at the mean positions of the atoms."""
