@@ -101,6 +101,9 @@ def test_a_dump_of_a_magnetisation(tmp_path, capsys):
         assert capsys.readouterr().out.endswith(f" {unit}\n")
     mean = read_density(tmp_path / "m/CHGCAR_mean", check=False)
     assert mean.quantity.name == "magnetization"
+    for name in "m", "n":  # a fluctuation is no density to learn
+        with pytest.raises(ChargeError, match="holds a standard deviation of densities"):
+            read_density(tmp_path / name / "CHGCAR_std")
     words = ["lammps", *flags, "-o", tmp_path / "p", "--is", "potential"]
     assert main(list(map(str, words))) == 1
     assert "predicts a potential, which CHGCAR_mean cannot hold" in capsys.readouterr().err
@@ -227,9 +230,9 @@ def test_a_driven_script_moves_as_without_the_model(precise_model, programs, scr
         assert read_density(f"out/CHGCAR_{step}").values == pytest.approx(expected[-1], abs=1e-9)
     mean = read_density("out/CHGCAR_mean")
     assert mean.values == pytest.approx(np.mean(expected, axis=0), abs=1e-9)
-    assert read_density("out/CHGCAR_std").values == pytest.approx(
-        np.std(expected, axis=0), abs=1e-9
-    )
+    deviation = read_density("out/CHGCAR_std", check=False)
+    assert deviation.quantity.name == "deviation"
+    assert deviation.values == pytest.approx(np.std(expected, axis=0), abs=1e-9)
     assert np.ptp(expected, axis=0).max() > 1e-3  # the atoms have moved
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from ..errors import ChargeError
 from ..grid.density import Density
 from ..grid.grid import CELL_TOLERANCE
+from ..grid.quantity import compose_kind, deviation_of
 from ..io import write_density
 from ..typing import Floats, PathLike
 
@@ -75,7 +76,9 @@ class Average:
 
     def deviation(self) -> Density:
         """Density: sqrt(<rho^2> - <rho>^2), at the mean positions of the atoms."""
-        return Density(self.mean().atoms, np.sqrt(self._squares / self.count))
+        mean = self.mean()
+        kind = compose_kind("", deviation_of(mean.quantity))
+        return Density(mean.atoms, np.sqrt(self._squares / self.count), kind=kind)
 
     def write(self, folder: PathLike) -> None:
         """Write ``CHGCAR_mean`` and ``CHGCAR_std`` into a folder that is there."""
