@@ -12,6 +12,7 @@ from .. import io as formats
 from ..atoms.species import GRID_TYPE
 from ..errors import ChargeError
 from ..grid.density import Density
+from ..grid.plane import AXES, check_fraction
 from ..grid.quantity import QUANTITIES, compose_kind, find_quantity, split_kind
 from ..io.related import read_related
 from ..io.structures import read_structure
@@ -109,8 +110,8 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
         "--plane",
         nargs=2,
         metavar=("AXIS", "F"),
-        help="only the plane at fraction F of box vector a, b or c; the results' atoms are "
-        "shifted so that it is at the origin",
+        help="only the plane at fraction F, from 0 to below 1, of box vector a, b or c; the "
+        "results' atoms are shifted so that it is at the origin",
     )
     parser.add_argument(
         "--start", type=int, default=0, metavar="STEP", help="first step to evaluate (default: 0)"
@@ -289,8 +290,10 @@ def _plane(words: list[str] | None) -> tuple[int, float] | None:
         return None
     axis, fraction = words
     try:
-        return ["a", "b", "c"].index(axis), float(fraction)
+        plane = list(AXES).index(axis), float(fraction)
     except ValueError:
         raise ChargeError(
             f"--plane {axis} {fraction}: give a, b or c and a fraction, as in --plane c 0.25"
         ) from None
+    check_fraction(plane[1], f"--plane {axis} {fraction}")
+    return plane
