@@ -110,6 +110,24 @@ def test_a_dump_of_a_magnetisation(tmp_path, capsys):
     assert not (tmp_path / "p").exists()
 
 
+def test_results_do_not_mix_with_others(charge_model, script, tmp_path, capsys):
+    Path("d.dump").write_text(dump(frames()))
+    Path("out").mkdir()
+    flags = ["average", "d.dump", "--species", "C", "X", "Si", "--grid", *map(str, GRID)]
+    assert main(["lammps", *flags, "-o", "out"]) == 0  # it was empty
+    kept = Path("out/CHGCAR_mean").read_bytes()
+    run = [*script, "-m", charge_model.path, "--grid", "2", "2", "2"]
+    write = ["lammps", "write", "-m", charge_model.path, "-s", "out/CHGCAR_mean", "-o", "out"]
+    for words in ["lammps", *flags, "-o", "out"], run, [*write, "--grid", "2", "2", "2"]:
+        assert main(words) == 1
+        assert "out: is not empty; give the name of a new folder" in capsys.readouterr().err
+    assert Path("out/CHGCAR_mean").read_bytes() == kept
+    assert len(list(Path("out").iterdir())) == 2
+    Path("d.dump").write_text(dump(frames(1))[:-4])
+    assert main(["lammps", *flags, "-o", "new"]) == 1
+    assert not Path("new").exists()
+
+
 @pytest.mark.parametrize(
     "change, species, grid, message",
     [
@@ -261,6 +279,10 @@ def test_a_plane(precise_model, programs, script):
     assert done.returncode == 0, done.stderr[-3000:]
     found = read_density("out/CHGCAR_mean")
     assert found.shape == (3, 4, 1)
+    mean = f"mean {found.values.mean():.6g} e/A^3 in the plane"
+    assert done.stdout.splitlines()[-1] == f"out: 1 density, {mean}"
+    assert "out: one density has no standard deviation: no CHGCAR_std" in done.stderr
+    assert [path.name for path in Path("out").iterdir()] == ["CHGCAR_mean"]
     shift = 0.3 * found.atoms.cell.array[2]
     atoms = found.atoms.copy()
     atoms.positions += shift
@@ -455,6 +477,7 @@ def test_scripts_that_cannot_be_run(charge_model, programs, script):
     done = in_one_process(calls, 1)
     lines = [line for line in done.stderr.splitlines() if line.startswith("deepmd-charge: error")]
     assert len(lines) == len(BAD_SCRIPTS)
+    assert not Path("out").exists()  # nothing was evaluated
     for number, (line, (*_, message)) in enumerate(zip(lines, BAD_SCRIPTS, strict=True)):
         assert re.search(f"error: in.{number}(: |, ){message}", line), line
 
@@ -471,7 +494,7 @@ def test_scripts_that_cannot_be_run(charge_model, programs, script):
         (["--plane", "a", "nan"], "--plane a nan: give a fractional coordinate"),
         (["--plane", "b", "1"], "--plane b 1: give a fractional coordinate"),
         (["-i", "in.none"], "in.none: no such file"),
-        (["-o", "in.md"], "in.md: is a file; give the name of a folder"),
+        (["-o", "in.md"], "in.md: is a file; give the name of a new folder"),
     ],
 )
 def test_wrong_flags(charge_model, script, flags, message, capsys):

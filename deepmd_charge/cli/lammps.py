@@ -14,9 +14,10 @@ from ..errors import ChargeError
 from ..grid.density import Density
 from ..grid.plane import AXES, check_fraction
 from ..grid.quantity import QUANTITIES, compose_kind, find_quantity, split_kind
+from ..io.output import check_new_folder
 from ..io.related import read_related
 from ..io.structures import read_structure
-from ..lammps import Average, average_dump, new_folder, read_run, run_script, write_run
+from ..lammps import Average, average_dump, read_run, run_script, write_run
 from ..predict.evaluation import check_structure
 from ..saed.adding import check_given
 from ._flags import (
@@ -58,7 +59,9 @@ def _add_write(parser: argparse.ArgumentParser) -> None:
     grid = parser.add_mutually_exclusive_group(required=True)
     _add_grid(grid, required=False)
     grid.add_argument("--like", metavar="FILE", help="take the grid of this density file")
-    parser.add_argument("-o", "--output", required=True, metavar="DIR", help="folder to make")
+    parser.add_argument(
+        "-o", "--output", required=True, metavar="DIR", help="folder to make, or to make anew"
+    )
     parser.add_argument(
         "--probes",
         type=int,
@@ -176,7 +179,7 @@ def _add_results(parser: argparse.ArgumentParser) -> None:
         "--output",
         required=True,
         metavar="DIR",
-        help="folder for CHGCAR_mean and CHGCAR_std",
+        help="new folder for CHGCAR_mean and CHGCAR_std",
     )
 
 
@@ -233,9 +236,11 @@ def run_run(args: argparse.Namespace) -> None:
             f"--species {' '.join(args.species)}: {args.model} has not seen "
             f"{', '.join(unknown)}{hint}, only {', '.join(model.elements)}"
         )
-    folder = new_folder(args.output).absolute()  # the script may change to another one
+    check_new_folder(args.output)
+    folder = Path(args.output).absolute()  # the script may change to another one
 
     def write_each(step: int, density: Density) -> None:
+        folder.mkdir(exist_ok=True)
         formats.write_density(folder / f"CHGCAR_{step}", density)
 
     average = run_script(
@@ -250,7 +255,7 @@ def run_run(args: argparse.Namespace) -> None:
         each=write_each if args.each else None,
     )
     if average is not None:  # the first MPI rank
-        _write(average, folder, args.output)
+        _write(average, folder, args.output, is_plane=plane is not None)
 
 
 def run_average(args: argparse.Namespace) -> None:
@@ -259,14 +264,19 @@ def run_average(args: argparse.Namespace) -> None:
     _check_script(args.dump)
     kind = compose_kind("", find_quantity(args.holds))
     _check_held(args.dump, kind)
-    folder = new_folder(args.output)
-    _write(average_dump(args.dump, args.species, tuple(args.grid), kind), folder, args.output)
+    check_new_folder(args.output)
+    average = average_dump(args.dump, args.species, tuple(args.grid), kind)
+    _write(average, Path(args.output), args.output)
 
 
-def _write(average: Average, folder: Path, name: str) -> None:
+def _write(average: Average, folder: Path, name: str, is_plane: bool = False) -> None:
     average.write(folder)
-    found = summary(average.mean())
-    note(f"{name}: mean and deviation of {average.count} densities, {found}")
+    mean, n = average.mean(), average.count
+    found = summary(mean)
+    if is_plane:  # whose mean times the volume counts nothing
+        found = f"mean {mean.values.mean():.6g} {mean.unit} in the plane"
+    what = f"mean and deviation of {n} densities" if n > 1 else "1 density"
+    note(f"{name}: {what}, {found}")
 
 
 def _check_held(path: str, kind: str) -> None:

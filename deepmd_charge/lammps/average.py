@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-import os
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,7 @@ from ..typing import Floats, PathLike
 if TYPE_CHECKING:
     from ase import Atoms
 
-__all__ = ["Average", "new_folder"]
+__all__ = ["Average"]
 
 
 class Average:
@@ -81,9 +81,24 @@ class Average:
         return Density(mean.atoms, np.sqrt(self._squares / self.count), kind=kind)
 
     def write(self, folder: PathLike) -> None:
-        """Write ``CHGCAR_mean`` and ``CHGCAR_std`` into a folder that is there."""
-        write_density(Path(folder) / "CHGCAR_mean", self.mean())
-        write_density(Path(folder) / "CHGCAR_std", self.deviation())
+        """Write ``CHGCAR_mean`` and ``CHGCAR_std`` into a folder, which is made if need be.
+
+        Warns
+        -----
+        UserWarning
+            If there was only one density, which does not fluctuate: no ``CHGCAR_std`` then.
+        """
+        folder = Path(folder)
+        folder.mkdir(exist_ok=True)
+        write_density(folder / "CHGCAR_mean", self.mean())
+        if self.count > 1:
+            write_density(folder / "CHGCAR_std", self.deviation())
+        else:
+            warnings.warn(
+                f"{folder}: one density has no standard deviation: no CHGCAR_std; evaluate more"
+                " steps for it",
+                stacklevel=2,
+            )
 
     def _near_the_first(self, atoms: Atoms) -> Floats:
         """Positions, each the image nearest to where the atom was at first."""
@@ -91,20 +106,3 @@ class Average:
 
         away, _ = find_mic(atoms.positions - self._atoms.positions, atoms.cell, atoms.pbc)
         return self._atoms.positions + away
-
-
-def new_folder(path: PathLike) -> Path:
-    """Make a folder for results.
-
-    Raises
-    ------
-    ChargeError
-        When `path` is a file, or cannot be written.
-    """
-    folder = Path(path)
-    if folder.exists() and not folder.is_dir():
-        raise ChargeError(f"{folder}: is a file; give the name of a folder to make")
-    folder.mkdir(parents=True, exist_ok=True)
-    if not os.access(folder, os.W_OK):
-        raise ChargeError(f"{folder}: cannot write in this folder")
-    return folder

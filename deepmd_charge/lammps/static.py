@@ -20,9 +20,8 @@ from ..errors import ChargeError
 from ..grid.density import Density
 from ..grid.grid import Grid, check_origin
 from ..grid.quantity import split_kind
-from ..io.output import replacing
+from ..io.output import check_new_folder, replacing
 from ..typing import ArrayLike, Floats, PathLike
-from .average import new_folder
 from .box import Box
 from .sweep import Sweep, choose_stride
 
@@ -93,7 +92,7 @@ def write_run(
     Parameters
     ----------
     folder : str or Path
-        Made when it is not there. An older result in it is removed.
+        Made when it is not there. One that was made before is made anew, without its result.
     model_file : str or Path
         Frozen model; copied.
     type_map : list of str
@@ -116,7 +115,8 @@ def write_run(
     ------
     ChargeError
         When the grid has no points, its origin is none, the structure has no cell
-        or elements that are not in `type_map`, that has no X, or `folder` is a file.
+        or elements that are not in `type_map`, that has no X, or `folder` is a file or holds
+        something else.
     """
     mesh = Grid.of(atoms, grid, origin)
     if probes is None:
@@ -143,7 +143,10 @@ def write_run(
     last = np.subtract(sweep.stride, 1)
     reach = box.height([corner * last @ edges for corner in np.ndindex(2, 2, 2)])
 
-    home = new_folder(folder)
+    home = Path(folder)
+    if not (home / GRID).is_file():  # an earlier one is made anew
+        check_new_folder(home)
+    home.mkdir(exist_ok=True)
     (home / DUMP).unlink(missing_ok=True)
     with replacing(home / MODEL) as temporary:
         shutil.copyfile(model_file, temporary)
