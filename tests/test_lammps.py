@@ -11,7 +11,8 @@ from ase.io import read
 from running import bare_lmp, lmp
 from training import structure
 
-from deepmd_charge import ChargeError
+from deepmd_charge import ChargeError, read_density
+from deepmd_charge.cli.main import main
 from deepmd_charge.lammps import read_run, write_run
 from deepmd_charge.lammps.box import Box
 from deepmd_charge.lammps.sweep import Sweep, choose_stride
@@ -209,6 +210,28 @@ def test_a_folder_without_an_origin_begins_at_zero(folder, text):
     (folder / "grid.json").write_text(json.dumps(content))
     (folder / "density.dump").write_text(text)
     assert not read_run(folder).origin.any()
+
+
+def test_what_the_model_predicts_is_remembered(folder, crystal, tmp_path, text, capsys):
+    """A magnetisation does not come back as a total density; older folders do not say."""
+    (folder / "density.dump").write_text(text)
+    assert read_run(folder).quantity.name == "total"
+    content = json.loads((folder / "grid.json").read_text())
+    del content["kind"]
+    (folder / "grid.json").write_text(json.dumps(content))
+    assert read_run(folder).quantity.name == "total"
+    options = {"probes": 20, "kind": ":magnetization"}
+    write_run(folder, tmp_path / "model.pb", TYPE_MAP, 6.5, crystal, GRID, **options)
+    (folder / "density.dump").write_text(text)
+    for name in "CHGCAR_m", "m.cube":
+        assert main(["lammps", "read", str(folder), "-o", str(tmp_path / name)]) == 0
+        assert "mu_B" in capsys.readouterr().out
+        found = read_density(tmp_path / name, check=False)
+        assert found.quantity.name == "magnetization"
+    content["kind"] = ":nothing"
+    (folder / "grid.json").write_text(json.dumps(content))
+    with pytest.raises(ChargeError, match=r"grid.json: damaged"):
+        read_run(folder)
 
 
 @pytest.mark.parametrize(

@@ -91,6 +91,43 @@ def test_a_dump_is_averaged(tmp_path):
     )
 
 
+def test_a_dump_of_a_magnetisation(tmp_path, capsys):
+    """The dump does not say what it holds, the user does, and the files say it."""
+    (tmp_path / "d.dump").write_text(dump(frames()))
+    flags = ["average", tmp_path / "d.dump", "--species", "C", "X", "Si", "--grid", *GRID]
+    for name, more, unit in ("m", ["--is", "magnetization"], "mu_B"), ("n", [], "electrons"):
+        words = ["lammps", *flags, "-o", tmp_path / name, *more]
+        assert main(list(map(str, words))) == 0
+        assert capsys.readouterr().out.endswith(f" {unit}\n")
+    mean = read_density(tmp_path / "m/CHGCAR_mean", check=False)
+    assert mean.quantity.name == "magnetization"
+    for name in "m", "n":  # a fluctuation is no density to learn
+        with pytest.raises(ChargeError, match="holds a standard deviation of densities"):
+            read_density(tmp_path / name / "CHGCAR_std")
+    words = ["lammps", *flags, "-o", tmp_path / "p", "--is", "potential"]
+    assert main(list(map(str, words))) == 1
+    assert "predicts a potential, which CHGCAR_mean cannot hold" in capsys.readouterr().err
+    assert not (tmp_path / "p").exists()
+
+
+def test_results_do_not_mix_with_others(charge_model, script, tmp_path, capsys):
+    Path("d.dump").write_text(dump(frames()))
+    Path("out").mkdir()
+    flags = ["average", "d.dump", "--species", "C", "X", "Si", "--grid", *map(str, GRID)]
+    assert main(["lammps", *flags, "-o", "out"]) == 0  # it was empty
+    kept = Path("out/CHGCAR_mean").read_bytes()
+    run = [*script, "-m", charge_model.path, "--grid", "2", "2", "2"]
+    write = ["lammps", "write", "-m", charge_model.path, "-s", "out/CHGCAR_mean", "-o", "out"]
+    for words in ["lammps", *flags, "-o", "out"], run, [*write, "--grid", "2", "2", "2"]:
+        assert main(words) == 1
+        assert "out: is not empty; give the name of a new folder" in capsys.readouterr().err
+    assert Path("out/CHGCAR_mean").read_bytes() == kept
+    assert len(list(Path("out").iterdir())) == 2
+    Path("d.dump").write_text(dump(frames(1))[:-4])
+    assert main(["lammps", *flags, "-o", "new"]) == 1
+    assert not Path("new").exists()
+
+
 @pytest.mark.parametrize(
     "change, species, grid, message",
     [
@@ -211,9 +248,9 @@ def test_a_driven_script_moves_as_without_the_model(precise_model, programs, scr
         assert read_density(f"out/CHGCAR_{step}").values == pytest.approx(expected[-1], abs=1e-9)
     mean = read_density("out/CHGCAR_mean")
     assert mean.values == pytest.approx(np.mean(expected, axis=0), abs=1e-9)
-    assert read_density("out/CHGCAR_std").values == pytest.approx(
-        np.std(expected, axis=0), abs=1e-9
-    )
+    deviation = read_density("out/CHGCAR_std", check=False)
+    assert deviation.quantity.name == "deviation"
+    assert deviation.values == pytest.approx(np.std(expected, axis=0), abs=1e-9)
     assert np.ptp(expected, axis=0).max() > 1e-3  # the atoms have moved
 
 
@@ -242,12 +279,38 @@ def test_a_plane(precise_model, programs, script):
     assert done.returncode == 0, done.stderr[-3000:]
     found = read_density("out/CHGCAR_mean")
     assert found.shape == (3, 4, 1)
+    mean = f"mean {found.values.mean():.6g} e/A^3 in the plane"
+    assert done.stdout.splitlines()[-1] == f"out: 1 density, {mean}"
+    assert "out: one density has no standard deviation: no CHGCAR_std" in done.stderr
+    assert [path.name for path in Path("out").iterdir()] == ["CHGCAR_mean"]
     shift = 0.3 * found.atoms.cell.array[2]
     atoms = found.atoms.copy()
     atoms.positions += shift
     assert atoms.positions[0] == pytest.approx([0.5, 0.6, 0.4], abs=1e-6)
     expected = precise_model.predict_points(atoms, found.points() + shift)
     assert found.values.ravel() == pytest.approx(expected, abs=1e-6)
+
+
+MAGNETISATION = """\
+import sys
+from deepmd_charge import ChargeModel
+from deepmd_charge.lammps import run_script
+model = ChargeModel(sys.argv[1])
+model.info = {**model.info, "kind": "vasp/chgcar:magnetization"}
+each = lambda step, density: print(density.kind)
+variables = [["steps", "4"]]
+average = run_script("in.md", model, ["Si", "C"], 4, (2, 2, 2), variables=variables, each=each)
+print(average.mean().kind)
+"""
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_a_magnetisation_stays_one(charge_model, programs, script):
+    words = [sys.executable, "-c", MAGNETISATION, str(charge_model.path)]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = [line for line in done.stdout.splitlines() if line.startswith(":")]
+    assert found == [":magnetization"] * 4
 
 
 RUN = SCRIPT[: SCRIPT.index("variable        n loop 2")]
@@ -414,6 +477,7 @@ def test_scripts_that_cannot_be_run(charge_model, programs, script):
     done = in_one_process(calls, 1)
     lines = [line for line in done.stderr.splitlines() if line.startswith("deepmd-charge: error")]
     assert len(lines) == len(BAD_SCRIPTS)
+    assert not Path("out").exists()  # nothing was evaluated
     for number, (line, (*_, message)) in enumerate(zip(lines, BAD_SCRIPTS, strict=True)):
         assert re.search(f"error: in.{number}(: |, ){message}", line), line
 
@@ -425,8 +489,12 @@ def test_scripts_that_cannot_be_run(charge_model, programs, script):
         (["--species", "Si", "Ge"], "has not seen Ge, only Si, C"),
         (["--every", "0"], "--every 0: give at least 1"),
         (["--plane", "d", "0"], "--plane d 0: give a, b or c"),
+        (["--plane", "c", "25"], "--plane c 25: give a fractional coordinate from 0 to below 1"),
+        (["--plane", "c", "-0.3"], "--plane c -0.3: give a fractional coordinate"),
+        (["--plane", "a", "nan"], "--plane a nan: give a fractional coordinate"),
+        (["--plane", "b", "1"], "--plane b 1: give a fractional coordinate"),
         (["-i", "in.none"], "in.none: no such file"),
-        (["-o", "in.md"], "in.md: is a file; give the name of a folder"),
+        (["-o", "in.md"], "in.md: is a file; give the name of a new folder"),
     ],
 )
 def test_wrong_flags(charge_model, script, flags, message, capsys):

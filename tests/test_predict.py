@@ -27,7 +27,7 @@ from deepmd_charge.grid.blocks import Blocks
 from deepmd_charge.grid.fourier import fourier_interpolate
 from deepmd_charge.grid.grid import Grid
 from deepmd_charge.io import format_of
-from deepmd_charge.io.names import labelled, memory_order
+from deepmd_charge.io.names import deviation_file, labelled, memory_order
 from deepmd_charge.io.paw import parse_occupancies
 from deepmd_charge.predict import coarse
 from deepmd_charge.predict.partial import Partial
@@ -244,7 +244,9 @@ def test_several_models(capsys):
         assert main(["predict", "-m", model, "-s", "POSCAR", "-o", "CHGCAR_1", *GRID]) == 0
         each.append(read_density("CHGCAR_1").values)
     assert read_density("CHGCAR_p").values == pytest.approx(np.mean(each, axis=0), abs=1e-9)
-    deviation = read_density("CHGCAR_p_std").values
+    found = read_density("CHGCAR_p_std", check=False)
+    assert (found.quantity.name, found.unit) == ("deviation", "e/A^3")
+    deviation = found.values
     assert deviation == pytest.approx(np.std(each, axis=0), abs=1e-9)
     words = next(line for line in capsys.readouterr().out.splitlines() if "CHGCAR_p_std: " in line)
     assert f"{deviation.mean():.1e} e/A^3 on average and {deviation.max():.1e} at most" in words
@@ -280,6 +282,29 @@ def test_valences_say_nothing_of_a_part(quantity, unit, monkeypatch, capsys):
     assert f"charge.pb: predicts {quantity}, whose integral does not follow" in line
     assert main([*PREDICT[:-1], "CHGCAR_s", *GRID, "--electrons", "4"]) == 0
     assert "scaled to 4, by 0.500000" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("output", ["CHGCAR_p", "p.cube", "p.xsf"])
+@pytest.mark.parametrize("kind", ["vasp/chgcar", "cube:magnetization", "cube:elf"])
+def test_a_deviation_is_no_density(output, kind, monkeypatch, capsys):
+    """Its file says so: no total density, nor a magnetisation, to learn."""
+    if (output, kind) == ("CHGCAR_p", "cube:elf"):
+        pytest.skip("no CHGCAR holds it")
+    facts = {"charge.pb": {"kind": kind}, "b.pb": {"kind": kind}}
+    monkeypatch.setattr(StandInModel, "facts", facts)
+    flags = ["-m", "charge.pb", "b.pb", "-s", "POSCAR", "-o", output, "--grid", "8", "8", "8"]
+    assert main(["predict", *flags]) == 0
+    path = deviation_file(output)
+    found = read_density(path, check=False)
+    assert found.quantity.name == ("other" if kind == "cube:elf" else "deviation")
+    field = 0.25 * wave(found.atoms, found.points())
+    assert found.values.ravel() == pytest.approx(np.abs(field), rel=1e-6)
+    capsys.readouterr()
+    line = complaint(capsys, "convert", path, "-o", "dp")
+    assert f"{path}: holds {found.quantity.description}" in line and "--is" in line
+    assert main(["info", path]) == 0
+    text = capsys.readouterr().out
+    assert found.quantity.description in text and "electrons" not in text
 
 
 def test_test_takes_what_the_model_predicts(monkeypatch, capsys):

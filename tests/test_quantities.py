@@ -10,6 +10,7 @@ import pytest
 from ase import Atoms
 from ase.build import bulk
 from conftest import shared, without_elements
+from matplotlib.figure import Figure
 from pymatgen.io.vasp.outputs import Chgcar
 
 import deepmd_charge.data.dpdata_plugin  # noqa: F401  (where it is not installed)
@@ -17,6 +18,7 @@ from deepmd_charge import ChargeError, Density, read_density, write_density
 from deepmd_charge.atoms.species import name_species, species_of
 from deepmd_charge.cli.main import main
 from deepmd_charge.data.dataset import dataset_info
+from deepmd_charge.grid import plots
 from deepmd_charge.grid.channels import select
 from deepmd_charge.io.related import read_related
 
@@ -401,3 +403,39 @@ def test_molecules_are_not_periodic_in_training(tmp_path):
         warnings.simplefilter("error")
         assert main(["convert", str(tmp_path / "a.cube"), "-o", str(tmp_path / "dp2")]) == 0
     assert (tmp_path / "dp2" / "nopbc").exists()
+
+
+@pytest.mark.parametrize("quantity", ["total", "up", "down", "magnetization", "magnitude"])
+def test_a_prediction_with_spin_is_compared_channel_by_channel(folder, monkeypatch, quantity):
+    """The same density twice has no error; a prediction of one grid is that of what is asked."""
+    density = read_density("CHGCAR")
+    write_density("CHGCAR_pred", density)
+    write_density("CHGCAR_one", select(density, quantity))
+    drawn = []
+    monkeypatch.setattr(plots, "plot_comparison", lambda *a: drawn.append(a[:2]) or Figure())
+    for path in "CHGCAR_pred", "CHGCAR_one":
+        flags = ["--quantity", quantity]
+        run("test", "-s", "CHGCAR", "-p", path, *flags, "--json", "t.json")
+        found = json.loads((folder / "t.json").read_text())["all"]
+        assert found["max"] < 1e-9 and found["r2"] == pytest.approx(1)
+        run("plot", "CHGCAR", path, *flags, "-o", "p.png")
+    expected = select(density, quantity).values
+    for true, predicted in drawn:
+        assert true.values == pytest.approx(expected, abs=1e-9)
+        assert predicted.values == pytest.approx(expected, abs=1e-9)
+
+
+def test_a_prediction_with_spin_beside_a_file_of_one_channel(folder, capsys):
+    """The true file says what it holds; what says that it is something else is refused."""
+    density = read_density("CHGCAR")
+    write_density("CHGCAR_up", select(density, "up"))
+    write_density("CHGCAR_down", select(density, "down"))
+    run("test", "-s", "CHGCAR_up", "-p", "CHGCAR", "--is", "up", "--json", "t.json")
+    assert json.loads((folder / "t.json").read_text())["all"]["max"] < 1e-9
+    for command in (
+        ["test", "-s", "CHGCAR_up", "-p", "CHGCAR_down", "--unchecked", "--is", "up"],
+        ["plot", "CHGCAR_up", "CHGCAR_down", "-o", "p.png"],
+    ):
+        line = complaint(capsys, *command)
+        assert "CHGCAR_down: holds the density of the electrons with spin down, and" in line
+        assert "CHGCAR_up the density of the electrons with spin up" in line

@@ -12,9 +12,12 @@ from .. import io as formats
 from ..atoms.species import GRID_TYPE
 from ..errors import ChargeError
 from ..grid.density import Density
+from ..grid.plane import AXES, check_fraction
+from ..grid.quantity import QUANTITIES, compose_kind, find_quantity, split_kind
+from ..io.output import check_new_folder
 from ..io.related import read_related
 from ..io.structures import read_structure
-from ..lammps import Average, average_dump, new_folder, read_run, run_script, write_run
+from ..lammps import Average, average_dump, read_run, run_script, write_run
 from ..predict.evaluation import check_structure
 from ..saed.adding import check_given
 from ._flags import (
@@ -24,6 +27,7 @@ from ._flags import (
     add_structure_arguments,
     check_grid,
     open_model,
+    summary,
 )
 from ._verbosity import add_verbosity, note
 
@@ -55,7 +59,9 @@ def _add_write(parser: argparse.ArgumentParser) -> None:
     grid = parser.add_mutually_exclusive_group(required=True)
     _add_grid(grid, required=False)
     grid.add_argument("--like", metavar="FILE", help="take the grid of this density file")
-    parser.add_argument("-o", "--output", required=True, metavar="DIR", help="folder to make")
+    parser.add_argument(
+        "-o", "--output", required=True, metavar="DIR", help="folder to make, or to make anew"
+    )
     parser.add_argument(
         "--probes",
         type=int,
@@ -107,8 +113,8 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
         "--plane",
         nargs=2,
         metavar=("AXIS", "F"),
-        help="only the plane at fraction F of box vector a, b or c; the results' atoms are "
-        "shifted so that it is at the origin",
+        help="only the plane at fraction F, from 0 to below 1, of box vector a, b or c; the "
+        "results' atoms are shifted so that it is at the origin",
     )
     parser.add_argument(
         "--start", type=int, default=0, metavar="STEP", help="first step to evaluate (default: 0)"
@@ -142,6 +148,14 @@ def _add_average(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="elements of LAMMPS' atom types 1, 2, ..., X for grid points",
     )
+    parser.add_argument(
+        "--is",
+        dest="holds",
+        choices=QUANTITIES,
+        default="total",
+        metavar="QUANTITY",
+        help="what the model of the dump predicts (default: total)",
+    )
     _add_grid(parser)
     _add_results(parser)
     add_verbosity(parser)
@@ -165,7 +179,7 @@ def _add_results(parser: argparse.ArgumentParser) -> None:
         "--output",
         required=True,
         metavar="DIR",
-        help="folder for CHGCAR_mean and CHGCAR_std",
+        help="new folder for CHGCAR_mean and CHGCAR_std",
     )
 
 
@@ -184,7 +198,17 @@ def run_write(args: argparse.Namespace) -> None:
     if args.like is not None:
         like = read_related(args.like, args.species)
         grid, origin = like.shape, like.origin
-    write_run(args.output, args.model, model.type_map, model.rcut, atoms, grid, args.probes, origin)
+    write_run(
+        args.output,
+        args.model,
+        model.type_map,
+        model.rcut,
+        atoms,
+        grid,
+        args.probes,
+        origin,
+        model.memory.predicted_kind,
+    )
     note(f"{args.output}: now run `lmp -in in.lammps` in this folder")
 
 
@@ -193,7 +217,7 @@ def run_read(args: argparse.Namespace) -> None:
     formats.check_writable(args.output)
     density = read_run(args.folder)
     formats.write_density(args.output, density)
-    note(f"{args.output}: {density.n_electrons:.4f} electrons")
+    note(f"{args.output}: {summary(density)}")
 
 
 def run_run(args: argparse.Namespace) -> None:
@@ -205,15 +229,18 @@ def run_run(args: argparse.Namespace) -> None:
     _check_script(args.script)
     model = open_model(args.model, args)
     check_given(args.model, model.info, None)
+    _check_held(args.model, model.memory.predicted_kind)
     if unknown := sorted(set(args.species) - set(model.elements)):
         hint = " (grid points are not atoms here)" if GRID_TYPE in unknown else ""
         raise ChargeError(
             f"--species {' '.join(args.species)}: {args.model} has not seen "
             f"{', '.join(unknown)}{hint}, only {', '.join(model.elements)}"
         )
-    folder = new_folder(args.output).absolute()  # the script may change to another one
+    check_new_folder(args.output)
+    folder = Path(args.output).absolute()  # the script may change to another one
 
     def write_each(step: int, density: Density) -> None:
+        folder.mkdir(exist_ok=True)
         formats.write_density(folder / f"CHGCAR_{step}", density)
 
     average = run_script(
@@ -228,21 +255,38 @@ def run_run(args: argparse.Namespace) -> None:
         each=write_each if args.each else None,
     )
     if average is not None:  # the first MPI rank
-        _write(average, folder, args.output)
+        _write(average, folder, args.output, is_plane=plane is not None)
 
 
 def run_average(args: argparse.Namespace) -> None:
     """Carry out ``deepmd-charge lammps average``."""
     check_grid(args)
     _check_script(args.dump)
-    folder = new_folder(args.output)
-    _write(average_dump(args.dump, args.species, tuple(args.grid)), folder, args.output)
+    kind = compose_kind("", find_quantity(args.holds))
+    _check_held(args.dump, kind)
+    check_new_folder(args.output)
+    average = average_dump(args.dump, args.species, tuple(args.grid), kind)
+    _write(average, Path(args.output), args.output)
 
 
-def _write(average: Average, folder: Path, name: str) -> None:
+def _write(average: Average, folder: Path, name: str, is_plane: bool = False) -> None:
     average.write(folder)
-    electrons = average.mean().n_electrons
-    note(f"{name}: mean and deviation of {average.count} densities, {electrons:.4f} electrons")
+    mean, n = average.mean(), average.count
+    found = summary(mean)
+    if is_plane:  # whose mean times the volume counts nothing
+        found = f"mean {mean.values.mean():.6g} {mean.unit} in the plane"
+    what = f"mean and deviation of {n} densities" if n > 1 else "1 density"
+    note(f"{name}: {what}, {found}")
+
+
+def _check_held(path: str, kind: str) -> None:
+    """Raise ChargeError, before anything runs, for what no CHGCAR holds."""
+    _, quantity = split_kind(kind)
+    if not quantity.is_per_volume:
+        raise ChargeError(
+            f"{path}: predicts {quantity.description}, which CHGCAR_mean cannot hold: average"
+            " densities or magnetisations"
+        )
 
 
 def _check_script(path: str) -> None:
@@ -256,8 +300,10 @@ def _plane(words: list[str] | None) -> tuple[int, float] | None:
         return None
     axis, fraction = words
     try:
-        return ["a", "b", "c"].index(axis), float(fraction)
+        plane = list(AXES).index(axis), float(fraction)
     except ValueError:
         raise ChargeError(
             f"--plane {axis} {fraction}: give a, b or c and a fraction, as in --plane c 0.25"
         ) from None
+    check_fraction(plane[1], f"--plane {axis} {fraction}")
+    return plane

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ..atoms.compare import check_same_grid
-from ..grid.channels import select
+from ..grid.channels import counterpart, select
 from ..grid.plane import Plane, choose_slice
 from ..io import check_readable, read_density
 from ..io.output import check_output, replacing
@@ -83,9 +83,12 @@ def run(args: argparse.Namespace) -> None:
     if args.prediction is None:
         figure = plots.plot_density(density, axis, index, title)
     else:
-        # a prediction of the magnetisation is a file's only grid
         prediction = read_related(args.prediction, args.species, args.format, **options)
         check_same_grid(args.density, density, args.prediction, prediction)
+        # a prediction of the magnetisation may be a file's only grid
+        prediction.values = counterpart(
+            prediction, density.quantity, args.prediction, other_path=args.density
+        )
         figure = plots.plot_comparison(density, prediction, axis, index, title)
     with replacing(args.output) as temporary:
         figure.savefig(temporary, format=form, dpi=150)

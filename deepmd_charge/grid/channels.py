@@ -10,9 +10,9 @@ import numpy as np
 from ..errors import ChargeError
 from ..typing import Floats, Integers, PathLike
 from .density import Density
-from .quantity import QUANTITIES, compose_kind, find_quantity
+from .quantity import QUANTITIES, Quantity, compose_kind, find_quantity
 
-__all__ = ["CHANNELS", "channel", "select"]
+__all__ = ["CHANNELS", "channel", "counterpart", "select"]
 
 # Fields that follow from a total density and its magnetisation.
 CHANNELS = ("total", "up", "down", "magnetization", "magnitude")
@@ -101,3 +101,43 @@ def channel(
     if quantity == "magnetization":
         return spin[0]
     return (total + spin[0]) / 2 if quantity == "up" else (total - spin[0]) / 2
+
+
+def counterpart(
+    density: Density,
+    wanted: Quantity,
+    path: PathLike,
+    index: tuple[Integers, ...] | EllipsisType = Ellipsis,
+    other_path: PathLike = "the other",
+) -> Floats:
+    """Values that are to be compared with those of another density.
+
+    Parameters
+    ----------
+    density : Density
+        With ``extra["spin"]`` one of its fields is taken, see :func:`channel`; a file of one
+        grid that does not say what it holds is trusted to hold what is wanted.
+    wanted : Quantity
+        That of the other density.
+    path, other_path : str
+        What complaints call the two, such as their files.
+    index : tuple of arrays, optional
+        See :func:`channel`.
+
+    Returns
+    -------
+    numpy.ndarray
+
+    Raises
+    ------
+    ChargeError
+        If the density says that it holds something else.
+    """
+    if density.extra.get("spin"):
+        return channel(density, wanted.name, index, path)
+    if density.quantity not in (wanted, QUANTITIES["total"]):
+        raise ChargeError(
+            f"{path}: holds {density.quantity.description}, and {other_path}"
+            f" {wanted.description}: give files of one quantity (--quantity, --is)"
+        )
+    return density.values[index]

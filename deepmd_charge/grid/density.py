@@ -31,7 +31,10 @@ _DIFFERENCES = {
     ("total", "up"): "down",
     ("total", "down"): "up",
     ("up", "down"): "magnetization",
-    **{(name, name): "difference" for name in ("total", "up", "down", "partial", "difference")},
+    **{
+        (name, name): "difference"
+        for name in ("total", "up", "down", "partial", "difference", "deviation")
+    },
     ("total", "difference"): "total",
     ("total", "partial"): "partial",
 }

@@ -14,6 +14,7 @@ __all__ = [
     "NEAR_PLANE",
     "Plane",
     "busiest_slice",
+    "check_fraction",
     "choose_slice",
     "heights",
     "layer_spacing",
@@ -78,10 +79,7 @@ def choose_slice(
     """
     n = density.shape[axis]
     if position is not None:
-        if not 0.0 <= position < 1.0:
-            raise ChargeError(
-                f"--position {position}: give a fractional coordinate from 0 to below 1"
-            )
+        check_fraction(position, f"--position {position}")
         nearest = round(position * n)
         return nearest % n if density.atoms.pbc[axis] else min(nearest, n - 1)
     if index is None:
@@ -91,6 +89,12 @@ def choose_slice(
             f"{path}: there is no slice {index} along {AXES[axis]}; give --index 0 to {n - 1}"
         )
     return index
+
+
+def check_fraction(fraction: float, flag: str) -> None:
+    """Raise ChargeError, about a flag, for a place along a cell vector outside of the cell."""
+    if not 0.0 <= fraction < 1.0:
+        raise ChargeError(f"{flag}: give a fractional coordinate from 0 to below 1")
 
 
 class Plane:

@@ -7,7 +7,14 @@ from dataclasses import dataclass
 
 from ..errors import ChargeError
 
-__all__ = ["QUANTITIES", "Quantity", "compose_kind", "find_quantity", "split_kind"]
+__all__ = [
+    "QUANTITIES",
+    "Quantity",
+    "compose_kind",
+    "deviation_of",
+    "find_quantity",
+    "split_kind",
+]
 
 
 @dataclass(frozen=True)
@@ -58,6 +65,7 @@ QUANTITIES = {
         Quantity("magnitude", "the size of a magnetisation", *_SPIN),
         Quantity("difference", "a difference of densities", *_DENSITY),
         Quantity("partial", "the density of a part of the electrons", *_DENSITY),
+        Quantity("deviation", "a standard deviation of densities", "e/A^3", ""),
         Quantity("orbital", "an orbital", "", ""),
         Quantity("potential", "a potential", "", ""),
         Quantity("elf", "an electron localisation function", "", ""),
@@ -75,6 +83,11 @@ def find_quantity(name: str | Quantity) -> Quantity:
     if name not in QUANTITIES:
         raise ChargeError(f"unknown quantity {name!r}: give one of {', '.join(QUANTITIES)}")
     return QUANTITIES[name]
+
+
+def deviation_of(quantity: Quantity) -> Quantity:
+    """What the standard deviation of several fields of a quantity is."""
+    return QUANTITIES["deviation" if quantity.is_per_volume else "other"]
 
 
 def split_kind(kind: str | None) -> tuple[str, Quantity]:

@@ -48,12 +48,14 @@ _FAMILIES = _patterns(
         "potential": r"vh|vt|vna|function = (?:h|ev)(?! ?[*^])",
         "orbital": r"^(?:real|imag) .*|function = \S*-3/2\)?",
         "other": "ioch|toch|bader|rhoxc|rhoinit",
-        **{name: f"^{name}$" for name in ("difference", "partial", "elf", "magnitude")},
+        **{
+            name: f"^{name}$" for name in ("difference", "deviation", "partial", "elf", "magnitude")
+        },
         "total": r"^(?:rho|total|charge|density)$",
     }
 )
 _WANNIER = re.compile(r"\bwannier(?:90| functions?)\b")
-_PER_VOLUME = ("total", "partial", "difference")
+_PER_VOLUME = ("total", "partial", "difference", "deviation")
 
 
 class Field(NamedTuple):

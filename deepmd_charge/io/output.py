@@ -98,8 +98,8 @@ def check_new_folder(path: PathLike) -> None:
     Raises
     ------
     ChargeError
-        When `path` is a file or a folder that holds something, or the folder that it is to
-        be in is missing or not writable.
+        When `path` is a file or a folder that holds something or is not writable, or the
+        folder that it is to be in is missing or not writable.
     """
     path = Path(os.path.abspath(path))
     if not path.is_dir():
@@ -108,6 +108,8 @@ def check_new_folder(path: PathLike) -> None:
             raise ChargeError(f"{path}: is a file; give the name of a new folder")
     elif any(path.iterdir()):
         raise ChargeError(f"{path}: is not empty; give the name of a new folder")
+    elif not os.access(path, os.W_OK):
+        raise ChargeError(f"{path}: cannot write in this folder")
 
 
 @contextmanager

