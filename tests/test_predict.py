@@ -28,7 +28,7 @@ from deepmd_charge.grid.fourier import fourier_interpolate
 from deepmd_charge.grid.grid import Grid
 from deepmd_charge.io import format_of
 from deepmd_charge.io.names import labelled, memory_order
-from deepmd_charge.io.paw import parse_occupancies
+from deepmd_charge.io.paw import format_occupancies, parse_occupancies
 from deepmd_charge.predict import coarse
 from deepmd_charge.predict.partial import Partial
 from deepmd_charge.predict.run import Run
@@ -401,6 +401,90 @@ def test_a_trajectory_is_resumed_at_its_frame(monkeypatch, capsys):
     for name in files():
         assert Path(name).read_bytes() == Path(name.replace("_p", "_q")).read_bytes()
     assert len(files()) == 4
+
+
+def cut_off_in_frame(number, monkeypatch, capsys, *flags):
+    """The arguments of a run over the trajectory that ended early."""
+    argv = [*PREDICT, *GRID, "-s", "t.xyz", *flags]
+    again = interrupted_at(monkeypatch, number * N_BLOCKS + 5)
+    complaint(capsys, *argv)
+    again()
+    return [*argv, "--resume"]
+
+
+@pytest.mark.parametrize("place", ["position", "cell", "order"])
+def test_frames_that_changed_are_not_kept(place, monkeypatch, capsys):
+    """Although the one that was interrupted is as it was."""
+    argv = cut_off_in_frame(2, monkeypatch, capsys)
+    frames = read("t.xyz", ":")
+    if place == "position":
+        frames[1].positions[0] += 0.001
+    elif place == "cell":
+        frames[1].cell[2, 2] += 0.001
+    else:
+        frames[0], frames[1] = frames[1], frames[0]
+    write("t.xyz", frames, format="extxyz")
+    before = Path("CHGCAR_p.partial").read_bytes()
+    line = complaint(capsys, *argv)
+    assert "unfinished prediction with other earlier frames; give the arguments of then" in line
+    assert Path("CHGCAR_p.partial").read_bytes() == before
+
+
+@pytest.mark.parametrize("kept", [1, 2])
+def test_a_trajectory_that_lost_frames_is_not_kept(kept, monkeypatch, capsys):
+    argv = cut_off_in_frame(2, monkeypatch, capsys)
+    frames = read("t.xyz", ":")
+    write("t.xyz", frames[2 : 2 + kept], format="extxyz")
+    line = complaint(capsys, *argv)
+    assert "CHGCAR_p.partial: holds an unfinished prediction of more frames than there are" in line
+    assert "CHGCAR_p.partial" in files()
+
+
+def test_a_trajectory_may_have_grown(monkeypatch, capsys):
+    argv = cut_off_in_frame(2, monkeypatch, capsys)
+    frames = read("t.xyz", ":")
+    write("t.xyz", [*frames, frames[0]], format="extxyz")
+    os.remove("CHGCAR_p_0000")  # is made again
+    assert main(argv) == 0
+    assert files() == [f"CHGCAR_p_{k:04d}" for k in range(5)]
+    assert Path("CHGCAR_p_0000").read_bytes() == Path("CHGCAR_p_0004").read_bytes()
+
+
+def test_earlier_frames_on_other_grids_are_not_kept(monkeypatch, capsys):
+    """The number of points follows from the cell of each frame, and from the flag."""
+    frames = read("t.xyz", ":")
+    frames[0].set_cell(frames[0].cell.array * 0.98, scale_atoms=True)
+    write("t.xyz", frames, format="extxyz")
+    argv = ["predict", "-m", "charge.pb", "-s", "t.xyz", "-o", "CHGCAR_p", "--spacing"]
+    again = interrupted_at(monkeypatch, 2)
+    complaint(capsys, *argv, "0.31")
+    again()
+    assert "CHGCAR_p_0001" in files()
+    assert "with other earlier frames;" in complaint(capsys, *argv, "0.315", "--resume")
+
+
+@pytest.mark.parametrize("flag", ["saed", "augmentation"])
+def test_sources_that_changed_are_not_gone_on_with(flag, monkeypatch, capsys):
+    """Under their names of before."""
+    atoms = read("POSCAR")
+    source = Density(atoms, np.full((36, 40, 32), 0.1), extra={})
+    source.extra["augmentation"] = [format_occupancies([np.ones(33), np.ones(33)])]
+    write_density("CHGCAR_s", source)
+    kind = {"kind": "cube", "saed": {"source": "file"}} if flag == "saed" else {}
+    monkeypatch.setattr(StandInModel, "facts", {"charge.pb": kind})
+    again = interrupted_at(monkeypatch, 5)
+    argv = [*PREDICT, *GRID, f"--{flag}", "CHGCAR_s"]
+    complaint(capsys, *argv)
+    again()
+    before = Path("CHGCAR_s").read_bytes()
+    if flag == "saed":
+        source.values[3, 4, 5] = 0.2
+    else:
+        source.extra["augmentation"] = [format_occupancies([np.ones(33), 2 * np.ones(33)])]
+    write_density("CHGCAR_s", source)
+    assert f"unfinished prediction with other {flag};" in complaint(capsys, *argv, "--resume")
+    Path("CHGCAR_s").write_bytes(before)
+    assert main([*argv, "--resume"]) == 0
 
 
 def test_a_frame_that_cannot_be_read(capsys):
