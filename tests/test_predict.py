@@ -980,6 +980,20 @@ def test_electrons_that_are_far_off(model, grid, flags, message, monkeypatch, ca
         assert line.endswith(message)
 
 
+@pytest.mark.parametrize("structure", ["POSCAR", "t.xyz"])
+def test_what_cannot_be_scaled_is_no_reason_to_resume(structure, monkeypatch, capsys):
+    Path("charge.pb").write_text("-3")
+    monkeypatch.setattr(StandInModel, "facts", {"charge.pb": {"valence": {"Si": 4.0}}})
+    argv = [*PREDICT, *GRID, "-s", structure, "--electrons", "auto"]
+    output = "CHGCAR_p" if structure == "POSCAR" else "CHGCAR_p_0000"
+    for _ in range(2):
+        assert complaint(capsys, *argv) == (
+            f"deepmd-charge: error: {output}: -24.0000 electrons predicted, which cannot be scaled"
+            " to 8: the structure is far from the training data; check its cell and units"
+        )
+        assert files() == []
+
+
 @pytest.mark.parametrize(
     "facts",
     [

@@ -69,6 +69,7 @@ class Postprocessing:
         species: Sequence[str] | None = None,
     ) -> None:
         first = models[0]
+        self._output = output
         self._kind = first.memory.predicted_kind
         formats.check_holds(output, atoms, grid, self._kind)
         is_chgcar = formats.format_of(output) == "vasp/chgcar"
@@ -102,7 +103,7 @@ class Postprocessing:
         density.declare(self._kind)
         self._found = density.n_electrons
         if self._wanted is not None:
-            electrons.rescale(density, self._wanted)
+            electrons.rescale(density, self._wanted, self._output)
         density.extra.update(self._extra)
         return density
 

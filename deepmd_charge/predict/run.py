@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .. import io as formats
 from ..errors import ChargeError
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from ase import Atoms
 
 __all__ = ["Run"]
+
+Result = TypeVar("Result")
 
 
 class Run:
@@ -237,7 +239,7 @@ class Run:
             if coarse.shape != grid.shape:
                 added = added_error(function.fields, density, saed)
             if postprocess is not None:
-                density = postprocess(density)
+                density = self._or_close(postprocess, density)
             report = self._write([density, *deviation], coarse.shape, added, output)
             self._pass(atoms, grid, position)
             return report
@@ -337,14 +339,18 @@ class Run:
                 mean_deviation=mean,
                 max_deviation=largest,
             )
-        try:
-            check_interpolation(report, self._coarsen, self._model_error)
-        except ChargeError:
-            self.close()  # of no use
-            raise
+        self._or_close(check_interpolation, report, self._coarsen, self._model_error)
         for path, each in zip(self._outputs(output), densities, strict=True):
             formats.write_density(path, each)
         return report
+
+    def _or_close(self, function: Callable[..., Result], *arguments: object) -> Result:
+        """Call a function; values that it refuses are of no use to a run that goes on."""
+        try:
+            return function(*arguments)
+        except ChargeError:
+            self.close()
+            raise
 
     def _outputs(self, output: str) -> list[str]:
         """Files of one structure: density, and the deviation of several models."""
