@@ -942,6 +942,16 @@ def test_an_error_stands_below_the_bar(place, monkeypatch, capsys):
 
 
 FAR = "the structure is far from the training data; train on such structures"
+OTHER = (
+    "the structure is far from the training data; check the order of its elements, its cell and"
+    " units"
+)
+COARSE = (
+    "the models' grid, of spacing 1.28 A, is much coarser than that of the training data, 0.4 A;"
+    " take a finer one"
+)
+COARSE_GRID = ("--grid", "3", "3", "3")
+CHARGED = "the valences make 8, as predicted; correct --electrons, unless the cell is charged"
 
 
 @pytest.mark.parametrize(
@@ -951,22 +961,32 @@ FAR = "the structure is far from the training data; train on such structures"
         ("1.02", GRID, (), f"8.1600 electrons predicted, +2% off 8: {FAR}"),
         (
             "0.98",
-            ("--grid", "3", "3", "3"),
+            COARSE_GRID,
             (),
-            "7.8400 electrons predicted, -2% off 8: the models' grid, of spacing 1.28 A, is much"
-            " coarser than that of the training data, 0.4 A; take a finer one",
+            f"7.8400 electrons predicted, -2% off 8: {COARSE}",
         ),
         (
             "0.98",
             ("--grid", "12", "12", "12"),
             ("--coarsen", "4"),
-            "7.8400 electrons predicted, -2% off 8: the models' grid, of spacing 1.28 A, is much"
-            " coarser than that of the training data, 0.4 A; take a finer one",
+            f"7.8400 electrons predicted, -2% off 8: {COARSE}",
         ),
         ("0.98", GRID, ("--electrons", "auto"), f"7.8400 electrons predicted, -2% off 8: {FAR}"),
-        ("1", GRID, ("--electrons", "7"), f"+14.3% off 7: --electrons is wrong, or {FAR}"),
+        ("1", GRID, ("--electrons", "7"), f"+14.3% off 7: {CHARGED}"),
+        ("1", COARSE_GRID, ("--electrons", "7.8"), f"+2.56% off 7.8: {CHARGED}"),
+        ("1.1", GRID, ("--electrons", "8.5"), f"+3.53% off 8.5: --electrons is wrong, or {FAR}"),
+        (
+            "1.1",
+            COARSE_GRID,
+            ("--electrons", "8.5"),
+            f"+3.53% off 8.5: --electrons is wrong, or {COARSE}",
+        ),
+        ("0.95", COARSE_GRID, ("--electrons", "8"), f"-5% off 8: {COARSE}"),
+        ("0.5", COARSE_GRID, (), f"-50% off 8: {COARSE}, or {OTHER}"),
+        ("0.5", COARSE_GRID, ("--electrons", "8"), f"-50% off 8: {COARSE}, or {OTHER}"),
+        ("0.5", GRID, (), f"-50% off 8: {OTHER}"),
         ("0.995", GRID, (), ""),
-        ("1.005", ("--grid", "3", "3", "3"), ("--electrons", "8"), ""),
+        ("1.005", COARSE_GRID, ("--electrons", "8"), ""),
     ],
 )
 def test_electrons_that_are_far_off(model, grid, flags, message, monkeypatch, capsys):
@@ -992,6 +1012,23 @@ def test_what_cannot_be_scaled_is_no_reason_to_resume(structure, monkeypatch, ca
             " to 8: the structure is far from the training data; check its cell and units"
         )
         assert files() == []
+
+
+@pytest.mark.parametrize(
+    "facts, flags, is_far, causes",
+    [
+        ({"valence": {"Si": 4.0}}, (), True, f"{COARSE}, or {FAR}"),
+        ({}, ("--electrons", "8"), False, f"--electrons is wrong, or {COARSE}"),
+        ({}, ("--electrons", "8"), True, f"--electrons is wrong, or {COARSE}, or {FAR}"),
+    ],
+)
+def test_a_coarse_grid_is_not_all_that_may_be(facts, flags, is_far, causes, monkeypatch, capsys):
+    """Where surroundings are unlike the training data, or nothing tells that N is right."""
+    Path("charge.pb").write_text("0.98")
+    monkeypatch.setattr(StandInField, "warn_if_far", lambda *_, **__: is_far)
+    monkeypatch.setattr(StandInModel, "facts", {"charge.pb": facts})
+    assert main(["-q", *PREDICT, *COARSE_GRID, *flags]) == 0
+    assert capsys.readouterr().err.rstrip().endswith(f"-2% off 8: {causes}")
 
 
 @pytest.mark.parametrize(

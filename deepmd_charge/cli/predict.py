@@ -179,7 +179,7 @@ def show(untold: list[tuple[Report, Postprocessing]]) -> None:
 
 def show_one(report: Report, postprocess: Postprocessing) -> None:
     """Print what was written of a frame."""
-    postprocess.warn_if_far(report.path, report.predicted_shape)
+    postprocess.warn_if_far(report.path, report.predicted_shape, report.is_known)
     shape = " x ".join(map(str, report.shape))
     note(f"{report.path}: {shape} points, {postprocess.summary()}")
     if postprocess.occupancies:

@@ -216,8 +216,7 @@ class Run:
         paths = [os.path.abspath(model.path) for model in self._models]
         job = Job(paths, atoms, coarse, part, self._quantity)
         function = ModelsOnGrid(self._models, job)
-        for field in function.fields:
-            field.warn_if_far(grid, name=output)
+        is_far = [field.warn_if_far(grid, name=output) for field in function.fields]
         partial = Partial(
             self._path,
             self._description(atoms, grid, part, function.blocks, output, position),
@@ -242,7 +241,7 @@ class Run:
                 density = self._or_close(postprocess, density)
             report = self._write([density, *deviation], coarse.shape, added, output)
             self._pass(atoms, grid, position)
-            return report
+            return replace(report, is_known=not any(is_far))
         except BaseException:
             if not partial.n_done and not position:
                 self.close()  # nothing was done
