@@ -6,6 +6,7 @@ import gc
 import io
 import json
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -15,7 +16,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from ase.build import bulk
+from ase.build import bulk, molecule
 from ase.io import read, write
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -741,6 +742,19 @@ def test_a_molecule_is_predicted_in_its_box(displaced):
     for flags in (), ("--grid", "5", "6", "7"), ("--spacing", "0.5"):
         assert main([*argv, *flags]) == 0
         assert read_density("p.xsf", check=False).origin == pytest.approx(ORIGIN)
+
+
+def test_a_molecule_without_a_box_is_told_of_one(capsys):
+    atoms = molecule("Si2H6")[[0, 1]]
+    write("m.xyz", atoms, format="extxyz")
+    argv = ["predict", "-m", "charge.pb", "-s", "m.xyz", "-o", "p.cube"]
+    line = complaint(capsys, *argv)
+    assert "m.xyz: the structure has no cell of three vectors; add one, to a molecule by" in line
+    atoms.center(vacuum=float(re.search(r"atoms.center\(vacuum=(.*?)\)", line)[1]))
+    write("m.xyz", atoms, format="extxyz")
+    assert main([*argv, "--spacing", "0.9"]) == 0
+    positions = read_density("p.cube", check=False).atoms.positions
+    assert positions.min() == pytest.approx(StandInModel.rcut)
 
 
 def test_what_a_file_cannot_hold_is_said_before(displaced, capsys):
