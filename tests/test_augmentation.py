@@ -114,6 +114,18 @@ def test_copied_in_the_order_of_the_atoms(files):
     assert how.endswith("CHGCAR_0")
 
 
+@pytest.mark.parametrize("strain", [1e-5, 0.5])
+def test_a_strained_cell_is_another_structure(files, strain):
+    """Fractions are the same, and what depends on directions is not."""
+    folder, atoms, _ = files
+    strained = atoms.copy()
+    strained.set_cell(np.diag([4 * (1 + strain), 4, 4 / (1 + strain)]), scale_atoms=True)
+    text, how = occupancies(strained, [folder / "CHGCAR_0"])
+    assert how.endswith("mean spherical part")
+    for values, layout in zip(parse_occupancies(text)[::3], (SSPP, (0, 0, 1)), strict=True):
+        assert not values[entries(layout, 2) != 0].any()
+
+
 def test_mean_of_the_spherical_part(files):
     folder, atoms, values = files
     moved = atoms.copy()

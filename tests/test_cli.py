@@ -5,6 +5,7 @@ import argparse
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import warnings
@@ -24,7 +25,8 @@ from deepmd_charge import (
     write_density,
 )
 from deepmd_charge.backends.tf.frozen import read_model
-from deepmd_charge.cli.main import build_parser, main
+from deepmd_charge.cli.command_line import build_parser
+from deepmd_charge.cli.main import main
 from deepmd_charge.grid.grid import fft_size
 from deepmd_charge.predict.compare import compare, compare_densities, compare_files
 
@@ -416,7 +418,7 @@ def test_fft_size():
 
 def test_version_and_help_are_quick(capsys):
     code = (
-        "import sys; from deepmd_charge.cli.main import build_parser;"
+        "import sys; from deepmd_charge.cli.command_line import build_parser;"
         "print(build_parser().format_help());"
         "print(sorted({'tensorflow', 'deepmd', 'ase', 'dpdata', 'matplotlib'} & set(sys.modules)))"
     )
@@ -498,3 +500,21 @@ def test_what_is_no_model_is_named(tmp_path, monkeypatch):
     ):
         with pytest.raises(ChargeError, match=re.escape(f"{name}: {message}")):
             read_model(name)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("module", ["deepmd_charge.cli.convert", "numpy"])
+def test_interrupted_while_it_imports(number, module):
+    """The first second of any command."""
+    code = (
+        "import os, signal, sys\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, path, target=None):\n"
+        f"        if name == {module!r}: os.kill(os.getpid(), {int(number)})\n"
+        "sys.meta_path.insert(0, Finder())\n"
+        "from deepmd_charge.cli.main import main\n"
+        "sys.exit(main(['info', 'CHGCAR']))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (130, "\ndeepmd-charge: interrupted\n")

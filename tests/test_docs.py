@@ -33,7 +33,7 @@ def flags(parser):
 
 
 def test_every_flag_is_documented():
-    from deepmd_charge.cli.main import build_parser
+    from deepmd_charge.cli.command_line import build_parser
 
     text = (ROOT / "docs" / "commands.md").read_text()
     missing = {f for f in flags(build_parser()) if not re.search(rf"(?<![\w-]){f}(?![\w-])", text)}
@@ -51,7 +51,7 @@ def commands(parser, name=""):
 
 
 def test_every_command_has_its_flags_and_defaults_in_its_section():
-    from deepmd_charge.cli.main import build_parser
+    from deepmd_charge.cli.command_line import build_parser
 
     text = (ROOT / "docs" / "commands.md").read_text()
     titles = (part.split("\n", 1) for part in text.split("\n## ")[1:])

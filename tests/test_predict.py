@@ -6,6 +6,7 @@ import gc
 import io
 import json
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -15,7 +16,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from ase.build import bulk
+from ase.build import bulk, molecule
 from ase.io import read, write
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -28,7 +29,7 @@ from deepmd_charge.grid.fourier import fourier_interpolate
 from deepmd_charge.grid.grid import Grid
 from deepmd_charge.io import format_of
 from deepmd_charge.io.names import deviation_file, labelled, memory_order
-from deepmd_charge.io.paw import parse_occupancies
+from deepmd_charge.io.paw import format_occupancies, parse_occupancies
 from deepmd_charge.predict import coarse
 from deepmd_charge.predict.partial import Partial
 from deepmd_charge.predict.run import Run
@@ -428,6 +429,90 @@ def test_a_trajectory_is_resumed_at_its_frame(monkeypatch, capsys):
     assert len(files()) == 4
 
 
+def cut_off_in_frame(number, monkeypatch, capsys, *flags):
+    """The arguments of a run over the trajectory that ended early."""
+    argv = [*PREDICT, *GRID, "-s", "t.xyz", *flags]
+    again = interrupted_at(monkeypatch, number * N_BLOCKS + 5)
+    complaint(capsys, *argv)
+    again()
+    return [*argv, "--resume"]
+
+
+@pytest.mark.parametrize("place", ["position", "cell", "order"])
+def test_frames_that_changed_are_not_kept(place, monkeypatch, capsys):
+    """Although the one that was interrupted is as it was."""
+    argv = cut_off_in_frame(2, monkeypatch, capsys)
+    frames = read("t.xyz", ":")
+    if place == "position":
+        frames[1].positions[0] += 0.001
+    elif place == "cell":
+        frames[1].cell[2, 2] += 0.001
+    else:
+        frames[0], frames[1] = frames[1], frames[0]
+    write("t.xyz", frames, format="extxyz")
+    before = Path("CHGCAR_p.partial").read_bytes()
+    line = complaint(capsys, *argv)
+    assert "unfinished prediction with other earlier frames; give the arguments of then" in line
+    assert Path("CHGCAR_p.partial").read_bytes() == before
+
+
+@pytest.mark.parametrize("kept", [1, 2])
+def test_a_trajectory_that_lost_frames_is_not_kept(kept, monkeypatch, capsys):
+    argv = cut_off_in_frame(2, monkeypatch, capsys)
+    frames = read("t.xyz", ":")
+    write("t.xyz", frames[2 : 2 + kept], format="extxyz")
+    line = complaint(capsys, *argv)
+    assert "CHGCAR_p.partial: holds an unfinished prediction of more frames than there are" in line
+    assert "CHGCAR_p.partial" in files()
+
+
+def test_a_trajectory_may_have_grown(monkeypatch, capsys):
+    argv = cut_off_in_frame(2, monkeypatch, capsys)
+    frames = read("t.xyz", ":")
+    write("t.xyz", [*frames, frames[0]], format="extxyz")
+    os.remove("CHGCAR_p_0000")  # is made again
+    assert main(argv) == 0
+    assert files() == [f"CHGCAR_p_{k:04d}" for k in range(5)]
+    assert Path("CHGCAR_p_0000").read_bytes() == Path("CHGCAR_p_0004").read_bytes()
+
+
+def test_earlier_frames_on_other_grids_are_not_kept(monkeypatch, capsys):
+    """The number of points follows from the cell of each frame, and from the flag."""
+    frames = read("t.xyz", ":")
+    frames[0].set_cell(frames[0].cell.array * 0.98, scale_atoms=True)
+    write("t.xyz", frames, format="extxyz")
+    argv = ["predict", "-m", "charge.pb", "-s", "t.xyz", "-o", "CHGCAR_p", "--spacing"]
+    again = interrupted_at(monkeypatch, 2)
+    complaint(capsys, *argv, "0.31")
+    again()
+    assert "CHGCAR_p_0001" in files()
+    assert "with other earlier frames;" in complaint(capsys, *argv, "0.315", "--resume")
+
+
+@pytest.mark.parametrize("flag", ["saed", "augmentation"])
+def test_sources_that_changed_are_not_gone_on_with(flag, monkeypatch, capsys):
+    """Under their names of before."""
+    atoms = read("POSCAR")
+    source = Density(atoms, np.full((36, 40, 32), 0.1), extra={})
+    source.extra["augmentation"] = [format_occupancies([np.ones(33), np.ones(33)])]
+    write_density("CHGCAR_s", source)
+    kind = {"kind": "cube", "saed": {"source": "file"}} if flag == "saed" else {}
+    monkeypatch.setattr(StandInModel, "facts", {"charge.pb": kind})
+    again = interrupted_at(monkeypatch, 5)
+    argv = [*PREDICT, *GRID, f"--{flag}", "CHGCAR_s"]
+    complaint(capsys, *argv)
+    again()
+    before = Path("CHGCAR_s").read_bytes()
+    if flag == "saed":
+        source.values[3, 4, 5] = 0.2
+    else:
+        source.extra["augmentation"] = [format_occupancies([np.ones(33), 2 * np.ones(33)])]
+    write_density("CHGCAR_s", source)
+    assert f"unfinished prediction with other {flag};" in complaint(capsys, *argv, "--resume")
+    Path("CHGCAR_s").write_bytes(before)
+    assert main([*argv, "--resume"]) == 0
+
+
 def test_a_frame_that_cannot_be_read(capsys):
     lines = Path("t.xyz").read_text().splitlines()
     Path("t.xyz").write_text("\n".join([*lines[:10], "Si 0.0 zero 0.0", *lines[11:]]) + "\n")
@@ -684,6 +769,19 @@ def test_a_molecule_is_predicted_in_its_box(displaced):
         assert read_density("p.xsf", check=False).origin == pytest.approx(ORIGIN)
 
 
+def test_a_molecule_without_a_box_is_told_of_one(capsys):
+    atoms = molecule("Si2H6")[[0, 1]]
+    write("m.xyz", atoms, format="extxyz")
+    argv = ["predict", "-m", "charge.pb", "-s", "m.xyz", "-o", "p.cube"]
+    line = complaint(capsys, *argv)
+    assert "m.xyz: the structure has no cell of three vectors; add one, to a molecule by" in line
+    atoms.center(vacuum=float(re.search(r"atoms.center\(vacuum=(.*?)\)", line)[1]))
+    write("m.xyz", atoms, format="extxyz")
+    assert main([*argv, "--spacing", "0.9"]) == 0
+    positions = read_density("p.cube", check=False).atoms.positions
+    assert positions.min() == pytest.approx(StandInModel.rcut)
+
+
 def test_what_a_file_cannot_hold_is_said_before(displaced, capsys):
     line = complaint(capsys, *displaced, "CHGCAR_p")
     assert "CHGCAR_p: a CHGCAR has its origin at zero, this density at (0.3, -1.1, 0.2) A" in line
@@ -883,6 +981,16 @@ def test_an_error_stands_below_the_bar(place, monkeypatch, capsys):
 
 
 FAR = "the structure is far from the training data; train on such structures"
+OTHER = (
+    "the structure is far from the training data; check the order of its elements, its cell and"
+    " units"
+)
+COARSE = (
+    "the models' grid, of spacing 1.28 A, is much coarser than that of the training data, 0.4 A;"
+    " take a finer one"
+)
+COARSE_GRID = ("--grid", "3", "3", "3")
+CHARGED = "the valences make 8, as predicted; correct --electrons, unless the cell is charged"
 
 
 @pytest.mark.parametrize(
@@ -892,22 +1000,32 @@ FAR = "the structure is far from the training data; train on such structures"
         ("1.02", GRID, (), f"8.1600 electrons predicted, +2% off 8: {FAR}"),
         (
             "0.98",
-            ("--grid", "3", "3", "3"),
+            COARSE_GRID,
             (),
-            "7.8400 electrons predicted, -2% off 8: the models' grid, of spacing 1.28 A, is much"
-            " coarser than that of the training data, 0.4 A; take a finer one",
+            f"7.8400 electrons predicted, -2% off 8: {COARSE}",
         ),
         (
             "0.98",
             ("--grid", "12", "12", "12"),
             ("--coarsen", "4"),
-            "7.8400 electrons predicted, -2% off 8: the models' grid, of spacing 1.28 A, is much"
-            " coarser than that of the training data, 0.4 A; take a finer one",
+            f"7.8400 electrons predicted, -2% off 8: {COARSE}",
         ),
         ("0.98", GRID, ("--electrons", "auto"), f"7.8400 electrons predicted, -2% off 8: {FAR}"),
-        ("1", GRID, ("--electrons", "7"), f"+14.3% off 7: --electrons is wrong, or {FAR}"),
+        ("1", GRID, ("--electrons", "7"), f"+14.3% off 7: {CHARGED}"),
+        ("1", COARSE_GRID, ("--electrons", "7.8"), f"+2.56% off 7.8: {CHARGED}"),
+        ("1.1", GRID, ("--electrons", "8.5"), f"+3.53% off 8.5: --electrons is wrong, or {FAR}"),
+        (
+            "1.1",
+            COARSE_GRID,
+            ("--electrons", "8.5"),
+            f"+3.53% off 8.5: --electrons is wrong, or {COARSE}",
+        ),
+        ("0.95", COARSE_GRID, ("--electrons", "8"), f"-5% off 8: {COARSE}"),
+        ("0.5", COARSE_GRID, (), f"-50% off 8: {COARSE}, or {OTHER}"),
+        ("0.5", COARSE_GRID, ("--electrons", "8"), f"-50% off 8: {COARSE}, or {OTHER}"),
+        ("0.5", GRID, (), f"-50% off 8: {OTHER}"),
         ("0.995", GRID, (), ""),
-        ("1.005", ("--grid", "3", "3", "3"), ("--electrons", "8"), ""),
+        ("1.005", COARSE_GRID, ("--electrons", "8"), ""),
     ],
 )
 def test_electrons_that_are_far_off(model, grid, flags, message, monkeypatch, capsys):
@@ -919,6 +1037,37 @@ def test_electrons_that_are_far_off(model, grid, flags, message, monkeypatch, ca
     for line in told:
         assert line.startswith("deepmd-charge: warning: CHGCAR_p: ")
         assert line.endswith(message)
+
+
+@pytest.mark.parametrize("structure", ["POSCAR", "t.xyz"])
+def test_what_cannot_be_scaled_is_no_reason_to_resume(structure, monkeypatch, capsys):
+    Path("charge.pb").write_text("-3")
+    monkeypatch.setattr(StandInModel, "facts", {"charge.pb": {"valence": {"Si": 4.0}}})
+    argv = [*PREDICT, *GRID, "-s", structure, "--electrons", "auto"]
+    output = "CHGCAR_p" if structure == "POSCAR" else "CHGCAR_p_0000"
+    for _ in range(2):
+        assert complaint(capsys, *argv) == (
+            f"deepmd-charge: error: {output}: -24.0000 electrons predicted, which cannot be scaled"
+            " to 8: the structure is far from the training data; check its cell and units"
+        )
+        assert files() == []
+
+
+@pytest.mark.parametrize(
+    "facts, flags, is_far, causes",
+    [
+        ({"valence": {"Si": 4.0}}, (), True, f"{COARSE}, or {FAR}"),
+        ({}, ("--electrons", "8"), False, f"--electrons is wrong, or {COARSE}"),
+        ({}, ("--electrons", "8"), True, f"--electrons is wrong, or {COARSE}, or {FAR}"),
+    ],
+)
+def test_a_coarse_grid_is_not_all_that_may_be(facts, flags, is_far, causes, monkeypatch, capsys):
+    """Where surroundings are unlike the training data, or nothing tells that N is right."""
+    Path("charge.pb").write_text("0.98")
+    monkeypatch.setattr(StandInField, "warn_if_far", lambda *_, **__: is_far)
+    monkeypatch.setattr(StandInModel, "facts", {"charge.pb": facts})
+    assert main(["-q", *PREDICT, *COARSE_GRID, *flags]) == 0
+    assert capsys.readouterr().err.rstrip().endswith(f"-2% off 8: {causes}")
 
 
 @pytest.mark.parametrize(

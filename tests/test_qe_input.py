@@ -85,6 +85,11 @@ def test_lattices(ibrav, tmp_path):
         ("ibrav=0, A=.8", "alat ! not crystal", f"CELL_PARAMETERS alat\n{ROWS}"),
         ("ibrav=8, celldm(1) = 7.1, 1.2 ! celldm(2)=9\n , 1.3 nbnd=4", "", ""),
         ("ibrav=8, celldm(1)=6, celldm(2:3)=2*1.2 celldm(1)=7.1;nosym=.T.", "alat", ""),
+        ("ibrav=6, celldm=7.1,,1.6", "alat", ""),
+        ("ibrav=6, celldm = 7.1 , ! a\n , 1.6, nosym=.T.", "alat", ""),
+        ("ibrav=6, celldm(1)=7.1 celldm=,,1.6", "alat", ""),
+        ("ibrav=14, celldm=7.1,2*1.2,2*,.1", "alat", ""),
+        ("ibrav=6, celldm(3)=1.6 celldm(1)=7.1,1.2,", "alat", ""),
     ],
 )
 def test_units(system, unit, cell, tmp_path):
@@ -266,6 +271,9 @@ def test_damaged_inputs(place, text, lost):
 
 
 def test_settings_are_changed_in_place():
+    text = text_of("ibrav=6, celldm =, 7, nr1 =,20, celldm(1)=6")
+    pw = parse_input(text, "pw.in")
+    assert pw.with_settings({"system": {"celldm": "1,,2"}}) == text.replace(", 7, nr1", "1,,2, nr1")
     text = text_of("ibrav=1, conv = 1 ! celldm(1) = 3\n, celldm(1)=7")
     pw = parse_input(text, "pw.in")
     assert pw.with_settings({}) == text

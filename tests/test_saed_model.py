@@ -604,8 +604,8 @@ def test_electrons():
     assert expected_electrons(ModelInfo.from_json(info), atoms) == 16.0
     density = Density(atoms, np.random.default_rng(0).uniform(size=(4, 5, 6)))
     before = density.values.copy()
-    factor = rescale(density, 3.0)
+    factor = rescale(density, 3.0, "p.cube")
     assert density.n_electrons == pytest.approx(3.0, abs=1e-12)
     assert density.values == pytest.approx(before * factor)
-    with pytest.raises(ChargeError, match="cannot be scaled"):
-        rescale(density * -1.0, 3.0)
+    with pytest.raises(ChargeError, match=r"p.cube: .* cannot be scaled to 3: the"):
+        rescale(density * -1.0, 3.0, "p.cube")

@@ -15,7 +15,8 @@ from freezing import freeze
 from training import structure
 
 from deepmd_charge import Density, write_density
-from deepmd_charge.cli.main import build_parser, main
+from deepmd_charge.cli.command_line import build_parser
+from deepmd_charge.cli.main import main
 from deepmd_charge.stderr import filter_libraries, loading
 
 NOISE = b"implib-gen: libcudart.so.12: failed to load library\n"

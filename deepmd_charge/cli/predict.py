@@ -15,6 +15,7 @@ from ..io.names import labelled
 from ..io.output import check_apart
 from ..io.related import read_related
 from ..io.structures import iterate_structures
+from ..predict import fingerprints
 from ..predict.evaluation import ModelsOnGrid, check_structure
 from ..predict.parallel.blocks import available_cores
 from ..predict.parallel.mpi import Ranks, on_ranks
@@ -136,7 +137,9 @@ def predict(args: argparse.Namespace, ranks: Ranks) -> None:
     given = None if like is None else like.grid
     options = {
         "frames": frames,
-        **{name: getattr(args, name) for name in ("saed", "electrons", "augmentation")},
+        "saed": [args.saed, fingerprints.of_density(saed)] if saed is not None else None,
+        "electrons": args.electrons,
+        "augmentation": [[name, fingerprints.of_file(name)] for name in args.augmentation],
         **({"is": args.predicted_quantity} if args.predicted_quantity else {}),
     }
     settings = args.resume, args.coarsen, args.model_error, options, args.predicted_quantity
@@ -150,11 +153,11 @@ def predict(args: argparse.Namespace, ranks: Ranks) -> None:
             for position, (frame, atoms, corner) in enumerate(structures):
                 show(untold)
                 output = args.output if frame is None else labelled(args.output, f"{frame:04d}")
-                if run.has_written(position, output):
-                    continue
                 check_apart(output, inputs)
                 check_structure(path if frame is None else f"{path}@{frame}", atoms, models)
                 grid = grid_of(args, models[0], atoms, corner, given)
+                if run.has_written(atoms, grid, output, position):
+                    continue
                 shape, start = (" ".join(map(str, row)) for row in (grid.shape, grid.origin))
                 log.info("%s: %d atoms, grid %s from %s A", output, len(atoms), shape, start)
                 postprocess = Postprocessing(
@@ -176,7 +179,7 @@ def show(untold: list[tuple[Report, Postprocessing]]) -> None:
 
 def show_one(report: Report, postprocess: Postprocessing) -> None:
     """Print what was written of a frame."""
-    postprocess.warn_if_far(report.path, report.predicted_shape)
+    postprocess.warn_if_far(report.path, report.predicted_shape, report.is_known)
     shape = " x ".join(map(str, report.shape))
     note(f"{report.path}: {shape} points, {postprocess.summary()}")
     if postprocess.occupancies:

@@ -14,7 +14,8 @@ import numpy as np
 
 from ..atoms.compare import same_places
 from ..errors import ChargeError
-from ..typing import Floats, PathLike
+from ..grid.grid import CELL_TOLERANCE
+from ..typing import Floats, Integers, PathLike
 from .paw import format_occupancies, parse_occupancies, spherical_entries
 from .related import read_related
 
@@ -36,8 +37,8 @@ def occupancies(
     atoms : ase.Atoms
         The atoms of the file to be.
     paths : list of str
-        CHGCARs, or vaspwave.h5. One of the same atoms is copied, in the order of ``atoms``.
-        Else each element gets the mean of the L = 0 values over all its atoms
+        CHGCARs, or vaspwave.h5. One of the same atoms in the same cell is copied, in the
+        order of ``atoms``. Else each element gets the mean of the L = 0 values over all its atoms
         in the files, and zero for the others.
     species : list of str, optional
         Names of the types in files that tell no elements.
@@ -56,7 +57,7 @@ def occupancies(
     """
     files = [_read(path, species) for path in paths]
     if len(files) == 1:
-        place = same_places(atoms, files[0][0])
+        place = _same_places(atoms, files[0][0])
         if place is not None:
             copied = [files[0][1][k] for k in place]
             return format_occupancies(copied), f"augmentation occupancies of {paths[0]}"
@@ -71,6 +72,15 @@ def occupancies(
         means[element] = _spherical_mean(element, samples, ", ".join(map(str, paths)))
     text = format_occupancies([means[symbol] for symbol in atoms.get_chemical_symbols()])
     return text, "augmentation occupancies: mean spherical part"
+
+
+def _same_places(atoms: Atoms, theirs: Atoms) -> Integers | None:
+    """Where the atoms stand in a file; None unless it is of these atoms in this cell."""
+    cells = atoms.cell.array, theirs.cell.array
+    # in a strained cell even atoms at the same fractions have other surroundings
+    if not np.allclose(*cells, rtol=0, atol=CELL_TOLERANCE):
+        return None
+    return same_places(atoms, theirs)
 
 
 def _spherical_mean(element: str, samples: list[Floats], where: str) -> Floats:

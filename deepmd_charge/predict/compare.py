@@ -317,7 +317,7 @@ def _on_grid(
     )
     if electrons is not None:
         wanted = counts.parse_electrons(electrons, model.path, model.memory, density.atoms)
-        counts.rescale(predicted, wanted)
+        counts.rescale(predicted, wanted, model.path)
     return predicted.values
 
 

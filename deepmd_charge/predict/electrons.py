@@ -117,13 +117,15 @@ def _auto(path: str, memory: ModelInfo, atoms: Atoms) -> float:
     return number
 
 
-def rescale(density: Density, electrons: float) -> float:
+def rescale(density: Density, electrons: float, name: str) -> float:
     """Multiply a density, in place, so that it holds so many electrons.
 
     Parameters
     ----------
     density : Density
     electrons : float
+    name : str
+        What complaints are about: a file to write, or a model.
 
     Returns
     -------
@@ -137,7 +139,10 @@ def rescale(density: Density, electrons: float) -> float:
     """
     found = density.n_electrons
     if not found > 0:
-        raise ChargeError(f"a density of {found:.4f} electrons cannot be scaled to {electrons:g}")
+        raise ChargeError(
+            f"{name}: {found:.4f} electrons predicted, which cannot be scaled to {electrons:g}: the"
+            " structure is far from the training data; check its cell and units"
+        )
     for plane in by_planes(density.values):
         plane *= electrons / found
     return electrons / found

@@ -113,7 +113,11 @@ def check_structure(name: str, atoms: Atoms, models: Sequence[ChargeModel]) -> N
     if not len(atoms):
         raise ChargeError(f"{name}: there are no atoms in this file")
     if atoms.cell.rank < 3:
-        raise ChargeError(f"{name}: the structure has no cell of three vectors; add one")
+        reach = max(model.rcut for model in models)
+        raise ChargeError(
+            f"{name}: the structure has no cell of three vectors; add one, to a molecule by ase's"
+            f" atoms.center(vacuum={reach:.3g}): so many A from atoms the model still sees them"
+        )
     for model in models:
         model.check(atoms, name)
 

@@ -107,7 +107,7 @@ class Field:
         points = check_points(points)
         return function(self._images, self._images.wrap(points)) if len(points) else np.zeros(0)
 
-    def warn_if_far(self, where: Grid | Floats, stacklevel: int = 2, name: str = "") -> None:
+    def warn_if_far(self, where: Grid | Floats, stacklevel: int = 2, name: str = "") -> bool:
         """Warn if a sample of the points has surroundings unlike the training data.
 
         Parameters
@@ -119,6 +119,11 @@ class Field:
         name : str
             What the warning is about, if it has to say so.
 
+        Returns
+        -------
+        bool
+            Whether it warned.
+
         Warns
         -----
         UserWarning
@@ -127,16 +132,18 @@ class Field:
         size = where.size if isinstance(where, Grid) else len(where)
         index = np.random.default_rng(0).choice(size, min(size, _PROBES), replace=False)
         if not len(index):
-            return
+            return False
         points = where.points(index) if isinstance(where, Grid) else where[index]
         far = np.mean(self._evaluate(self._backend.novelty, points) > _FAR)
-        if far > 0.01:
+        is_far = bool(far > 0.01)
+        if is_far:
             about = f"{name}: " if name else ""
             warnings.warn(
                 f"{about}{100 * far:.0f}% of the points have surroundings unlike the training "
                 "data; do not trust the density there, or train on such structures",
                 stacklevel=stacklevel,
             )
+        return is_far
 
 
 def misplaced(positions: Floats) -> Integers:

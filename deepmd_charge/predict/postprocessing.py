@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _SHOWN = 0.01
 # Share of the electrons by which no good prediction misses, and beyond which doubt settles nothing.
 _FAR = 0.01
+# Share beyond which it is rather the structure that is another one than was meant.
+_HUGE = 0.1
 # Spacing of a grid, in that of the training data, from which on its sum may be no integral.
 _COARSE = 1.5
 
@@ -69,21 +71,24 @@ class Postprocessing:
         species: Sequence[str] | None = None,
     ) -> None:
         first = models[0]
+        self._output = output
         self._kind = first.memory.predicted_kind
         formats.check_holds(output, atoms, grid, self._kind)
         is_chgcar = formats.format_of(output) == "vasp/chgcar"
         if augmentation and not is_chgcar:
             raise ChargeError(f"{output}: only a CHGCAR holds augmentation occupancies")
         self._quantity = split_kind(self._kind)[1]
+        self._neutral = electrons.expected_electrons(first.memory, atoms)
+        self._neutral_doubt = electrons.electrons_in_doubt(first.memory, atoms)
         # electrons to scale to, or None, and those that summary() tells
         self._wanted = self._expected = None
         if number:
             wanted = electrons.parse_electrons(number, first.path, first.memory, atoms)
             self._wanted = self._expected = wanted
         else:
-            self._expected = electrons.expected_electrons(first.memory, atoms)
+            self._expected = self._neutral
         self._is_given = number not in (None, "auto")
-        self._doubt = 0.0 if self._is_given else electrons.electrons_in_doubt(first.memory, atoms)
+        self._doubt = 0.0 if self._is_given else self._neutral_doubt
         self._lengths = atoms.cell.lengths()
         self._learnt_spacing = first.memory.grid_spacing
         self.occupancies = ""
@@ -102,7 +107,7 @@ class Postprocessing:
         density.declare(self._kind)
         self._found = density.n_electrons
         if self._wanted is not None:
-            electrons.rescale(density, self._wanted)
+            electrons.rescale(density, self._wanted, self._output)
         density.extra.update(self._extra)
         return density
 
@@ -119,7 +124,7 @@ class Postprocessing:
             return text
         return f"{text}, scaled to {self._expected:.10g}, by {self._expected / self._found:.6f}"
 
-    def warn_if_far(self, name: str, predicted_shape: Shape) -> None:
+    def warn_if_far(self, name: str, predicted_shape: Shape, is_known: bool = True) -> None:
         """Warn if the electrons that were predicted are not those of the structure.
 
         Parameters
@@ -128,6 +133,8 @@ class Postprocessing:
             File of the density.
         predicted_shape : tuple of int
             Grid on which models were evaluated.
+        is_known : bool
+            Whether surroundings of its points are those of the training data.
 
         Warns
         -----
@@ -143,17 +150,36 @@ class Postprocessing:
         warnings.warn(
             f"{name}: {self._found:.4f} {self._quantity.integral} predicted,"
             f" {100 * miss / self._expected:+.3g}% off {self._expected:.10g}:"
-            f" {self._cause(predicted_shape)}",
+            f" {self._cause(self._expected, predicted_shape, is_known)}",
             stacklevel=2,
         )
 
-    def _cause(self, shape: Shape) -> str:
-        """Why the electrons are probably far off."""
+    def _cause(self, expected: float, shape: Shape, is_known: bool) -> str:
+        """Why the electrons are probably far off: all that may be, the likeliest first."""
+        causes = []
+        if self._is_given and not self._is_near(expected):
+            if self._is_near(self._found):
+                return (
+                    f"the valences make {self._neutral:.10g}, as predicted; correct --electrons,"
+                    " unless the cell is charged"
+                )
+            causes.append("--electrons is wrong")
+        is_huge = abs(self._found - expected) > _HUGE * expected
         spacing, learnt = float((self._lengths / shape).max()), self._learnt_spacing
-        if learnt and spacing > _COARSE * learnt:
-            return (
+        is_coarse = learnt is not None and spacing > _COARSE * learnt
+        if is_coarse:
+            causes.append(
                 f"the models' grid, of spacing {spacing:.3g} A, is much coarser than that of the"
                 f" training data, {learnt:.3g} A; take a finer one"
             )
-        wrong = "--electrons is wrong, or " if self._is_given else ""
-        return f"{wrong}the structure is far from the training data; train on such structures"
+        if is_huge or not is_known or not is_coarse:
+            do = "check the order of its elements, its cell and units"
+            do = do if is_huge else "train on such structures"
+            causes.append(f"the structure is far from the training data; {do}")
+        return ", or ".join(causes)
+
+    def _is_near(self, number: float) -> bool:
+        """Whether electrons are those of the valences, if these are known well enough."""
+        if self._neutral is None or self._neutral_doubt > _FAR * self._neutral:
+            return False
+        return abs(number - self._neutral) <= _FAR * self._neutral + self._neutral_doubt

@@ -38,6 +38,8 @@ class Report:
         File of the standard deviation, where there are several models.
     mean_deviation, max_deviation : float or None
         Of its values, e/A^3.
+    is_known : bool
+        Whether surroundings of its points are those of the training data.
     """
 
     path: str
@@ -48,6 +50,7 @@ class Report:
     deviation_path: str | None = None
     mean_deviation: float | None = None
     max_deviation: float | None = None
+    is_known: bool = True
 
 
 def check_interpolation(report: Report, factor: int, model_error: float | None = None) -> None:

@@ -7,18 +7,15 @@ models, atoms --blocks--> OUT.partial --interpolation, if coarse--> whole grid -
 
 from __future__ import annotations
 
-import hashlib
+import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .. import io as formats
-from ..atoms.species import species_of
 from ..errors import ChargeError
 from ..grid.blocks import Blocks
 from ..grid.density import Density
@@ -29,6 +26,7 @@ from ..io.names import deviation_file, memory_order
 from ..saed.adding import add, check_given
 from ..saed.sources import matching
 from ..typing import Floats, Shape
+from . import fingerprints
 from .charge_model import ChargeModel
 from .coarse import AddedError, added_error, refine, superpose
 from .evaluation import Job, ModelsOnGrid, Part, check_agree, mean_and_deviation
@@ -41,6 +39,8 @@ if TYPE_CHECKING:
     from ase import Atoms
 
 __all__ = ["Run"]
+
+Result = TypeVar("Result")
 
 
 class Run:
@@ -103,11 +103,13 @@ class Run:
         self._quantity = quantity
         self._path = Path(f"{output}.partial")
         self._about: dict[str, Any] = {
-            "models": [_hash(Path(model.path).read_bytes()) for model in models],
+            "models": [fingerprints.of_file(model.path) for model in models],
             "coarsen": coarsen,
             **(options or {}),
         }
         self._earlier = self._find_earlier(resume)
+        self._reached = -1
+        self._before = ""  # fingerprint of all structures that are dealt with
 
     def __enter__(self) -> Run:
         return self
@@ -119,6 +121,7 @@ class Run:
         traceback: TracebackType | None,
     ) -> None:
         if error is None:
+            self._check_reached()
             self.close()
         if isinstance(error, (ChargeError, KeyboardInterrupt, MemoryError)):
             # numpy's own MemoryError is not made of a message
@@ -128,25 +131,34 @@ class Run:
             reason = self._with_rest(error.strerror)
             raise OSError(error.errno, reason, error.filename) from None
 
-    def has_written(self, position: int, output: str) -> bool:
+    def has_written(self, atoms: Atoms, grid: Grid, output: str, position: int) -> bool:
         """Whether the earlier run that this one resumes has written a structure.
+
+        That it was this very structure is seen where the earlier run ended.
 
         Parameters
         ----------
-        position : int
-            Place of the structure in the order of the run.
+        atoms : ase.Atoms
+            The structure.
+        grid : Grid
+            Of its cell.
         output : str
             Its file.
+        position : int
+            Place of the structure in the order of the run.
 
         Returns
         -------
         bool
         """
-        return (
-            self._earlier is not None
-            and position < self._earlier["position"]
-            and all(os.path.exists(path) for path in self._outputs(output))
-        )
+        if (
+            self._earlier is None
+            or position >= self._earlier["position"]
+            or not all(map(os.path.exists, self._outputs(output)))
+        ):
+            return False
+        self._pass(atoms, grid, position)
+        return True
 
     def predict(
         self,
@@ -205,8 +217,7 @@ class Run:
         paths = [os.path.abspath(model.path) for model in self._models]
         job = Job(paths, atoms, coarse, part, self._quantity)
         function = ModelsOnGrid(self._models, job)
-        for field in function.fields:
-            field.warn_if_far(grid, name=output)
+        is_far = [field.warn_if_far(grid, name=output) for field in function.fields]
         partial = Partial(
             self._path,
             self._description(atoms, grid, part, function.blocks, output, position),
@@ -231,8 +242,10 @@ class Run:
             if coarse.shape != grid.shape:
                 added = added_error(function.fields, density, saed)
             if postprocess is not None:
-                density = postprocess(density)
-            return self._write([density, *deviation], coarse.shape, added, output)
+                density = self._or_close(postprocess, density)
+            report = self._write([density, *deviation], coarse.shape, added, output)
+            self._pass(atoms, grid, position)
+            return replace(report, is_known=not any(is_far))
         except BaseException:
             if not partial.n_done and not position:
                 self.close()  # nothing was done
@@ -264,20 +277,29 @@ class Run:
                 "give the arguments of then, or remove this file"
             )
 
+    def _check_reached(self) -> None:
+        """Refuse to keep what was written of a trajectory that has fewer frames by now."""
+        if self._earlier is not None and self._reached < self._earlier["position"]:
+            raise ChargeError(
+                f"{self._path}: holds an unfinished prediction of more frames than there are now;"
+                " give the trajectory of then, or remove this file"
+            )
+
+    def _pass(self, atoms: Atoms, grid: Grid, position: int) -> None:
+        """Note a structure that is written, of the earlier run or of this one."""
+        about = fingerprints.of_structure(atoms), json.dumps(_numbers(grid))
+        self._before = fingerprints.of_texts(self._before, *about)
+        self._reached = position
+
     def _description(
         self, atoms: Atoms, grid: Grid, part: Part, blocks: Blocks, output: str, position: int
     ) -> dict[str, Any]:
         description = {
             **self._about,
             "position": position,
-            "structure": _hash(
-                *(
-                    np.ascontiguousarray(a)
-                    for a in (atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc)
-                ),
-                " ".join(species_of(atoms)).encode(),
-            ),
-            "grid": list(map(float, (*grid.shape, *grid.origin))),
+            "earlier frames": self._before,
+            "structure": fingerprints.of_structure(atoms),
+            "grid": _numbers(grid),
             "part": part,
             "block": blocks.most,
             "order": memory_order(output),
@@ -320,14 +342,18 @@ class Run:
                 mean_deviation=mean,
                 max_deviation=largest,
             )
-        try:
-            check_interpolation(report, self._coarsen, self._model_error)
-        except ChargeError:
-            self.close()  # of no use
-            raise
+        self._or_close(check_interpolation, report, self._coarsen, self._model_error)
         for path, each in zip(self._outputs(output), densities, strict=True):
             formats.write_density(path, each)
         return report
+
+    def _or_close(self, function: Callable[..., Result], *arguments: object) -> Result:
+        """Call a function; values that it refuses are of no use to a run that goes on."""
+        try:
+            return function(*arguments)
+        except ChargeError:
+            self.close()
+            raise
 
     def _outputs(self, output: str) -> list[str]:
         """Files of one structure: density, and the deviation of several models."""
@@ -341,8 +367,5 @@ class Run:
         return f"{message}; {kept}" if message else kept
 
 
-def _hash(*contents: bytes | np.ndarray) -> str:
-    total = hashlib.sha256()
-    for content in contents:
-        total.update(content)
-    return total.hexdigest()
+def _numbers(grid: Grid) -> list[float]:
+    return list(map(float, (*grid.shape, *grid.origin)))

@@ -29,15 +29,18 @@ _TOKEN = re.compile(
     re.X | re.I,
 )
 _EXPONENT = str.maketrans("dDqQ", "eeee")
-_REPEATED = re.compile(r"(\d+)\*(.+)")
+_REPEATED = re.compile(r"(\d+)\*(.*)")
 
 
 @dataclass(frozen=True)
 class _Entry:
-    """A key without blanks, its values, and where it and these stand in the text."""
+    """A key without blanks, its values, and where it and these stand in the text.
+
+    Values are None between commas without any: they leave what was there before.
+    """
 
     key: str
-    values: tuple[Value, ...]
+    values: tuple[Value | None, ...]
     place: int
     start: int
     end: int
@@ -72,7 +75,8 @@ class Namelist:
             name, _, rest = entry.key.partition("(")
             if name == key:
                 first = int(rest.partition(")")[0].partition(":")[0] or 1) if rest else 1
-                found.update(enumerate(entry.values, first))
+                given = enumerate(entry.values, first)
+                found.update({k: value for k, value in given if value is not None})
         return found
 
 
@@ -107,7 +111,8 @@ def find_namelists(text: str, path: str) -> dict[str, Namelist]:
 def _parse(text: str, path: str, name: str, place: int) -> Namelist:
     entries: list[_Entry] = []
     key, key_place, start, end = "", 0, 0, 0
-    values: list[Value] = []
+    values: list[Value | None] = []
+    commas = 0  # since the last value, or the key
 
     def close() -> None:
         if key:
@@ -121,16 +126,19 @@ def _parse(text: str, path: str, name: str, place: int) -> Namelist:
         if kind == "key":
             close()
             key, values = re.sub(r"[\s=]", "", token[0]).lower(), []
-            key_place, start, end = token.start(), place, place
+            key_place, start, end, commas = token.start(), place, place, 0
+        elif kind == "space":
+            commas += token[0].count(",")
         elif kind in ("string", "word"):
             if not key:
                 raise ChargeError(
                     f"{path}: line {line_of(text, token.start())}: {token[0][:40]!r} in &{name} is"
                     " no key = value"
                 )
-            if not values:
-                start = token.start()
-            end = place
+            # one comma parts two values
+            values.extend([None] * max(commas - bool(values), 0))
+            start = start if values else token.start()
+            end, commas = place, 0
             try:
                 values.extend(_values(token[0]))
             except ValueError:
@@ -146,9 +154,9 @@ def _parse(text: str, path: str, name: str, place: int) -> Namelist:
     raise ChargeError(f"{path}: &{name} has no end: close it by a / on a line of its own")
 
 
-def _values(word: str) -> list[Value]:
+def _values(word: str) -> list[Value | None]:
     if repeated := _REPEATED.fullmatch(word):
-        return int(repeated[1]) * [_value(repeated[2])]
+        return int(repeated[1]) * [_value(repeated[2]) if repeated[2] else None]
     return [_value(word)]
 
 

@@ -183,7 +183,7 @@ def start(
         values, deviation = predicted(models, atoms, shape, pw.path)
         density = Density(atoms, values, kind="qe/save", extra=extra)
         found = density.n_electrons
-        rescale(density, electrons)
+        rescale(density, electrons, pw.path)
         moment = None
         if magnetization:
             spin, _ = predicted(magnetization, atoms, shape, pw.path)
