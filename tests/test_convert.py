@@ -201,7 +201,23 @@ def test_python_refuses_what_the_command_refuses(tmp_path):
         with pytest.raises(ChargeError, match=message):
             systems.convert(files, tmp_path / "dp", **options)
         assert not (tmp_path / "dp").exists()
-    systems.convert([path, odd], tmp_path / "dp", 20, 20, check=False)
+    systems.convert([path, odd], tmp_path / "dp", check=False, resume=True)
     assert (tmp_path / "dp" / "type.raw").is_file()
     with pytest.raises(ChargeError, match="is not empty"):
         systems.convert([path], tmp_path / "dp")
+
+
+def test_electrons_are_told_of_total_densities_alone(tmp_path, capsys):
+    """A magnetisation has others than the total density beside it."""
+    path = make(tmp_path / "CHGCAR", ["Si"], 4)
+    density = read_density(path)
+    density.extra.update(spin=[density.values / 4], augmentation=["", ""])
+    write_density(path, density)
+    for quantity, told in (("total", "4.000 electrons"), ("magnetization", "a magnetisation")):
+        flags = "--quantity", quantity, "--points", 40, "--points-per-frame", 20
+        assert convert(path, "-o", tmp_path / quantity, *flags) == 0
+        assert (
+            capsys.readouterr().out == f"{tmp_path}/{quantity}: 2 frames, 40 points, {told}, Si\n"
+        )
+    done = systems.convert([str(path)], tmp_path / "python", 40, 20, 1, by_gradient="auto")
+    assert done.written[0].n_points == 40

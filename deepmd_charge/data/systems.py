@@ -24,7 +24,7 @@ from ..saed.table import RadialTable
 from ..typing import PathLike
 from .gathered import GatheredWarnings
 from .pieces import Piece, Pieces
-from .sampling import N_POINTS, POINTS_PER_FRAME, entropy_of, generator_at
+from .sampling import N_POINTS, POINTS_PER_FRAME, entropy_of, generator_at, given_share
 from .superpositions import Reader, Superpositions
 from .writing import Written, hill_formula, write_mixed_system, write_system
 
@@ -85,7 +85,7 @@ def convert(
     saed: PathLike | RadialTable | None = None,
     saed_ecutrho: float | None = None,
     quantity: str = "total",
-    by_gradient: float | None = None,
+    by_gradient: float | str | None = None,
     progress: bool = False,
     *,
     format: str | None = None,
@@ -167,7 +167,7 @@ def convert(
         "n_points": n_points,
         "points_per_frame": points_per_frame,
         "quantity": quantity,
-        "by_gradient": by_gradient,
+        "by_gradient": given_share(by_gradient),
     }
     how = {name: _listed(value) for name, value in reading.items()}
     settings = {
