@@ -53,6 +53,8 @@ class Piece:
         What was found out of the density that its format does not say.
     columns : dict of str to tuple
         Names of the arrays, each with the type and width of a row.
+    filled : str
+        What its frames are filled up with, where no more points are to be drawn.
     superposed : tuple of float, optional
         Electrons of the superposed atomic densities, and of the density.
     superposition : list or dict, optional
@@ -66,6 +68,7 @@ class Piece:
     n_frames: int
     is_open: bool
     notes: str = ""
+    filled: str = ""
     columns: dict[str, tuple[str, int]] = field(default_factory=dict)
     superposed: tuple[float, float] | None = None
     superposition: Any = None

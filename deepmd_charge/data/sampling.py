@@ -82,6 +82,30 @@ def sample_frames(
     return np.resize(chosen, (n_frames, points_per_frame))
 
 
+def filled_up(n_points: int, points_per_frame: int, n_total: int) -> str:
+    """What frames of :func:`sample_frames` are filled up with; empty where there is no need.
+
+    Parameters
+    ----------
+    n_points, points_per_frame : int
+    n_total : int
+        Points of the grid.
+    """
+    n_frames = math.ceil(min(n_points, n_total) / points_per_frame)
+    filled = n_frames * points_per_frame
+    if n_total < filled:
+        return (
+            f"frames of {points_per_frame} points hold more than the grid has, so that some of its"
+            " points are there again (--points-per-frame says otherwise)"
+        )
+    if n_points < filled:
+        return (
+            f"{filled} points instead of {n_points}, which do not fill frames of"
+            f" {points_per_frame} (--points-per-frame says otherwise)"
+        )
+    return ""
+
+
 def given_share(by_gradient: float | str | None) -> float | None:
     """The share of the points to draw by the gradient, None for that of the density itself.
 

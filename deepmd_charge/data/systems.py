@@ -24,7 +24,7 @@ from ..saed.table import RadialTable
 from ..typing import PathLike
 from .gathered import GatheredWarnings
 from .pieces import Piece, Pieces
-from .sampling import N_POINTS, POINTS_PER_FRAME, entropy_of, generator_at, given_share
+from .sampling import N_POINTS, POINTS_PER_FRAME, entropy_of, filled_up, generator_at, given_share
 from .superpositions import Reader, Superpositions
 from .writing import Written, hill_formula, write_mixed_system, write_system
 
@@ -47,7 +47,8 @@ class Conversion:
     written : list of Written
         The systems, one for each composition in order of appearance, or one of mixed types.
     notes : dict of str to list of str
-        Names of densities by what was found out of them that their format does not say.
+        Names of densities by what was found out of them that their format does not say, or
+        what their frames are filled up with.
     superpositions : Superpositions or None
         What was noted beside the densities.
     """
@@ -211,8 +212,8 @@ def convert(
                 bar.update()
         done = Conversion(Path(output), superpositions=superpositions)
         for piece in pieces.all():
-            if piece.notes:
-                done.notes.setdefault(piece.notes, []).append(piece.name)
+            for text in filter(None, (piece.notes, piece.filled)):
+                done.notes.setdefault(text, []).append(piece.name)
         order = generator_at(pieces.entropy, n_densities)
         _write(done, pieces.all(), order if mixed_type else None)
     return done
@@ -269,6 +270,7 @@ def _frames(
             n_frames=n_frames,
             is_open=not density.atoms.pbc.any(),
             notes="; ".join(density.extra.get("notes", [])),
+            filled=filled_up(draw["n_points"], draw["points_per_frame"], density.values.size),
             superposition=superposition,
         )
         if superpositions:
