@@ -7,10 +7,11 @@ import time
 import dpdata
 import numpy as np
 import pytest
+from ase import Atoms
 from quantum_espresso import DATA
 from test_dpdata import assert_true_to, make
 
-from deepmd_charge import ChargeError, read_density, write_density
+from deepmd_charge import ChargeError, Density, read_density, write_density
 from deepmd_charge.cli.main import main
 from deepmd_charge.data import systems
 from deepmd_charge.data.dataset import dataset_info
@@ -30,7 +31,9 @@ def test_one_composition(tmp_path, capsys):
     paths = [make(tmp_path / f"CHGCAR_{i}.gz", s, 30, seed=i) for i, s in enumerate(symbols)]
     out = tmp_path / "dp"
     assert convert(*paths, "-o", out, "--points", 50, "--points-per-frame", 20, "--seed", 5) == 0
-    assert capsys.readouterr().out == f"{out}: 6 frames, 120 points, 30.000 electrons, Zn O\n"
+    note, told = capsys.readouterr().out.splitlines()
+    assert note.startswith(f"{paths[0]} and 1 more: 60 points instead of 50")
+    assert told == f"{out}: 6 frames, 120 points, 30.000 electrons, Zn O"
     assert (out / "type_map.raw").read_text().split() == ["Zn", "O", "X"]
     for name in ("coord", "box", "density"):
         assert np.load(out / "set.000" / f"{name}.npy").dtype == np.float64
@@ -201,7 +204,54 @@ def test_python_refuses_what_the_command_refuses(tmp_path):
         with pytest.raises(ChargeError, match=message):
             systems.convert(files, tmp_path / "dp", **options)
         assert not (tmp_path / "dp").exists()
-    systems.convert([path, odd], tmp_path / "dp", 20, 20, check=False)
+    systems.convert([path, odd], tmp_path / "dp", check=False, resume=True)
     assert (tmp_path / "dp" / "type.raw").is_file()
     with pytest.raises(ChargeError, match="is not empty"):
         systems.convert([path], tmp_path / "dp")
+
+
+def test_electrons_are_told_of_total_densities_alone(tmp_path, capsys):
+    """A magnetisation has others than the total density beside it."""
+    path = make(tmp_path / "CHGCAR", ["Si"], 4)
+    density = read_density(path)
+    density.extra.update(spin=[density.values / 4], augmentation=["", ""])
+    write_density(path, density)
+    for quantity, told in (("total", "4.000 electrons"), ("magnetization", "a magnetisation")):
+        flags = "--quantity", quantity, "--points", 40, "--points-per-frame", 20
+        assert convert(path, "-o", tmp_path / quantity, *flags) == 0
+        assert (
+            capsys.readouterr().out == f"{tmp_path}/{quantity}: 2 frames, 40 points, {told}, Si\n"
+        )
+    done = systems.convert([str(path)], tmp_path / "python", 40, 20, 1, by_gradient="auto")
+    assert done.written[0].n_points == 40
+
+
+@pytest.mark.parametrize(
+    "points, per_frame, note",
+    [
+        (40, 20, ""),
+        (720, 20, ""),
+        (999, 20, ""),
+        (10, 40, "40 points instead of 10, which do not fill frames of 40"),
+        (100, 1000, "frames of 1000 points hold more than the grid has"),
+        (999, 1000, "frames of 1000 points hold more than the grid has"),
+    ],
+)
+def test_frames_that_are_filled_up(tmp_path, capsys, points, per_frame, note):
+    names = [f"CHGCAR_{k}" for k in range(2)]
+    for name in names:
+        write_density(
+            tmp_path / name,
+            Density(Atoms("Si", cell=[4, 5, 6], pbc=True), np.full((8, 9, 10), 4 / 120)),
+        )
+    files = [tmp_path / name for name in names]
+    flags = "--points", points, "--points-per-frame", per_frame
+    assert convert(*files, "-o", tmp_path / "dp", *flags) == 0
+    *notes, _ = capsys.readouterr().out.splitlines()
+    assert len(notes) == bool(note)
+    assert all(line.startswith(f"{files[0]} and 1 more: {note}") for line in notes)
+    coords = load(tmp_path / "dp")["coords"][:, 1:]
+    distinct = len(np.unique(coords[: len(coords) // 2].reshape(-1, 3).round(6), axis=0))
+    frames = -(-min(points, 720) // per_frame)
+    assert len(coords) == 2 * frames
+    assert distinct == min(720, frames * per_frame)

@@ -6,7 +6,7 @@ import itertools
 import numpy as np
 import pytest
 from ase import Atoms
-from conftest import SHARED
+from conftest import DATA, SHARED
 
 from deepmd_charge import ChargeError, Density, read_density
 from deepmd_charge.data.sampling import _gradients, gradient_share, sample_frames
@@ -194,3 +194,14 @@ def test_the_share_by_gradient_is_chosen():
     given = sample_frames(density, 1000, 100, seed=1, by_gradient=gradient_share(density))
     np.testing.assert_array_equal(chosen, given)
     assert np.isin(np.ravel_multi_index([2, 4, 5], density.shape), chosen)
+
+
+def test_auto_is_the_share_of_the_density():
+    density = read_density(DATA / "Al.cube.gz")
+    drawn = [sample_frames(density, 40, 20, 1, share) for share in (None, "auto")]
+    np.testing.assert_array_equal(*drawn)
+    for word in ("atuo", "0.5"):
+        with pytest.raises(
+            ChargeError, match=f"by_gradient is '{word}': give a share of .* 'auto'"
+        ):
+            sample_frames(density, 40, 20, 1, word)

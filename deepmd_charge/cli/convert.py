@@ -47,14 +47,15 @@ def add_parser(subparsers: Subparsers) -> None:
         default=N_POINTS,
         metavar="N",
         help="grid points to draw from each file, or each frame of one (default: %(default)s, "
-        "or all if there are fewer)",
+        "or all if there are fewer), as many more as fill the frames",
     )
     parser.add_argument(
         "--points-per-frame",
         type=int,
         default=POINTS_PER_FRAME,
         metavar="M",
-        help="grid points in each frame (default: %(default)s); a short last frame is filled up",
+        help="grid points in each frame (default: %(default)s); a short last frame is filled up, "
+        "with points of the grid that are there already if it has no others",
     )
     parser.add_argument("--seed", type=int, metavar="S", help="draw the same points every time")
     parser.add_argument(

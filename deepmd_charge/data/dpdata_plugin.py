@@ -65,7 +65,7 @@ def system_data(
     quantity: str = "total",
     path: str = "",
     saed: Source | None = None,
-    by_gradient: float | None = None,
+    by_gradient: float | str | None = None,
 ) -> dict[str, Any]:
     """Sample a density into the data of a dpdata System.
 
@@ -188,7 +188,7 @@ class DensityFormat(Format):
         quantity: str = "total",
         species: Sequence[str] | None = None,
         check: bool | str = True,
-        by_gradient: float | None = None,
+        by_gradient: float | str | None = None,
         pbc: Sequence[bool] | None = None,
         unit: str | Sequence[str] | None = None,
         holds: str | None = None,

@@ -3,7 +3,8 @@
 
 In the hidden folder ``.OUTPUT.partial`` each density file has ``PLACE.json``, what is known of its
 densities, and ``PLACE.K.npz``, the frames of the K-th of them. A file is done when its JSON is
-there, which is written last, and still tells of the same file of the same size and time.
+there, which is written last, still tells of the same file of the same size and time, and was
+read as it would be now: a flag on how files are read that one of them asks for may be added.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ChargeError
-from ..io.frames import split_frames
+from ..io.identity import identity
 from ..io.output import replacing
 from ..typing import PathLike
 
@@ -52,8 +53,12 @@ class Piece:
         What was found out of the density that its format does not say.
     columns : dict of str to tuple
         Names of the arrays, each with the type and width of a row.
+    filled : str
+        What its frames are filled up with, where no more points are to be drawn.
     superposed : tuple of float, optional
         Electrons of the superposed atomic densities, and of the density.
+    superposition : list or dict, optional
+        What tells that these atomic densities are still the same.
     """
 
     name: str
@@ -63,8 +68,10 @@ class Piece:
     n_frames: int
     is_open: bool
     notes: str = ""
+    filled: str = ""
     columns: dict[str, tuple[str, int]] = field(default_factory=dict)
     superposed: tuple[float, float] | None = None
+    superposition: Any = None
 
     @property
     def composition(self) -> tuple[tuple[str, int], ...]:
@@ -96,6 +103,8 @@ class Done:
         What tells that it is the same file.
     first : int
         Place of its first density among those of all files.
+    reading : dict
+        How it was read.
     pieces : list of Piece
     warnings : list of tuple of str
         Categories and texts.
@@ -103,6 +112,7 @@ class Done:
 
     identity: list[Any]
     first: int
+    reading: dict[str, Any]
     pieces: list[Piece] = field(default_factory=list)
     warnings: list[tuple[str, str]] = field(default_factory=list)
 
@@ -119,7 +129,9 @@ class Pieces:
     files : list of str
         Density files.
     settings : dict
-        What the frames depend on, in JSON's types.
+        What the frames of all files depend on, in JSON's types.
+    reading : dict
+        How files are read: arguments of :func:`deepmd_charge.read_density`, in JSON's types.
     entropy : int
         Of the random numbers; `entropy` is that of the run that is gone on with.
     resume : bool
@@ -128,8 +140,8 @@ class Pieces:
     Raises
     ------
     ChargeError
-        If there is an unfinished run and `resume` is false, or it had other settings; if
-        another process is at work on it.
+        If there is an unfinished run with files that are done and `resume` is false, or it
+        had other settings; if another process is at work on it.
     """
 
     def __init__(
@@ -137,35 +149,26 @@ class Pieces:
         output: PathLike,
         files: list[str],
         settings: Mapping[str, Any],
+        reading: Mapping[str, Any],
         entropy: int,
         resume: bool = False,
     ) -> None:
         output = Path(os.path.abspath(output))
         self.folder = output.with_name(f".{output.name}.partial")
         self.entropy = entropy
-        self._identities = [_identity(file) for file in files]
+        self._reading = _of_json(reading)
+        self._identities = [identity(file, reading["format"]) for file in files]
         self._done: dict[int, Done] = {}
         self._lock: IO[str] | None = None
-        about = {key: json.loads(json.dumps(value)) for key, value in settings.items()}
+        about = _of_json(settings)
         earlier = self._read(_ABOUT)
         if earlier is not None:
             self._take_lock()
-            others = [key for key in about if earlier.get("settings", {}).get(key) != about[key]]
-            if resume and others:
-                raise ChargeError(
-                    f"{self.folder}: holds an unfinished conversion with other "
-                    f"{', '.join(others)}; give the arguments of then, or remove this folder"
-                )
-            if not others:
-                self._find_done()
-            if self._done and not resume:
-                raise ChargeError(
-                    f"{self.folder}: holds an unfinished conversion; go on with --resume, or "
-                    "remove this folder"
-                )
-            if self._done:
-                self.entropy = int(earlier["entropy"])
-                return
+        if self._has_files((earlier or {}).get("settings", {}), about, resume):
+            assert earlier is not None  # it has the same settings
+            self._find_done()
+            self.entropy = int(earlier["entropy"])
+            return
         shutil.rmtree(self.folder, ignore_errors=True)
         try:
             self.folder.mkdir()
@@ -186,7 +189,7 @@ class Pieces:
         if self._lock is not None:
             self._lock.close()
         # of one file there is nothing to go on from
-        if error is None or len(self._identities) == 1 or not self._done:
+        if error is None or len(self._identities) == 1 or not self._any_done():
             shutil.rmtree(self.folder, ignore_errors=True)
         elif isinstance(error, (ChargeError, KeyboardInterrupt)):
             kept = f"{self.folder} keeps what is done: go on with --resume"
@@ -222,7 +225,9 @@ class Pieces:
         warnings : list of tuple of str
             Categories and texts; may grow while the densities are made.
         """
-        done = Done(self._identities[place], first)
+        done = Done(self._identities[place], first, self._reading)
+        # what it tells is not of the arrays to come
+        (self.folder / f"{place:06d}.json").unlink(missing_ok=True)
         for k, (piece, arrays) in enumerate(densities):
             piece.path = str(self.folder / f"{place:06d}.{k}.npz")
             piece.columns = {name: (a.dtype.str, a.shape[1]) for name, a in arrays.items()}
@@ -234,17 +239,39 @@ class Pieces:
         self._done[place] = done
         return done
 
+    def _any_done(self) -> bool:
+        """Whether there are files that are done, of this run or an earlier one."""
+        return any(self.folder.glob("[0-9]*.json"))
+
+    def _has_files(self, earlier: dict[str, Any], about: dict[str, Any], resume: bool) -> bool:
+        """Whether an earlier run has done files; refuse to throw them away."""
+        if not self._any_done():
+            return False
+        others = [key for key in about if earlier.get(key) != about[key]]
+        unfinished = f"{self.folder}: holds an unfinished conversion"
+        if others:
+            how = "give" if resume else "go on with --resume and"
+            raise ChargeError(
+                f"{unfinished} with other {', '.join(others)}; {how} the arguments of then,"
+                " or remove this folder"
+            )
+        if not resume:
+            raise ChargeError(f"{unfinished}; go on with --resume, or remove this folder")
+        return True
+
     def _find_done(self) -> None:
-        for place, identity in enumerate(self._identities):
+        for place, known in enumerate(self._identities):
             found = self._read(f"{place:06d}.json")
-            if found is None or found["identity"] != identity:
+            if found is None or found["identity"] != known:
+                continue
+            if not _reads_the_same(found.get("reading", {}), self._reading):
                 continue
             pieces = [Piece(**piece) for piece in found["pieces"]]
             for k, piece in enumerate(pieces):  # the folder may have been moved
                 piece.path = str(self.folder / f"{place:06d}.{k}.npz")
             if all(os.path.exists(piece.path) for piece in pieces):
                 warnings = [(category, text) for category, text in found["warnings"]]
-                self._done[place] = Done(identity, found["first"], pieces, warnings)
+                self._done[place] = Done(known, found["first"], found["reading"], pieces, warnings)
 
     def _take_lock(self) -> None:
         """Keep a second run away."""
@@ -268,10 +295,17 @@ class Pieces:
             temporary.write_text(json.dumps(content))
 
 
-def _identity(path: str) -> list[Any]:
-    """What tells that a file is still the one that was read."""
-    try:
-        found = os.stat(split_frames(path)[0])
-    except OSError:
-        return [path]
-    return [path, found.st_size, found.st_mtime_ns]
+def _of_json(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values as they are when they have been written and read again."""
+    found: dict[str, Any] = json.loads(json.dumps(dict(values)))
+    return found
+
+
+def _reads_the_same(earlier: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    """Whether what was read with some arguments is the same with others.
+
+    It is without a check that it has passed.
+    """
+    if now["check"] and earlier.get("check") != now["check"]:
+        return False
+    return all(key in earlier and earlier[key] == now[key] for key in now if key != "check")

@@ -28,7 +28,7 @@ def sample_frames(
     n_points: int = N_POINTS,
     points_per_frame: int = POINTS_PER_FRAME,
     seed: int | np.random.Generator | None = None,
-    by_gradient: float | None = None,
+    by_gradient: float | str | None = None,
 ) -> Integers:
     r"""Draw grid points without replacement, in frames of equal size.
 
@@ -47,9 +47,9 @@ def sample_frames(
         Points of each frame.
     seed : int or numpy.random.Generator, optional
         A number gives the same points every time; by default they differ.
-    by_gradient : float, optional
-        Share of the points, 0 to 1, that is drawn in proportion to the gradient; by default
-        that of :func:`gradient_share`.
+    by_gradient : float or "auto", optional
+        Share of the points, 0 to 1, that is drawn in proportion to the gradient; by default,
+        and of "auto", that of :func:`gradient_share`.
 
     Returns
     -------
@@ -65,22 +65,62 @@ def sample_frames(
     for name, number in (("n_points", n_points), ("points_per_frame", points_per_frame)):
         if number < 1:
             raise ChargeError(f"{name} is {number}: give a positive number of points")
-    if by_gradient is None:
-        by_gradient = gradient_share(density)
-    if not 0 <= by_gradient <= 1:
-        raise ChargeError(f"by_gradient is {by_gradient}: give a share of the points, 0 to 1")
+    share = given_share(by_gradient)
+    if share is None:
+        share = gradient_share(density)
     generator = random_generator(seed)
     n_total = density.values.size
     n_frames = math.ceil(min(n_points, n_total) / points_per_frame)
     needed = n_frames * points_per_frame
     n_drawn = min(needed, n_total)
-    steep = _by_gradient(density, round(by_gradient * n_drawn), generator)
+    steep = _by_gradient(density, round(share * n_drawn), generator)
     chosen = generator.choice(n_total - len(steep), n_drawn - len(steep), replace=False)
     if len(steep):
         # the i-th point that is not steep comes after all steep ones that lie before it
         chosen += np.searchsorted(steep - np.arange(len(steep)), chosen, side="right")
         chosen = generator.permutation(np.concatenate([steep, chosen]))
     return np.resize(chosen, (n_frames, points_per_frame))
+
+
+def filled_up(n_points: int, points_per_frame: int, n_total: int) -> str:
+    """What frames of :func:`sample_frames` are filled up with; empty where there is no need.
+
+    Parameters
+    ----------
+    n_points, points_per_frame : int
+    n_total : int
+        Points of the grid.
+    """
+    n_frames = math.ceil(min(n_points, n_total) / points_per_frame)
+    filled = n_frames * points_per_frame
+    if n_total < filled:
+        return (
+            f"frames of {points_per_frame} points hold more than the grid has, so that some of its"
+            " points are there again (--points-per-frame says otherwise)"
+        )
+    if n_points < filled:
+        return (
+            f"{filled} points instead of {n_points}, which do not fill frames of"
+            f" {points_per_frame} (--points-per-frame says otherwise)"
+        )
+    return ""
+
+
+def given_share(by_gradient: float | str | None) -> float | None:
+    """The share of the points to draw by the gradient, None for that of the density itself.
+
+    Raises
+    ------
+    ChargeError
+        If it is no share.
+    """
+    if by_gradient is None or by_gradient == "auto":
+        return None
+    if isinstance(by_gradient, str) or not 0 <= by_gradient <= 1:
+        raise ChargeError(
+            f"by_gradient is {by_gradient!r}: give a share of the points, 0 to 1, or 'auto'"
+        )
+    return by_gradient
 
 
 def gradient_share(density: Density) -> float:

@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..atoms.species import GRID_TYPE, element_of
 from ..errors import ChargeError
 from ..grid.density import Density
+from ..io.identity import identity
 from ..saed.fit import RadialFit
 from ..saed.sources import FIT, AtomSource, Source, beside, is_density_file, open_source
 from ..saed.table import Cost, RadialTable
@@ -100,6 +101,28 @@ class Superpositions:
             self._opened = open_source(found, self._ecutrho, self._species)
         return self._current
 
+    def identity(self, path: str, types: Iterable[str]) -> Any:
+        """What tells that the superposition of a density with atoms of these types is the same.
+
+        Parameters
+        ----------
+        path : str
+            The density.
+        types : iterable of str
+            Names of the types of its atoms, and of its grid points.
+
+        Returns
+        -------
+        list, dict or None
+            In JSON's types: the density file of its own, or digests of the potentials by their
+            elements; None of a table, which is the same for all densities of a run.
+        """
+        if self._per_file is not None:
+            return identity(beside(path, self._per_file))
+        if isinstance(self._opened, AtomSource):
+            return self._opened.digests(_elements(types))
+        return None
+
     def count(self, name: str, atoms: Atoms, n_electrons: float) -> None:
         """Note the electrons of the superposition, and of its density."""
         self.electrons.append((name, self._current.electrons(atoms), n_electrons))
@@ -111,9 +134,14 @@ class Superpositions:
         if self._opened is None:
             self.of(name)
         if isinstance(self._opened, AtomSource):
-            elements = (element_of(name) for name in types if name != GRID_TYPE)
-            self._opened.tabulate(filter(None, elements))
+            self._opened.tabulate(_elements(types))
         self.electrons.append((name, superposed, n_electrons))
+
+
+def _elements(types: Iterable[str]) -> list[str]:
+    """The elements of types, grid points left out."""
+    found = (element_of(name) for name in types if name != GRID_TYPE)
+    return [element for element in found if element]
 
 
 def _fit_table(files: Iterable[str], read: Reader, progress: bool) -> RadialTable:

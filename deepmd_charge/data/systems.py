@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -12,17 +13,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..atoms.species import GRID_TYPE
+from ..atoms.species import GRID_TYPE, species_of
 from ..errors import ChargeError
 from ..grid.density import Density
 from ..io import LEARN, check_readable, iterate_densities
+from ..io.identity import identity
 from ..io.output import check_new_folder, replacing_folder
 from ..saed.sources import FIT
 from ..saed.table import RadialTable
 from ..typing import PathLike
 from .gathered import GatheredWarnings
 from .pieces import Piece, Pieces
-from .sampling import N_POINTS, POINTS_PER_FRAME, entropy_of, generator_at
+from .sampling import N_POINTS, POINTS_PER_FRAME, entropy_of, filled_up, generator_at, given_share
 from .superpositions import Reader, Superpositions
 from .writing import Written, hill_formula, write_mixed_system, write_system
 
@@ -45,7 +47,8 @@ class Conversion:
     written : list of Written
         The systems, one for each composition in order of appearance, or one of mixed types.
     notes : dict of str to list of str
-        Names of densities by what was found out of them that their format does not say.
+        Names of densities by what was found out of them that their format does not say, or
+        what their frames are filled up with.
     superpositions : Superpositions or None
         What was noted beside the densities.
     """
@@ -83,7 +86,7 @@ def convert(
     saed: PathLike | RadialTable | None = None,
     saed_ecutrho: float | None = None,
     quantity: str = "total",
-    by_gradient: float | None = None,
+    by_gradient: float | str | None = None,
     progress: bool = False,
     *,
     format: str | None = None,
@@ -127,7 +130,8 @@ def convert(
     mixed_type : bool, optional
         Write one system with all compositions (``deepmd/npy/mixed``), frames in random order.
     resume : bool, optional
-        Go on with a run with the same arguments that ended early, if there is one.
+        Go on with a run with the same arguments that ended early, if there is one. Files that
+        were read otherwise (`format` to `holds`) or have changed are read again.
 
     Returns
     -------
@@ -164,31 +168,37 @@ def convert(
         "n_points": n_points,
         "points_per_frame": points_per_frame,
         "quantity": quantity,
-        "by_gradient": by_gradient,
+        "by_gradient": given_share(by_gradient),
     }
+    how = {name: _listed(value) for name, value in reading.items()}
     settings = {
-        **{name: _listed(value) for name, value in {**reading, **draw}.items()},
+        **draw,
         "seed": seed if isinstance(seed, int) else None,
         "saed": str(saed.source if isinstance(saed, RadialTable) else saed),
         "saed_ecutrho": saed_ecutrho,
-        **({"files": list(files)} if saed == FIT else {}),
+        **({"table of saed": table.digest()} if (table := _table(saed)) else {}),
+        # what all files are fitted to, read so
+        **({**how, "files": [identity(file, format) for file in files]} if saed == FIT else {}),
     }
     gathered = GatheredWarnings()
-    with gathered, Pieces(output, list(files), settings, entropy_of(seed), resume) as pieces:
+    with gathered, Pieces(output, list(files), settings, how, entropy_of(seed), resume) as pieces:
         superpositions = None
         if saed is not None:
-            table = pieces.folder / TABLE
-            known = RadialTable.load(table) if saed == FIT and table.exists() else saed
+            fitted = pieces.folder / TABLE
+            known = RadialTable.load(fitted) if saed == FIT and fitted.exists() else saed
             ecutrho = saed_ecutrho
             superpositions = Superpositions(known, ecutrho, files, read, species, progress)
             if saed == FIT and known is saed:
-                superpositions.table.save(table)
+                superpositions.table.save(fitted)
         # a delay, however short: no bar before the first file is done
         bar = tqdm(desc="convert", unit="file", delay=1e-6, disable=not progress, total=len(files))
         n_densities = 0
         with bar:
             for place, file in enumerate(files):
-                if (found := pieces.get(place, n_densities)) is not None:
+                found = pieces.get(place, n_densities)
+                if found is not None and superpositions:
+                    found = found if _are_noted(found.pieces, superpositions) else None
+                if found is not None:
                     gathered.recall(found.warnings)
                     for piece in found.pieces:
                         if superpositions and piece.superposed:
@@ -202,11 +212,25 @@ def convert(
                 bar.update()
         done = Conversion(Path(output), superpositions=superpositions)
         for piece in pieces.all():
-            if piece.notes:
-                done.notes.setdefault(piece.notes, []).append(piece.name)
+            for text in filter(None, (piece.notes, piece.filled)):
+                done.notes.setdefault(text, []).append(piece.name)
         order = generator_at(pieces.entropy, n_densities)
         _write(done, pieces.all(), order if mixed_type else None)
     return done
+
+
+def _table(saed: PathLike | RadialTable | None) -> RadialTable | None:
+    """The table that a SOURCE is."""
+    if saed is None or isinstance(saed, RadialTable):
+        return saed
+    return RadialTable.load(saed) if os.fspath(saed).endswith(".npz") else None
+
+
+def _are_noted(pieces: Iterable[Piece], superpositions: Superpositions) -> bool:
+    """Whether what is noted beside densities are these superpositions, and no earlier ones."""
+    return all(
+        piece.superposition == superpositions.identity(piece.name, piece.types) for piece in pieces
+    )
 
 
 def _listed(value: Any) -> Any:
@@ -229,6 +253,9 @@ def _frames(
 
     columns = {"coords": "coord", "cells": "box", **{t.name: t.name for t in DATA_TYPES}}
     for number, (name, density) in densities:
+        superposition = None
+        if superpositions:  # before it is read, lest it change in between
+            superposition = superpositions.identity(name, species_of(density.atoms))
         source = superpositions.of(name) if superpositions else None
         generator = generator_at(entropy, number)
         data = system_data(density, path=name, saed=source, seed=generator, **draw)
@@ -243,6 +270,8 @@ def _frames(
             n_frames=n_frames,
             is_open=not density.atoms.pbc.any(),
             notes="; ".join(density.extra.get("notes", [])),
+            filled=filled_up(draw["n_points"], draw["points_per_frame"], density.values.size),
+            superposition=superposition,
         )
         if superpositions:
             superpositions.count(name, density.atoms, data["n_electrons"][0])

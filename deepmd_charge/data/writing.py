@@ -39,7 +39,7 @@ class Written:
         Its types, "X" last.
     n_frames, n_points, n_compositions : int
     electrons : tuple of float or None
-        Fewest and most of a structure, of total densities.
+        Fewest and most of a structure, where total densities are learnt.
     kind : str
         Format and quantity of the densities.
     """
@@ -228,14 +228,17 @@ def _write(
     finally:
         for file in rows.values():
             file.close()
+    quantity = split_kind(arrays["density_kind"].ravel()[0].decode())[1]
+    # those that are noted are of the total density, whatever is learnt
+    has_electrons = electrons and quantity.is_total
     return Written(
         folder=folder,
         names=names,
         n_frames=n_frames,
         n_points=sum(piece.n_frames * piece.types.count(GRID_TYPE) for piece in pieces),
         n_compositions=len({piece.composition for piece in pieces}),
-        electrons=(min(electrons), max(electrons)) if electrons else None,
-        kind=split_kind(arrays["density_kind"].ravel()[0].decode())[1].description,
+        electrons=(min(electrons), max(electrons)) if has_electrons else None,
+        kind=quantity.description,
     )
 
 

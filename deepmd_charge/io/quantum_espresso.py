@@ -49,7 +49,8 @@ if TYPE_CHECKING:
     from ase import Atoms
 
 __all__ = [
-    "SCHEMA", "Cutoff", "Run", "check", "find_schema", "output_file", "read", "read_run", "write",
+    "SCHEMA", "Cutoff", "Run", "check", "files_of", "find_schema", "output_file", "read",
+    "read_run", "write",
 ]  # fmt: skip
 
 _PP = "write it on a grid by pp.x (plot_num = 0, output_format = 6 for a cube)"
@@ -119,6 +120,12 @@ def read(path: PathLike, kind: str = "qe/save", declared: Declared = UNDECLARED)
             f" counts {run.n_electrons:.6g}: give the folder of one finished run"
         )
     return density
+
+
+def files_of(path: PathLike) -> list[str]:
+    """The files that :func:`read` reads: the charge density, and the XML where there is one."""
+    file = _file_to_read(os.fspath(path))
+    return [file, *filter(None, [find_schema(os.path.dirname(file))])]
 
 
 def _notes(run: Run, declared: Declared) -> list[str]:

@@ -13,6 +13,7 @@ a density file         the superposition on the grid of the density, of the
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
@@ -37,8 +38,8 @@ from .upf import find_upf, read_upf
 if TYPE_CHECKING:
     from ase import Atoms
 
-# Functions that read the atomic density of each element.
-Readers: TypeAlias = Mapping[str, Callable[[], AtomicDensity]]
+# Of each element the files that tell its atomic density, and the function that reads it.
+Readers: TypeAlias = Mapping[str, tuple[Sequence[PathLike], Callable[[], AtomicDensity]]]
 
 FIT = "fit"
 
@@ -66,6 +67,7 @@ class AtomSource:
             )
         self._kind, self._path, self._ecutrho = kind, path, ecutrho
         self._densities: dict[str, AtomicDensity] = {}
+        self._digests: dict[str, str] = {}
         self._available = _read_all(kind, path)
         self.table = RadialTable({}, kind, ecutrho=ecutrho)
         self.costs: dict[str, Cost] = {}
@@ -83,6 +85,15 @@ class AtomSource:
                 function, self.costs[element] = band_limited(atom, self._q_max(atom))
                 self.table.functions[element] = function
                 self.table.valence[element] = atom.valence
+
+    def digests(self, elements: Iterable[str]) -> dict[str, str]:
+        """Digests of the potentials of elements, those that there are."""
+        for element in {*elements}.intersection(self._available) - {*self._digests}:
+            total = hashlib.sha256()
+            for file in self._available[element][0]:
+                total.update(Path(file).read_bytes())
+            self._digests[element] = total.hexdigest()
+        return {e: self._digests[e] for e in sorted({*elements}) if e in self._digests}
 
     def electrons(self, atoms: Atoms) -> float:
         """Electrons of the superposition that :meth:`at` gives."""
@@ -109,7 +120,7 @@ class AtomSource:
                     f"{self._path}: has {', '.join(self._available)}, not {element};"
                     " give the potentials of the run"
                 )
-            self._densities[element] = self._available[element]()
+            self._densities[element] = self._available[element][1]()
         return self._densities[element]
 
 
@@ -319,12 +330,12 @@ def _upf(path: str) -> Readers:
 
         return read
 
-    return {element: reader(element, files) for element, files in find_upf(path).items()}
+    return {e: (files, reader(e, files)) for e, files in find_upf(path).items()}
 
 
 def _potcar(path: str) -> Readers:
     densities = read_potcar(path)
-    return {element: partial(densities.__getitem__, element) for element in densities}
+    return {e: ([path], partial(densities.__getitem__, e)) for e in densities}
 
 
 _READERS = {"upf": _upf, "potcar": _potcar}
