@@ -15,7 +15,7 @@ from ..grid.density import Density
 from ..io.related import read_related
 from ..io.structures import read_structure
 from ..lammps import Average, average_dump, new_folder, read_run, run_script, write_run
-from ..predict.evaluation import check_structure
+from ..predict.evaluation import check_box, check_structure
 from ..saed.adding import check_given
 from ._flags import (
     Subparsers,
@@ -184,6 +184,7 @@ def run_write(args: argparse.Namespace) -> None:
     if args.like is not None:
         like = read_related(args.like, args.species)
         grid, origin = like.shape, like.origin
+    check_box(args.structure, atoms, origin)
     write_run(args.output, args.model, model.type_map, model.rcut, atoms, grid, args.probes, origin)
     note(f"{args.output}: now run `lmp -in in.lammps` in this folder")
 

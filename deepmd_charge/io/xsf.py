@@ -162,7 +162,7 @@ def _judge_box(
     boxed.set_cell(grid.spans)
     box = Density(boxed, grid.values, grid.origin)
     dense = FACE_DENSITY * declared.divisor(quantity, unit, box.volume)
-    cuts = bool(atoms_outside(box, -NEAR_ATOM)) or (
+    cuts = bool(atoms_outside(boxed, grid.origin, -NEAR_ATOM)) or (
         quantity.is_per_volume and largest_on_faces(grid.values) > dense
     )
     if not is_periodic(grid.values) and not (cuts and repeats(grid.values)):
