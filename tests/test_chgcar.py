@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """CHGCAR files, against pymatgen and ase."""
 
+import bz2
 import gzip
 import lzma
 import os
@@ -17,6 +18,7 @@ from pymatgen.io.vasp.outputs import Chgcar
 
 from deepmd_charge import ChargeError, Density, read_density, write_density
 from deepmd_charge.io import format_of
+from deepmd_charge.io.formats import writable_format
 from deepmd_charge.io.text import numbers as _numbers
 
 HEADER = """\
@@ -526,9 +528,12 @@ def test_no_file(tmp_path, save):
         save("", "CHGCAR_empty"): "is empty",
         save(os.urandom(100_000), "CHGCAR_junk"): "CHGCAR_junk:2|CHGCAR_junk:1",
         save(b"\0" * 100_000, "CHGCAR_zeros"): "without end",
-        save(HEADER + BODY, "CHGCAR.gz"): "Not a gzipped file",
+        save(HEADER + BODY, "CHGCAR.gz"): "is not gzipped: leave .gz out of its name",
         save(gzip.compress((HEADER + BODY).encode())[:-30], "CHGCAR_cut.gz"): "decompressed",
-        save(HEADER + BODY, "CHGCAR.xz"): "decompressed",
+        save(HEADER + BODY, "CHGCAR.xz"): "is not packed by xz: leave .xz out of its name",
+        save(gzip.compress(b"Si"), "CHGCAR_gz"): "is gzipped: name it .gz",
+        save(lzma.compress(b"Si"), "CHGCAR_xz.gz"): "is packed by xz: name it .xz",
+        save(bz2.compress(b"Si"), "CHGCAR_bz2"): "is packed by bzip2: unpack it",
         save(lzma.compress((HEADER + BODY).encode())[:-40], "CHGCAR_cut.xz"): "decompressed",
     }.items():
         if path.name == "CHGCAR":
@@ -539,11 +544,15 @@ def test_no_file(tmp_path, save):
         assert "\n" not in str(caught.value)
 
 
-def test_formats_by_name():
+def test_formats_by_name(tmp_path):
     for name in ["CHGCAR", "a/CHGCAR.gz", "Si.CHGCAR.xz", "CHGCAR_pred", "chg", "CHG.gz", "si.chg"]:
         assert format_of(name) == "vasp/chgcar"
-    with pytest.raises(ChargeError, match="does not tell"):
+    with pytest.raises(ChargeError, match=r"does not tell.*give its format"):
         format_of("density.dat")
+    with pytest.raises(ChargeError, match=r"call it CHGCAR_..., NAME.cube or NAME.xsf$"):
+        writable_format("density.dat")
+    with pytest.raises(ChargeError, match=r"is a folder: give the CHGCAR or prefix.save in it"):
+        format_of(tmp_path)
     with pytest.raises(ChargeError, match=r"CHGCAR.bz2: only .gz and .xz"):
         format_of("CHGCAR.bz2")
     with pytest.raises(ChargeError, match="unknown format 'cube2'"):
@@ -722,6 +731,16 @@ def test_lines_of_all_lengths(tmp_path, monkeypatch, layout, threads):
     path.write_bytes(text[:place])
     with pytest.raises(ChargeError, match="ends after 901 of 1080"):
         read_density(path, check=False)
+
+
+@pytest.mark.parametrize("word", ["-0.00000000001E-100", "-0.00000000001-100"])
+def test_a_last_number_of_three_digits(save, word):
+    """It is longer than the others, not cut; without a line end, too."""
+    text = (HEADER + BODY).rstrip()
+    whole = text[: text.rindex(" ") + 1] + word
+    assert read_density(save(whole), check=False).values[-1, -1, -1] == pytest.approx(0, abs=1e-99)
+    with pytest.raises(ChargeError, match="last number"):
+        read_density(save(whole[: -len("1-100")]))
 
 
 @pytest.mark.parametrize("cut", range(1, 17))

@@ -369,8 +369,14 @@ def test_repeated_planes(tmp_path, axes, shift):
     np.testing.assert_allclose(density.values, values, rtol=1e-5)
     (note,) = (note for note in density.extra["notes"] if "repeat" in note)
     assert "".join("abc"[axis] for axis in axes) in note
-    whole = read_density(path, check=False, pbc=(False, False, False))
-    assert whole.shape == tuple(n + p[1] for n, p in zip(SHAPE, padding, strict=True))
+    for pbc in itertools.product((True, False), repeat=3):
+        declared = read_density(path, check=False, pbc=pbc)
+        kept = tuple(n + p[1] * (not t) for n, p, t in zip(SHAPE, padding, pbc, strict=True))
+        if any(shift) or all(pbc) or not any(pbc):  # else the electrons do not tell a mirror plane
+            assert declared.shape == kept
+        assert declared.atoms.pbc.tolist() == list(pbc)
+    declared = read_density(path, check=LEARN, pbc=(True, True, True))
+    np.testing.assert_allclose(declared.atoms.cell, CELL, atol=1e-4)
 
 
 def test_mirror_planes_are_no_repetition(tmp_path):
@@ -402,8 +408,9 @@ def test_stride_of_cp2k(tmp_path_factory, shape, shift):
     if not any(n % 2 for n in shape):
         read_density(path, check=LEARN)
         return
-    with pytest.raises(ChargeError, match="STRIDE 1") as caught:
-        read_density(path, check=LEARN)
+    for pbc in ((True, True, True), None):  # a true statement does not excuse the cell
+        with pytest.raises(ChargeError, match="STRIDE 1") as caught:
+            read_density(path, check=LEARN, pbc=pbc)
     lengths = " ".join(f"{length:.3f}" for length in np.linalg.norm(CELL, axis=1))
     told = str(caught.value).partition("cell would be ")[2].split()[:3]
     assert " ".join(f"{float(word):.3f}" for word in told) == lengths

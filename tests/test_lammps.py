@@ -300,7 +300,7 @@ def test_lammps_equals_python(
 
 def test_a_lammps_without_deepmd_says_what_to_install(programs, tmp_path):
     (tmp_path / "model.pb").touch()
-    write_run(tmp_path, tmp_path / "model.pb", TYPE_MAP, 6.5, skew_crystal(), GRID)
-    run = bare_lmp(programs, tmp_path, "in.lammps", check=False)
+    write_run(tmp_path / "run", tmp_path / "model.pb", TYPE_MAP, 6.5, skew_crystal(), GRID)
+    run = bare_lmp(programs, tmp_path / "run", "in.lammps", check=False)
     assert run.returncode == 1
     assert "this LAMMPS lacks it: pip install deepmd-kit[lmp]" in run.stdout.splitlines()[-1]

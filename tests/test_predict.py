@@ -11,6 +11,7 @@ import resource
 import signal
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import h5py
@@ -30,6 +31,7 @@ from deepmd_charge.grid.grid import Grid
 from deepmd_charge.io import format_of
 from deepmd_charge.io.names import deviation_file, labelled, memory_order
 from deepmd_charge.io.paw import format_occupancies, parse_occupancies
+from deepmd_charge.io.structures import read_structure
 from deepmd_charge.predict import coarse
 from deepmd_charge.predict.partial import Partial
 from deepmd_charge.predict.run import Run
@@ -591,6 +593,81 @@ def test_lammps_dumps(named, capsys):
     atoms = read_density("CHGCAR_p_0001").atoms
     assert str(atoms.symbols) == "Si2"
     assert atoms.positions == pytest.approx(np.array([[0, 0, 0], [1, 2, 1]]))
+
+
+OPEN_DUMP = """\
+ITEM: TIMESTEP
+0
+ITEM: NUMBER OF ATOMS
+2
+ITEM: BOX BOUNDS ff pp ff
+-3 3
+-3 3
+-3 3
+ITEM: ATOMS id type element x y z
+1 1 Si -0.9 0 0
+2 1 Si 0.9 0 0
+"""
+OPEN_XYZ = """\
+2
+Lattice="6 0 0 0 6 0 0 0 6" Properties=species:S:1:pos:R:3 pbc="F T F"
+Si -0.9 0 0
+Si 0.9 0 0.5
+"""
+
+
+def test_the_box_of_a_dump_is_kept_along_open_axes():
+    """Where it begins at -3 the grid does; along the periodic axis it may begin anywhere."""
+    Path("open.dump").write_text(OPEN_DUMP)
+    argv = ["predict", "-m", "charge.pb", "-s", "open.dump", "-o", "p.cube", *GRID]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert read_structure("open.dump")[1] == pytest.approx([-3, 0, -3])
+        assert main(list(map(str, argv))) == 0
+    assert read_density("p.cube", check=False).origin == pytest.approx([-3, 0, -3])
+
+
+def test_atoms_outside_the_box(capsys):
+    """Their density is missing: it is said, and nothing is scaled to the electrons of all."""
+    Path("open.xyz").write_text(OPEN_XYZ)
+    argv = ["predict", "-m", "charge.pb", "-s", "open.xyz", "-o", "p.cube", *GRID]
+    told = "open.xyz: 1 of 2 atoms lie outside the box of the grid"
+    line = complaint(capsys, *argv, "--electrons", "8")
+    assert told in line and "--electrons" in line
+    assert not Path("p.cube").exists()
+    assert main(list(map(str, argv))) == 0
+    line = next(line for line in capsys.readouterr().err.splitlines() if told in line)
+    assert "a part of the density is missing" in line
+    fractions = OPEN_DUMP.replace("x y z", "xs ys zs").replace("-0.9 0 0", "0.3 0.5 0.5")
+    Path("open.dump").write_text(fractions.replace("0.9 0 0", "0.7 0.5 0.5"))
+    atoms, origin = read_structure("open.dump")  # ase counts fractions from zero
+    assert atoms.positions[:, 0] == pytest.approx([1.8, 4.2])
+    assert origin == pytest.approx([0, 0, 0])
+
+
+def test_species_of_a_dump_with_elements():
+    """They must be those of the column, which ase takes."""
+    text = DUMP.format(step=0, column=" element", word=" Si").replace("1 1 Si", "1 1 C")
+    for content in (text, text.replace(" type ", " kind ")):
+        Path("d.dump").write_text(content)
+        assert str(read_structure("d.dump", ["C", "Si"])[0].symbols) == "CSi"
+        with pytest.raises(ChargeError, match=r"d.dump: --species Ge Sn is not what this LAMMPS"):
+            read_structure("d.dump", ["Ge", "Sn"])
+    Path("d.dump").write_text(text)
+    with pytest.raises(ChargeError, match=r"an atom of type . is"):
+        read_structure("d.dump", ["Si", "C"])
+
+
+def test_structures_under_unknown_names():
+    os.rename("POSCAR", "P2")
+    with pytest.raises(ChargeError, match=r"P2: ase cannot .*: call a POSCAR POSCAR_... or"):
+        read_structure("P2")
+    os.mkdir("run")
+    with pytest.raises(ChargeError, match="run: is a folder: give the file"):
+        read_structure("run")
+    for name in ("POSCAR_a", "a.vasp"):
+        Path(name).write_bytes(Path("P2").read_bytes())
+        assert str(read_structure(name)[0].symbols) == "Si2"
 
 
 def test_out_of_space(finished, monkeypatch, capsys):

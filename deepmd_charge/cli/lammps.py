@@ -18,7 +18,7 @@ from ..io.output import check_new_folder
 from ..io.related import read_related
 from ..io.structures import read_structure
 from ..lammps import Average, average_dump, read_run, run_script, write_run
-from ..predict.evaluation import check_structure
+from ..predict.evaluation import check_box, check_structure
 from ..saed.adding import check_given
 from ._flags import (
     Subparsers,
@@ -198,6 +198,7 @@ def run_write(args: argparse.Namespace) -> None:
     if args.like is not None:
         like = read_related(args.like, args.species)
         grid, origin = like.shape, like.origin
+    check_box(args.structure, atoms, origin)
     write_run(
         args.output,
         args.model,

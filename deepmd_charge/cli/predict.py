@@ -16,7 +16,7 @@ from ..io.output import check_apart
 from ..io.related import read_related
 from ..io.structures import iterate_structures
 from ..predict import fingerprints
-from ..predict.evaluation import ModelsOnGrid, check_structure
+from ..predict.evaluation import ModelsOnGrid, check_box, check_structure
 from ..predict.parallel.blocks import available_cores
 from ..predict.parallel.mpi import Ranks, on_ranks
 from ..predict.postprocessing import Postprocessing
@@ -154,10 +154,12 @@ def predict(args: argparse.Namespace, ranks: Ranks) -> None:
                 show(untold)
                 output = args.output if frame is None else labelled(args.output, f"{frame:04d}")
                 check_apart(output, inputs)
-                check_structure(path if frame is None else f"{path}@{frame}", atoms, models)
+                name = path if frame is None else f"{path}@{frame}"
+                check_structure(name, atoms, models)
                 grid = grid_of(args, models[0], atoms, corner, given)
                 if run.has_written(atoms, grid, output, position):
                     continue
+                check_box(name, atoms, grid.origin, args.electrons is not None)
                 shape, start = (" ".join(map(str, row)) for row in (grid.shape, grid.origin))
                 log.info("%s: %d atoms, grid %s from %s A", output, len(atoms), shape, start)
                 postprocess = Postprocessing(

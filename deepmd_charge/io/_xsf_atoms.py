@@ -35,14 +35,14 @@ def read_structure(
     scale : float
         Unit of its lengths, A.
     declared : Declared
-        What the user says of the file: here, the names of atom types and the periodicity.
+        What the user says of the file: here, the names of atom types.
 
     Returns
     -------
     atoms : ase.Atoms
         The cell is zero where the file has none.
-    is_sure : bool
-        Whether the file, or the user, says whether they are periodic.
+    is_told : bool
+        Whether the file says whether they are periodic.
     notes : list of str
 
     Raises
@@ -74,7 +74,7 @@ def read_structure(
     )
     notes += _name_types(contents.path, atoms, labels, declared.species)
     is_said = contents.n_periodic is not None or any(MOLECULE in text for text in contents.comments)
-    return atoms, n_periodic > 0 or is_said or declared.pbc is not None, notes
+    return atoms, n_periodic > 0 or is_said, notes
 
 
 def _name_types(

@@ -76,7 +76,7 @@ def read(path: PathLike, kind: str = "cube", declared: Declared = UNDECLARED) ->
         In e/A^3; a potential, an orbital and what else is not so much per volume as it is.
         ``extra`` holds "comment" (str, two lines), "notes" and "doubts" (see
         :func:`deepmd_charge.read_density`), "said" (what tells the quantity, or None), "units"
-        (of values and lengths), "guessed" (``("pbc",)`` where the file does not tell it) and,
+        (of values and lengths), "untold" (``("pbc",)`` where the file does not tell it) and,
         where there are several datasets, "datasets": those after the first, like ``values``.
 
     Raises
@@ -105,12 +105,15 @@ def read(path: PathLike, kind: str = "cube", declared: Declared = UNDECLARED) ->
     atoms = _named_atoms(reader.path, header.numbers, positions, cell, declared.species)
     density = Density(atoms, first, origin, compose_kind(kind, quantity), extra)
     _trust_words(density, declared)
-    if pbc is not None or declared.pbc is not None:
-        atoms.pbc = pbc if declared.pbc is None else declared.pbc
+    if pbc is not None:
+        atoms.pbc = pbc
         return density
-    density = _one_period(density)
-    density.extra["guessed"] = ("pbc",)
-    guess_periodicity(density, program_said(comment))
+    density = _one_period(density, declared.pbc)
+    density.extra["untold"] = ("pbc",)
+    if declared.pbc is None:
+        guess_periodicity(density, program_said(comment))
+    else:  # a cell that is too long may still be found
+        density.atoms.pbc = declared.pbc
     return density
 
 
@@ -170,11 +173,20 @@ def _trust_words(density: Density, declared: Declared) -> None:
         )
 
 
-def _one_period(density: Density) -> Density:
-    """A grid without the last planes that repeat its first ones, as of XCrySDen's general grids."""
+def _one_period(density: Density, pbc: Sequence[bool] | None) -> Density:
+    """A grid without the last planes that repeat its first ones, as of XCrySDen's general grids.
+
+    Along axes that are declared open they stay.
+    """
     repeated = repeated_planes(density.values)
-    program = program_said(density.extra["comment"])
-    if not repeated or program in MOLECULAR or largest_on_faces(density.values) < FACE_DENSITY:
+    if pbc is not None:
+        repeated = {axis: is_sure for axis, is_sure in repeated.items() if pbc[axis]}
+    elif (
+        program_said(density.extra["comment"]) in MOLECULAR
+        or largest_on_faces(density.values) < FACE_DENSITY
+    ):
+        return density
+    if not repeated:
         return density
     keep = tuple(slice(-1 if axis in repeated else None) for axis in range(3))
     values = np.ascontiguousarray(density.values[keep])

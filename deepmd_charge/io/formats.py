@@ -160,6 +160,8 @@ def format_of(path: PathLike, format: str | None = None) -> str:
         return known
     if os.path.exists(path) and (foreign := explain_name(path)):
         raise ChargeError(f"{path}: {foreign}")
+    if os.path.isdir(path):
+        raise ChargeError(f"{path}: is a folder: give the CHGCAR or prefix.save in it")
     raise ChargeError(
         f"{path}: the name does not tell the format: call it {_names()}, or give its format"
         f" ({', '.join(FORMATS)})"
@@ -213,6 +215,10 @@ def writable_format(path: PathLike, format: str | None = None, kind: str = "") -
                 f" call it {name}{_names(has_quantity=True)}"
             )
         format = found
+    if format is None and _by_name(os.fspath(path)) is None:
+        raise ChargeError(
+            f"{os.fspath(path)}: the name does not tell the format: call it {_names()}"
+        )
     format = format_of(path, format)
     if not FORMATS[format].is_written:
         raise ChargeError(f"{os.fspath(path)}: {format} can only be read: call it {_names()}")

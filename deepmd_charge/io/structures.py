@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _DUMP = "lammps-dump-text"
 # Columns of a LAMMPS dump from which ase knows elements.
 _NAMING_COLUMNS = {"element", "mass"}
+_PLACES = "x", "xs", "xu", "xsu"  # and places, the first that is there
 
 
 def iterate_structures(
@@ -51,7 +52,8 @@ def iterate_structures(
     atoms : ase.Atoms
     origin : np.ndarray
         (3,) where a grid of its cell is to begin, A: zero, but for molecules, wires
-        and slabs from density files, which are in the box there.
+        and slabs from density files, which are in the box there, and, along open axes,
+        where a file (a LAMMPS dump) says that the box begins elsewhere.
 
     Raises
     ------
@@ -67,16 +69,21 @@ def iterate_structures(
             yield number, density.atoms, corner
         return
     is_dump = _is_dump(path)
-    options = _dump_options(path, species) if is_dump else {}
+    columns = _columns(path) if is_dump else []
+    options = _dump_options(path, columns, species) if is_dump else {}
+    # ase counts fractions from zero, wherever the box begins
+    has_fractions = next((name for name in _PLACES if name in columns), "").startswith("xs")
     names = None if is_dump else species
     counts = None if names is None else group_counts(path)
     for number, atoms in _chosen(path, frames, options):
+        if is_dump and species is not None:
+            _check_named(path, atoms, species)
         name_species(path, atoms, names, counts)
         try:
             check_sites(atoms)
         except ChargeError as error:
             raise ChargeError(f"{path}: {error}") from None
-        yield number, atoms, np.zeros(3)
+        yield number, atoms, np.zeros(3) if has_fractions else _corner(atoms)
 
 
 def read_structure(path: PathLike, species: Sequence[str] | None = None) -> tuple[Atoms, Floats]:
@@ -108,6 +115,16 @@ def read_structure(path: PathLike, species: Sequence[str] | None = None) -> tupl
         raise ChargeError(f"{path}: there are no such frames in this file")
     _, atoms, origin = last[0]
     return atoms, origin
+
+
+def _corner(atoms: Atoms) -> Floats:
+    """Where the box begins along open axes; along periodic ones that is of no account."""
+    shift = np.ravel(atoms.get_celldisp())
+    if atoms.cell.rank < 3 or not shift.any():
+        return np.zeros(3)
+    cell = atoms.cell.array
+    corner: Floats = np.where(atoms.pbc, 0.0, np.linalg.solve(cell.T, shift)) @ cell
+    return corner
 
 
 def _chosen(
@@ -176,8 +193,16 @@ def _read_one(path: str, frame: str, options: dict[str, Any]) -> Atoms:
 def _unreadable(path: str, frame: str, options: dict[str, Any], error: Exception) -> Exception:
     if isinstance(error, OSError) and error.filename:
         return error  # of the system, which names the file
+    if os.path.isdir(path):
+        return ChargeError(f"{path}: is a folder: give the file, or prefix.save, in it")
     if options and isinstance(error, IndexError):
         return ChargeError(f"{path}: {frame} has more atom types than --species has elements")
+    if type(error).__name__ == "UnknownFileTypeError":
+        return ChargeError(
+            f"{path}: ase cannot read a structure from this file, for neither its name nor its"
+            " first lines tell what it is: call a POSCAR POSCAR_... or NAME.vasp, or give an"
+            " extxyz, cif, ..."
+        )
     reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
     return ChargeError(
         f"{path}: ase cannot read a structure from this file ({frame}: {reason}); "
@@ -194,7 +219,7 @@ def _is_dump(path: str) -> bool:
         return False  # the reader will complain
 
 
-def _dump_options(path: str, species: Sequence[str] | None) -> dict[str, Any]:
+def _dump_options(path: str, columns: list[str], species: Sequence[str] | None) -> dict[str, Any]:
     """What ase must be told to read a LAMMPS dump: its elements."""
     from ase.data import atomic_numbers
 
@@ -202,7 +227,7 @@ def _dump_options(path: str, species: Sequence[str] | None) -> dict[str, Any]:
         if unknown := [name for name in species if name not in atomic_numbers]:
             raise ChargeError(f"--species: {unknown[0]} is no element; give symbols such as Si")
         return {"specorder": species}
-    if not _names_elements(path):
+    if columns and _NAMING_COLUMNS.isdisjoint(columns):
         raise ChargeError(
             f"{path}: this LAMMPS dump has numbers for elements; give --species, the elements of "
             "type 1, 2, ..."
@@ -210,12 +235,24 @@ def _dump_options(path: str, species: Sequence[str] | None) -> dict[str, Any]:
     return {}
 
 
-def _names_elements(path: str) -> bool:
-    """Whether a LAMMPS dump has a column that tells the elements."""
+def _columns(path: str) -> list[str]:
+    """Names of the columns of a LAMMPS dump; none where it is cut short."""
     from ase.io.formats import open_with_compression
 
     with open_with_compression(path, "r") as file:
         for line in file:
             if line.startswith("ITEM: ATOMS"):
-                return not _NAMING_COLUMNS.isdisjoint(line.split()[2:])
-    return True  # cut short: the reader will complain
+                return line.split()[2:]
+    return []  # the reader will complain
+
+
+def _check_named(path: str, atoms: Atoms, species: Sequence[str]) -> None:
+    """Refuse names of types that are not the elements of a LAMMPS dump, whose own ase takes."""
+    types = atoms.arrays.get("type", [None] * len(atoms))
+    for name, number in set(zip(atoms.symbols, types, strict=True)):
+        if name not in (species if number is None else species[number - 1 : number]):
+            what = "an atom" if number is None else f"an atom of type {number}"
+            raise ChargeError(
+                f"{path}: --species {' '.join(species)} is not what this LAMMPS dump says, in"
+                f" which {what} is {name}: leave --species out, or name its types so"
+            )

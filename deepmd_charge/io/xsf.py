@@ -75,7 +75,7 @@ def read(path: PathLike, kind: str = "xsf", declared: Declared = UNDECLARED) -> 
         cell that continues its grid by one step. ``extra`` holds "units" (of values and
         lengths) and, where there is something to say, "spin" (further grids that are spin
         channels), "notes" and "doubts" (see :func:`deepmd_charge.read_density`), "said" (what
-        tells the quantity) and "guessed" (``("pbc",)``).
+        tells the quantity) and "untold" (``("pbc",)``).
 
     Raises
     ------
@@ -93,10 +93,11 @@ def read(path: PathLike, kind: str = "xsf", declared: Declared = UNDECLARED) -> 
     units = _find_units(field, contents.comments, declared, notes)
     scale = LENGTHS[units[1]]
     grid = grid._replace(origin=scale * grid.origin, spans=scale * grid.spans)
-    atoms, is_sure, more_notes = read_structure(contents, scale, declared)
+    atoms, is_told, more_notes = read_structure(contents, scale, declared)
     notes += more_notes
     try:
-        if not is_sure and _judge_box(atoms, grid, field.quantity, declared, units[0], notes):
+        is_guessed = not is_told and declared.pbc is None
+        if is_guessed and _judge_box(atoms, grid, field.quantity, declared, units[0], notes):
             doubts.append(
                 "its grid ends at atoms or amid the density, as that of a part of something larger:"
                 " give one about all of it (or say by --pbc what it is)"
@@ -110,7 +111,7 @@ def read(path: PathLike, kind: str = "xsf", declared: Declared = UNDECLARED) -> 
     except ChargeError as error:
         raise ChargeError(f"{path}:{grid.line}: {error}") from None
     extra = {"spin": arrays[1:], "notes": notes, "doubts": doubts, "said": field.said}
-    extra["guessed"] = () if is_sure else ("pbc",)
+    extra["untold"] = () if is_told else ("pbc",)
     density.extra.update({name: value for name, value in extra.items() if value})
     return density
 
@@ -161,7 +162,7 @@ def _judge_box(
     boxed.set_cell(grid.spans)
     box = Density(boxed, grid.values, grid.origin)
     dense = FACE_DENSITY * declared.divisor(quantity, unit, box.volume)
-    cuts = bool(atoms_outside(box, -NEAR_ATOM)) or (
+    cuts = bool(atoms_outside(boxed, grid.origin, -NEAR_ATOM)) or (
         quantity.is_per_volume and largest_on_faces(grid.values) > dense
     )
     if not is_periodic(grid.values) and not (cuts and repeats(grid.values)):

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -13,15 +14,21 @@ import numpy as np
 from ..errors import ChargeError
 from ..grid.blocks import Blocks
 from ..grid.grid import Grid
+from ..io.verdict.evidence import atoms_outside
 from ..model.info import SAME_VALENCE, ModelInfo
-from ..typing import Floats
+from ..typing import ArrayLike, Floats
 from .charge_model import ChargeModel
 from .parallel.blocks import BlockFunction
 
 if TYPE_CHECKING:
     from ase import Atoms
 
-__all__ = ["Job", "ModelsOnGrid", "Part", "check_agree", "check_structure", "mean_and_deviation"]
+__all__ = [
+    "Job", "ModelsOnGrid", "Part", "check_agree", "check_box", "check_structure",
+    "mean_and_deviation",
+]  # fmt: skip
+
+ON_FACE = -1e-2  # A, from the faces of a box: half of an atom there is beyond it
 
 Part: TypeAlias = Literal["density", "difference", "superposition"]
 
@@ -120,6 +127,43 @@ def check_structure(name: str, atoms: Atoms, models: Sequence[ChargeModel]) -> N
         )
     for model in models:
         model.check(atoms, name)
+
+
+def check_box(name: str, atoms: Atoms, origin: ArrayLike, is_scaled: bool = False) -> None:
+    """Wonder at atoms outside the box of a grid where nothing is periodic: it lacks their density.
+
+    Parameters
+    ----------
+    name : str
+        File of the structure.
+    atoms : ase.Atoms
+        With a cell.
+    origin : array_like
+        (3,) where the grid begins, A.
+    is_scaled : bool, optional
+        Whether the density is to be scaled to a number of electrons, which is that of all atoms.
+
+    Raises
+    ------
+    ChargeError
+        If there are such atoms and the density is to be scaled.
+
+    Warns
+    -----
+    UserWarning
+        If there are such atoms.
+    """
+    outside = atoms_outside(atoms, origin, ON_FACE, ~atoms.pbc)
+    if not outside:
+        return
+    text = (
+        f"{name}: {len(outside)} of {len(atoms)} atoms lie outside the box of the grid, or on its"
+        " faces, along axes that are not periodic: shift the structure into its cell, or give"
+        " --like, a density file whose grid begins before all atoms"
+    )
+    if is_scaled:
+        raise ChargeError(f"{text}; --electrons would make a part of the density the whole")
+    warnings.warn(f"{text}; a part of the density is missing", stacklevel=2)
 
 
 def check_agree(models: Sequence[ChargeModel]) -> None:

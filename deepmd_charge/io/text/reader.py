@@ -25,6 +25,8 @@ from ...typing import Floats, PathLike
 from .numbers import NotANumber, as_float, scan
 
 COMPRESSIONS = (".gz", ".xz")
+_MAGIC = {b"\x1f\x8b": ".gz", b"\xfd7zXZ\0": ".xz", b"BZh91AY": ".bz2"}  # first bytes
+_PACKED = {".gz": "gzipped", ".xz": "packed by xz", ".bz2": "packed by bzip2"}
 CHUNK_BYTES = 1 << 18  # stays in a core's cache
 CHUNKS = 8  # a core takes this many at a time
 LAST_WORDS = 10  # of a block of values, that tell whether the last one was cut
@@ -33,7 +35,7 @@ LINE_BYTES = 1 << 14  # no header or heading line is longer
 MOST_EXPANSION = {".gz": 1032, ".xz": 8000}
 THREADS = min(4, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 4)
 
-_EXPONENTIAL = re.compile(rb"[-+]?\d*\.(\d+)[Ee][-+](\d+)")
+_EXPONENTIAL = re.compile(rb"[-+]?\d*\.(\d+)[Ee]?[-+](\d+)")
 
 
 class TextReader:
@@ -262,7 +264,9 @@ class TextReader:
         forms = [[*map(len, match.groups())] if match else None for match in matches]
         rest = (self.line() or "").split()
         are_alike = len(forms) > 2 and forms[0] and all(form == forms[0] for form in forms[:-1])
-        if not self._line_ends and are_alike and forms[-1] != forms[0]:
+        # an exponent of three digits is longer than others, and takes the place of the E
+        is_shorter = not forms or not forms[-1] or any(np.less(forms[-1], forms[0] or 0))
+        if not self._line_ends and are_alike and is_shorter:
             raise self.error(
                 f"the file ends in the middle of the last number,"
                 f" {last_words[-1].decode('ascii', 'replace')[:40]!r}:"
@@ -305,11 +309,31 @@ def _fill_lines(values: Floats, divisor: float, text: bytes, n_lines: int) -> bo
 
 
 def open_binary(path: str) -> BufferedIOBase:
-    """Open a file to read what it holds, decompressed."""
+    """Open a file to read what it holds, decompressed.
+
+    Raises
+    ------
+    ChargeError
+        If its name tells another compression than its first bytes.
+    """
     suffix = suffix_of(path)
-    if suffix == ".gz":
+    start = b""
+    if os.path.isfile(path):
+        with open(path, "rb") as file:
+            start = file.read(16)
+    found = next((end for magic, end in _MAGIC.items() if start.startswith(magic)), "")
+    named = suffix if suffix in COMPRESSIONS else ""
+    if start and found != named:
+        remedy = f"name it {found}"
+        if not found:
+            remedy = f"leave {named} out of its name, or copy it again"
+        elif found not in COMPRESSIONS:
+            remedy = "unpack it, or pack it by gzip or xz"
+        what = f"is {_PACKED[found]}" if found else f"is not {_PACKED[named]}"
+        raise ChargeError(f"{path}: {what}: {remedy}")
+    if named == ".gz":
         return gzip.open(path, "rb")
-    return lzma.open(path, "rb") if suffix == ".xz" else open(path, "rb")
+    return lzma.open(path, "rb") if named else open(path, "rb")
 
 
 @contextmanager

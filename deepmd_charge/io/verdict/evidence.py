@@ -129,19 +129,20 @@ def closest_pair(atoms: Atoms) -> tuple[float, float, int, int]:
     return float(shares[k]), float(distances[k]), int(k[0]), int(index[k] % n)
 
 
-def atoms_outside(density: Density, margin: float = 1e-2) -> list[int]:
-    """Which atoms lie outside the box of a grid, by more than a margin (A).
+def atoms_outside(
+    atoms: Atoms, origin: ArrayLike, margin: float = 1e-2, axes: ArrayLike = True
+) -> list[int]:
+    """Which atoms lie outside the box of a grid, along some axes, by more than a margin (A).
 
     Returns
     -------
     list of int
         Indices, from 0. With a negative margin those that lie near its faces, too.
     """
-    cell = density.atoms.cell.array
-    inverse = np.linalg.inv(cell)
-    fractional = (density.atoms.positions - density.origin) @ inverse
+    inverse = np.linalg.inv(atoms.cell.array)
+    fractional = (atoms.positions - origin) @ inverse
     slack = margin * np.linalg.norm(inverse, axis=0)  # of each face, as a fraction
-    is_outside = (fractional < -slack) | (fractional > 1 + slack)
+    is_outside = ((fractional < -slack) | (fractional > 1 + slack)) & np.asarray(axes)
     return np.flatnonzero(is_outside.any(axis=1)).tolist()
 
 

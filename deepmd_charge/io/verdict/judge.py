@@ -140,10 +140,10 @@ def _doubtful_count(
     if likely := likely_reading(density, declared, electrons):
         remedy = _remedy(likely, units_of(density, declared))
         return f"integrates to {electrons:.6g} electrons: {remedy}", True
-    if "pbc" not in density.extra.get("guessed", ()) or not density.atoms.pbc.any():
+    if "pbc" not in density.extra.get("untold", ()) or not density.atoms.pbc.any():
         return None, False
     text, is_doubt = _left_out(density, electrons)
-    if text or _is_whole(electrons):
+    if text or _is_whole(electrons) or declared.pbc is not None:
         return text, is_doubt
     if breaks := [axis for axis in range(3) if faces_break(density, axis)]:
         return (

@@ -42,13 +42,13 @@ def guess_periodicity(density: Density, program: str | None) -> None:
     is_density = density.quantity.is_per_volume
     breaks = [is_density and faces_break(density, axis) for axis in range(3)]
     broken = " and ".join("abc"[axis] for axis, is_broken in enumerate(breaks) if is_broken)
-    outside = atoms_outside(density)
+    outside = atoms_outside(atoms, density.origin)
     goes_on = not is_moved and not is_empty and False in breaks and not broken
     if program in MOLECULAR and not goes_on:
         atoms.pbc, why = False, f"{program} writes molecules"
     elif is_empty:
         atoms.pbc, why = False, "there is next to nothing on the faces of its grid"
-    elif is_moved and broken and (outside or not atoms_outside(density, -MARGIN)):
+    elif is_moved and broken and (outside or not atoms_outside(atoms, density.origin, -MARGIN)):
         atoms.pbc = False
         why = f"opposite faces of its grid do not continue one another along {broken}"
     else:

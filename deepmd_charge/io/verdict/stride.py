@@ -50,7 +50,7 @@ def find_shorter(density: Density) -> Shorter | None:
     Parameters
     ----------
     density : Density
-        Taken as periodic.
+        Only along its periodic axes the last step may be a shorter one.
 
     Returns
     -------
@@ -61,8 +61,8 @@ def find_shorter(density: Density) -> Shorter | None:
     found = []
     for stride in STRIDES if fine.all() else STRIDES[:1]:
         choices = [
-            _last_steps(density, axis, stride) if is_fine else {1.0, 0.5}
-            for axis, is_fine in enumerate(fine)
+            (_last_steps(density, axis, stride) if fine[axis] else {1.0, 0.5}) if pbc else {1.0}
+            for axis, pbc in enumerate(density.atoms.pbc)
         ]
         uneven = (steps for steps in product(*choices) if min(steps) < 1)
         found += [_shorter(density, steps, fine.all()) for steps in uneven]
