@@ -6,12 +6,14 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import signal
 import sys
 import time
 import traceback
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from types import FrameType
 from typing import TextIO
 
 from .. import __version__
@@ -70,7 +72,7 @@ def _carry_out(args: argparse.Namespace) -> int:
     """Run a subcommand, and say in a line what goes wrong."""
     start = time.monotonic()
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _terminated_gently():
             warnings.showwarning = _warn
             # what one library deprecates in another is nothing that a user can mend
             warnings.simplefilter("ignore", DeprecationWarning)
@@ -90,6 +92,21 @@ def _carry_out(args: argparse.Namespace) -> int:
         return _fail(f"out of memory: {str(error) or 'take a smaller grid'}")
     log.info("done in %.1f s", time.monotonic() - start)
     return 0
+
+
+@contextmanager
+def _terminated_gently() -> Iterator[None]:
+    """Take a SIGTERM, of a queue or of mpirun, as a Ctrl-C: files are cleared up."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # mpirun says it twice
+        raise KeyboardInterrupt
+
+    previous = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
 
 
 @contextmanager

@@ -6,11 +6,8 @@ Imports of all the rest take the first second: they are made where it is caught.
 
 from __future__ import annotations
 
-import signal
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from types import FrameType
+from collections.abc import Sequence
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -28,29 +25,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         usual with argparse, wrong arguments exit with status 2.
     """
     try:
-        with _terminated_gently():
-            from .command_line import run
+        from .command_line import run
 
-            return run(argv)
+        return run(argv)
     except KeyboardInterrupt as stop:
         why = f": {stop}" if str(stop) else ""
         print(f"\ndeepmd-charge: interrupted{why}", file=sys.stderr)
         return 130
-
-
-@contextmanager
-def _terminated_gently() -> Iterator[None]:
-    """Take a SIGTERM, of a queue or of mpirun, as a Ctrl-C: files are cleared up."""
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # mpirun says it twice
-        raise KeyboardInterrupt
-
-    previous = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)
 
 
 if __name__ == "__main__":
