@@ -172,7 +172,7 @@ def test_predict_needs_a_spacing(capsys, monkeypatch):
                 1,
                 1,
             ],
-            "CHGCAR: is a file; give the name of a folder",
+            "CHGCAR: is a file; give the name of a new folder",
         ),
         ([*PREDICT[:-1], "LOCPOT", "--grid", 1, 1, 1], "LOCPOT: by its name a potential"),
         (["lammps", "read", "d", "-o", "CHGCAR_l"], "grid.json: no such file"),
