@@ -75,9 +75,7 @@ def train_autoencoder(
     n_batches = len(train) // min(settings.batch_size, len(train))
     run = _Run(Autoencoder(settings), settings.epochs * n_batches)
     run.model.mean = _mean(boxes, train)
-    # rounded, for sums may differ in their last bits from machine to machine
-    mean = f"{run.model.mean:.9g}"
-    told = json.dumps([asdict(settings), boxes.shape, zlib.crc32(train.tobytes()), mean])
+    told = json.dumps([asdict(settings), boxes.shape, zlib.crc32(train.tobytes())])
     if checkpoint is not None and Path(checkpoint).exists():
         run.restore(checkpoint, told)
     with tqdm(
