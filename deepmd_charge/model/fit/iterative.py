@@ -30,7 +30,7 @@ __all__ = ["solve_iteratively"]
 
 # Points of a part; those, about, that the preconditioner is made of, in all or for each column.
 # Fewer leave so much noise in its blocks that the steps do not end.
-_SIZE, _SAMPLE, _A_COLUMN = 2000, 30_000, 5
+_SIZE, _SAMPLE, _A_COLUMN = 2000, 30_000, 30
 # Rows of an element that wait to be multiplied together.
 _ROWS = 500
 # Most columns that are solved for together, of all elements, in the preconditioner.
