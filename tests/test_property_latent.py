@@ -144,26 +144,35 @@ def test_boxes_on_disk_depend_on_seed_and_index_only(tmp_path):
         write_boxes(tmp_path / "a.npy", densities, SMALL, copies=3)
 
 
+class Stopped(list):
+    """Densities, of which the third that is asked for is interrupted."""
+
+    def __init__(self, densities, asked):
+        super().__init__(densities)
+        self.asked = asked
+
+    def __getitem__(self, k):
+        self.asked.append(k)
+        if len(self.asked) == 3:
+            raise KeyboardInterrupt
+        return super().__getitem__(k)
+
+
 def test_boxes_go_on_where_they_were_stopped(tmp_path):
     densities = some_densities()
     whole = write_boxes(tmp_path / "whole.npy", densities, SMALL, copies=2)
     asked = []
 
-    class Stopped(list):
-        def __getitem__(self, k):
-            asked.append(k)
-            if len(asked) == 3:
-                raise KeyboardInterrupt
-            return densities[k]
-
     path = tmp_path / "boxes.npy"
     with pytest.raises(KeyboardInterrupt):
-        write_boxes(path, Stopped(densities), SMALL, copies=2)
+        write_boxes(path, Stopped(densities, asked), SMALL, copies=2)
     assert not path.exists()
     (partial,) = tmp_path.glob(".boxes.npy.*")
     with open(partial, "ab") as file:
         file.write(b"half of a box")
-    np.testing.assert_array_equal(write_boxes(path, Stopped(densities), SMALL, copies=2), whole)
+    np.testing.assert_array_equal(
+        write_boxes(path, Stopped(densities, asked), SMALL, copies=2), whole
+    )
     assert asked == [0, 1, 2, 0, 1, 2]  # those that there are boxes of are the same?
     assert not list(tmp_path.glob(".*"))
 
@@ -171,20 +180,13 @@ def test_boxes_go_on_where_they_were_stopped(tmp_path):
 def test_named_densities_are_asked_for_once(tmp_path):
     densities, names, asked = some_densities(), ["Cu", "Al", "Fe"], []
 
-    class Stopped(list):
-        def __getitem__(self, k):
-            asked.append(k)
-            if len(asked) == 3:
-                raise KeyboardInterrupt
-            return densities[k]
-
     path = tmp_path / "boxes.npy"
     with pytest.raises(KeyboardInterrupt):
-        write_boxes(path, Stopped(densities), SMALL, 1, names=names)
+        write_boxes(path, Stopped(densities, asked), SMALL, 1, names=names)
     with pytest.raises(ChargeError, match=r"\.boxes\.npy\.partial: its boxes 1 are of another"):
-        write_boxes(path, Stopped(densities), SMALL, 1, names=["Cu", "Zr", "Fe"])
+        write_boxes(path, Stopped(densities, asked), SMALL, 1, names=["Cu", "Zr", "Fe"])
     for _ in range(2):
-        write_boxes(path, Stopped(densities), SMALL, 1, names=names)
+        write_boxes(path, Stopped(densities, asked), SMALL, 1, names=names)
     assert asked == [0, 1, 2, 2]
     with pytest.raises(ChargeError, match="2 names for 3 densities"):
         write_boxes(path, densities, SMALL, 1, names=names[:2])
@@ -195,18 +197,12 @@ def test_boxes_of_others_are_refused(tmp_path, is_complete):
     """They were taken for those asked for: other densities, seed and spacing."""
     densities = some_densities()
 
-    class Stopped(list):
-        def __getitem__(self, k):
-            if k == 2:
-                raise KeyboardInterrupt
-            return densities[k]
-
     path = tmp_path / "boxes.npy"
     if is_complete:
         write_boxes(path, densities, SMALL, 2)
     else:
         with pytest.raises(KeyboardInterrupt):
-            write_boxes(path, Stopped(densities), SMALL, 2)
+            write_boxes(path, Stopped(densities, []), SMALL, 2)
     before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
     moved = densities[1].atoms.copy()
     moved.set_cell(1.001 * moved.cell)
@@ -365,6 +361,8 @@ def test_a_restart_ends_as_a_run_without_one(smooth_boxes, trained, tmp_path, mo
     others = AutoencoderSettings(**{**vars(TINY), "seed": 1})
     with pytest.raises(ChargeError, match="checkpoint of another training"):
         train_autoencoder(smooth_boxes, others, checkpoint=tmp_path / "c.npz")
+    with pytest.raises(ChargeError, match="checkpoint of another training"):
+        train_autoencoder(smooth_boxes * 0.999, TINY, checkpoint=tmp_path / "c.npz")
 
 
 @pytest.mark.slow

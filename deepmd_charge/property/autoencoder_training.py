@@ -75,7 +75,9 @@ def train_autoencoder(
     n_batches = len(train) // min(settings.batch_size, len(train))
     run = _Run(Autoencoder(settings), settings.epochs * n_batches)
     run.model.mean = _mean(boxes, train)
-    told = json.dumps([asdict(settings), boxes.shape, zlib.crc32(train.tobytes())])
+    # rounded, for sums may differ in their last bits from machine to machine
+    mean = f"{run.model.mean:.9g}"
+    told = json.dumps([asdict(settings), boxes.shape, zlib.crc32(train.tobytes()), mean])
     if checkpoint is not None and Path(checkpoint).exists():
         run.restore(checkpoint, told)
     with tqdm(
