@@ -267,6 +267,35 @@ def test_latents_of_any_box():
         assert model.decode(z).shape == (2, n, n, n)
 
 
+@pytest.mark.parametrize("width, stride", [(2, 2), (4, 2), (8, 8), (16, 8)])
+def test_convolutions_with_strides_are_those_of_keras(width, stride):
+    from deepmd_charge.property._eager import eagerly
+    from deepmd_charge.property._strided import strided_layers
+
+    @eagerly
+    def compare():
+        import keras
+
+        rng = np.random.default_rng(width)
+        plain = keras.layers.Conv3D, keras.layers.Conv3DTranspose
+        for theirs, ours, n in zip(plain, strided_layers(), (8, 1), strict=True):
+            x = rng.normal(size=(2, n, 3 * n, 2 * n, 3)).astype("f")
+            expected, found = (
+                layer(5, width, strides=stride, padding="same") for layer in (theirs, ours)
+            )
+            expected.build(x.shape)
+            inputs = keras.Input((None, None, None, 3))
+            whole = keras.Model(inputs, found(inputs))
+            weights = [rng.normal(size=w.shape) for w in expected.get_weights()]
+            expected.set_weights(weights)
+            found.set_weights(weights)
+            reference = np.asarray(expected(x))
+            close = 1e-6 * np.abs(reference).max()
+            np.testing.assert_allclose(np.asarray(whole(x)), reference, rtol=0, atol=close)
+
+    compare()
+
+
 @pytest.mark.slow
 def test_training_lowers_the_error_and_seeds_repeat_it(smooth_boxes, trained, tmp_path):
     before = Autoencoder(TINY)

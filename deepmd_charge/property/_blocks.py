@@ -13,6 +13,7 @@ import numpy as np
 
 from ..stderr import loading
 from ..typing import Floats
+from ._strided import strided_layers
 
 __all__ = ["build_decoder", "build_encoder"]
 
@@ -30,19 +31,24 @@ class Layers:
             import keras
 
         self.keras = keras
+        self._strided, self._transposed = strided_layers()
         self._seeds = itertools.count(1000 * seed)
 
     def conv(self, x: Any, channels: int, width: int, **options: Any) -> Any:
         options = {"kernel_initializer": self._initializer(), "padding": "same", **options}
-        return self.keras.layers.Conv3D(channels, width, **options)(x)
+        kind = self._strided if "strides" in options else self.keras.layers.Conv3D
+        return kind(channels, width, **options)(x)
+
+    def transposed(self, x: Any, channels: int, width: int, **options: Any) -> Any:
+        return self._transposed(channels, width, padding="same", **options)(x)
 
     def halve(self, x: Any, channels: int) -> Any:
         return self.conv(x, channels, 4 if x.shape[-1] == 1 else 2, strides=2)
 
     def double(self, x: Any, channels: int) -> Any:
         # its kernel is (2, 2, 2, out, in), and a point of the result has part in one of these 8
-        options = {"kernel_initializer": self._initializer(8.0, "fan_out"), "padding": "same"}
-        return self.keras.layers.Conv3DTranspose(channels, 2, strides=2, **options)(x)
+        initializer = self._initializer(8.0, "fan_out")
+        return self.transposed(x, channels, 2, strides=2, kernel_initializer=initializer)
 
     def residual(self, x: Any) -> Any:
         """Add W1 gelu(W3 * x), with kernels of 1 and 3 points; nothing at first: W1 starts at 0."""
@@ -81,10 +87,9 @@ def build_decoder(channels: tuple[int, ...], latent_channels: int, seed: int) ->
     x = layers.residual(layers.conv(latent, channels[-1], 3))
     for count in reversed(channels[:-1]):
         x = layers.residual(layers.double(x, count))
-    options = {"padding": "same", "kernel_initializer": "zeros"}
-    change = keras.layers.Conv3DTranspose(1, 4, strides=2, **options)(x)
-    options["kernel_initializer"] = keras.initializers.Constant(lapped_cosines(latent_channels))
-    linear = keras.layers.Conv3DTranspose(1, 16, strides=8, use_bias=False, **options)(latent)
+    change = layers.transposed(x, 1, 4, strides=2, kernel_initializer="zeros")
+    waves = keras.initializers.Constant(lapped_cosines(latent_channels))
+    linear = layers.transposed(latent, 1, 16, strides=8, use_bias=False, kernel_initializer=waves)
     x = keras.layers.Add()([linear, change])
     return keras.Model(latent, keras.layers.Rescaling(SCALE, CENTRE)(x))
 
