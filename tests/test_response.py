@@ -72,14 +72,18 @@ def test_one_atom_alone_and_none(frozen):
 
 
 def test_a_set_for_each_element_is_the_model_as_it_was(tmp_path):
-    """n_species of as many as elements, or more, changes nothing."""
+    """n_species of as many as elements, or more, changes nothing but the order of sums.
+
+    TensorFlow's threads add in the order in which they end; whitening enlarges the last digits.
+    """
     plain = {k: v for k, v in RESPONSE.items() if k != "rcut_env"}
     paths = [freeze(tmp_path / f"{n}.pb", {**plain, "n_species": n}, NET) for n in (0, 2, 5)]
     first, *others = [read_model(str(path)).weights for path in paths]
     for other in others:
         assert {*other} == {*first}
         for name in first:
-            np.testing.assert_array_equal(other[name], first[name])
+            size = np.abs(first[name]).max(initial=0.0)
+            np.testing.assert_allclose(other[name], first[name], rtol=0, atol=1e-9 * size)
 
 
 def test_many_elements_share():
