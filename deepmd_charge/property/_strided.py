@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """Convolutions with strides, and their transposes, as products of matrices.
 
-Their kernels are one or two strides wide. Keras's own layers give the same. Where TensorFlow is
-without oneDNN, as on processors without AVX-512 and on Macs, it evaluates the transposes and the
-gradients of those as if the stride were one: with a stride of 8 that is 512 times the work.
+Their kernels are one or two strides wide. Keras's own layers give the same. Where TensorFlow does
+not use oneDNN, as by default on some processors, their transposes and gradients take far longer.
 """
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from ..stderr import loading
@@ -15,6 +15,7 @@ from ..stderr import loading
 __all__ = ["strided_layers"]
 
 
+@cache
 def strided_layers() -> tuple[Any, Any]:
     """Make the classes of Conv3D and of Conv3DTranspose, padded as if ``"same"`` were given."""
     with loading():
@@ -22,15 +23,14 @@ def strided_layers() -> tuple[Any, Any]:
         import tensorflow as tf
 
     class Strided(keras.layers.Conv3D):
-        def call(self, boxes: Any) -> Any:
+        def convolution_op(self, boxes: Any, kernel: Any) -> Any:
             windows = boxes
             for axis, (width, stride) in enumerate(
                 zip(self.kernel_size, self.strides, strict=True)
             ):
                 windows = _windows(tf, windows, 1 + 2 * axis, width, stride)
             # (b, m, i, m, j, m, k, in) and (i, j, k, in, out)
-            found = tf.einsum("bxiyjzkd,ijkdc->bxyzc", windows, self.kernel)
-            return found + self.bias if self.use_bias else found
+            return tf.einsum("bxiyjzkd,ijkdc->bxyzc", windows, kernel)
 
     class StridedTranspose(keras.layers.Conv3DTranspose):
         def call(self, boxes: Any) -> Any:
@@ -38,7 +38,7 @@ def strided_layers() -> tuple[Any, Any]:
             for axis in (2, 1, 0):
                 width, stride = self.kernel_size[axis], self.strides[axis]
                 windows = _added(tf, windows, 1 + 2 * axis, width, stride)
-            return windows + self.bias if self.use_bias else windows
+            return self.activation(windows + self.bias if self.use_bias else windows)
 
     return Strided, StridedTranspose
 
@@ -51,8 +51,9 @@ def _windows(tf: Any, x: Any, axis: int, width: int, stride: int) -> Any:
     x = tf.reshape(x, tf.concat([shape[:axis], [-1, stride], shape[axis + 1 :]], 0))
     if width == stride:
         return x
-    first = tf.range(tf.shape(x)[axis] - 1)
-    return tf.concat([tf.gather(x, first + k, axis=axis) for k in (0, 1)], axis + 1)
+    before = (slice(None),) * axis
+    halves = x[(*before, slice(None, -1))], x[(*before, slice(1, None))]
+    return tf.concat(halves, axis + 1)
 
 
 def _added(tf: Any, x: Any, axis: int, width: int, stride: int) -> Any:
@@ -65,4 +66,4 @@ def _added(tf: Any, x: Any, axis: int, width: int, stride: int) -> Any:
         x = first + second
     shape, beyond = tf.shape(x), (width - stride) // 2
     x = tf.reshape(x, tf.concat([shape[:axis], [-1], shape[axis + 2 :]], 0))
-    return tf.gather(x, tf.range(beyond, tf.shape(x)[axis] - beyond), axis=axis)
+    return x[(*(slice(None),) * axis, slice(beyond, shape[axis] * stride - beyond))]
