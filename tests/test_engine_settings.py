@@ -114,7 +114,7 @@ def models(draw):
 
 
 @settings(
-    max_examples=20,
+    max_examples=30,
     deadline=None,
     phases=[Phase.generate],
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
