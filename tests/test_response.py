@@ -72,9 +72,10 @@ def test_one_atom_alone_and_none(frozen):
 
 
 def test_a_set_for_each_element_is_the_model_as_it_was(tmp_path):
-    """n_species of as many as elements, or more, changes nothing but the order of sums.
+    """n_species of as many as elements, or more, changes nothing but last digits.
 
-    TensorFlow's threads add in the order in which they end; whitening enlarges the last digits.
+    Those of statistics differ between equal models beside other work, with one thread, too, and
+    whitening enlarges them.
     """
     plain = {k: v for k, v in RESPONSE.items() if k != "rcut_env"}
     paths = [freeze(tmp_path / f"{n}.pb", {**plain, "n_species": n}, NET) for n in (0, 2, 5)]
