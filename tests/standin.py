@@ -27,7 +27,7 @@ def wave(atoms, points):
 
 def wait_for_blocks(path, count):
     """Wait until a run has done so many blocks, as the checksums in its partial file say."""
-    deadline = time.monotonic() + 60.0
+    deadline = time.monotonic() + 600.0
     while time.monotonic() < deadline:
         if (
             os.path.exists(path)

@@ -4,6 +4,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -28,6 +29,21 @@ from deepmd_charge.model.keys import keys_of
 from deepmd_charge.model.spec import ModelSpec
 
 pytestmark = pytest.mark.training
+
+
+def test_the_program_does_what_a_forked_process_does(tmp_path):
+    """For the other tests do not start the program itself: importing takes most of a short run."""
+
+    def written():
+        return [(tmp_path / name).read_text() for name in ("lcurve.out", "out.json")]
+
+    new_run(tmp_path, configuration(steps=2))
+    dp(tmp_path, "train", "input.json")
+    forked = written()
+    (tmp_path / "lcurve.out").unlink()
+    program = [Path(sys.executable).with_name("dp"), "train", "input.json"]
+    subprocess.run(program, cwd=tmp_path, capture_output=True, check=True)
+    assert forked == written()
 
 
 def test_training_lowers_the_errors_and_reports_them(trained):

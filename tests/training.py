@@ -2,10 +2,9 @@
 """Small data sets with a known density, and ``dp`` on them."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
+import forked
 import numpy as np
 from ase import Atoms
 
@@ -143,12 +142,7 @@ def cluster_configuration(steps=0, descriptor=None, training=None, neuron=()):
 
 def dp(folder, *arguments, check=True):
     """Run ``dp`` in a folder; the output of a failure is shown by pytest."""
-    done = subprocess.run(
-        [str(Path(sys.executable).with_name("dp")), *map(str, arguments)],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-    )
+    done = forked.dp(folder, *arguments)
     if check and done.returncode:
         raise AssertionError(done.stdout[-2000:] + done.stderr[-4000:])
     return done
