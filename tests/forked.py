@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
-"""``dp`` in processes that have imported DeePMD-kit already, which takes most of a short run.
+"""Python in processes that have imported DeePMD-kit already, which takes most of a short run.
 
-A server imports it once and forks for every command. What the commands write
-is what the program writes: ``tests/test_training.py`` compares.
+A server imports it once and forks for every program. What these write is what
+they write when they are started: ``tests/test_training.py`` compares.
 """
 
 import multiprocessing
 import os
+import runpy
 import subprocess
 import sys
 import tempfile
@@ -18,7 +19,7 @@ CONTEXT.set_forkserver_preload(
 )
 
 
-def _command(arguments, folder, environment, output, errors):
+def _run(words, folder, environment, output, errors):
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(folder)
@@ -26,23 +27,26 @@ def _command(arguments, folder, environment, output, errors):
         target = os.open(path, os.O_WRONLY)
         os.dup2(target, number)
         os.close(target)
-    from deepmd.main import main
+    flag, program, *arguments = words
+    sys.argv = [flag, *arguments]
+    if flag == "-m":
+        runpy.run_module(program, run_name="__main__", alter_sys=True)
+    else:
+        exec(compile(program, "<string>", "exec"), {"__name__": "__main__"})
 
-    sys.argv = ["dp", *arguments]
-    sys.exit(main())
 
-
-def dp(folder, *arguments):
-    """Run ``dp`` in a folder, and return what `subprocess.run` would."""
-    arguments = list(map(str, arguments))
+def python(*words, folder="."):
+    """What `subprocess.run` returns of ``python -m MODULE ARGUMENTS`` or ``python -c CODE ...``."""
+    assert words[0] in ("-m", "-c")
     with tempfile.TemporaryDirectory() as scratch:
         output, errors = Path(scratch, "stdout"), Path(scratch, "stderr")
         output.touch()
         errors.touch()
         process = CONTEXT.Process(
-            target=_command, args=(arguments, str(folder), dict(os.environ), output, errors)
+            target=_run,
+            args=([*map(str, words)], str(folder), dict(os.environ), output, errors),
         )
         process.start()
         process.join()
         texts = (path.read_text() for path in (output, errors))
-        return subprocess.CompletedProcess(["dp", *arguments], process.exitcode, *texts)
+        return subprocess.CompletedProcess(["python", *words], process.exitcode, *texts)

@@ -132,7 +132,9 @@ def _write(path, script, saed, before, after):
     script["info"] = {"elements": [name for name in type_map if name != "X"]}
     parts = script["descriptor"], script["fitting_net"], type_map, script["info"]
     model = ChargeModelTF(*parts, saed)
-    with tf.Graph().as_default() as graph, tf.Session() as session:
+    config = tf.ConfigProto()  # which takes longer than it saves in runs that are few
+    config.graph_options.rewrite_options.disable_meta_optimizer = True
+    with tf.Graph().as_default() as graph, tf.Session(config=config) as session:
         inputs = [tf.placeholder(tf.float64, [None], name="t_coord")]
         inputs += [tf.placeholder(tf.int32, [None], name="t_type")]
         inputs += [tf.placeholder(tf.int32, [2 + len(type_map)], name="t_natoms")]

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import forked
 import numpy as np
 import pytest
 from ase import Atoms
@@ -218,9 +219,10 @@ def script(tmp_path, monkeypatch):
 
 def command(arguments, programs, ranks=1):
     """Run in a process of its own: LAMMPS stays in the process that loads it."""
-    words = [sys.executable, "-m", "deepmd_charge.cli.main", *map(str, arguments)]
-    if ranks > 1:
-        words = [programs["mpirun"], "-n", str(ranks), *words]
+    words = ["-m", "deepmd_charge.cli.main", *map(str, arguments)]
+    if ranks == 1:
+        return forked.python(*words)
+    words = [programs["mpirun"], "-n", str(ranks), sys.executable, *words]
     return subprocess.run(words, capture_output=True, text=True)
 
 
@@ -306,8 +308,7 @@ print(average.mean().kind)
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_a_magnetisation_stays_one(charge_model, programs, script):
-    words = [sys.executable, "-c", MAGNETISATION, str(charge_model.path)]
-    done = subprocess.run(words, capture_output=True, text=True)
+    done = forked.python("-c", MAGNETISATION, charge_model.path)
     assert done.returncode == 0, done.stderr[-3000:]
     found = [line for line in done.stdout.splitlines() if line.startswith(":")]
     assert found == [":magnetization"] * 4
@@ -342,7 +343,7 @@ def in_one_process(calls, status):
     code = (
         f"from deepmd_charge.cli.main import main\nfor c in {calls}: assert main(c) == {status}, c"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    done = forked.python("-c", code)
     assert done.returncode == 0, done.stderr[-3000:]
     return done
 
@@ -363,8 +364,7 @@ json.dump(found, open("found.json", "w"))
 
 def evaluated(model, scripts):
     """The densities of the steps that are evaluated while scripts run: {step: values} of each."""
-    words = [sys.executable, "-c", EVALUATE, str(model.path), *scripts]
-    done = subprocess.run(words, capture_output=True, text=True)
+    done = forked.python("-c", EVALUATE, model.path, *scripts)
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(Path("found.json").read_text())
 

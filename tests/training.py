@@ -142,7 +142,7 @@ def cluster_configuration(steps=0, descriptor=None, training=None, neuron=()):
 
 def dp(folder, *arguments, check=True):
     """Run ``dp`` in a folder; the output of a failure is shown by pytest."""
-    done = forked.dp(folder, *arguments)
+    done = forked.python("-m", "deepmd", *arguments, folder=folder)
     if check and done.returncode:
         raise AssertionError(done.stdout[-2000:] + done.stderr[-4000:])
     return done
