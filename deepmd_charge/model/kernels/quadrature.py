@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 
 import numpy as np
 
@@ -34,7 +35,13 @@ def radial_integrals(
     np.ndarray
         (n,)
     """
-    nodes, weights = np.polynomial.legendre.leggauss(_NODES)
+    nodes, weights = _rule()
     r = 0.5 * rcut * (nodes + 1.0)
     values: Floats = np.array(functions(r))
     return values @ (0.5 * rcut * weights * r**power)
+
+
+@cache
+def _rule() -> tuple[Floats, Floats]:
+    """Nodes and weights on [-1, 1], which take longer than all that is done with them."""
+    return np.polynomial.legendre.leggauss(_NODES)
