@@ -44,7 +44,7 @@ def python(*words, folder="."):
         errors.touch()
         process = CONTEXT.Process(
             target=_run,
-            args=([*map(str, words)], str(folder), dict(os.environ), output, errors),
+            args=([*map(str, words)], os.path.abspath(folder), dict(os.environ), output, errors),
         )
         process.start()
         process.join()

@@ -132,7 +132,8 @@ def _write(path, script, saed, before, after):
     script["info"] = {"elements": [name for name in type_map if name != "X"]}
     parts = script["descriptor"], script["fitting_net"], type_map, script["info"]
     model = ChargeModelTF(*parts, saed)
-    config = tf.ConfigProto()  # which takes longer than it saves in runs that are few
+    config = tf.ConfigProto()
+    # in few runs, rewriting a graph takes longer than it saves
     config.graph_options.rewrite_options.disable_meta_optimizer = True
     with tf.Graph().as_default() as graph, tf.Session(config=config) as session:
         inputs = [tf.placeholder(tf.float64, [None], name="t_coord")]

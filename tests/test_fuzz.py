@@ -3,6 +3,7 @@
 
 import gzip
 import lzma
+import sys
 import tracemalloc
 import warnings
 
@@ -119,11 +120,7 @@ def values_of(path):
 
 
 def read(path, size):
-    """The numbers of a file, or None after a proper complaint.
-
-    That it ends is a part of the test: with work as the square of the largest
-    files here it would not.
-    """
+    """The numbers of a file, or None after a proper complaint."""
     tracemalloc.start()
     complaint = None
     try:
@@ -270,3 +267,21 @@ def test_a_bomb_after_the_values(files, tmp_path):
     text = files["CHGCAR"] + b"\n" * 200_000
     path.write_bytes(text)
     read(path, len(text))
+
+
+def test_work_grows_as_the_file_does(files, tmp_path):
+    """Counted in calls of functions, of text where augmentation occupancies are due."""
+    path, counts = tmp_path / "CHGCAR", []
+
+    def count(frame, event, argument):
+        counts[-1] += event in ("call", "c_call")
+
+    for n in (5_000, 10_000):
+        path.write_bytes(files["CHGCAR"] + b"\n" * n)
+        counts.append(0)
+        sys.setprofile(count)
+        try:
+            read_density(path)
+        finally:
+            sys.setprofile(None)
+    assert 5_000 < counts[0] < counts[1] < 2.1 * counts[0]

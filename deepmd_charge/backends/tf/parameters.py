@@ -75,11 +75,9 @@ class Parameters:
     def assign(self, session: tf.Session) -> None:
         """Give the variables their initial values in a session."""
         # all in one run: TensorFlow takes milliseconds for each set of operations that is new
-        initializers = [variable.initializer for variable in self._variables.values()]
-        values = {
-            self._variables[name].initializer.inputs[1]: self._arrays[name] for name in self._arrays
-        }
-        session.run(initializers, values)
+        initializers = [self._variables[name].initializer for name in self._arrays]
+        values = (initializer.inputs[1] for initializer in initializers)
+        session.run(initializers, dict(zip(values, self._arrays.values(), strict=True)))
 
     def __getitem__(self, name: str) -> tf.Variable:
         return self._variables[name]
